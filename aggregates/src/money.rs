@@ -1,0 +1,366 @@
+//! Amounts: money, prices and quantities as bounded exact decimals.
+//!
+//! Every amount is a `rust_decimal::Decimal` behind a type of its own, written as a JSON string. The bounds
+//! (quantity at most 1e9 with 9 decimals, price at most 1e7 with 9, money at most 1e13 with 2) are small enough
+//! that one product of a price and a quantity is exact in 96 bits; where it would not be, the arithmetic says so
+//! instead of rounding. Rounding happens in the named functions of this file and nowhere else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::{Decimal, RoundingStrategy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Why an amount is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not of the one form that amounts are written in.
+    #[error(
+        "'{0}' is not a plain decimal such as 187.25 (no exponent, sign '+', separators or leading zeros)"
+    )]
+    Unreadable(String),
+    /// Beyond the bound of its kind.
+    #[error("{value} is beyond the largest {kind}, {max}")]
+    TooLarge {
+        /// What the amount is of.
+        kind: &'static str,
+        /// The amount as given.
+        value: Decimal,
+        /// The largest amount allowed.
+        max: Decimal,
+    },
+    /// More decimals than its kind carries.
+    #[error("{value} has more than {decimals} decimals, the most that a {kind} carries")]
+    TooPrecise {
+        /// What the amount is of.
+        kind: &'static str,
+        /// The amount as given.
+        value: Decimal,
+        /// The most decimals allowed.
+        decimals: u32,
+    },
+    /// Below zero where only zero or more makes sense.
+    #[error("{value} is negative, a {kind} is not")]
+    Negative {
+        /// What the amount is of.
+        kind: &'static str,
+        /// The amount as given.
+        value: Decimal,
+    },
+    /// A result that does not fit 96 bits exactly.
+    #[error("the result of the calculation cannot be held exactly")]
+    Inexact,
+}
+
+/// Reads `^-?(0|[1-9]\d{0,17})(\.\d{1,9})?$` and nothing else, exactly.
+///
+/// `rust_decimal` by itself also takes `1_000`, `1E5`, `+5` and `.5`, and rounds a 29th decimal silently.
+pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
+    let unreadable = || AmountError::Unreadable(text.chars().take(40).collect());
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = match digits.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (digits, None),
+    };
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let whole_fits =
+        all_digits(whole) && whole.len() <= 18 && (whole == "0" || !whole.starts_with('0'));
+    let fraction_fits = fraction.is_none_or(|part| all_digits(part) && part.len() <= 9);
+    if !(whole_fits && fraction_fits) {
+        return Err(unreadable());
+    }
+    Decimal::from_str_exact(text).map_err(|_| unreadable())
+}
+
+/// `a * b`, or [`AmountError::Inexact`] where `rust_decimal` would round to fit.
+fn exact_product(a: Decimal, b: Decimal) -> Result<Decimal, AmountError> {
+    let product = a.checked_mul(b).ok_or(AmountError::Inexact)?;
+    if !product.is_zero() && product.scale() < a.scale() + b.scale() {
+        // Rescaled to fit: exact only if nothing but zeros was cut, which two normalized factors tell.
+        let (a, b) = (a.normalize(), b.normalize());
+        let product = a.checked_mul(b).ok_or(AmountError::Inexact)?;
+        return if product.scale() == a.scale() + b.scale() {
+            Ok(product)
+        } else {
+            Err(AmountError::Inexact)
+        };
+    }
+    Ok(product)
+}
+
+macro_rules! amount {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, max $max:literal, decimals $decimals:literal, shown with at least $shown:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        #[schemars(transparent)]
+        pub struct $name(#[schemars(with = "String")] Decimal);
+
+        impl $name {
+            /// Nothing.
+            pub const ZERO: Self = Self(Decimal::ZERO);
+            /// The largest magnitude.
+            pub const MAX: Self = Self(Decimal::from_parts(
+                ($max as u64 & 0xffff_ffff) as u32,
+                ($max as u64 >> 32) as u32,
+                0,
+                false,
+                0,
+            ));
+            /// The most decimals carried.
+            pub const DECIMALS: u32 = $decimals;
+
+            /// Checks bound and precision.
+            pub fn new(value: Decimal) -> Result<Self, AmountError> {
+                let value = value.normalize();
+                if value.abs() > Self::MAX.0 {
+                    return Err(AmountError::TooLarge { kind: $kind, value, max: Self::MAX.0 });
+                }
+                if value.scale() > $decimals {
+                    return Err(AmountError::TooPrecise { kind: $kind, value, decimals: $decimals });
+                }
+                Ok(Self(value))
+            }
+
+            /// The number inside.
+            pub const fn decimal(self) -> Decimal {
+                self.0
+            }
+
+            /// Exactly zero.
+            pub fn is_zero(self) -> bool {
+                self.0.is_zero()
+            }
+
+            /// Above zero.
+            pub fn is_positive(self) -> bool {
+                self.0 > Decimal::ZERO
+            }
+
+            /// Below zero.
+            pub fn is_negative(self) -> bool {
+                self.0 < Decimal::ZERO
+            }
+
+            /// The sum, within the bound.
+            pub fn plus(self, other: Self) -> Result<Self, AmountError> {
+                Self::new(self.0.checked_add(other.0).ok_or(AmountError::Inexact)?)
+            }
+
+            /// The difference, within the bound.
+            pub fn minus(self, other: Self) -> Result<Self, AmountError> {
+                Self::new(self.0.checked_sub(other.0).ok_or(AmountError::Inexact)?)
+            }
+
+            /// The magnitude.
+            pub fn abs(self) -> Self {
+                Self(self.0.abs())
+            }
+
+            /// The same amount with the other sign.
+            pub fn negated(self) -> Self {
+                Self(if self.0.is_zero() { self.0 } else { -self.0 })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut shown = self.0.normalize();
+                if shown.scale() < $shown {
+                    shown.rescale($shown);
+                }
+                // pad, so that tables line up
+                f.pad(&shown.to_string())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = AmountError;
+
+            fn from_str(text: &str) -> Result<Self, AmountError> {
+                Self::new(parse_decimal(text)?)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+amount! {
+    /// An amount of the account's currency (US dollars), in whole cents; negative is owed.
+    Money, "amount of money", max 10_000_000_000_000u64, decimals 2, shown with at least 2
+}
+amount! {
+    /// A price of one share (or, for options, of one share of the deliverable).
+    Price, "price", max 10_000_000u64, decimals 9, shown with at least 2
+}
+amount! {
+    /// A number of shares or contracts; negative is short.
+    Quantity, "quantity", max 1_000_000_000u64, decimals 9, shown with at least 0
+}
+
+impl Money {
+    /// `quantity * price`, rounded once to the cent, half to even: what a fill costs or brings.
+    pub fn of_fill(quantity: Quantity, price: Price) -> Result<Self, AmountError> {
+        Self::rounded(quantity, price, RoundingStrategy::MidpointNearestEven)
+    }
+
+    /// `quantity * price`, rounded up to the cent: what is reserved for it, and how fees round.
+    pub fn at_most(quantity: Quantity, price: Price) -> Result<Self, AmountError> {
+        Self::rounded(quantity, price, RoundingStrategy::ToPositiveInfinity)
+    }
+
+    fn rounded(
+        quantity: Quantity,
+        price: Price,
+        strategy: RoundingStrategy,
+    ) -> Result<Self, AmountError> {
+        Self::new(exact_product(quantity.0, price.0)?.round_dp_with_strategy(2, strategy))
+    }
+
+    /// The part `taken / whole` of this amount, to the cent, half to even. All of it when `taken == whole`.
+    ///
+    /// The cost of the shares that leave a lot; what stays is the difference, so that nothing is lost.
+    pub fn share(self, taken: Quantity, whole: Quantity) -> Result<Self, AmountError> {
+        if taken == whole {
+            return Ok(self);
+        }
+        let product = self.0.checked_mul(taken.0).ok_or(AmountError::Inexact)?;
+        let part = product.checked_div(whole.0).ok_or(AmountError::Inexact)?;
+        Self::new(part.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven))
+    }
+}
+
+impl Price {
+    /// The price of one share when `quantity` of them cost `money`, to 6 decimals: `avg_entry_price`,
+    /// `filled_avg_price`. `None` for no quantity.
+    pub fn average(money: Money, quantity: Quantity) -> Option<Self> {
+        let average = money.0.abs().checked_div(quantity.0.abs())?;
+        Self::new(average.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven)).ok()
+    }
+
+    /// This price raised by `rate` (0.05 is 5 %), rounded up to 4 decimals: the collar of a market order.
+    pub fn raised_by(self, rate: Decimal) -> Result<Self, AmountError> {
+        let factor = Decimal::ONE.checked_add(rate).ok_or(AmountError::Inexact)?;
+        let raised = self.0.checked_mul(factor).ok_or(AmountError::Inexact)?;
+        Self::new(raised.round_dp_with_strategy(4, RoundingStrategy::ToPositiveInfinity))
+    }
+
+    /// Whether an order may name this price: positive, 2 decimals from 1.00 on, 4 below.
+    pub fn is_on_tick(self) -> bool {
+        let decimals = if self.0 >= Decimal::ONE { 2 } else { 4 };
+        self.is_positive() && self.0.normalize().scale() <= decimals
+    }
+}
+
+impl Quantity {
+    /// No fraction of a share.
+    pub fn is_whole(self) -> bool {
+        self.0.fract().is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn money(text: &str) -> Money {
+        text.parse().unwrap()
+    }
+    fn price(text: &str) -> Price {
+        text.parse().unwrap()
+    }
+    fn quantity(text: &str) -> Quantity {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_plain_decimals_are_read() {
+        for good in ["0", "-0.5", "187.25", "999999999999999999", "0.000000001"] {
+            assert!(parse_decimal(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-",
+            ".5",
+            "5.",
+            "+5",
+            "1_000",
+            "1E5",
+            "01",
+            "0.0000000001",
+            "1e3",
+            " 1",
+            "1 ",
+            "٣",
+            "NaN",
+            "1000000000000000000",
+        ] {
+            assert!(parse_decimal(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bounds_and_precision_are_kept() {
+        assert!(matches!("1000000000.1".parse::<Quantity>(), Err(AmountError::TooLarge { .. })));
+        assert!(matches!("0.001".parse::<Money>(), Err(AmountError::TooPrecise { .. })));
+        assert_eq!(money("10000000000000"), Money::MAX);
+        assert!(Money::MAX.plus(money("0.01")).is_err());
+    }
+
+    #[test]
+    fn fills_round_half_to_even_and_reservations_up() {
+        assert_eq!(Money::of_fill(quantity("0.5"), price("0.25")).unwrap(), money("0.12"));
+        assert_eq!(Money::of_fill(quantity("1.5"), price("0.25")).unwrap(), money("0.38"));
+        assert_eq!(Money::at_most(quantity("0.5"), price("0.25")).unwrap(), money("0.13"));
+        assert_eq!(Money::at_most(quantity("2"), price("0.25")).unwrap(), money("0.50"));
+    }
+
+    #[test]
+    fn a_product_that_does_not_fit_is_refused_not_rounded() {
+        let most = quantity("999999999.999999999");
+        assert!(Money::of_fill(most, price("9999999.999999999")).is_err());
+        assert!(Money::of_fill(most, price("9999.9999")).is_ok());
+    }
+
+    #[test]
+    fn amounts_are_written_as_strings_with_their_usual_decimals() {
+        assert_eq!(serde_json::to_string(&money("10")).unwrap(), r#""10.00""#);
+        assert_eq!(serde_json::to_string(&price("187.2")).unwrap(), r#""187.20""#);
+        assert_eq!(serde_json::to_string(&quantity("10.500")).unwrap(), r#""10.5""#);
+        assert!(serde_json::from_str::<Money>("10").is_err(), "a JSON number is not an amount");
+    }
+
+    proptest! {
+        #[test]
+        fn shares_of_a_cost_add_up(cents in 0i64..1_000_000_000, whole in 2u32..10_000, cut in 1u32..10_000) {
+            let cost = Money::new(Decimal::new(cents, 2)).unwrap();
+            let whole = Quantity::new(Decimal::from(whole)).unwrap();
+            let taken = Quantity::new(Decimal::from(cut).min(whole.decimal())).unwrap();
+            let part = cost.share(taken, whole).unwrap();
+            prop_assert!(part <= cost && !part.is_negative());
+            prop_assert_eq!(part.plus(cost.minus(part).unwrap()).unwrap(), cost);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(mantissa in -1_000_000_000_000_000i64..1_000_000_000_000_000, scale in 0u32..3) {
+            if let Ok(amount) = Money::new(Decimal::new(mantissa, scale)) {
+                let text = serde_json::to_string(&amount).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Money>(&text).unwrap(), amount);
+            }
+        }
+    }
+}

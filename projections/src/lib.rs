@@ -1,0 +1,1 @@
+//! The query views of Blotter.

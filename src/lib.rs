@@ -1,0 +1,1 @@
+//! Blotter: an event-sourced trading ledger for paper trading, on Postgres.

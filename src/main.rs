@@ -1,0 +1,3 @@
+//! The `blotter` command.
+
+fn main() {}
