@@ -166,9 +166,7 @@ macro_rules! amount {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut shown = self.0.normalize();
-                if shown.scale() < $shown {
-                    shown.rescale($shown);
-                }
+                shown.rescale(shown.scale().max($shown));
                 // pad, so that tables line up
                 f.pad(&shown.to_string())
             }

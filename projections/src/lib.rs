@@ -1,1 +1,3 @@
-//! The query views of Blotter.
+//! The query views of Blotter: folds from events to rows, and the runner that keeps them.
+
+pub mod log;

@@ -1,0 +1,378 @@
+//! The Account aggregate. In a cash account `0 <= reserved <= cash` holds after every event, except that fees and
+//! dividends owed may leave a deficit.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::AccountCommand;
+use super::error::AccountError;
+use super::event::{AccountEvent, AccountKind, Policy, ReservationChange, TradingState};
+use crate::id::{AccountId, OrderId};
+use crate::money::{AmountError, Money, Quantity};
+use crate::order::Side;
+use crate::rules::Rules;
+use crate::stream::{Decide, Impossible, event_sourced};
+
+/// One account. `Default` is an account that does not exist yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    account_id: Option<AccountId>,
+    kind: Option<AccountKind>,
+    option_level: u8,
+    cash: Money,
+    reserved: Money,
+    reservations: BTreeMap<OrderId, Money>,
+    policy: Policy,
+}
+
+event_sourced!(Account, "account", AccountCommand, AccountEvent {
+    AccountOpened "1.0",
+    CashDeposited "1.0",
+    CashWithdrawn "1.0",
+    CashReserved "1.0",
+    ReservationReleased "1.0",
+    ReservationsAdjusted "1.0",
+    FillSettled "1.0",
+    FeeCharged "1.0",
+    DividendPaid "1.0",
+    CashPaidInLieu "1.0",
+    PolicyChanged "1.0",
+}, AccountError);
+
+impl Account {
+    /// Whether the account exists.
+    pub fn is_open(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// The balance.
+    pub fn cash(&self) -> Money {
+        self.cash
+    }
+
+    /// What open orders reserve, in all.
+    pub fn reserved(&self) -> Money {
+        self.reserved
+    }
+
+    /// What one order reserves; 0 for none.
+    pub fn reservation(&self, order_id: OrderId) -> Money {
+        self.reservations.get(&order_id).copied().unwrap_or_default()
+    }
+
+    /// Every reservation.
+    pub fn reservations(&self) -> &BTreeMap<OrderId, Money> {
+        &self.reservations
+    }
+
+    /// Cash less reservations: the buying power of a cash account.
+    pub fn available(&self) -> Result<Money, AmountError> {
+        self.cash.minus(self.reserved)
+    }
+
+    /// The limits that it trades under.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether fees or dividends owed have left it in debt: it may only reduce positions until that is paid.
+    pub fn in_deficit(&self) -> bool {
+        self.cash.is_negative()
+    }
+
+    /// The account's own word on a new order, before anything is reserved. `cost` is the worst cost of a buy.
+    pub fn permits_order(
+        &self,
+        side: Side,
+        qty: Quantity,
+        cost: Money,
+    ) -> Result<(), AccountError> {
+        if !self.is_open() {
+            return Err(AccountError::NotFound);
+        }
+        match self.policy.trading_state {
+            TradingState::Halted => return Err(AccountError::Halted(TradingState::Halted)),
+            TradingState::Reducing if side == Side::Buy => return Err(AccountError::ReduceOnly),
+            _ if side == Side::Buy && self.in_deficit() => return Err(AccountError::ReduceOnly),
+            _ => {}
+        }
+        if let Some(max) = self.policy.max_order_qty.filter(|max| qty > *max) {
+            return Err(AccountError::OrderQty { qty, max });
+        }
+        match self.policy.max_order_notional {
+            Some(max) if cost > max => Err(AccountError::OrderNotional { cost, max }),
+            _ => Ok(()),
+        }
+    }
+
+    fn settle(&self, command: &AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
+        let AccountCommand::Settle { order_id, fill_id, amount, fees, keep } = command else {
+            return Err(AccountError::NoReservation);
+        };
+        let held = self.reservation(*order_id);
+        let released = held.minus(*keep)?;
+        let reserved = self.reserved.minus(released)?;
+        let cash = self.cash.plus(*amount)?;
+        let after_fees = cash.minus(*fees)?;
+        if amount.is_negative() && after_fees < reserved {
+            let available = self.available()?.plus(held)?;
+            let needed = fees.minus(*amount)?.plus(*keep)?;
+            return Err(AccountError::InsufficientBuyingPower { needed, available });
+        }
+        let mut events = vec![AccountEvent::FillSettled {
+            order_id: *order_id,
+            fill_id: *fill_id,
+            amount: *amount,
+            released,
+            cash,
+            reserved,
+        }];
+        if !fees.is_zero() {
+            events.push(AccountEvent::FeeCharged {
+                order_id: *order_id,
+                fill_id: *fill_id,
+                amount: *fees,
+                cash: after_fees,
+            });
+        }
+        Ok(events)
+    }
+
+    fn follow_split(&self, command: &AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
+        let AccountCommand::FollowSplit { action_id, instrument_id, cash_in_lieu, keep, at } =
+            command
+        else {
+            return Err(AccountError::NoReservation);
+        };
+        let mut events = Vec::new();
+        if !cash_in_lieu.is_zero() {
+            events.push(AccountEvent::CashPaidInLieu {
+                action_id: action_id.clone(),
+                instrument_id: *instrument_id,
+                amount: *cash_in_lieu,
+                cash: self.cash.plus(*cash_in_lieu)?,
+                at: *at,
+            });
+        }
+        let mut reserved = self.reserved;
+        let mut changes = Vec::new();
+        for (order_id, to) in keep {
+            let from = self.reservation(*order_id);
+            if from != *to {
+                reserved = reserved.minus(from)?.plus(*to)?;
+                changes.push(ReservationChange { order_id: *order_id, from, to: *to });
+            }
+        }
+        if !changes.is_empty() {
+            let action_id = Some(action_id.clone());
+            events.push(AccountEvent::ReservationsAdjusted { action_id, changes, reserved });
+        }
+        Ok(events)
+    }
+
+    fn keep_reservation(&mut self, order_id: OrderId, amount: Money) {
+        if amount.is_zero() {
+            self.reservations.remove(&order_id);
+        } else {
+            self.reservations.insert(order_id, amount);
+        }
+    }
+}
+
+fn positive(amount: Money) -> Result<Money, AccountError> {
+    if amount.is_positive() { Ok(amount) } else { Err(AccountError::NotPositive(amount)) }
+}
+
+impl Decide for Account {
+    fn decide(
+        &self,
+        command: &AccountCommand,
+        _: &Rules,
+    ) -> Result<Vec<AccountEvent>, AccountError> {
+        if let AccountCommand::Open {
+            account_id,
+            kind,
+            option_level,
+            name_digest,
+            starting_balance,
+            deposit_id,
+            at,
+        } = command
+        {
+            if self.is_open() {
+                return Err(AccountError::Exists);
+            }
+            if *kind == AccountKind::Margin {
+                return Err(AccountError::Unsupported("a margin account"));
+            }
+            if *option_level > 0 {
+                return Err(AccountError::Unsupported("an option level above 0"));
+            }
+            if starting_balance.is_negative() {
+                return Err(AccountError::NotPositive(*starting_balance));
+            }
+            let mut events = vec![AccountEvent::AccountOpened {
+                account_id: *account_id,
+                kind: *kind,
+                option_level: *option_level,
+                name_digest: name_digest.clone(),
+            }];
+            if starting_balance.is_positive() {
+                events.push(AccountEvent::CashDeposited {
+                    deposit_id: *deposit_id,
+                    amount: *starting_balance,
+                    cash: *starting_balance,
+                    at: *at,
+                });
+            }
+            return Ok(events);
+        }
+        if !self.is_open() {
+            return Err(AccountError::NotFound);
+        }
+        Ok(match command {
+            AccountCommand::Open { .. } => return Err(AccountError::Exists),
+            AccountCommand::Deposit { deposit_id, amount, at } => {
+                vec![AccountEvent::CashDeposited {
+                    deposit_id: *deposit_id,
+                    amount: positive(*amount)?,
+                    cash: self.cash.plus(*amount)?,
+                    at: *at,
+                }]
+            }
+            AccountCommand::Withdraw { withdrawal_id, amount, at } => {
+                let available = self.available()?;
+                if positive(*amount)? > available {
+                    return Err(AccountError::InsufficientCash {
+                        asked: *amount,
+                        available,
+                        cash: self.cash,
+                        reserved: self.reserved,
+                    });
+                }
+                vec![AccountEvent::CashWithdrawn {
+                    withdrawal_id: *withdrawal_id,
+                    amount: *amount,
+                    cash: self.cash.minus(*amount)?,
+                    at: *at,
+                }]
+            }
+            AccountCommand::Reserve { order_id, amount } => {
+                let available = self.available()?;
+                if *amount > available {
+                    return Err(AccountError::InsufficientBuyingPower {
+                        needed: *amount,
+                        available,
+                    });
+                }
+                if self.reservations.contains_key(order_id) {
+                    return Err(AccountError::NoReservation);
+                }
+                let reserved = self.reserved.plus(positive(*amount)?)?;
+                vec![AccountEvent::CashReserved { order_id: *order_id, amount: *amount, reserved }]
+            }
+            AccountCommand::Release { order_id, reason } => {
+                let amount = self.reservation(*order_id);
+                if amount.is_zero() {
+                    return Err(AccountError::NoReservation);
+                }
+                vec![AccountEvent::ReservationReleased {
+                    order_id: *order_id,
+                    amount,
+                    reason: *reason,
+                    reserved: self.reserved.minus(amount)?,
+                }]
+            }
+            AccountCommand::Settle { .. } => self.settle(command)?,
+            AccountCommand::FollowSplit { .. } => self.follow_split(command)?,
+            AccountCommand::PayDividend { action_id, instrument_id, amount, at } => {
+                vec![AccountEvent::DividendPaid {
+                    action_id: action_id.clone(),
+                    instrument_id: *instrument_id,
+                    amount: *amount,
+                    cash: self.cash.plus(*amount)?,
+                    at: *at,
+                }]
+            }
+            AccountCommand::ChangePolicy { policy } => {
+                vec![AccountEvent::PolicyChanged { policy: policy.clone() }]
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &AccountEvent) -> Result<(), Impossible> {
+        let opens = matches!(event, AccountEvent::AccountOpened { .. });
+        if opens == self.is_open() {
+            return Err(Impossible(
+                if opens { "an account opened twice" } else { "an event before AccountOpened" }
+                    .into(),
+            ));
+        }
+        let expected = |name: &str, stated: Money, computed: Result<Money, AmountError>| {
+            if computed.as_ref() == Ok(&stated) {
+                return Ok(());
+            }
+            Err(Impossible(format!("{name} is stated as {stated}, computed as {computed:?}")))
+        };
+        match event {
+            AccountEvent::AccountOpened { account_id, kind, option_level, .. } => {
+                self.account_id = Some(*account_id);
+                self.kind = Some(*kind);
+                self.option_level = *option_level;
+            }
+            AccountEvent::CashDeposited { amount, cash, .. }
+            | AccountEvent::DividendPaid { amount, cash, .. }
+            | AccountEvent::CashPaidInLieu { amount, cash, .. } => {
+                expected("cash", *cash, self.cash.plus(*amount))?;
+                self.cash = *cash;
+            }
+            AccountEvent::CashWithdrawn { amount, cash, .. }
+            | AccountEvent::FeeCharged { amount, cash, .. } => {
+                expected("cash", *cash, self.cash.minus(*amount))?;
+                self.cash = *cash;
+            }
+            AccountEvent::CashReserved { order_id, amount, reserved } => {
+                expected("reserved", *reserved, self.reserved.plus(*amount))?;
+                self.reserved = *reserved;
+                self.keep_reservation(*order_id, *amount);
+            }
+            AccountEvent::ReservationReleased { order_id, amount, reserved, .. } => {
+                expected("the reservation", *amount, Ok(self.reservation(*order_id)))?;
+                expected("reserved", *reserved, self.reserved.minus(*amount))?;
+                self.reserved = *reserved;
+                self.keep_reservation(*order_id, Money::ZERO);
+            }
+            AccountEvent::ReservationsAdjusted { changes, reserved, .. } => {
+                let mut sum = self.reserved;
+                for change in changes {
+                    expected(
+                        "the reservation",
+                        change.from,
+                        Ok(self.reservation(change.order_id)),
+                    )?;
+                    sum = sum
+                        .minus(change.from)
+                        .and_then(|sum| sum.plus(change.to))
+                        .map_err(|error| Impossible(error.to_string()))?;
+                    self.keep_reservation(change.order_id, change.to);
+                }
+                expected("reserved", *reserved, Ok(sum))?;
+                self.reserved = *reserved;
+            }
+            AccountEvent::FillSettled { order_id, amount, released, cash, reserved, .. } => {
+                expected("cash", *cash, self.cash.plus(*amount))?;
+                expected("reserved", *reserved, self.reserved.minus(*released))?;
+                let kept = self
+                    .reservation(*order_id)
+                    .minus(*released)
+                    .map_err(|error| Impossible(error.to_string()))?;
+                self.cash = *cash;
+                self.reserved = *reserved;
+                self.keep_reservation(*order_id, kept);
+            }
+            AccountEvent::PolicyChanged { policy } => self.policy = policy.clone(),
+        }
+        Ok(())
+    }
+}

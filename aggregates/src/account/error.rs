@@ -1,0 +1,115 @@
+//! Why an account refuses.
+
+use super::event::TradingState;
+use crate::money::{AmountError, Money, Quantity};
+use crate::refusal::{Refusal, RefusalCode};
+
+/// What is wrong with a command to an account.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// The account exists already.
+    #[error("the account exists already")]
+    Exists,
+    /// There is no such account.
+    #[error("there is no such account")]
+    NotFound,
+    /// An amount that must be above zero is not.
+    #[error("the amount is {0}: it must be above 0")]
+    NotPositive(Money),
+    /// More cash than is available.
+    #[error(
+        "{asked} is more than the {available} available ({cash} cash less {reserved} reserved for open orders): withdraw less, or cancel orders first"
+    )]
+    InsufficientCash {
+        /// What was asked for.
+        asked: Money,
+        /// Cash less reservations.
+        available: Money,
+        /// The balance.
+        cash: Money,
+        /// What orders reserve.
+        reserved: Money,
+    },
+    /// More than the account can pay.
+    #[error(
+        "the order needs {needed} at worst, {available} is available: lower the quantity or the price, or cancel open orders first"
+    )]
+    InsufficientBuyingPower {
+        /// What the order needs.
+        needed: Money,
+        /// What is available.
+        available: Money,
+    },
+    /// The trading state forbids it.
+    #[error("the account is {}: it takes no new orders, cancels pass", .0.word())]
+    Halted(TradingState),
+    /// The trading state permits only what reduces positions.
+    #[error("the account may only reduce positions")]
+    ReduceOnly,
+    /// An order for more shares than the policy allows.
+    #[error("qty {qty} is more than the {max} that the account's policy allows for one order")]
+    OrderQty {
+        /// What was asked for.
+        qty: Quantity,
+        /// What is allowed.
+        max: Quantity,
+    },
+    /// An order that costs more than the policy allows.
+    #[error(
+        "the order costs {cost} at worst, more than the {max} that the account's policy allows for one order"
+    )]
+    OrderNotional {
+        /// What it costs at worst.
+        cost: Money,
+        /// What is allowed.
+        max: Money,
+    },
+    /// An order reserved already, or never.
+    #[error("no such reservation")]
+    NoReservation,
+    /// Known to the rules, not handled by this version.
+    #[error("{0} is not supported by this version: it opens cash accounts")]
+    Unsupported(&'static str),
+    /// An amount that cannot be held.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        let code = match &error {
+            AccountError::Exists => RefusalCode::AccountExists,
+            AccountError::NotFound => RefusalCode::AccountNotFound,
+            AccountError::NotPositive(_) | AccountError::Amount(_) => RefusalCode::InvalidAmount,
+            AccountError::InsufficientCash { .. } => RefusalCode::InsufficientCash,
+            AccountError::InsufficientBuyingPower { .. } => RefusalCode::InsufficientBuyingPower,
+            AccountError::Halted(_) => RefusalCode::TradingHalted,
+            AccountError::ReduceOnly => RefusalCode::ReduceOnly,
+            AccountError::OrderQty { .. } | AccountError::OrderNotional { .. } => {
+                RefusalCode::OrderLimit
+            }
+            AccountError::NoReservation => RefusalCode::OrderChanged,
+            AccountError::Unsupported(_) => RefusalCode::Unsupported,
+        };
+        let refusal = Self::new(code, error.to_string());
+        match error {
+            AccountError::NotPositive(amount) => refusal.field("amount").figure("amount", amount),
+            AccountError::InsufficientCash { asked, available, cash, reserved } => refusal
+                .field("amount")
+                .figure("asked", asked)
+                .figure("available", available)
+                .figure("cash", cash)
+                .figure("reserved", reserved),
+            AccountError::InsufficientBuyingPower { needed, available } => {
+                refusal.figure("needed", needed).figure("available", available)
+            }
+            AccountError::OrderQty { qty, max } => {
+                refusal.field("qty").figure("qty", qty).figure("max", max)
+            }
+            AccountError::OrderNotional { cost, max } => {
+                refusal.figure("cost", cost).figure("max", max)
+            }
+            _ => refusal,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What has happened to an account.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
+use crate::market::MarketTime;
+use crate::money::{Money, Quantity};
+
+/// What an account may do with money that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// Nothing: cash and available cash are never negative.
+    Cash,
+    /// Borrow against its positions.
+    Margin,
+}
+
+impl AccountKind {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cash => "cash",
+            Self::Margin => "margin",
+        }
+    }
+}
+
+/// What an account may trade at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TradingState {
+    /// Everything.
+    #[default]
+    Active,
+    /// Only what reduces positions. Cancels pass.
+    Reducing,
+    /// Nothing. Cancels pass.
+    Halted,
+}
+
+impl TradingState {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Reducing => "reducing",
+            Self::Halted => "halted",
+        }
+    }
+}
+
+/// The limits that an account trades under. Off by default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    /// What it may trade at present.
+    pub trading_state: TradingState,
+    /// The most shares of one order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_order_qty: Option<Quantity>,
+    /// The highest worst cost of one buy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_order_notional: Option<Money>,
+}
+
+/// Why a reservation ended without a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// The order was canceled.
+    Canceled,
+    /// The order expired.
+    Expired,
+}
+
+/// A new amount of one reservation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationChange {
+    /// The order.
+    pub order_id: OrderId,
+    /// What was reserved.
+    pub from: Money,
+    /// What is reserved now; 0 ends the reservation.
+    pub to: Money,
+}
+
+/// Facts of an account, written as `{"CashReserved": {…}}`. `cash` is the balance after the event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum AccountEvent {
+    /// The account exists. Its name is free text and stands in a side table.
+    AccountOpened {
+        /// Its id.
+        account_id: AccountId,
+        /// Cash or margin.
+        kind: AccountKind,
+        /// Which options it may trade, 0 (none) to 4.
+        option_level: u8,
+        /// SHA-256 of the name, in hexadecimal.
+        name_digest: String,
+    },
+    /// Money came in.
+    CashDeposited {
+        /// The command that brought it.
+        deposit_id: CommandId,
+        /// How much.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+        /// The market time, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<MarketTime>,
+    },
+    /// Money went out.
+    CashWithdrawn {
+        /// The command that took it.
+        withdrawal_id: CommandId,
+        /// How much.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+        /// The market time, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<MarketTime>,
+    },
+    /// The worst cost of an order was set aside.
+    CashReserved {
+        /// The order.
+        order_id: OrderId,
+        /// How much.
+        amount: Money,
+        /// All that is reserved after it.
+        reserved: Money,
+    },
+    /// What was set aside for an order that ended is free again.
+    ReservationReleased {
+        /// The order.
+        order_id: OrderId,
+        /// How much: all that was left of the reservation.
+        amount: Money,
+        /// Why.
+        reason: ReleaseReason,
+        /// All that is reserved after it.
+        reserved: Money,
+    },
+    /// A split or a replacement changed what orders reserve.
+    ReservationsAdjusted {
+        /// The corporate action, if one is the cause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action_id: Option<String>,
+        /// Each reservation that changed.
+        changes: Vec<ReservationChange>,
+        /// All that is reserved after it.
+        reserved: Money,
+    },
+    /// A fill was paid, or brought money.
+    FillSettled {
+        /// The order.
+        order_id: OrderId,
+        /// The fill.
+        fill_id: FillId,
+        /// The change of cash: negative for a buy.
+        amount: Money,
+        /// What it freed of the order's reservation.
+        released: Money,
+        /// The balance after it.
+        cash: Money,
+        /// All that is reserved after it.
+        reserved: Money,
+    },
+    /// A fill was charged.
+    FeeCharged {
+        /// The order.
+        order_id: OrderId,
+        /// The fill.
+        fill_id: FillId,
+        /// How much, above zero.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+    },
+    /// A dividend was paid to a holder, or by a short seller (negative).
+    DividendPaid {
+        /// The corporate action.
+        action_id: String,
+        /// What paid it.
+        instrument_id: InstrumentId,
+        /// How much.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The fraction of a share that a split left was paid out.
+    CashPaidInLieu {
+        /// The corporate action.
+        action_id: String,
+        /// What was split.
+        instrument_id: InstrumentId,
+        /// How much.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The account trades under other limits now.
+    PolicyChanged {
+        /// All limits after the change.
+        policy: Policy,
+    },
+}

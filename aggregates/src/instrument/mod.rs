@@ -1,0 +1,502 @@
+//! An instrument and what is true of it for everyone: listed, halted, resumed, split, dividend, official close.
+//! Stream id: `<instrument_id>`, in the market's tenant.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::InstrumentId;
+use crate::market::MarketTime;
+use crate::money::{Price, Quantity};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::rules::Rules;
+use crate::stream::{Decide, Impossible, event_sourced};
+
+/// What kind of thing an instrument is: the kind decides what is a stock, never the spelling of its symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InstrumentKind {
+    /// A share or a fund.
+    #[default]
+    Stock,
+    /// An option contract.
+    Option,
+}
+
+impl InstrumentKind {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::Option => "option",
+        }
+    }
+}
+
+/// A split that has been announced by the market: `numerator` new shares for `denominator` old ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Split {
+    /// New shares.
+    pub numerator: Quantity,
+    /// Old shares.
+    pub denominator: Quantity,
+    /// The last close before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_close: Option<Price>,
+    /// The market time from which it is in force.
+    pub at: MarketTime,
+}
+
+/// A cash dividend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Dividend {
+    /// Dollars a share.
+    pub amount: Price,
+    /// The first New York session without it.
+    pub ex: NaiveDate,
+    /// The New York date on which it is paid.
+    pub pay: NaiveDate,
+    /// How far it has come.
+    pub stage: DividendStage,
+}
+
+/// How far a dividend has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DividendStage {
+    /// Known; nothing has accrued.
+    Declared,
+    /// Accrued in every position held at the close before the ex date.
+    Accrued,
+    /// Paid to every account.
+    Paid,
+}
+
+/// One instrument. `Default` is one that is not listed yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Instrument {
+    instrument_id: Option<InstrumentId>,
+    symbol: String,
+    name: String,
+    kind: InstrumentKind,
+    halted: bool,
+    splitting: Option<(String, Split)>,
+    splits: BTreeMap<String, Split>,
+    dividends: BTreeMap<String, Dividend>,
+    last_close: Option<(NaiveDate, Price)>,
+}
+
+/// Commands of an instrument.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InstrumentCommand {
+    /// List it.
+    List {
+        /// Its id.
+        instrument_id: InstrumentId,
+        /// Its ticker.
+        symbol: String,
+        /// Its name.
+        name: String,
+        /// What it is.
+        kind: InstrumentKind,
+        /// The market time, once there is one.
+        at: Option<MarketTime>,
+    },
+    /// Halt trading in it.
+    Halt {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Let it trade again.
+    Resume {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Gate it for a split.
+    BeginSplit {
+        /// The corporate action.
+        action_id: String,
+        /// The ratio and its time.
+        split: Split,
+    },
+    /// Every account has followed: open it again.
+    CompleteSplit {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Make a dividend known.
+    DeclareDividend {
+        /// The corporate action.
+        action_id: String,
+        /// Dollars a share.
+        amount: Price,
+        /// The ex date.
+        ex: NaiveDate,
+        /// The pay date.
+        pay: NaiveDate,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every position held at the close before the ex date has accrued it.
+    CompleteAccrual {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every account was paid.
+    CompleteDividend {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Fix the official close of a session.
+    Close {
+        /// The New York date of the session.
+        session: NaiveDate,
+        /// The price.
+        price: Price,
+        /// Which market data it came from.
+        source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+}
+
+/// Facts of an instrument, written as `{"InstrumentListed": {…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum InstrumentEvent {
+    /// It can be traded.
+    InstrumentListed {
+        /// Its id.
+        instrument_id: InstrumentId,
+        /// Its ticker.
+        symbol: String,
+        /// Its name: the symbol, where the market has named none.
+        name: String,
+        /// What it is.
+        kind: InstrumentKind,
+        /// The market time, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<MarketTime>,
+    },
+    /// Orders are taken and canceled, nothing fills or triggers.
+    TradingHalted {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// It trades again.
+    TradingResumed {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// It is gated until every account has followed the split.
+    SplitBegun {
+        /// The corporate action.
+        action_id: String,
+        /// The ratio and its time.
+        split: Split,
+    },
+    /// Every account has followed.
+    SplitCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A dividend is known.
+    DividendDeclared {
+        /// The corporate action.
+        action_id: String,
+        /// Dollars a share.
+        amount: Price,
+        /// The ex date.
+        ex: NaiveDate,
+        /// The pay date.
+        pay: NaiveDate,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every position held at the close before the ex date has accrued it.
+    DividendAccrualCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every account was paid.
+    DividendCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The official close of a session.
+    OfficiallyClosed {
+        /// The New York date of the session.
+        session: NaiveDate,
+        /// The price.
+        price: Price,
+        /// Which market data it came from.
+        source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+}
+
+/// Why an instrument refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstrumentError {
+    /// Nobody has listed it.
+    #[error("there is no such instrument")]
+    NotListed,
+    /// It is in that state already.
+    #[error("{0}")]
+    AlreadyApplied(String),
+}
+
+impl From<InstrumentError> for Refusal {
+    fn from(error: InstrumentError) -> Self {
+        let code = match &error {
+            InstrumentError::NotListed => RefusalCode::InstrumentNotFound,
+            InstrumentError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+event_sourced!(Instrument, "instrument", InstrumentCommand, InstrumentEvent {
+    InstrumentListed "1.0",
+    TradingHalted "1.0",
+    TradingResumed "1.0",
+    SplitBegun "1.0",
+    SplitCompleted "1.0",
+    DividendDeclared "1.0",
+    DividendAccrualCompleted "1.0",
+    DividendCompleted "1.0",
+    OfficiallyClosed "1.0",
+}, InstrumentError);
+
+impl Instrument {
+    /// Its id, once listed.
+    pub fn instrument_id(&self) -> Option<InstrumentId> {
+        self.instrument_id
+    }
+
+    /// Its ticker.
+    pub fn symbol(&self) -> &str {
+        &self.symbol
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> InstrumentKind {
+        self.kind
+    }
+
+    /// Whether trading in it is halted.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// The split that gates it at present.
+    pub fn splitting(&self) -> Option<(&str, &Split)> {
+        self.splitting.as_ref().map(|(action_id, split)| (action_id.as_str(), split))
+    }
+
+    /// Its dividends by action, with how far each has come.
+    pub fn dividends(&self) -> &BTreeMap<String, Dividend> {
+        &self.dividends
+    }
+
+    /// The last official close and its session.
+    pub fn last_close(&self) -> Option<(NaiveDate, Price)> {
+        self.last_close
+    }
+
+    fn dividend_at(&self, action_id: &str, stage: DividendStage) -> Result<(), InstrumentError> {
+        match self.dividends.get(action_id) {
+            Some(dividend) if dividend.stage == stage => Ok(()),
+            _ => Err(InstrumentError::AlreadyApplied(format!(
+                "dividend {action_id} is not {stage:?}"
+            ))),
+        }
+    }
+}
+
+impl Decide for Instrument {
+    fn decide(
+        &self,
+        command: &InstrumentCommand,
+        _: &Rules,
+    ) -> Result<Vec<InstrumentEvent>, InstrumentError> {
+        let listed = self.instrument_id.is_some();
+        let again = |what: String| Err(InstrumentError::AlreadyApplied(what));
+        if let InstrumentCommand::List { instrument_id, symbol, name, kind, at } = command {
+            if listed {
+                return again(format!("{symbol} is listed already"));
+            }
+            return Ok(vec![InstrumentEvent::InstrumentListed {
+                instrument_id: *instrument_id,
+                symbol: symbol.clone(),
+                name: name.clone(),
+                kind: *kind,
+                at: *at,
+            }]);
+        }
+        if !listed {
+            return Err(InstrumentError::NotListed);
+        }
+        Ok(vec![match command {
+            InstrumentCommand::List { symbol, .. } => {
+                return again(format!("{symbol} is listed already"));
+            }
+            InstrumentCommand::Halt { reason, at } => {
+                if self.halted {
+                    return again(format!("{} is halted already", self.symbol));
+                }
+                InstrumentEvent::TradingHalted { reason: reason.clone(), at: *at }
+            }
+            InstrumentCommand::Resume { reason, at } => {
+                if !self.halted {
+                    return again(format!("{} is trading already", self.symbol));
+                }
+                InstrumentEvent::TradingResumed { reason: reason.clone(), at: *at }
+            }
+            InstrumentCommand::BeginSplit { action_id, split } => {
+                if self.splitting.is_some() || self.splits.contains_key(action_id) {
+                    return again(format!(
+                        "split {action_id} of {} has begun already",
+                        self.symbol
+                    ));
+                }
+                InstrumentEvent::SplitBegun { action_id: action_id.clone(), split: split.clone() }
+            }
+            InstrumentCommand::CompleteSplit { action_id, at } => {
+                if self.splitting.as_ref().is_none_or(|(id, _)| id != action_id) {
+                    return again(format!("split {action_id} of {} is not under way", self.symbol));
+                }
+                InstrumentEvent::SplitCompleted { action_id: action_id.clone(), at: *at }
+            }
+            InstrumentCommand::DeclareDividend { action_id, amount, ex, pay, at } => {
+                if self.dividends.contains_key(action_id) {
+                    return again(format!(
+                        "dividend {action_id} of {} is known already",
+                        self.symbol
+                    ));
+                }
+                InstrumentEvent::DividendDeclared {
+                    action_id: action_id.clone(),
+                    amount: *amount,
+                    ex: *ex,
+                    pay: *pay,
+                    at: *at,
+                }
+            }
+            InstrumentCommand::CompleteAccrual { action_id, at } => {
+                self.dividend_at(action_id, DividendStage::Declared)?;
+                InstrumentEvent::DividendAccrualCompleted { action_id: action_id.clone(), at: *at }
+            }
+            InstrumentCommand::CompleteDividend { action_id, at } => {
+                self.dividend_at(action_id, DividendStage::Accrued)?;
+                InstrumentEvent::DividendCompleted { action_id: action_id.clone(), at: *at }
+            }
+            InstrumentCommand::Close { session, price, source, at } => {
+                if self.last_close.is_some_and(|(last, _)| last >= *session) {
+                    return again(format!(
+                        "the session {session} of {} is closed already",
+                        self.symbol
+                    ));
+                }
+                InstrumentEvent::OfficiallyClosed {
+                    session: *session,
+                    price: *price,
+                    source: source.clone(),
+                    at: *at,
+                }
+            }
+        }])
+    }
+
+    fn evolve(&mut self, event: &InstrumentEvent) -> Result<(), Impossible> {
+        let lists = matches!(event, InstrumentEvent::InstrumentListed { .. });
+        if lists == self.instrument_id.is_some() {
+            return Err(Impossible("an instrument is listed once, before all else".into()));
+        }
+        match event {
+            InstrumentEvent::InstrumentListed { instrument_id, symbol, name, kind, .. } => {
+                self.instrument_id = Some(*instrument_id);
+                self.symbol.clone_from(symbol);
+                self.name.clone_from(name);
+                self.kind = *kind;
+            }
+            InstrumentEvent::TradingHalted { .. } => self.halted = true,
+            InstrumentEvent::TradingResumed { .. } => self.halted = false,
+            InstrumentEvent::SplitBegun { action_id, split } => {
+                if self.splitting.is_some() {
+                    return Err(Impossible(format!("split {action_id} during another")));
+                }
+                self.splitting = Some((action_id.clone(), split.clone()));
+            }
+            InstrumentEvent::SplitCompleted { action_id, .. } => match self.splitting.take() {
+                Some((id, split)) if id == *action_id => {
+                    self.splits.insert(id, split);
+                }
+                _ => {
+                    return Err(Impossible(format!(
+                        "split {action_id} completed without having begun"
+                    )));
+                }
+            },
+            InstrumentEvent::DividendDeclared { action_id, amount, ex, pay, .. } => {
+                let stage = DividendStage::Declared;
+                let dividend = Dividend { amount: *amount, ex: *ex, pay: *pay, stage };
+                self.dividends.insert(action_id.clone(), dividend);
+            }
+            InstrumentEvent::DividendAccrualCompleted { action_id, .. } => {
+                self.advance(action_id, DividendStage::Declared, DividendStage::Accrued)?;
+            }
+            InstrumentEvent::DividendCompleted { action_id, .. } => {
+                self.advance(action_id, DividendStage::Accrued, DividendStage::Paid)?;
+            }
+            InstrumentEvent::OfficiallyClosed { session, price, .. } => {
+                self.last_close = Some((*session, *price));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Instrument {
+    fn advance(
+        &mut self,
+        action_id: &str,
+        from: DividendStage,
+        to: DividendStage,
+    ) -> Result<(), Impossible> {
+        match self.dividends.get_mut(action_id) {
+            Some(dividend) if dividend.stage == from => {
+                dividend.stage = to;
+                Ok(())
+            }
+            other => Err(Impossible(format!("dividend {action_id} becomes {to:?} from {other:?}"))),
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The Order aggregate: decides by the table of [`super::state`], keeps what decisions need.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Execution, OrderCommand};
+use super::error::OrderError;
+use super::event::{CancelReason, OrderEvent};
+use super::spec::{OrderSpec, OrderType, Side};
+use super::state::{Happening, OrderStatus, next};
+use crate::id::FillId;
+use crate::market::MarketTime;
+use crate::money::{AmountError, Money, Price, Quantity};
+use crate::rules::Rules;
+use crate::stream::{Decide, Impossible, event_sourced};
+
+/// One order. `Default` is an order that does not exist yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    status: Option<OrderStatus>,
+    spec: Option<OrderSpec>,
+    revision: u32,
+    fills: u32,
+    filled_qty: Quantity,
+    reserve_price: Option<Price>,
+    expires_at: Option<MarketTime>,
+    placed_at: Option<MarketTime>,
+    /// The splits that it has followed.
+    splits: BTreeSet<String>,
+}
+
+event_sourced!(Order, "order", OrderCommand, OrderEvent {
+    OrderPlaced "1.0",
+    OrderRejected "1.0",
+    OrderActivated "1.0",
+    OrderTriggered "1.0",
+    OrderFilled "1.0",
+    OrderReplaced "1.0",
+    OrderAdjusted "1.0",
+    OrderCanceled "1.0",
+    OrderExpired "1.0",
+}, OrderError);
+
+impl Order {
+    /// Where it stands; `None` before its first event.
+    pub fn status(&self) -> Option<OrderStatus> {
+        self.status
+    }
+
+    /// What was asked for, as replaced and adjusted since.
+    pub fn spec(&self) -> Option<&OrderSpec> {
+        self.spec.as_ref()
+    }
+
+    /// Taken and not ended.
+    pub fn is_open(&self) -> bool {
+        self.status.is_some_and(|status| !status.is_terminal())
+    }
+
+    /// How often it was replaced or adjusted.
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// The number of its fills.
+    pub fn fills(&self) -> u32 {
+        self.fills
+    }
+
+    /// Shares filled.
+    pub fn filled_qty(&self) -> Quantity {
+        self.filled_qty
+    }
+
+    /// The price that a buy reserves for each share.
+    pub fn reserve_price(&self) -> Option<Price> {
+        self.reserve_price
+    }
+
+    /// When its time is over, by the market clock.
+    pub fn expires_at(&self) -> Option<MarketTime> {
+        self.expires_at
+    }
+
+    /// The market time of its acceptance.
+    pub fn placed_at(&self) -> Option<MarketTime> {
+        self.placed_at
+    }
+
+    /// Shares still open; 0 before the first event.
+    pub fn leaves_qty(&self) -> Result<Quantity, AmountError> {
+        self.spec.as_ref().map_or(Ok(Quantity::ZERO), |spec| spec.qty.minus(self.filled_qty))
+    }
+
+    /// The most that `qty` shares of this buy can cost, fees included: what is reserved for them.
+    pub fn worst_cost(&self, qty: Quantity, rules: &Rules) -> Result<Money, AmountError> {
+        match self.reserve_price {
+            Some(price) => worst_cost(qty, price, rules),
+            None => Ok(Money::ZERO),
+        }
+    }
+
+    fn open_spec(&self) -> Result<&OrderSpec, OrderError> {
+        match (self.status, &self.spec) {
+            (Some(status), _) if status.is_terminal() => Err(OrderError::NotOpen(status)),
+            (Some(_), Some(spec)) => Ok(spec),
+            _ => Err(OrderError::NotFound),
+        }
+    }
+
+    fn permits(&self, happening: Happening) -> Result<(), OrderError> {
+        if next(self.status, happening).is_some() {
+            return Ok(());
+        }
+        Err(match self.status {
+            None => OrderError::NotFound,
+            Some(status) if status.is_terminal() => OrderError::NotOpen(status),
+            Some(_) => OrderError::Exists,
+        })
+    }
+
+    fn fill(
+        &self,
+        fill_id: FillId,
+        execution: &Execution,
+        at: MarketTime,
+        rules: &Rules,
+    ) -> Result<OrderEvent, OrderError> {
+        let spec = self.open_spec()?;
+        let Execution { revision, after_fills, qty, price, evidence } = execution;
+        if (*revision, *after_fills) != (self.revision, self.fills) {
+            return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
+        }
+        let leaves = self.leaves_qty()?;
+        if !qty.is_positive() || *qty > leaves {
+            return Err(OrderError::Overfill { asked: *qty, leaves });
+        }
+        let within_limit = match (spec.side, spec.limit_price) {
+            (Side::Buy, Some(limit)) => *price <= limit,
+            (Side::Sell, Some(limit)) => *price >= limit,
+            (_, None) => true,
+        };
+        if !within_limit || !price.is_positive() {
+            return Err(OrderError::BeyondLimit);
+        }
+        let leaves_qty = leaves.minus(*qty)?;
+        self.permits(if leaves_qty.is_zero() { Happening::FillRest } else { Happening::FillPart })?;
+        Ok(OrderEvent::OrderFilled {
+            fill_id,
+            n: self.fills + 1,
+            qty: *qty,
+            price: *price,
+            amount: Money::of_fill(*qty, *price)?,
+            fees: rules.fees.fee(*qty)?,
+            filled_qty: self.filled_qty.plus(*qty)?,
+            leaves_qty,
+            revision: self.revision,
+            evidence: evidence.clone(),
+            at,
+        })
+    }
+
+    fn replace(
+        &self,
+        qty: Quantity,
+        limit_price: Option<Price>,
+        stop_price: Option<Price>,
+        reserve_price: Option<Price>,
+        at: MarketTime,
+    ) -> Result<OrderEvent, OrderError> {
+        let spec = self.open_spec()?;
+        self.permits(Happening::Replace)?;
+        if qty <= self.filled_qty {
+            return Err(OrderError::BelowFilled { qty, filled: self.filled_qty });
+        }
+        let replaced = OrderSpec { qty, limit_price, stop_price, ..spec.clone() };
+        if let Some(fault) = replaced.faults().into_iter().next() {
+            return Err(fault);
+        }
+        let loses_priority =
+            qty > spec.qty || limit_price != spec.limit_price || stop_price != spec.stop_price;
+        let revision = self.revision + 1;
+        Ok(OrderEvent::OrderReplaced {
+            revision,
+            qty,
+            limit_price,
+            stop_price,
+            reserve_price,
+            loses_priority,
+            at,
+        })
+    }
+
+    /// A split while the order is open: see `docs/rules.md`, Splits. A reverse split cancels it.
+    fn adjust(
+        &self,
+        action_id: &str,
+        numerator: Quantity,
+        denominator: Quantity,
+        at: MarketTime,
+    ) -> Result<OrderEvent, OrderError> {
+        use rust_decimal::RoundingStrategy::{ToNegativeInfinity, ToPositiveInfinity};
+
+        let spec = self.open_spec()?;
+        self.permits(Happening::Adjust)?;
+        if self.splits.contains(action_id) {
+            return Err(OrderError::AlreadyAdjusted(action_id.to_owned()));
+        }
+        let leaves_qty = self.leaves_qty()?;
+        if numerator < denominator {
+            return Ok(OrderEvent::OrderCanceled {
+                reason: CancelReason::ReverseSplit,
+                leaves_qty,
+                at,
+            });
+        }
+        let (numerator_, denominator_) = (numerator.decimal(), denominator.decimal());
+        let open = leaves_qty
+            .decimal()
+            .checked_mul(numerator_)
+            .and_then(|product| product.checked_div(denominator_))
+            .ok_or(AmountError::Inexact)?;
+        let decimals = if leaves_qty.is_whole() { 0 } else { Quantity::DECIMALS };
+        let open = Quantity::new(open.round_dp_with_strategy(decimals, ToNegativeInfinity))?;
+        if open.is_zero() {
+            let reason = CancelReason::SplitRoundedToNothing;
+            return Ok(OrderEvent::OrderCanceled { reason, leaves_qty, at });
+        }
+        let divided = |price: Price, down: bool| -> Result<Price, AmountError> {
+            let exact = price
+                .decimal()
+                .checked_mul(denominator_)
+                .and_then(|product| product.checked_div(numerator_))
+                .ok_or(AmountError::Inexact)?;
+            let decimals = if exact >= rust_decimal::Decimal::ONE { 2 } else { 4 };
+            let strategy = if down { ToNegativeInfinity } else { ToPositiveInfinity };
+            Price::new(exact.round_dp_with_strategy(decimals, strategy))
+        };
+        let (limit_down, stop_down) = match spec.side {
+            Side::Buy => (true, false),
+            Side::Sell => (false, true),
+        };
+        let limit_price = spec.limit_price.map(|price| divided(price, limit_down)).transpose()?;
+        let reserve_price = match (spec.order_type, limit_price) {
+            (OrderType::Limit, Some(limit)) if spec.side == Side::Buy => Some(limit),
+            _ => self.reserve_price.map(|price| divided(price, true)).transpose()?,
+        };
+        Ok(OrderEvent::OrderAdjusted {
+            action_id: action_id.to_owned(),
+            numerator,
+            denominator,
+            revision: self.revision + 1,
+            qty: self.filled_qty.plus(open)?,
+            limit_price,
+            stop_price: spec.stop_price.map(|price| divided(price, stop_down)).transpose()?,
+            reserve_price,
+            at,
+        })
+    }
+}
+
+/// The most that a buy of `qty` at `price` or better can cost, fees included.
+pub fn worst_cost(qty: Quantity, price: Price, rules: &Rules) -> Result<Money, AmountError> {
+    if qty.is_zero() {
+        return Ok(Money::ZERO);
+    }
+    Money::at_most(qty, price)?.plus(rules.fees.fee(qty)?)
+}
+
+impl Decide for Order {
+    fn decide(&self, command: &OrderCommand, rules: &Rules) -> Result<Vec<OrderEvent>, OrderError> {
+        let event = match command {
+            OrderCommand::Place {
+                spec,
+                held,
+                reserve_price,
+                reference,
+                expires_at,
+                tape_place,
+                at,
+            } => {
+                self.permits(if *held { Happening::PlaceHeld } else { Happening::Place })?;
+                if let Some(fault) = spec.faults().into_iter().next() {
+                    return Err(fault);
+                }
+                OrderEvent::OrderPlaced {
+                    order: spec.clone(),
+                    held: *held,
+                    reserve_price: *reserve_price,
+                    reference: reference.clone(),
+                    expires_at: *expires_at,
+                    tape_place: *tape_place,
+                    at: *at,
+                }
+            }
+            OrderCommand::Reject { spec, reject, tape_place, at } => {
+                self.permits(Happening::Reject)?;
+                OrderEvent::OrderRejected {
+                    order: spec.clone(),
+                    reject: reject.clone(),
+                    tape_place: *tape_place,
+                    at: *at,
+                }
+            }
+            OrderCommand::Fill { fill_id, execution, at } => {
+                self.fill(*fill_id, execution, *at, rules)?
+            }
+            OrderCommand::Trigger { revision, mark, stop_price, evidence, at } => {
+                self.permits(Happening::Trigger)?;
+                if *revision != self.revision {
+                    return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
+                }
+                OrderEvent::OrderTriggered {
+                    stop_price: *stop_price,
+                    mark: *mark,
+                    evidence: evidence.clone(),
+                    at: *at,
+                }
+            }
+            OrderCommand::Activate { qty, at } => {
+                self.permits(Happening::Activate)?;
+                OrderEvent::OrderActivated { qty: *qty, at: *at }
+            }
+            OrderCommand::Replace { qty, limit_price, stop_price, reserve_price, at } => {
+                self.replace(*qty, *limit_price, *stop_price, *reserve_price, *at)?
+            }
+            OrderCommand::Adjust { action_id, numerator, denominator, at } => {
+                self.adjust(action_id, *numerator, *denominator, *at)?
+            }
+            OrderCommand::Cancel { reason, at } => {
+                self.permits(Happening::Cancel)?;
+                OrderEvent::OrderCanceled {
+                    reason: *reason,
+                    leaves_qty: self.leaves_qty()?,
+                    at: *at,
+                }
+            }
+            OrderCommand::Expire { reason, at } => {
+                self.permits(Happening::Expire)?;
+                OrderEvent::OrderExpired {
+                    reason: *reason,
+                    leaves_qty: self.leaves_qty()?,
+                    at: *at,
+                }
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn evolve(&mut self, event: &OrderEvent) -> Result<(), Impossible> {
+        let happening = match event {
+            OrderEvent::OrderPlaced { held: false, .. } => Happening::Place,
+            OrderEvent::OrderPlaced { held: true, .. } => Happening::PlaceHeld,
+            OrderEvent::OrderRejected { .. } => Happening::Reject,
+            OrderEvent::OrderActivated { .. } => Happening::Activate,
+            OrderEvent::OrderTriggered { .. } => Happening::Trigger,
+            OrderEvent::OrderFilled { leaves_qty, .. } if leaves_qty.is_zero() => {
+                Happening::FillRest
+            }
+            OrderEvent::OrderFilled { .. } => Happening::FillPart,
+            OrderEvent::OrderReplaced { .. } => Happening::Replace,
+            OrderEvent::OrderAdjusted { .. } => Happening::Adjust,
+            OrderEvent::OrderCanceled { .. } => Happening::Cancel,
+            OrderEvent::OrderExpired { .. } => Happening::Expire,
+        };
+        let status = next(self.status, happening).ok_or_else(|| {
+            Impossible(format!("{happening:?} of an order that is {:?}", self.status))
+        })?;
+        match event {
+            OrderEvent::OrderPlaced { order, reserve_price, expires_at, at, .. } => {
+                self.spec = Some(order.clone());
+                self.reserve_price = *reserve_price;
+                self.expires_at = *expires_at;
+                self.placed_at = Some(*at);
+            }
+            OrderEvent::OrderRejected { order, at, .. } => {
+                self.spec = Some(order.clone());
+                self.placed_at = Some(*at);
+            }
+            OrderEvent::OrderActivated { qty, .. } => {
+                if let Some(spec) = &mut self.spec {
+                    spec.qty = *qty;
+                }
+            }
+            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, .. } => {
+                let total = self.spec.as_ref().map_or(Quantity::ZERO, |spec| spec.qty);
+                let sums = self.filled_qty.plus(*qty).ok() == Some(*filled_qty)
+                    && filled_qty.plus(*leaves_qty).ok() == Some(total)
+                    && *n == self.fills + 1;
+                if !sums {
+                    return Err(Impossible(format!(
+                        "fill {n} of {qty} after {} of {total}",
+                        self.filled_qty
+                    )));
+                }
+                self.filled_qty = *filled_qty;
+                self.fills = *n;
+            }
+            OrderEvent::OrderReplaced {
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                reserve_price,
+                ..
+            }
+            | OrderEvent::OrderAdjusted {
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                reserve_price,
+                ..
+            } => {
+                self.revision = *revision;
+                self.reserve_price = *reserve_price;
+                if let Some(spec) = &mut self.spec {
+                    spec.qty = *qty;
+                    spec.limit_price = *limit_price;
+                    spec.stop_price = *stop_price;
+                }
+            }
+            OrderEvent::OrderTriggered { .. }
+            | OrderEvent::OrderCanceled { .. }
+            | OrderEvent::OrderExpired { .. } => {}
+        }
+        if let OrderEvent::OrderAdjusted { action_id, .. } = event {
+            self.splits.insert(action_id.clone());
+        }
+        self.status = Some(status);
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! What an order is asked to do.
+
+use super::event::{CancelReason, ExpiryReason};
+use super::spec::OrderSpec;
+use crate::id::FillId;
+use crate::market::{Evidence, MarketTime, Reference, TapePlace};
+use crate::money::{Price, Quantity};
+use crate::refusal::Refusal;
+
+/// One execution as the engine proposes it. The Order decides whether it may still be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    /// The revision that the engine saw: a later one makes the execution stale.
+    pub revision: u32,
+    /// The fills that the engine had seen: it proposes number `after_fills + 1`. Delivered twice, it acts once.
+    pub after_fills: u32,
+    /// Shares.
+    pub qty: Quantity,
+    /// The price of each.
+    pub price: Price,
+    /// The tick that it fills against.
+    pub evidence: Evidence,
+}
+
+/// Commands of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderCommand {
+    /// Take it.
+    Place {
+        /// What was asked for.
+        spec: OrderSpec,
+        /// To wait for its parent.
+        held: bool,
+        /// The price that a buy reserves for each share.
+        reserve_price: Option<Price>,
+        /// Where that price came from.
+        reference: Option<Reference>,
+        /// When its time is over.
+        expires_at: Option<MarketTime>,
+        /// The last line of the tape before it.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Refuse it, for a reason of the business.
+    Reject {
+        /// What was asked for.
+        spec: OrderSpec,
+        /// Why.
+        reject: Refusal,
+        /// The last line of the tape before it.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Execute some of it.
+    Fill {
+        /// The id of the fill.
+        fill_id: FillId,
+        /// What the engine proposes.
+        execution: Execution,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A stop was reached.
+    Trigger {
+        /// The revision that the engine saw.
+        revision: u32,
+        /// The mark of a trailing stop.
+        mark: Option<Price>,
+        /// The stop in force.
+        stop_price: Price,
+        /// The tick that reached it.
+        evidence: Evidence,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The parent has filled.
+    Activate {
+        /// Shares to work for.
+        qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Change quantity or prices.
+    Replace {
+        /// The new total quantity.
+        qty: Quantity,
+        /// The new limit.
+        limit_price: Option<Price>,
+        /// The new stop.
+        stop_price: Option<Price>,
+        /// The new price that a buy reserves for each share.
+        reserve_price: Option<Price>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Follow a split.
+    Adjust {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// End it.
+    Cancel {
+        /// Why.
+        reason: CancelReason,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// End it by time.
+    Expire {
+        /// Which time.
+        reason: ExpiryReason,
+        /// The market time.
+        at: MarketTime,
+    },
+}

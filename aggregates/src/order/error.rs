@@ -1,0 +1,102 @@
+//! Why an order refuses.
+
+use super::state::OrderStatus;
+use crate::money::{AmountError, Quantity};
+use crate::refusal::{Refusal, RefusalCode};
+
+/// What is wrong with a command to an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// A field that the type lacks, does not take, or that is out of its range.
+    #[error("{message}")]
+    Malformed {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it, and the next step.
+        message: String,
+    },
+    /// Known to the rules, not handled by this version.
+    #[error(
+        "{what} is not supported by this version: it takes market and limit orders, day, gtc, ioc and fok, class simple, in regular hours"
+    )]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        what: String,
+    },
+    /// The order exists already.
+    #[error("the order exists already")]
+    Exists,
+    /// There is no such order.
+    #[error("there is no such order")]
+    NotFound,
+    /// The order has ended.
+    #[error("the order is {} and cannot be changed any more", .0.word())]
+    NotOpen(OrderStatus),
+    /// The command was decided on an older state of the order.
+    #[error("the order has changed: revision {revision} with {fills} fills now")]
+    Stale {
+        /// The revision now.
+        revision: u32,
+        /// The number of fills now.
+        fills: u32,
+    },
+    /// More than is open.
+    #[error("{asked} shares are more than the {leaves} that are open")]
+    Overfill {
+        /// Shares asked for.
+        asked: Quantity,
+        /// Shares open.
+        leaves: Quantity,
+    },
+    /// A replacement below what has filled.
+    #[error(
+        "qty {qty} is not more than the {filled} shares that have filled: cancel the order instead"
+    )]
+    BelowFilled {
+        /// The quantity asked for.
+        qty: Quantity,
+        /// Shares filled.
+        filled: Quantity,
+    },
+    /// A split that the order has followed before.
+    #[error("the order has followed the split {0} before")]
+    AlreadyAdjusted(String),
+    /// A price beyond the order's limit.
+    #[error("a fill at this price would break the order's limit")]
+    BeyondLimit,
+    /// An amount that cannot be held.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+impl From<OrderError> for Refusal {
+    fn from(error: OrderError) -> Self {
+        let code = match &error {
+            OrderError::Malformed { .. } | OrderError::BelowFilled { .. } => {
+                RefusalCode::InvalidOrder
+            }
+            OrderError::Unsupported { .. } => RefusalCode::Unsupported,
+            OrderError::NotFound => RefusalCode::OrderNotFound,
+            OrderError::NotOpen(_) => RefusalCode::OrderNotOpen,
+            OrderError::Exists
+            | OrderError::Stale { .. }
+            | OrderError::Overfill { .. }
+            | OrderError::BeyondLimit => RefusalCode::OrderChanged,
+            OrderError::AlreadyAdjusted(_) => RefusalCode::AlreadyApplied,
+            OrderError::Amount(_) => RefusalCode::InvalidAmount,
+        };
+        let refusal = Refusal::new(code, error.to_string());
+        match error {
+            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => {
+                refusal.field(field)
+            }
+            OrderError::BelowFilled { qty, filled } => {
+                refusal.field("qty").figure("qty", qty).figure("filled_qty", filled)
+            }
+            OrderError::NotOpen(status) => refusal.figure("status", status.word()),
+            _ => refusal,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What has happened to an order.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::spec::OrderSpec;
+use crate::id::FillId;
+use crate::market::{Evidence, MarketTime, Reference, TapePlace};
+use crate::money::{Money, Price, Quantity};
+use crate::refusal::Refusal;
+
+/// Facts of an order's life, written as `{"OrderFilled": {…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum OrderEvent {
+    /// Taken: it works from now on, or waits for its parent.
+    OrderPlaced {
+        /// What was asked for.
+        order: OrderSpec,
+        /// Waits for its parent's fill.
+        held: bool,
+        /// The price that a buy reserves for each share: its worst. Absent for a sell, which reserves shares.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reserve_price: Option<Price>,
+        /// The price that the worst cost of a market order was estimated from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Reference>,
+        /// When its time is over, by the market clock; absent for gtc.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<MarketTime>,
+        /// The last line of the tape before it.
+        tape_place: TapePlace,
+        /// The market time of its acceptance.
+        at: MarketTime,
+    },
+    /// Refused by the business: the first and only event of the order.
+    OrderRejected {
+        /// What was asked for.
+        order: OrderSpec,
+        /// Why, with the figures.
+        reject: Refusal,
+        /// The last line of the tape before it.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The parent has filled: it works from now on, for this quantity.
+    OrderActivated {
+        /// Shares that it works for.
+        qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The stop was reached.
+    OrderTriggered {
+        /// The stop price in force.
+        stop_price: Price,
+        /// The mark of a trailing stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Price>,
+        /// The tick that reached it.
+        evidence: Evidence,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Some or all of it was executed.
+    OrderFilled {
+        /// This execution.
+        fill_id: FillId,
+        /// Which fill of the order it is, from 1.
+        n: u32,
+        /// Shares of this fill.
+        qty: Quantity,
+        /// The price of each.
+        price: Price,
+        /// `qty * price`, rounded once to the cent, half to even.
+        amount: Money,
+        /// What the fill was charged.
+        fees: Money,
+        /// Shares filled so far, this fill included.
+        filled_qty: Quantity,
+        /// Shares still open.
+        leaves_qty: Quantity,
+        /// The revision that was filled.
+        revision: u32,
+        /// The tick that it filled against.
+        evidence: Evidence,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The owner changed it.
+    OrderReplaced {
+        /// The new revision, from 1.
+        revision: u32,
+        /// The new total quantity, what has filled included.
+        qty: Quantity,
+        /// The new limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_price: Option<Price>,
+        /// The new stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_price: Option<Price>,
+        /// The new price that a buy reserves for each share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reserve_price: Option<Price>,
+        /// Whether it goes behind all orders at its price.
+        loses_priority: bool,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A split changed it: what is open is multiplied and rounded down, prices are divided.
+    OrderAdjusted {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The new revision.
+        revision: u32,
+        /// The new total: what has filled (in old shares) and what is open (in new ones).
+        qty: Quantity,
+        /// The new limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_price: Option<Price>,
+        /// The new stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_price: Option<Price>,
+        /// The new price that a buy reserves for each share.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reserve_price: Option<Price>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Ended by its owner or by a rule. What has filled stays.
+    OrderCanceled {
+        /// Why.
+        reason: CancelReason,
+        /// Shares that were still open.
+        leaves_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Ended by time. What has filled stays.
+    OrderExpired {
+        /// Which time.
+        reason: ExpiryReason,
+        /// Shares that were still open.
+        leaves_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+}
+
+/// Why an order was canceled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// Its owner said so.
+    Requested,
+    /// What an ioc order did not fill at once.
+    ImmediateOrCancel,
+    /// A fok order could not fill whole at once.
+    FillOrKill,
+    /// The account could not pay the fill beyond the reservation.
+    InsufficientBuyingPower,
+    /// A reverse split cancels open orders.
+    ReverseSplit,
+    /// A split left less than the smallest quantity open.
+    SplitRoundedToNothing,
+    /// Its parent ended without a fill.
+    ParentEnded,
+    /// Its sibling filled.
+    SiblingFilled,
+}
+
+impl CancelReason {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::ImmediateOrCancel => "immediate_or_cancel",
+            Self::FillOrKill => "fill_or_kill",
+            Self::InsufficientBuyingPower => "insufficient_buying_power",
+            Self::ReverseSplit => "reverse_split",
+            Self::SplitRoundedToNothing => "split_rounded_to_nothing",
+            Self::ParentEnded => "parent_ended",
+            Self::SiblingFilled => "sibling_filled",
+        }
+    }
+}
+
+/// Which time ended an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiryReason {
+    /// A day order met the close of its session.
+    SessionClosed,
+    /// A gtd order met its time.
+    TimeReached,
+}

@@ -1,0 +1,17 @@
+//! The whole life of one order, as a closed state machine.
+//!
+//! [`state`] holds the one table of what may follow what; [`aggregate`] applies it. Stream id: `<order_id>`.
+
+mod aggregate;
+mod command;
+mod error;
+mod event;
+mod spec;
+mod state;
+
+pub use aggregate::{Order, worst_cost};
+pub use command::{Execution, OrderCommand};
+pub use error::OrderError;
+pub use event::{CancelReason, ExpiryReason, OrderEvent};
+pub use spec::{CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail};
+pub use state::{Happening, OrderStatus, TABLE, next};

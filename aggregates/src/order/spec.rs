@@ -1,0 +1,293 @@
+//! What a client asks for, and the rules that need nothing but the request itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::OrderError;
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::money::{Price, Quantity};
+
+/// Buy or sell.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Cash for shares.
+    Buy,
+    /// Shares for cash.
+    Sell,
+}
+
+impl Side {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+}
+
+/// How the price of an order is found.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderType {
+    /// At the other side of the quote, whatever it is.
+    Market,
+    /// At `limit_price` or better.
+    Limit,
+    /// A market order once `stop_price` is reached.
+    Stop,
+    /// A limit order once `stop_price` is reached.
+    StopLimit,
+    /// A stop that follows the market at a distance.
+    TrailingStop,
+    /// A trailing stop that becomes a limit order.
+    TrailingStopLimit,
+}
+
+impl OrderType {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Market => "market",
+            Self::Limit => "limit",
+            Self::Stop => "stop",
+            Self::StopLimit => "stop_limit",
+            Self::TrailingStop => "trailing_stop",
+            Self::TrailingStopLimit => "trailing_stop_limit",
+        }
+    }
+}
+
+/// How long an order lives.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeInForce {
+    /// Until the close of its session.
+    #[default]
+    Day,
+    /// Until canceled.
+    Gtc,
+    /// Until a given time.
+    Gtd,
+    /// What fills at once; the rest is canceled.
+    Ioc,
+    /// All at once, or nothing.
+    Fok,
+    /// In the opening auction only.
+    Opg,
+    /// In the closing auction only.
+    Cls,
+}
+
+impl TimeInForce {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Gtc => "gtc",
+            Self::Gtd => "gtd",
+            Self::Ioc => "ioc",
+            Self::Fok => "fok",
+            Self::Opg => "opg",
+            Self::Cls => "cls",
+        }
+    }
+
+    /// Whether the order never rests: what does not fill on arrival is canceled.
+    pub const fn is_immediate(self) -> bool {
+        matches!(self, Self::Ioc | Self::Fok)
+    }
+}
+
+/// Which other orders an order belongs with.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderClass {
+    /// By itself.
+    #[default]
+    Simple,
+    /// An entry with a take-profit and a stop-loss.
+    Bracket,
+    /// Two exits, one of which fills.
+    Oco,
+    /// An entry with one exit.
+    Oto,
+    /// Two to four legs at one net price.
+    Mleg,
+}
+
+impl OrderClass {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Bracket => "bracket",
+            Self::Oco => "oco",
+            Self::Oto => "oto",
+            Self::Mleg => "mleg",
+        }
+    }
+}
+
+/// The distance of a trailing stop from its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trail {
+    /// In dollars.
+    Price(Price),
+    /// In percent of the mark: `5` is 5 %.
+    Percent(Price),
+}
+
+/// An order as its owner means it. A replacement changes quantity and prices, never the rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderSpec {
+    /// Whose order.
+    pub account_id: AccountId,
+    /// What is traded.
+    pub instrument_id: InstrumentId,
+    /// Its ticker when the order was placed.
+    pub symbol: String,
+    /// Buy or sell.
+    pub side: Side,
+    /// How the price is found.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// Shares, above zero.
+    pub qty: Quantity,
+    /// The worst price of limit types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_price: Option<Price>,
+    /// The trigger of stop types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_price: Option<Price>,
+    /// The distance of trailing types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail: Option<Trail>,
+    /// How long it lives.
+    pub time_in_force: TimeInForce,
+    /// Whether it may fill outside regular hours.
+    #[serde(default)]
+    pub extended_hours: bool,
+    /// Which other orders it belongs with.
+    pub order_class: OrderClass,
+    /// The client's own id, unique in the account for ever. An identifier, not for personal data.
+    pub client_order_id: String,
+    /// SHA-256 of the note, in hexadecimal; the note itself is erasable and stands in a side table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note_digest: Option<String>,
+    /// The order whose fill activates this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_order_id: Option<OrderId>,
+}
+
+/// The longest `client_order_id`, in characters.
+pub const CLIENT_ORDER_ID_MAX: usize = 128;
+
+impl OrderSpec {
+    /// Every rule that the request breaks by itself, whatever the account and the market say.
+    ///
+    /// Types and times in force beyond market and limit, day, gtc, ioc and fok are refused by name: the state
+    /// machine knows them, the engine does not trigger them yet.
+    pub fn faults(&self) -> Vec<OrderError> {
+        let mut faults = Vec::new();
+        let mut fault = |field: &'static str, message: String| {
+            faults.push(OrderError::Malformed { field, message });
+        };
+        if !self.qty.is_positive() {
+            fault("qty", format!("qty is {}: an order needs a quantity above 0", self.qty));
+        }
+        if self.client_order_id.is_empty()
+            || self.client_order_id.chars().count() > CLIENT_ORDER_ID_MAX
+        {
+            fault(
+                "client_order_id",
+                format!("client_order_id must have 1 to {CLIENT_ORDER_ID_MAX} characters"),
+            );
+        }
+        let word = self.order_type.word();
+        match (self.order_type, self.limit_price) {
+            (OrderType::Market, Some(_)) => {
+                fault(
+                    "limit_price",
+                    "a market order takes no limit_price: leave it out, or use type limit".into(),
+                );
+            }
+            (OrderType::Limit, None) => {
+                fault("limit_price", "a limit order needs a limit_price".into())
+            }
+            (OrderType::Limit, Some(price)) if !price.is_on_tick() => fault(
+                "limit_price",
+                format!(
+                    "limit_price {price} must be above 0, with at most 2 decimals from 1.00 on and 4 below"
+                ),
+            ),
+            _ => {}
+        }
+        match self.order_type {
+            OrderType::Market | OrderType::Limit => {
+                if self.stop_price.is_some() {
+                    fault("stop_price", format!("a {word} order takes no stop_price"));
+                }
+                if self.trail.is_some() {
+                    fault("trail_price", format!("a {word} order takes no trail"));
+                }
+            }
+            _ => {
+                faults.push(OrderError::Unsupported { field: "type", what: format!("type {word}") })
+            }
+        }
+        if !matches!(
+            self.time_in_force,
+            TimeInForce::Day | TimeInForce::Gtc | TimeInForce::Ioc | TimeInForce::Fok
+        ) {
+            let what = format!("time_in_force {}", self.time_in_force.word());
+            faults.push(OrderError::Unsupported { field: "time_in_force", what });
+        }
+        if self.extended_hours {
+            let what = "extended_hours".to_owned();
+            faults.push(OrderError::Unsupported { field: "extended_hours", what });
+        }
+        if self.order_class != OrderClass::Simple {
+            let what = format!("order_class {}", self.order_class.word());
+            faults.push(OrderError::Unsupported { field: "order_class", what });
+        }
+        if !self.qty.is_whole() && self.time_in_force != TimeInForce::Day {
+            let message =
+                format!("qty {} is fractional: fractional orders are day orders", self.qty);
+            faults.push(OrderError::Malformed { field: "qty", message });
+        }
+        faults
+    }
+}

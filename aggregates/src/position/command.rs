@@ -1,0 +1,84 @@
+//! What a position is asked to do.
+
+use crate::account::ReleaseReason;
+use crate::id::{AccountId, FillId, InstrumentId, OrderId};
+use crate::market::MarketTime;
+use crate::money::{Money, Price, Quantity};
+use crate::order::Side;
+
+/// A fill as the position sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trade {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Of what.
+    pub instrument_id: InstrumentId,
+    /// Its ticker.
+    pub symbol: String,
+    /// The fill.
+    pub fill_id: FillId,
+    /// The order.
+    pub order_id: OrderId,
+    /// Buy or sell.
+    pub side: Side,
+    /// Shares.
+    pub qty: Quantity,
+    /// The price of each.
+    pub price: Price,
+    /// `qty * price`, rounded once.
+    pub amount: Money,
+    /// The market time.
+    pub at: MarketTime,
+}
+
+/// Commands of a position.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PositionCommand {
+    /// Set shares aside for a sell.
+    Reserve {
+        /// The sell.
+        order_id: OrderId,
+        /// How many.
+        qty: Quantity,
+    },
+    /// Free the shares of a sell that ended.
+    Release {
+        /// The sell.
+        order_id: OrderId,
+        /// Why.
+        reason: ReleaseReason,
+    },
+    /// Take a fill in.
+    Trade(Trade),
+    /// Follow a split.
+    Split {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The last close before it; a fraction is paid at this price divided by the split.
+        last_close: Option<Price>,
+        /// What each open sell shall reserve after it; sells not named reserve nothing more.
+        keep: Vec<(OrderId, Quantity)>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Earn a dividend, or owe it.
+    AccrueDividend {
+        /// The corporate action.
+        action_id: String,
+        /// Dollars a share.
+        per_share: Price,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The dividend is paid.
+    SettleDividend {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+}

@@ -1,0 +1,56 @@
+//! Why a position refuses.
+
+use crate::money::{AmountError, Quantity};
+use crate::refusal::{Refusal, RefusalCode};
+
+/// What is wrong with a command to a position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PositionError {
+    /// More shares than are held and free.
+    #[error(
+        "the sell needs {asked} shares, {available} are available ({held} held less {reserved} reserved for open sells): lower the quantity, or cancel open sells first"
+    )]
+    InsufficientShares {
+        /// Shares asked for.
+        asked: Quantity,
+        /// Held less reserved.
+        available: Quantity,
+        /// Shares held.
+        held: Quantity,
+        /// Shares reserved.
+        reserved: Quantity,
+    },
+    /// No such reservation, or a second one.
+    #[error("no such reservation of shares")]
+    NoReservation,
+    /// The corporate action was applied before.
+    #[error("the corporate action {0} was applied to this position before")]
+    AlreadyApplied(String),
+    /// A fraction has to be paid and there is no price to pay it at.
+    #[error("a fraction of a share has to be paid out and there is no last close to pay it at")]
+    NoLastClose,
+    /// An amount that cannot be held.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+impl From<PositionError> for Refusal {
+    fn from(error: PositionError) -> Self {
+        let code = match &error {
+            PositionError::InsufficientShares { .. } => RefusalCode::InsufficientShares,
+            PositionError::NoReservation => RefusalCode::OrderChanged,
+            PositionError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
+            PositionError::NoLastClose => RefusalCode::NoReferencePrice,
+            PositionError::Amount(_) => RefusalCode::InvalidAmount,
+        };
+        let refusal = Self::new(code, error.to_string());
+        match error {
+            PositionError::InsufficientShares { asked, available, held, reserved } => refusal
+                .figure("asked", asked)
+                .figure("available", available)
+                .figure("held", held)
+                .figure("reserved", reserved),
+            _ => refusal,
+        }
+    }
+}

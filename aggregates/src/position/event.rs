@@ -1,0 +1,209 @@
+//! What has happened to a position.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::account::ReleaseReason;
+use crate::id::{AccountId, FillId, InstrumentId, LotId, OrderId};
+use crate::market::MarketTime;
+use crate::money::{Money, Price, Quantity};
+use crate::order::Side;
+
+/// Shares acquired (or, below zero, sold short) by one fill and still held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Lot {
+    /// Its id.
+    pub lot_id: LotId,
+    /// Shares left of it; negative is short.
+    pub qty: Quantity,
+    /// What these shares cost, or brought when sold short; never negative.
+    pub cost: Money,
+    /// The market time of the fill.
+    pub opened_at: MarketTime,
+}
+
+/// Shares of one lot that a fill or a split took away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClosedLot {
+    /// The lot.
+    pub lot_id: LotId,
+    /// Shares taken, above zero.
+    pub qty: Quantity,
+    /// Their part of the lot's cost.
+    pub cost: Money,
+}
+
+/// Shares that one open sell has reserved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShareReservation {
+    /// The sell.
+    pub order_id: OrderId,
+    /// Shares reserved now.
+    pub qty: Quantity,
+}
+
+/// Facts of a position, written as `{"PositionOpened": {…}}`. `position_qty` is the holding after the event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum PositionEvent {
+    /// A fill began a holding.
+    PositionOpened {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// Its ticker at the time.
+        symbol: String,
+        /// The fill.
+        fill_id: FillId,
+        /// The order.
+        order_id: OrderId,
+        /// Buy for long, sell for short.
+        side: Side,
+        /// Shares, above zero.
+        qty: Quantity,
+        /// The fill's price.
+        price: Price,
+        /// The lot's cost (or proceeds, when short): the fill's rounded cash.
+        cost: Money,
+        /// The lot.
+        lot_id: LotId,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A fill added a lot on the side held.
+    PositionIncreased {
+        /// The fill.
+        fill_id: FillId,
+        /// The order.
+        order_id: OrderId,
+        /// Buy for long, sell for short.
+        side: Side,
+        /// Shares, above zero.
+        qty: Quantity,
+        /// The fill's price.
+        price: Price,
+        /// The lot's cost.
+        cost: Money,
+        /// The lot.
+        lot_id: LotId,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A fill took shares from the oldest lots.
+    PositionReduced {
+        /// The fill.
+        fill_id: FillId,
+        /// The order.
+        order_id: OrderId,
+        /// Sell for long, buy for short.
+        side: Side,
+        /// Shares, above zero.
+        qty: Quantity,
+        /// The fill's price.
+        price: Price,
+        /// What the shares brought (or cost to cover).
+        proceeds: Money,
+        /// The shares taken from each lot.
+        lots: Vec<ClosedLot>,
+        /// Proceeds less cost for long, cost less what covering took for short.
+        realized_pl: Money,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A fill took all that was left.
+    PositionClosed {
+        /// The fill.
+        fill_id: FillId,
+        /// The order.
+        order_id: OrderId,
+        /// Sell for long, buy for short.
+        side: Side,
+        /// Shares, above zero: all that was held.
+        qty: Quantity,
+        /// The fill's price.
+        price: Price,
+        /// What the shares brought (or cost to cover).
+        proceeds: Money,
+        /// The shares taken from each lot.
+        lots: Vec<ClosedLot>,
+        /// Proceeds less cost for long, cost less what covering took for short.
+        realized_pl: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// An open sell set shares aside.
+    SharesReserved {
+        /// The sell.
+        order_id: OrderId,
+        /// How many.
+        qty: Quantity,
+        /// All that is reserved after it.
+        reserved_qty: Quantity,
+    },
+    /// The shares of a sell that ended are free again.
+    SharesReleased {
+        /// The sell.
+        order_id: OrderId,
+        /// How many: all that were left of its reservation.
+        qty: Quantity,
+        /// Why.
+        reason: ReleaseReason,
+        /// All that is reserved after it.
+        reserved_qty: Quantity,
+    },
+    /// A split multiplied the holding; the cost of what stays is unchanged.
+    PositionSplit {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The holding before it.
+        qty_before: Quantity,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// New shares that could not be delivered whole and were paid in cash.
+        fraction: Quantity,
+        /// What the fraction was paid, at the last close divided by the split.
+        cash_in_lieu: Money,
+        /// The part of the cost that the fraction had.
+        fraction_cost: Money,
+        /// Cash in lieu less that cost.
+        realized_pl: Money,
+        /// The lots after it.
+        lots: Vec<Lot>,
+        /// What open sells reserve after it.
+        reservations: Vec<ShareReservation>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The holding at the close before the ex date earns a dividend, or owes it when short.
+    DividendAccrued {
+        /// The corporate action.
+        action_id: String,
+        /// The holding.
+        qty: Quantity,
+        /// Dollars a share.
+        per_share: Price,
+        /// `qty * per_share` to the cent, half to even; negative is owed.
+        amount: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The dividend that had accrued was paid to the account.
+    DividendSettled {
+        /// The corporate action.
+        action_id: String,
+        /// The amount that had accrued.
+        amount: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+}

@@ -1,0 +1,41 @@
+//! The settings of a ledger that decisions depend on, as one plain value.
+
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::money::{AmountError, Money, Price, Quantity};
+
+/// What every handler may look at beside its aggregate and its command: `Services` of all aggregates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// A market buy reserves the ask raised by this rate: 0.05 is 5 %.
+    pub collar: Decimal,
+    /// What fills cost. Nothing, by default.
+    pub fees: FeeSchedule,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { collar: Decimal::new(5, 2), fees: FeeSchedule::default() }
+    }
+}
+
+/// A declared schedule of fees: each fill is charged `per_fill + per_share * qty`, rounded up to the cent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FeeSchedule {
+    /// Charged once a fill.
+    pub per_fill: Money,
+    /// Charged for each share.
+    pub per_share: Price,
+}
+
+impl FeeSchedule {
+    /// The fee of one fill of `qty` shares.
+    pub fn fee(&self, qty: Quantity) -> Result<Money, AmountError> {
+        if self.per_share.is_zero() {
+            return Ok(self.per_fill);
+        }
+        self.per_fill.plus(Money::at_most(qty, self.per_share)?)
+    }
+}

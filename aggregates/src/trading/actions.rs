@@ -1,0 +1,125 @@
+//! Corporate actions, one account at a time: position, open orders and reservations follow in one commit.
+
+use super::{Desk, Undecided, World};
+use crate::account::AccountCommand;
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::market::MarketTime;
+use crate::money::{Money, Quantity};
+use crate::order::{OrderCommand, OrderError, OrderEvent, Side, worst_cost};
+use crate::position::{PositionCommand, PositionError};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::stream::{Decide, Event, StreamId};
+
+impl<W: World> Desk<'_, W> {
+    /// The split that gates the instrument, applied to one account.
+    pub(super) fn follow_split(
+        &mut self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        orders: &[OrderId],
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let instrument = self.look_instrument(instrument_id)?;
+        let Some((action_id, split)) = instrument.splitting() else {
+            let message = format!("no split of {} is under way", instrument.symbol());
+            return Err(Refusal::new(RefusalCode::AlreadyApplied, message).into());
+        };
+        let (numerator, denominator) = (split.numerator, split.denominator);
+        let action_id = action_id.to_owned();
+        let mut keep_cash: Vec<(OrderId, Money)> = Vec::new();
+        let mut keep_shares: Vec<(OrderId, Quantity)> = Vec::new();
+        for order_id in orders {
+            let order = self.look_order(*order_id)?;
+            let spec = order.spec().ok_or(OrderError::NotFound)?;
+            let command =
+                OrderCommand::Adjust { action_id: action_id.clone(), numerator, denominator, at };
+            let events = order.decide(&command, self.rules)?;
+            let (mut cash, mut shares) = (Money::ZERO, Quantity::ZERO);
+            if let Some(OrderEvent::OrderAdjusted { qty, reserve_price, .. }) = events.first() {
+                let leaves = qty.minus(order.filled_qty())?;
+                match (spec.side, reserve_price) {
+                    (Side::Buy, Some(price)) => cash = worst_cost(leaves, *price, self.rules)?,
+                    (Side::Buy, None) => {}
+                    (Side::Sell, _) => shares = leaves,
+                }
+            }
+            self.push(StreamId::Order(*order_id), events.into_iter().map(Event::Order));
+            match spec.side {
+                // Prices and quantities round down, so the reservation never grows by a split.
+                Side::Buy => {
+                    let before = self.look_account(account_id)?.reservation(*order_id);
+                    keep_cash.push((*order_id, cash.min(before)));
+                }
+                Side::Sell => keep_shares.push((*order_id, shares)),
+            }
+        }
+        let position = self.look_position(account_id, instrument_id)?;
+        let mut cash_in_lieu = Money::ZERO;
+        if !position.qty().is_zero() {
+            let command = PositionCommand::Split {
+                action_id: action_id.clone(),
+                numerator,
+                denominator,
+                last_close: split.last_close,
+                keep: keep_shares,
+                at,
+            };
+            let events = position.decide(&command, self.rules)?;
+            if let Some(crate::position::PositionEvent::PositionSplit {
+                cash_in_lieu: paid, ..
+            }) = events.first()
+            {
+                cash_in_lieu = *paid;
+            }
+            self.push(
+                StreamId::Position(account_id, instrument_id),
+                events.into_iter().map(Event::Position),
+            );
+        }
+        let follow = AccountCommand::FollowSplit {
+            action_id,
+            instrument_id,
+            cash_in_lieu,
+            keep: keep_cash,
+            at,
+        };
+        self.account(account_id, &follow)
+    }
+
+    /// A dividend accrues in one position: what was held at the close before the ex date earns it.
+    pub(super) fn accrue_dividend(
+        &mut self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        action_id: &str,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let dividends = self.look_instrument(instrument_id)?.dividends();
+        let dividend =
+            dividends.get(action_id).ok_or(PositionError::AlreadyApplied(action_id.to_owned()))?;
+        let (action_id, per_share) = (action_id.to_owned(), dividend.amount);
+        let command = PositionCommand::AccrueDividend { action_id, per_share, at };
+        self.position(account_id, instrument_id, &command)
+    }
+
+    /// An accrued dividend is paid.
+    pub(super) fn pay_dividend(
+        &mut self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        action_id: &str,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let position = self.look_position(account_id, instrument_id)?;
+        let amount = position
+            .accrued(action_id)
+            .ok_or(PositionError::AlreadyApplied(action_id.to_owned()))?;
+        let settle = PositionCommand::SettleDividend { action_id: action_id.to_owned(), at };
+        self.position(account_id, instrument_id, &settle)?;
+        let action_id = action_id.to_owned();
+        self.account(
+            account_id,
+            &AccountCommand::PayDividend { action_id, instrument_id, amount, at },
+        )
+    }
+}

@@ -1,0 +1,120 @@
+//! What the ledger can be asked to do: one enum for REST, MCP and the engine.
+
+use crate::account::AccountCommand;
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::InstrumentCommand;
+use crate::market::{MarketTime, Reference, TapePlace};
+use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
+use crate::writer::WriterCommand;
+
+/// What the market looks like to an order that arrives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MarketView {
+    /// The market clock.
+    pub at: MarketTime,
+    /// The last line of the tape.
+    pub tape_place: TapePlace,
+    /// The price that a market buy's worst cost is estimated from; `None` if the symbol has no price yet.
+    pub reference: Option<Reference>,
+    /// When the time of a day order that arrives now is over.
+    pub session_close: MarketTime,
+    /// Whether orders can fill at this moment, by the hours of the market.
+    pub open: bool,
+}
+
+/// One command to the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// To one account alone: open, deposit, withdraw, policy.
+    Account {
+        /// Which.
+        account_id: AccountId,
+        /// What.
+        command: AccountCommand,
+    },
+    /// To one instrument alone: list, halt, resume, splits and dividends, official close.
+    Instrument {
+        /// Which.
+        instrument_id: InstrumentId,
+        /// What.
+        command: InstrumentCommand,
+    },
+    /// To the writer of a shard: record a take-over.
+    Writer {
+        /// Which.
+        shard: u16,
+        /// What.
+        command: WriterCommand,
+    },
+    /// Place an order. A refusal by the business is recorded as a rejected order.
+    Place {
+        /// Its id, fresh.
+        order_id: OrderId,
+        /// What is asked for.
+        spec: OrderSpec,
+        /// The market that it arrives at.
+        market: MarketView,
+    },
+    /// End an order: by its owner, or by a rule of its own (ioc, fok).
+    Cancel {
+        /// Whose order it has to be.
+        account_id: AccountId,
+        /// Which.
+        order_id: OrderId,
+        /// Why.
+        reason: CancelReason,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// End an order whose time is over.
+    Expire {
+        /// Which.
+        order_id: OrderId,
+        /// Which time.
+        reason: ExpiryReason,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Execute some of an order.
+    Fill {
+        /// Which.
+        order_id: OrderId,
+        /// The engine's proposal.
+        execution: Execution,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Let one account follow the split that gates an instrument.
+    FollowSplit {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// Its open orders in that instrument: all of them.
+        orders: Vec<OrderId>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Let a dividend accrue in one position.
+    AccrueDividend {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Pay an accrued dividend to one account.
+    PayDividend {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+}

@@ -1,0 +1,74 @@
+//! A fill: the order, the cash and the position move together. A buy that the account cannot pay beyond its
+//! reservation ends the order instead.
+
+use super::{Desk, Undecided, World};
+use crate::account::AccountCommand;
+use crate::id::{FillId, OrderId};
+use crate::market::MarketTime;
+use crate::money::Money;
+use crate::order::{CancelReason, Execution, OrderCommand, OrderError, Side};
+use crate::position::{PositionCommand, Trade};
+use crate::refusal::RefusalCode;
+use crate::stream::{Decide, Event, StreamId};
+
+impl<W: World> Desk<'_, W> {
+    /// One execution that the engine proposes.
+    pub(super) fn fill(
+        &mut self,
+        order_id: OrderId,
+        execution: &Execution,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let order = self.look_order(order_id)?;
+        let spec = order.spec().ok_or(OrderError::NotFound)?.clone();
+        let fill_id = FillId::of(
+            order_id,
+            execution.revision,
+            execution.evidence.tape_place,
+            execution.after_fills + 1,
+        );
+        let command = OrderCommand::Fill { fill_id, execution: execution.clone(), at };
+        let events = order.decide(&command, self.rules)?;
+        let Some(crate::order::OrderEvent::OrderFilled {
+            qty,
+            price,
+            amount,
+            fees,
+            leaves_qty,
+            ..
+        }) = events.first().cloned()
+        else {
+            return Err(OrderError::NotFound.into());
+        };
+        self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
+        let (change, keep) = match spec.side {
+            Side::Buy => (amount.negated(), order.worst_cost(leaves_qty, self.rules)?),
+            Side::Sell => (amount, Money::ZERO),
+        };
+        let settle = AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep };
+        match self.account(spec.account_id, &settle) {
+            Err(Undecided::Refused(refusal))
+                if refusal.code == RefusalCode::InsufficientBuyingPower =>
+            {
+                self.decision.events.clear();
+                self.decision.rejected = Some(refusal);
+                let reason = CancelReason::InsufficientBuyingPower;
+                return self.cancel(spec.account_id, order_id, reason, at);
+            }
+            settled => settled?,
+        }
+        let trade = Trade {
+            account_id: spec.account_id,
+            instrument_id: spec.instrument_id,
+            symbol: spec.symbol,
+            fill_id,
+            order_id,
+            side: spec.side,
+            qty,
+            price,
+            amount,
+            at,
+        };
+        self.position(spec.account_id, spec.instrument_id, &PositionCommand::Trade(trade))
+    }
+}

@@ -1,0 +1,177 @@
+//! Decisions that touch several aggregates: decided together, committed together or not at all.
+//!
+//! [`decide`] is a pure function of a [`World`] (the aggregates as they are), a [`Command`] and the [`Rules`]. It
+//! changes nothing: the events that it returns are applied after all of them were decided, so a refusal leaves no
+//! trace. Each aggregate decides at most once a command, on the state before it.
+//!
+//! An aggregate that the world has not in memory is [`Undecided::Absent`]: load it and decide again.
+
+mod actions;
+mod command;
+mod ending;
+mod filling;
+mod placing;
+
+pub use command::{Command, MarketView};
+
+use crate::account::{Account, AccountCommand};
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::{Instrument, InstrumentCommand};
+use crate::order::{Order, OrderCommand};
+use crate::position::{Position, PositionCommand};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::rules::Rules;
+use crate::stream::{Decide, Event, StreamId};
+use crate::writer::{Writer, WriterError};
+
+/// The aggregates as they are, for a decision to look at. `None` is "not in memory", never "does not exist":
+/// an aggregate without events is in the world as its default.
+pub trait World {
+    /// The account.
+    fn account(&self, id: AccountId) -> Option<&Account>;
+    /// The order.
+    fn order(&self, id: OrderId) -> Option<&Order>;
+    /// The position.
+    fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position>;
+    /// The instrument.
+    fn instrument(&self, id: InstrumentId) -> Option<&Instrument>;
+    /// The writer of a shard.
+    fn writer(&self, shard: u16) -> Option<&Writer>;
+}
+
+/// What a command makes happen: events in the order in which they are appended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Each event with its stream.
+    pub events: Vec<(StreamId, Event)>,
+    /// A refusal by the business that is itself a fact: the order was recorded as rejected.
+    pub rejected: Option<Refusal>,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Undecided {
+    /// This aggregate has to be loaded first.
+    Absent(StreamId),
+    /// The command is refused; nothing happens.
+    Refused(Refusal),
+}
+
+impl<E: Into<Refusal>> From<E> for Undecided {
+    fn from(refusal: E) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<WriterError> for Refusal {
+    fn from(error: WriterError) -> Self {
+        Self::new(RefusalCode::AlreadyApplied, error.to_string())
+    }
+}
+
+/// Decides one command. Never changes the world.
+pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<Decision, Undecided> {
+    let mut desk = Desk { world, rules, decision: Decision::default() };
+    match command {
+        Command::Account { account_id, command } => desk.account(*account_id, command)?,
+        Command::Instrument { instrument_id, command } => {
+            desk.instrument(*instrument_id, command)?
+        }
+        Command::Writer { shard, command } => desk.writer(*shard, command)?,
+        Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
+        Command::Cancel { account_id, order_id, reason, at } => {
+            desk.cancel(*account_id, *order_id, *reason, *at)?;
+        }
+        Command::Expire { order_id, reason, at } => desk.expire(*order_id, *reason, *at)?,
+        Command::Fill { order_id, execution, at } => desk.fill(*order_id, execution, *at)?,
+        Command::FollowSplit { account_id, instrument_id, orders, at } => {
+            desk.follow_split(*account_id, *instrument_id, orders, *at)?;
+        }
+        Command::AccrueDividend { account_id, instrument_id, action_id, at } => {
+            desk.accrue_dividend(*account_id, *instrument_id, action_id, *at)?;
+        }
+        Command::PayDividend { account_id, instrument_id, action_id, at } => {
+            desk.pay_dividend(*account_id, *instrument_id, action_id, *at)?;
+        }
+    }
+    Ok(desk.decision)
+}
+
+/// A decision under way.
+struct Desk<'a, W> {
+    world: &'a W,
+    rules: &'a Rules,
+    decision: Decision,
+}
+
+impl<'a, W: World> Desk<'a, W> {
+    fn look_account(&self, id: AccountId) -> Result<&'a Account, Undecided> {
+        self.world.account(id).ok_or(Undecided::Absent(StreamId::Account(id)))
+    }
+
+    fn look_order(&self, id: OrderId) -> Result<&'a Order, Undecided> {
+        self.world.order(id).ok_or(Undecided::Absent(StreamId::Order(id)))
+    }
+
+    fn look_position(
+        &self,
+        account: AccountId,
+        instrument: InstrumentId,
+    ) -> Result<&'a Position, Undecided> {
+        let absent = Undecided::Absent(StreamId::Position(account, instrument));
+        self.world.position(account, instrument).ok_or(absent)
+    }
+
+    fn look_instrument(&self, id: InstrumentId) -> Result<&'a Instrument, Undecided> {
+        self.world.instrument(id).ok_or(Undecided::Absent(StreamId::Instrument(id)))
+    }
+
+    fn push(&mut self, stream: StreamId, events: impl IntoIterator<Item = Event>) {
+        self.decision.events.extend(events.into_iter().map(|event| (stream, event)));
+    }
+
+    fn account(&mut self, id: AccountId, command: &AccountCommand) -> Result<(), Undecided> {
+        let events = self.look_account(id)?.decide(command, self.rules)?;
+        self.push(StreamId::Account(id), events.into_iter().map(Event::Account));
+        Ok(())
+    }
+
+    fn order(&mut self, id: OrderId, command: &OrderCommand) -> Result<(), Undecided> {
+        let events = self.look_order(id)?.decide(command, self.rules)?;
+        self.push(StreamId::Order(id), events.into_iter().map(Event::Order));
+        Ok(())
+    }
+
+    fn position(
+        &mut self,
+        account: AccountId,
+        instrument: InstrumentId,
+        command: &PositionCommand,
+    ) -> Result<(), Undecided> {
+        let events = self.look_position(account, instrument)?.decide(command, self.rules)?;
+        self.push(StreamId::Position(account, instrument), events.into_iter().map(Event::Position));
+        Ok(())
+    }
+
+    fn instrument(
+        &mut self,
+        id: InstrumentId,
+        command: &InstrumentCommand,
+    ) -> Result<(), Undecided> {
+        let events = self.look_instrument(id)?.decide(command, self.rules)?;
+        self.push(StreamId::Instrument(id), events.into_iter().map(Event::Instrument));
+        Ok(())
+    }
+
+    fn writer(
+        &mut self,
+        shard: u16,
+        command: &crate::writer::WriterCommand,
+    ) -> Result<(), Undecided> {
+        let stream = StreamId::Writer(shard);
+        let writer = self.world.writer(shard).ok_or(Undecided::Absent(stream))?;
+        let events = writer.decide(command, self.rules)?;
+        self.push(stream, events.into_iter().map(Event::Writer));
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Placing an order: the request's own rules, the account's word, the reservation, the order; or a rejection.
+
+use super::{Desk, MarketView, Undecided, World};
+use crate::account::AccountCommand;
+use crate::id::OrderId;
+use crate::instrument::InstrumentKind;
+use crate::money::{Money, Price};
+use crate::order::{OrderCommand, OrderSpec, OrderType, Side, TimeInForce, worst_cost};
+use crate::position::PositionCommand;
+use crate::refusal::{Refusal, RefusalCode, RefusalKind};
+
+impl<W: World> Desk<'_, W> {
+    /// An order that arrives. What is malformed is refused and leaves no trace; what the business refuses is
+    /// recorded as a rejected order.
+    pub(super) fn place(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let faults = spec.faults();
+        if let Some(first) = faults.into_iter().next() {
+            return Err(first.into());
+        }
+        let instrument = self.look_instrument(spec.instrument_id)?;
+        if instrument.instrument_id().is_none() {
+            let message =
+                format!("there is no symbol {}: ask for the list of instruments", spec.symbol);
+            return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
+        }
+        if instrument.kind() != InstrumentKind::Stock {
+            let message = format!("{} is an option: this version trades stocks", spec.symbol);
+            return Err(Refusal::new(RefusalCode::Unsupported, message).field("symbol").into());
+        }
+        if let Some((action_id, _)) = instrument.splitting() {
+            let message = format!(
+                "the split {action_id} of {} is being applied: send the order again",
+                spec.symbol
+            );
+            return Err(Refusal::new(RefusalCode::CorporateAction, message).into());
+        }
+        if !self.look_account(spec.account_id)?.is_open() {
+            return Err(
+                Refusal::new(RefusalCode::AccountNotFound, "there is no such account").into()
+            );
+        }
+        match self.accept(order_id, spec, market) {
+            Err(Undecided::Refused(reject)) if reject.code.kind() == RefusalKind::Business => {
+                self.decision.events.clear();
+                self.decision.rejected = Some(reject.clone());
+                let (tape_place, at) = (market.tape_place, market.at);
+                self.order(
+                    order_id,
+                    &OrderCommand::Reject { spec: spec.clone(), reject, tape_place, at },
+                )
+            }
+            other => other,
+        }
+    }
+
+    fn accept(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let account = self.look_account(spec.account_id)?;
+        let reserve_price = match spec.side {
+            Side::Buy => Some(self.worst_price(spec, market)?),
+            Side::Sell => None,
+        };
+        let cost = match reserve_price {
+            Some(price) => worst_cost(spec.qty, price, self.rules)?,
+            None => Money::ZERO,
+        };
+        account.permits_order(spec.side, spec.qty, cost)?;
+        if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()
+        {
+            let word = spec.time_in_force.word();
+            let message = format!(
+                "the market is closed and a market order that is {word} cannot wait: send it as day to queue it for \
+                 the next session"
+            );
+            return Err(Refusal::new(RefusalCode::MarketClosed, message).into());
+        }
+        let expires_at = (spec.time_in_force == TimeInForce::Day).then_some(market.session_close);
+        self.order(
+            order_id,
+            &OrderCommand::Place {
+                spec: spec.clone(),
+                held: false,
+                reserve_price,
+                reference: market.reference.clone(),
+                expires_at,
+                tape_place: market.tape_place,
+                at: market.at,
+            },
+        )?;
+        match spec.side {
+            Side::Buy => {
+                self.account(spec.account_id, &AccountCommand::Reserve { order_id, amount: cost })
+            }
+            Side::Sell => {
+                let command = PositionCommand::Reserve { order_id, qty: spec.qty };
+                self.position(spec.account_id, spec.instrument_id, &command)
+            }
+        }
+    }
+
+    /// The price that a buy reserves for each share: its limit, or the reference raised by the collar.
+    fn worst_price(&self, spec: &OrderSpec, market: &MarketView) -> Result<Price, Undecided> {
+        if let Some(limit) = spec.limit_price {
+            return Ok(limit);
+        }
+        match &market.reference {
+            Some(reference) => Ok(reference.price.raised_by(self.rules.collar)?),
+            None => {
+                let message = format!(
+                    "{} has no price yet, so the cost of a market order cannot be estimated: send a limit order, or \
+                     wait for a quote",
+                    spec.symbol
+                );
+                Err(Refusal::new(RefusalCode::NoReferencePrice, message).field("symbol").into())
+            }
+        }
+    }
+}
