@@ -1,1 +1,3 @@
 //! Blotter: an event-sourced trading ledger for paper trading, on Postgres.
+
+pub mod database;

@@ -1,0 +1,177 @@
+//! One type of pool for each role, so that code which serves a request cannot be handed the writer's.
+//!
+//! Opening a pool opens no connection; the first use does. A connection is made its role once, when it is opened.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregates::id::{AccountId, TenantId};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Postgres, Transaction};
+
+use super::DatabaseError;
+use super::roles::Role;
+
+/// How to reach the database as a role.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    options: PgConnectOptions,
+    /// Connections log in as the role itself, rather than switching to it.
+    login: bool,
+}
+
+impl Connector {
+    /// Reaches a database by its URL and works by `SET ROLE`.
+    ///
+    /// # Errors
+    /// The text is not a Postgres URL.
+    pub fn by_url(url: &str) -> Result<Self, DatabaseError> {
+        let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Url)?;
+        Ok(Self { options, login: false })
+    }
+
+    /// Logs in as each role directly; `options` names the host and the database.
+    pub fn by_login(options: PgConnectOptions) -> Self {
+        Self { options, login: true }
+    }
+
+    /// The login that connections start as.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    fn options_for(&self, role: Role) -> PgConnectOptions {
+        let options = self.options.clone().application_name(role.name());
+        if self.login { options.username(role.name()) } else { options }
+    }
+
+    async fn connect(&self, role: Role) -> Result<PgConnection, DatabaseError> {
+        let mut connection = self.options_for(role).connect().await?;
+        connection.execute(role.session(self.login).as_str()).await?;
+        Ok(connection)
+    }
+
+    fn pool(&self, role: Role, connections: u32) -> PgPool {
+        let session: Arc<str> = role.session(self.login).into();
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |connection, _| {
+                let session = Arc::clone(&session);
+                Box::pin(async move { connection.execute(&*session).await.map(drop) })
+            })
+            .connect_lazy_with(self.options_for(role))
+    }
+
+    /// The sequencer's and engine's pool.
+    pub fn writer(&self) -> WriterPool {
+        WriterPool { pool: self.pool(Role::Writer, 4), connector: self.clone() }
+    }
+
+    /// The projectors' pool.
+    pub fn projector(&self) -> ProjectorPool {
+        ProjectorPool(self.pool(Role::Projector, 8))
+    }
+
+    /// The pool of requests.
+    pub fn reader(&self) -> ReaderPool {
+        ReaderPool(self.pool(Role::Reader, 16))
+    }
+
+    /// The auditors' pool.
+    pub fn auditor(&self) -> AuditorPool {
+        AuditorPool(self.pool(Role::Auditor, 4))
+    }
+}
+
+/// Appends to log and tape. Held by the sequencer and the engine alone.
+#[derive(Clone, Debug)]
+pub struct WriterPool {
+    pool: PgPool,
+    connector: Connector,
+}
+
+impl WriterPool {
+    /// Connections for loaders, look-ups and the lease.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection outside the pool: appends never queue behind anything else, and a commit whose answer was
+    /// lost is settled on a new one.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn connect(&self) -> Result<PgConnection, DatabaseError> {
+        self.connector.connect(Role::Writer).await
+    }
+}
+
+/// Writes query views and their checkpoints. Held by the projectors alone.
+#[derive(Clone, Debug)]
+pub struct ProjectorPool(PgPool);
+
+impl ProjectorPool {
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.0
+    }
+
+    /// A connection outside the pool, for listening.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn listener(&self) -> Result<sqlx::postgres::PgListener, DatabaseError> {
+        Ok(sqlx::postgres::PgListener::connect_with(&self.0).await?)
+    }
+}
+
+/// Serves requests: every read is a transaction of one tenant. There is no other way to its connections.
+#[derive(Clone, Debug)]
+pub struct ReaderPool(PgPool);
+
+impl ReaderPool {
+    /// Starts a read-only transaction with one snapshot, that sees the rows of `tenant` (those of `account`
+    /// alone, if given) and of the market. One round trip; the snapshot is taken by the first query after it.
+    ///
+    /// # Errors
+    /// No connection within 5 s, or the database cannot be reached.
+    pub async fn begin(
+        &self,
+        tenant: TenantId,
+        account: Option<AccountId>,
+    ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        let account = account.map(|id| id.to_string()).unwrap_or_default();
+        // The settings end with the transaction; an id is hex digits and hyphens by construction.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL blotter.tenant = '{tenant}'; SET LOCAL blotter.account = '{account}'"
+        );
+        Ok(self.0.begin_with(begin).await?)
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// Reads everything. A request gets it after an explicit check that its caller may.
+#[derive(Clone, Debug)]
+pub struct AuditorPool(PgPool);
+
+impl AuditorPool {
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.0
+    }
+
+    /// Starts a read-only transaction with one snapshot over everything.
+    ///
+    /// # Errors
+    /// No connection within 5 s, or the database cannot be reached.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        Ok(self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+}

@@ -1,0 +1,63 @@
+//! The database roles that the server works as, and what each session of a role is allowed to take.
+//!
+//! A role is the border between parts of the server: what a role may do is granted in
+//! `migrations/0001_roles.sql` and `0002_log.sql`; here is how a connection becomes that role, and its limits.
+
+/// A part of the server, as the database knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The sequencer and the engine: appends to log and tape.
+    Writer,
+    /// Writes query views and their checkpoints.
+    Projector,
+    /// Every request of a user, under row-level security.
+    Reader,
+    /// Reads everything: operator, auditors, `blotter audit`.
+    Auditor,
+}
+
+/// Upper bounds of one session, in seconds.
+struct Limits {
+    statement: u32,
+    lock: u32,
+    idle_in_transaction: u32,
+}
+
+impl Role {
+    /// Every role of the running server.
+    pub const ALL: [Self; 4] = [Self::Writer, Self::Projector, Self::Reader, Self::Auditor];
+
+    /// The name in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Writer => "blotter_writer",
+            Self::Projector => "blotter_projector",
+            Self::Reader => "blotter_reader",
+            Self::Auditor => "blotter_auditor",
+        }
+    }
+
+    const fn limits(self) -> Limits {
+        match self {
+            // A fencing statement waits behind a running append, never longer than that append may run.
+            Self::Writer => Limits { statement: 30, lock: 30, idle_in_transaction: 30 },
+            // A rebuild switches its generation in one statement over a whole view.
+            Self::Projector => Limits { statement: 300, lock: 10, idle_in_transaction: 60 },
+            Self::Reader => Limits { statement: 10, lock: 1, idle_in_transaction: 10 },
+            // An audit holds one snapshot while it hashes what it has read.
+            Self::Auditor => Limits { statement: 300, lock: 5, idle_in_transaction: 600 },
+        }
+    }
+
+    /// What turns a fresh connection into a session of this role, as one batch of statements; `login` says that
+    /// it connected as the role itself.
+    pub(super) fn session(self, login: bool) -> String {
+        let Limits { statement, lock, idle_in_transaction } = self.limits();
+        let set_role = if login { String::new() } else { format!("SET ROLE {};", self.name()) };
+        format!(
+            "{set_role} SET search_path = public; SET statement_timeout = '{statement}s';
+             SET lock_timeout = '{lock}s';
+             SET idle_in_transaction_session_timeout = '{idle_in_transaction}s'"
+        )
+    }
+}
