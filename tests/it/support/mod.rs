@@ -1,0 +1,7 @@
+//! What integration tests stand on: a Postgres with a fresh database per test, and the real binary.
+
+mod postgres;
+mod rows;
+
+pub use postgres::{TestDatabase, scratch_directory};
+pub use rows::{EventRow, sqlstate};
