@@ -2,13 +2,14 @@
 //!
 //! Every amount is a `rust_decimal::Decimal` behind a type of its own, written as a JSON string. The bounds
 //! (quantity at most 1e9 with 9 decimals, price at most 1e7 with 9, money at most 1e13 with 2) are small enough
-//! that one product of a price and a quantity is exact in 96 bits; where it would not be, the arithmetic says so
-//! instead of rounding. Rounding happens in the named functions of this file and nowhere else.
+//! that the product of any two is exact in a 128-bit integer. Rounding happens once, in the named functions of this
+//! file and nowhere else; a result beyond its bound is an error.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -40,15 +41,15 @@ pub enum AmountError {
         /// The most decimals allowed.
         decimals: u32,
     },
-    /// Below zero where only zero or more makes sense.
-    #[error("{value} is negative, a {kind} is not")]
-    Negative {
+    /// Zero or less where only more makes sense.
+    #[error("{value} is not above 0, a {kind} has to be")]
+    NotPositive {
         /// What the amount is of.
         kind: &'static str,
         /// The amount as given.
         value: Decimal,
     },
-    /// A result that does not fit 96 bits exactly.
+    /// A result that cannot be held exactly.
     #[error("the result of the calculation cannot be held exactly")]
     Inexact,
 }
@@ -73,20 +74,48 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
     Decimal::from_str_exact(text).map_err(|_| unreadable())
 }
 
-/// `a * b`, or [`AmountError::Inexact`] where `rust_decimal` would round to fit.
-fn exact_product(a: Decimal, b: Decimal) -> Result<Decimal, AmountError> {
-    let product = a.checked_mul(b).ok_or(AmountError::Inexact)?;
-    if !product.is_zero() && product.scale() < a.scale() + b.scale() {
-        // Rescaled to fit: exact only if nothing but zeros was cut, which two normalized factors tell.
-        let (a, b) = (a.normalize(), b.normalize());
-        let product = a.checked_mul(b).ok_or(AmountError::Inexact)?;
-        return if product.scale() == a.scale() + b.scale() {
-            Ok(product)
-        } else {
-            Err(AmountError::Inexact)
-        };
+/// Which way the one rounding of a calculation goes.
+#[derive(Clone, Copy)]
+enum Round {
+    /// To the nearest, a tie to the even neighbour.
+    HalfEven,
+    /// Towards plus infinity.
+    Up,
+    /// Towards zero.
+    Down,
+}
+
+/// `value` as a whole number of `10^-decimals`.
+fn units(value: Decimal, decimals: u32) -> Result<i128, AmountError> {
+    let shift = decimals.checked_sub(value.scale()).ok_or(AmountError::Inexact)?;
+    let factor = 10i128.checked_pow(shift).ok_or(AmountError::Inexact)?;
+    value.mantissa().checked_mul(factor).ok_or(AmountError::Inexact)
+}
+
+fn from_units(units: i128, decimals: u32) -> Result<Decimal, AmountError> {
+    Decimal::try_from_i128_with_scale(units, decimals).map_err(|_| AmountError::Inexact)
+}
+
+fn times(a: i128, b: i128) -> Result<i128, AmountError> {
+    a.checked_mul(b).ok_or(AmountError::Inexact)
+}
+
+/// `a / b` in whole units, rounded once; `b` above zero.
+fn divide(a: i128, b: i128, round: Round) -> Result<i128, AmountError> {
+    if b <= 0 {
+        return Err(AmountError::Inexact);
     }
-    Ok(product)
+    let (floor, rest) = (a.div_euclid(b), a.rem_euclid(b));
+    let up = match round {
+        Round::HalfEven => match rest.cmp(&(b - rest)) {
+            Ordering::Less => false,
+            Ordering::Equal => floor % 2 != 0,
+            Ordering::Greater => true,
+        },
+        Round::Up => rest > 0,
+        Round::Down => rest > 0 && a < 0,
+    };
+    Ok(if up { floor + 1 } else { floor })
 }
 
 macro_rules! amount {
@@ -125,6 +154,10 @@ macro_rules! amount {
             /// The number inside.
             pub const fn decimal(self) -> Decimal {
                 self.0
+            }
+
+            fn units(self) -> Result<i128, AmountError> {
+                units(self.0, $decimals)
             }
 
             /// Exactly zero.
@@ -211,20 +244,32 @@ amount! {
 impl Money {
     /// `quantity * price`, rounded once to the cent, half to even: what a fill costs or brings.
     pub fn of_fill(quantity: Quantity, price: Price) -> Result<Self, AmountError> {
-        Self::rounded(quantity, price, RoundingStrategy::MidpointNearestEven)
+        Self::rounded(quantity, price, Round::HalfEven)
     }
 
     /// `quantity * price`, rounded up to the cent: what is reserved for it, and how fees round.
     pub fn at_most(quantity: Quantity, price: Price) -> Result<Self, AmountError> {
-        Self::rounded(quantity, price, RoundingStrategy::ToPositiveInfinity)
+        Self::rounded(quantity, price, Round::Up)
     }
 
-    fn rounded(
-        quantity: Quantity,
-        price: Price,
-        strategy: RoundingStrategy,
-    ) -> Result<Self, AmountError> {
-        Self::new(exact_product(quantity.0, price.0)?.round_dp_with_strategy(2, strategy))
+    /// The cash for `fraction` new shares at the last close before the split, half to even; negative is owed.
+    pub fn in_lieu(fraction: Quantity, close: Price, ratio: Ratio) -> Result<Self, AmountError> {
+        let product = times(fraction.units()?, close.units()?)?;
+        let cent = 10i128.pow(Quantity::DECIMALS + Price::DECIMALS - Self::DECIMALS);
+        Self::of_cents(divide(
+            times(product, ratio.old)?,
+            times(cent, ratio.new)?,
+            Round::HalfEven,
+        )?)
+    }
+
+    fn rounded(quantity: Quantity, price: Price, round: Round) -> Result<Self, AmountError> {
+        let cent = 10i128.pow(Quantity::DECIMALS + Price::DECIMALS - Self::DECIMALS);
+        Self::of_cents(divide(times(quantity.units()?, price.units()?)?, cent, round)?)
+    }
+
+    fn of_cents(cents: i128) -> Result<Self, AmountError> {
+        Self::new(from_units(cents, Self::DECIMALS)?)
     }
 
     /// The part `taken / whole` of this amount, to the cent, half to even. All of it when `taken == whole`.
@@ -234,9 +279,8 @@ impl Money {
         if taken == whole {
             return Ok(self);
         }
-        let product = self.0.checked_mul(taken.0).ok_or(AmountError::Inexact)?;
-        let part = product.checked_div(whole.0).ok_or(AmountError::Inexact)?;
-        Self::new(part.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven))
+        let product = times(self.units()?, taken.units()?)?;
+        Self::of_cents(divide(product, whole.units()?, Round::HalfEven)?)
     }
 }
 
@@ -244,15 +288,30 @@ impl Price {
     /// The price of one share when `quantity` of them cost `money`, to 6 decimals: `avg_entry_price`,
     /// `filled_avg_price`. `None` for no quantity.
     pub fn average(money: Money, quantity: Quantity) -> Option<Self> {
-        let average = money.0.abs().checked_div(quantity.0.abs())?;
-        Self::new(average.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven)).ok()
+        let scale = 10i128.pow(6 + Quantity::DECIMALS - Money::DECIMALS);
+        let cents = money.abs().units().ok()?;
+        let average =
+            divide(times(cents, scale).ok()?, quantity.abs().units().ok()?, Round::HalfEven);
+        Self::new(from_units(average.ok()?, 6).ok()?).ok()
     }
 
-    /// This price raised by `rate` (0.05 is 5 %), rounded up to 4 decimals: the collar of a market order.
+    /// This price raised by `rate` (0.05 is 5 %, at most 9 decimals), rounded up to 4 decimals: the collar of a
+    /// market order.
     pub fn raised_by(self, rate: Decimal) -> Result<Self, AmountError> {
-        let factor = Decimal::ONE.checked_add(rate).ok_or(AmountError::Inexact)?;
-        let raised = self.0.checked_mul(factor).ok_or(AmountError::Inexact)?;
-        Self::new(raised.round_dp_with_strategy(4, RoundingStrategy::ToPositiveInfinity))
+        let factor = Decimal::ONE.checked_add(rate).ok_or(AmountError::Inexact)?.normalize();
+        let product = times(self.units()?, units(factor, Self::DECIMALS)?)?;
+        let scale = 10i128.pow(2 * Self::DECIMALS - 4);
+        Self::new(from_units(divide(product, scale, Round::Up)?, 4)?)
+    }
+
+    /// This price after a split, on the tick: 2 decimals from 1.00 on, 4 below. It can become 0 when rounded down.
+    pub fn split_by(self, ratio: Ratio, up: bool) -> Result<Self, AmountError> {
+        let round = if up { Round::Up } else { Round::Down };
+        let (product, unit) = (times(self.units()?, ratio.old)?, ratio.new);
+        let below_one = product < times(10i128.pow(Self::DECIMALS), unit)?;
+        let decimals = if below_one { 4 } else { 2 };
+        let tick = times(unit, 10i128.pow(Self::DECIMALS - decimals))?;
+        Self::new(from_units(divide(product, tick, round)?, decimals)?)
     }
 
     /// Whether an order may name this price: positive, 2 decimals from 1.00 on, 4 below.
@@ -266,6 +325,43 @@ impl Quantity {
     /// No fraction of a share.
     pub fn is_whole(self) -> bool {
         self.0.fract().is_zero()
+    }
+
+    /// This quantity after a split, towards zero to 9 decimals, or to whole shares.
+    pub fn split_by(self, ratio: Ratio, whole: bool) -> Result<Self, AmountError> {
+        let decimals = if whole { 0 } else { Self::DECIMALS };
+        let unit = times(ratio.old, 10i128.pow(Self::DECIMALS - decimals))?;
+        let split = divide(times(self.units()?, ratio.new)?, unit, Round::Down)?;
+        Self::new(from_units(split, decimals)?)
+    }
+}
+
+/// New shares for old ones, in lowest terms and both above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio {
+    new: i128,
+    old: i128,
+}
+
+impl Ratio {
+    /// `numerator` new shares for `denominator` old ones; neither needs to be whole (1.5 for 1 is 3 for 2).
+    pub fn of_split(numerator: Quantity, denominator: Quantity) -> Result<Self, AmountError> {
+        for side in [numerator, denominator] {
+            if !side.is_positive() {
+                return Err(AmountError::NotPositive { kind: "side of a split", value: side.0 });
+            }
+        }
+        let (new, old) = (numerator.units()?, denominator.units()?);
+        let (mut divisor, mut rest) = (new, old);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        Ok(Self { new: new / divisor, old: old / divisor })
+    }
+
+    /// Fewer shares after it than before.
+    pub fn is_reverse(self) -> bool {
+        self.new < self.old
     }
 }
 
@@ -328,10 +424,60 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_does_not_fit_is_refused_not_rounded() {
+    fn products_are_exact_up_to_the_bound_and_refused_beyond_it() {
         let most = quantity("999999999.999999999");
         assert!(Money::of_fill(most, price("9999999.999999999")).is_err());
-        assert!(Money::of_fill(most, price("9999.9999")).is_ok());
+        // 9999.999999999 * 999999999.999999999 = 9999999999998.999990000000000001
+        let amount = Money::of_fill(most, price("9999.999999999")).unwrap();
+        assert_eq!(amount, money("9999999999999.00"));
+        assert_eq!(
+            Money::at_most(quantity("0.000000001"), price("0.000000001")).unwrap(),
+            money("0.01")
+        );
+        assert_eq!(Money::of_fill(quantity("0.000000001"), Price::MAX).unwrap(), money("0.01"));
+        assert_eq!(
+            Money::MAX.share(quantity("333333333.333333333"), quantity("1000000000")).unwrap(),
+            money("3333333333333.33")
+        );
+    }
+
+    #[test]
+    fn splits_divide_to_the_tick_and_multiply_towards_zero() {
+        let ratio = |new: &str, old: &str| Ratio::of_split(quantity(new), quantity(old)).unwrap();
+        assert_eq!(ratio("1.5", "1"), ratio("3", "2"));
+        assert!(ratio("1", "10").is_reverse() && !ratio("2", "1").is_reverse());
+        assert!(Ratio::of_split(quantity("0"), quantity("1")).is_err());
+        assert!(Ratio::of_split(quantity("1"), quantity("-1")).is_err());
+        assert_eq!(price("100").split_by(ratio("3", "1"), false).unwrap(), price("33.33"));
+        assert_eq!(price("100").split_by(ratio("3", "1"), true).unwrap(), price("33.34"));
+        assert_eq!(price("1.00").split_by(ratio("3", "1"), true).unwrap(), price("0.3334"));
+        assert_eq!(price("1.9999").split_by(ratio("2", "1"), true).unwrap(), price("1.00"));
+        assert_eq!(price("0.0001").split_by(ratio("2", "1"), false).unwrap(), Price::ZERO);
+        assert_eq!(quantity("5").split_by(ratio("3", "2"), true).unwrap(), quantity("7"));
+        assert_eq!(quantity("-5").split_by(ratio("3", "2"), true).unwrap(), quantity("-7"));
+        assert_eq!(
+            quantity("1").split_by(ratio("1", "3"), false).unwrap(),
+            quantity("0.333333333")
+        );
+        let in_lieu = Money::in_lieu(quantity("0.5"), price("100.01"), ratio("3", "2")).unwrap();
+        assert_eq!(in_lieu, money("33.34"), "0.5 * 66.67333…");
+    }
+
+    #[test]
+    fn a_collar_rounds_up_and_an_average_half_to_even() {
+        let collar = Decimal::new(5, 2);
+        assert_eq!(price("187.25").raised_by(collar).unwrap(), price("196.6125"));
+        assert_eq!(price("0.0001").raised_by(collar).unwrap(), price("0.0002"));
+        assert_eq!(Price::average(money("100"), quantity("3")), Some(price("33.333333")));
+        assert_eq!(Price::average(money("200"), quantity("-3")), Some(price("66.666667")));
+        assert_eq!(Price::average(money("1"), Quantity::ZERO), None);
+    }
+
+    #[test]
+    fn there_is_one_zero() {
+        for text in ["-0", "-0.00", "0.000"] {
+            assert_eq!(quantity(text).to_string(), "0", "{text}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ codes! {
     NoReferencePrice "no_reference_price" Business,
     /// The market is closed and the order cannot wait.
     MarketClosed "market_closed" Business,
-    /// The account's trading state forbids it.
+    /// The account's trading state, or a halt of the symbol, forbids it.
     TradingHalted "trading_halted" Business,
     /// The account may only reduce risk.
     ReduceOnly "reduce_only" Business,

@@ -111,13 +111,17 @@ impl Account {
             return Err(AccountError::NoReservation);
         };
         let held = self.reservation(*order_id);
-        let released = held.minus(*keep)?;
+        // A reservation never grows after acceptance: a split can leave less than the formula asks for.
+        let keep = held.min(*keep);
+        let released = held.minus(keep)?;
         let reserved = self.reserved.minus(released)?;
         let cash = self.cash.plus(*amount)?;
         let after_fees = cash.minus(*fees)?;
-        if amount.is_negative() && after_fees < reserved {
+        // A buy, also one so small that its cash rounds to nothing. Only the fees of a sell may leave a deficit.
+        let buys = amount.is_negative() || held.is_positive();
+        if buys && after_fees < reserved {
             let available = self.available()?.plus(held)?;
-            let needed = fees.minus(*amount)?.plus(*keep)?;
+            let needed = fees.minus(*amount)?.plus(keep)?;
             return Err(AccountError::InsufficientBuyingPower { needed, available });
         }
         let mut events = vec![AccountEvent::FillSettled {
@@ -334,6 +338,7 @@ impl Decide for Account {
             }
             AccountEvent::CashReserved { order_id, amount, reserved } => {
                 expected("reserved", *reserved, self.reserved.plus(*amount))?;
+                expected("the reservation before", Money::ZERO, Ok(self.reservation(*order_id)))?;
                 self.reserved = *reserved;
                 self.keep_reservation(*order_id, *amount);
             }
@@ -367,6 +372,9 @@ impl Decide for Account {
                     .reservation(*order_id)
                     .minus(*released)
                     .map_err(|error| Impossible(error.to_string()))?;
+                if kept.is_negative() || released.is_negative() {
+                    return Err(Impossible(format!("{released} released of order {order_id}")));
+                }
                 self.cash = *cash;
                 self.reserved = *reserved;
                 self.keep_reservation(*order_id, kept);

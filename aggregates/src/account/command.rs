@@ -67,7 +67,7 @@ pub enum AccountCommand {
         amount: Money,
         /// What the fill is charged.
         fees: Money,
-        /// What the order's reservation shall be after it.
+        /// What the order's reservation shall be after it, at most: it never grows.
         keep: Money,
     },
     /// Follow a split: cash for a fraction, and what the orders that it adjusted reserve now.

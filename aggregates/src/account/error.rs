@@ -67,6 +67,9 @@ pub enum AccountError {
     /// An order reserved already, or never.
     #[error("no such reservation")]
     NoReservation,
+    /// Money of an order or a corporate action, apart from it.
+    #[error("money of an order or a corporate action moves only with it")]
+    NotAlone,
     /// Known to the rules, not handled by this version.
     #[error("{0} is not supported by this version: it opens cash accounts")]
     Unsupported(&'static str),
@@ -88,7 +91,7 @@ impl From<AccountError> for Refusal {
             AccountError::OrderQty { .. } | AccountError::OrderNotional { .. } => {
                 RefusalCode::OrderLimit
             }
-            AccountError::NoReservation => RefusalCode::OrderChanged,
+            AccountError::NoReservation | AccountError::NotAlone => RefusalCode::OrderChanged,
             AccountError::Unsupported(_) => RefusalCode::Unsupported,
         };
         let refusal = Self::new(code, error.to_string());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::InstrumentId;
 use crate::market::MarketTime;
-use crate::money::{Price, Quantity};
+use crate::money::{AmountError, Price, Quantity, Ratio};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
@@ -266,6 +266,9 @@ pub enum InstrumentError {
     /// It is in that state already.
     #[error("{0}")]
     AlreadyApplied(String),
+    /// A side of a split, a dividend or a close that is not above zero.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
 }
 
 impl From<InstrumentError> for Refusal {
@@ -273,6 +276,7 @@ impl From<InstrumentError> for Refusal {
         let code = match &error {
             InstrumentError::NotListed => RefusalCode::InstrumentNotFound,
             InstrumentError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
+            InstrumentError::Amount(_) => RefusalCode::InvalidAmount,
         };
         Self::new(code, error.to_string())
     }
@@ -341,6 +345,13 @@ impl Instrument {
     }
 }
 
+fn positive(price: Price) -> Result<Price, AmountError> {
+    if price.is_positive() {
+        return Ok(price);
+    }
+    Err(AmountError::NotPositive { kind: "price", value: price.decimal() })
+}
+
 impl Decide for Instrument {
     fn decide(
         &self,
@@ -381,12 +392,24 @@ impl Decide for Instrument {
                 InstrumentEvent::TradingResumed { reason: reason.clone(), at: *at }
             }
             InstrumentCommand::BeginSplit { action_id, split } => {
-                if self.splitting.is_some() || self.splits.contains_key(action_id) {
-                    return again(format!(
-                        "split {action_id} of {} has begun already",
-                        self.symbol
-                    ));
+                let known = self.splits.contains_key(action_id);
+                match &self.splitting {
+                    Some((other, _)) if other != action_id && !known => {
+                        return again(format!(
+                            "split {other} of {} is under way: {action_id} comes after it",
+                            self.symbol
+                        ));
+                    }
+                    None if !known => {}
+                    _ => {
+                        return again(format!(
+                            "split {action_id} of {} has begun already",
+                            self.symbol
+                        ));
+                    }
                 }
+                Ratio::of_split(split.numerator, split.denominator)?;
+                split.last_close.map(positive).transpose()?;
                 InstrumentEvent::SplitBegun { action_id: action_id.clone(), split: split.clone() }
             }
             InstrumentCommand::CompleteSplit { action_id, at } => {
@@ -404,7 +427,7 @@ impl Decide for Instrument {
                 }
                 InstrumentEvent::DividendDeclared {
                     action_id: action_id.clone(),
-                    amount: *amount,
+                    amount: positive(*amount)?,
                     ex: *ex,
                     pay: *pay,
                     at: *at,
@@ -427,7 +450,7 @@ impl Decide for Instrument {
                 }
                 InstrumentEvent::OfficiallyClosed {
                     session: *session,
-                    price: *price,
+                    price: positive(*price)?,
                     source: source.clone(),
                     at: *at,
                 }
@@ -447,11 +470,16 @@ impl Decide for Instrument {
                 self.name.clone_from(name);
                 self.kind = *kind;
             }
-            InstrumentEvent::TradingHalted { .. } => self.halted = true,
-            InstrumentEvent::TradingResumed { .. } => self.halted = false,
+            InstrumentEvent::TradingHalted { .. } | InstrumentEvent::TradingResumed { .. } => {
+                let halts = matches!(event, InstrumentEvent::TradingHalted { .. });
+                if halts == self.halted {
+                    return Err(Impossible("a halt or a resumption twice".into()));
+                }
+                self.halted = halts;
+            }
             InstrumentEvent::SplitBegun { action_id, split } => {
-                if self.splitting.is_some() {
-                    return Err(Impossible(format!("split {action_id} during another")));
+                if self.splitting.is_some() || self.splits.contains_key(action_id) {
+                    return Err(Impossible(format!("split {action_id} twice or during another")));
                 }
                 self.splitting = Some((action_id.clone(), split.clone()));
             }
@@ -468,7 +496,9 @@ impl Decide for Instrument {
             InstrumentEvent::DividendDeclared { action_id, amount, ex, pay, .. } => {
                 let stage = DividendStage::Declared;
                 let dividend = Dividend { amount: *amount, ex: *ex, pay: *pay, stage };
-                self.dividends.insert(action_id.clone(), dividend);
+                if self.dividends.insert(action_id.clone(), dividend).is_some() {
+                    return Err(Impossible(format!("dividend {action_id} declared twice")));
+                }
             }
             InstrumentEvent::DividendAccrualCompleted { action_id, .. } => {
                 self.advance(action_id, DividendStage::Declared, DividendStage::Accrued)?;

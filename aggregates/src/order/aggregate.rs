@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::command::{Execution, OrderCommand};
 use super::error::OrderError;
 use super::event::{CancelReason, OrderEvent};
-use super::spec::{OrderSpec, OrderType, Side};
+use super::spec::{OrderSpec, OrderType, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
-use crate::money::{AmountError, Money, Price, Quantity};
+use crate::money::{AmountError, Money, Price, Quantity, Ratio};
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
 
@@ -115,8 +115,9 @@ impl Order {
         }
         Err(match self.status {
             None => OrderError::NotFound,
+            Some(_) if happening.begins() => OrderError::Exists,
             Some(status) if status.is_terminal() => OrderError::NotOpen(status),
-            Some(_) => OrderError::Exists,
+            Some(status) => OrderError::OutOfTurn(status),
         })
     }
 
@@ -143,6 +144,9 @@ impl Order {
         };
         if !within_limit || !price.is_positive() {
             return Err(OrderError::BeyondLimit);
+        }
+        if spec.time_in_force == TimeInForce::Fok && *qty != leaves {
+            return Err(OrderError::AllOrNothing { asked: *qty, leaves });
         }
         let leaves_qty = leaves.minus(*qty)?;
         self.permits(if leaves_qty.is_zero() { Happening::FillRest } else { Happening::FillPart })?;
@@ -193,69 +197,47 @@ impl Order {
     }
 
     /// A split while the order is open: see `docs/rules.md`, Splits. A reverse split cancels it.
-    fn adjust(
-        &self,
-        action_id: &str,
-        numerator: Quantity,
-        denominator: Quantity,
-        at: MarketTime,
-    ) -> Result<OrderEvent, OrderError> {
-        use rust_decimal::RoundingStrategy::{ToNegativeInfinity, ToPositiveInfinity};
-
+    fn adjust(&self, command: &OrderCommand) -> Result<OrderEvent, OrderError> {
+        let OrderCommand::Adjust { action_id, numerator, denominator, whole, at } = command else {
+            return Err(OrderError::NotFound);
+        };
         let spec = self.open_spec()?;
         self.permits(Happening::Adjust)?;
         if self.splits.contains(action_id) {
-            return Err(OrderError::AlreadyAdjusted(action_id.to_owned()));
+            return Err(OrderError::AlreadyAdjusted(action_id.clone()));
         }
+        let ratio = Ratio::of_split(*numerator, *denominator)?;
         let leaves_qty = self.leaves_qty()?;
-        if numerator < denominator {
-            return Ok(OrderEvent::OrderCanceled {
-                reason: CancelReason::ReverseSplit,
-                leaves_qty,
-                at,
-            });
+        let canceled = |reason| OrderEvent::OrderCanceled { reason, leaves_qty, at: *at };
+        if ratio.is_reverse() {
+            return Ok(canceled(CancelReason::ReverseSplit));
         }
-        let (numerator_, denominator_) = (numerator.decimal(), denominator.decimal());
-        let open = leaves_qty
-            .decimal()
-            .checked_mul(numerator_)
-            .and_then(|product| product.checked_div(denominator_))
-            .ok_or(AmountError::Inexact)?;
-        let decimals = if leaves_qty.is_whole() { 0 } else { Quantity::DECIMALS };
-        let open = Quantity::new(open.round_dp_with_strategy(decimals, ToNegativeInfinity))?;
-        if open.is_zero() {
-            let reason = CancelReason::SplitRoundedToNothing;
-            return Ok(OrderEvent::OrderCanceled { reason, leaves_qty, at });
+        let open = leaves_qty.split_by(ratio, *whole || leaves_qty.is_whole())?;
+        let (limit_up, stop_up) = match spec.side {
+            Side::Buy => (false, true),
+            Side::Sell => (true, false),
+        };
+        let divided =
+            |price: Option<Price>, up| price.map(|price| price.split_by(ratio, up)).transpose();
+        let limit_price = divided(spec.limit_price, limit_up)?;
+        let stop_price = divided(spec.stop_price, stop_up)?;
+        if open.is_zero() || [limit_price, stop_price].contains(&Some(Price::ZERO)) {
+            return Ok(canceled(CancelReason::SplitRoundedToNothing));
         }
-        let divided = |price: Price, down: bool| -> Result<Price, AmountError> {
-            let exact = price
-                .decimal()
-                .checked_mul(denominator_)
-                .and_then(|product| product.checked_div(numerator_))
-                .ok_or(AmountError::Inexact)?;
-            let decimals = if exact >= rust_decimal::Decimal::ONE { 2 } else { 4 };
-            let strategy = if down { ToNegativeInfinity } else { ToPositiveInfinity };
-            Price::new(exact.round_dp_with_strategy(decimals, strategy))
-        };
-        let (limit_down, stop_down) = match spec.side {
-            Side::Buy => (true, false),
-            Side::Sell => (false, true),
-        };
-        let limit_price = spec.limit_price.map(|price| divided(price, limit_down)).transpose()?;
         let reserve_price = match (spec.order_type, limit_price) {
             (OrderType::Limit, Some(limit)) if spec.side == Side::Buy => Some(limit),
-            _ => self.reserve_price.map(|price| divided(price, true)).transpose()?,
+            _ => divided(self.reserve_price, false)?,
         };
         Ok(OrderEvent::OrderAdjusted {
-            action_id: action_id.to_owned(),
-            numerator,
-            denominator,
+            action_id: action_id.clone(),
+            numerator: *numerator,
+            denominator: *denominator,
             revision: self.revision + 1,
             qty: self.filled_qty.plus(open)?,
             limit_price,
-            stop_price: spec.stop_price.map(|price| divided(price, stop_down)).transpose()?,
+            stop_price,
             reserve_price,
-            at,
+            at: *at,
         })
     }
 }
@@ -325,9 +307,7 @@ impl Decide for Order {
             OrderCommand::Replace { qty, limit_price, stop_price, reserve_price, at } => {
                 self.replace(*qty, *limit_price, *stop_price, *reserve_price, *at)?
             }
-            OrderCommand::Adjust { action_id, numerator, denominator, at } => {
-                self.adjust(action_id, *numerator, *denominator, *at)?
-            }
+            OrderCommand::Adjust { .. } => self.adjust(command)?,
             OrderCommand::Cancel { reason, at } => {
                 self.permits(Happening::Cancel)?;
                 OrderEvent::OrderCanceled {
@@ -383,11 +363,11 @@ impl Decide for Order {
                     spec.qty = *qty;
                 }
             }
-            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, .. } => {
+            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, revision, .. } => {
                 let total = self.spec.as_ref().map_or(Quantity::ZERO, |spec| spec.qty);
                 let sums = self.filled_qty.plus(*qty).ok() == Some(*filled_qty)
                     && filled_qty.plus(*leaves_qty).ok() == Some(total)
-                    && *n == self.fills + 1;
+                    && (*n, *revision) == (self.fills + 1, self.revision);
                 if !sums {
                     return Err(Impossible(format!(
                         "fill {n} of {qty} after {} of {total}",
@@ -413,6 +393,12 @@ impl Decide for Order {
                 reserve_price,
                 ..
             } => {
+                if *revision != self.revision + 1 {
+                    return Err(Impossible(format!(
+                        "revision {revision} after revision {}",
+                        self.revision
+                    )));
+                }
                 self.revision = *revision;
                 self.reserve_price = *reserve_price;
                 if let Some(spec) = &mut self.spec {

@@ -103,6 +103,8 @@ pub enum OrderCommand {
         numerator: Quantity,
         /// Old shares.
         denominator: Quantity,
+        /// Leave whole shares open even if a fraction was: of a sell out of a position that was whole.
+        whole: bool,
         /// The market time.
         at: MarketTime,
     },

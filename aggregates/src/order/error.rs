@@ -50,6 +50,19 @@ pub enum OrderError {
         /// Shares open.
         leaves: Quantity,
     },
+    /// Part of an order that fills whole or not at all.
+    #[error(
+        "{asked} shares are not all of the {leaves} that are open, and a fok order fills whole"
+    )]
+    AllOrNothing {
+        /// Shares asked for.
+        asked: Quantity,
+        /// Shares open.
+        leaves: Quantity,
+    },
+    /// Nothing that can happen to an order in this state.
+    #[error("that cannot happen to an order that is {}", .0.word())]
+    OutOfTurn(OrderStatus),
     /// A replacement below what has filled.
     #[error(
         "qty {qty} is not more than the {filled} shares that have filled: cancel the order instead"
@@ -83,6 +96,8 @@ impl From<OrderError> for Refusal {
             OrderError::Exists
             | OrderError::Stale { .. }
             | OrderError::Overfill { .. }
+            | OrderError::AllOrNothing { .. }
+            | OrderError::OutOfTurn(_)
             | OrderError::BeyondLimit => RefusalCode::OrderChanged,
             OrderError::AlreadyAdjusted(_) => RefusalCode::AlreadyApplied,
             OrderError::Amount(_) => RefusalCode::InvalidAmount,

@@ -102,6 +102,11 @@ impl Happening {
         Self::Cancel,
         Self::Expire,
     ];
+
+    /// Whether it makes the order, rather than changing it.
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::Place | Self::PlaceHeld | Self::Reject)
+    }
 }
 
 /// Everything that may happen: from, what, to. `None` is an order that does not exist yet.
@@ -161,8 +166,7 @@ mod tests {
             for state in OrderStatus::ALL.into_iter().filter(|state| state.is_terminal()) {
                 assert_eq!(next(Some(state), happening), None, "{state:?} {happening:?}");
             }
-            let begins =
-                matches!(happening, Happening::Place | Happening::PlaceHeld | Happening::Reject);
+            let begins = happening.begins();
             assert_eq!(next(None, happening).is_some(), begins, "{happening:?}");
             for state in OrderStatus::ALL {
                 assert!(

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
 use super::command::{PositionCommand, Trade};
 use super::error::PositionError;
-use super::event::{ClosedLot, Lot, PositionEvent, ShareReservation};
+use super::event::{ClosedLot, Lot, PositionEvent};
+use super::split::split;
 use crate::id::{LotId, OrderId};
-use crate::money::{AmountError, Money, Price, Quantity};
+use crate::money::{AmountError, Money, Quantity};
 use crate::order::Side;
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
@@ -17,12 +17,12 @@ use crate::stream::{Decide, Impossible, event_sourced};
 /// One position. `Default` is one that was never opened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    qty: Quantity,
-    lots: VecDeque<Lot>,
+    pub(super) qty: Quantity,
+    pub(super) lots: VecDeque<Lot>,
     realized_pl: Money,
     reserved_qty: Quantity,
-    reservations: BTreeMap<OrderId, Quantity>,
-    splits: BTreeSet<String>,
+    pub(super) reservations: BTreeMap<OrderId, Quantity>,
+    pub(super) splits: BTreeSet<String>,
     /// Dividends earned or owed and not yet paid.
     accrued: BTreeMap<String, Money>,
     dividends: BTreeSet<String>,
@@ -194,105 +194,29 @@ impl Position {
         Ok(events)
     }
 
-    fn split(&self, command: &PositionCommand) -> Result<Vec<PositionEvent>, PositionError> {
-        let PositionCommand::Split { action_id, numerator, denominator, last_close, keep, at } =
-            command
-        else {
-            return Err(PositionError::NoReservation);
-        };
-        if self.splits.contains(action_id) {
-            return Err(PositionError::AlreadyApplied(action_id.clone()));
-        }
-        let scaled = |qty: Quantity| -> Result<Quantity, AmountError> {
-            let product =
-                qty.decimal().checked_mul(numerator.decimal()).ok_or(AmountError::Inexact)?;
-            let exact = product.checked_div(denominator.decimal()).ok_or(AmountError::Inexact)?;
-            Quantity::new(
-                exact.round_dp_with_strategy(Quantity::DECIMALS, RoundingStrategy::ToZero),
-            )
-        };
-        let mut lots = Vec::with_capacity(self.lots.len());
-        let mut sum = Quantity::ZERO;
-        for lot in &self.lots {
-            let lot = Lot { qty: scaled(lot.qty)?, ..lot.clone() };
-            sum = sum.plus(lot.qty)?;
-            lots.push(lot);
-        }
-        // Lots are cut one by one, the holding as a whole: the last lot takes up the difference.
-        let whole = scaled(self.qty)?;
-        let cut = whole.minus(sum)?;
-        if let Some(last) = lots.last_mut() {
-            last.qty = last.qty.plus(cut)?;
-        }
-        let mut fraction = Quantity::ZERO;
-        if self.qty.is_whole() {
-            fraction = Quantity::new(whole.decimal().fract())?;
-        }
-        let (mut cash_in_lieu, mut fraction_cost) = (Money::ZERO, Money::ZERO);
-        if !fraction.is_zero() {
-            let close = last_close.ok_or(PositionError::NoLastClose)?;
-            let product =
-                close.decimal().checked_mul(denominator.decimal()).ok_or(AmountError::Inexact)?;
-            let price = product.checked_div(numerator.decimal()).ok_or(AmountError::Inexact)?;
-            let price =
-                Price::new(price.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven))?;
-            cash_in_lieu = Money::of_fill(fraction, price)?;
-            let mut left = fraction.abs();
-            while let Some(last) = lots.last_mut().filter(|_| left.is_positive()) {
-                let part = left.min(last.qty.abs());
-                let cost = last.cost.share(part, last.qty.abs())?;
-                fraction_cost = fraction_cost.plus(cost)?;
-                last.cost = last.cost.minus(cost)?;
-                last.qty = if last.qty.is_negative() {
-                    last.qty.plus(part)?
-                } else {
-                    last.qty.minus(part)?
-                };
-                left = left.minus(part)?;
-                if last.qty.is_zero() {
-                    lots.pop();
-                }
-            }
-        }
-        let gain = if fraction.is_negative() {
-            fraction_cost.minus(cash_in_lieu.abs())?
-        } else {
-            cash_in_lieu.minus(fraction_cost)?
-        };
-        let reservations = keep
-            .iter()
-            .filter(|(_, qty)| !qty.is_zero())
-            .map(|(order_id, qty)| ShareReservation { order_id: *order_id, qty: *qty })
-            .collect();
-        Ok(vec![PositionEvent::PositionSplit {
-            action_id: action_id.clone(),
-            numerator: *numerator,
-            denominator: *denominator,
-            qty_before: self.qty,
-            position_qty: whole.minus(fraction)?,
-            fraction,
-            cash_in_lieu,
-            fraction_cost,
-            realized_pl: gain,
-            lots,
-            reservations,
-            at: *at,
-        }])
-    }
-
-    fn close_lots(&mut self, closed: &[ClosedLot]) -> Result<(), Impossible> {
+    fn close_lots(&mut self, closed: &[ClosedLot], qty: Quantity) -> Result<(), Impossible> {
+        let mut taken = Quantity::ZERO;
         for part in closed {
             let Some(lot) = self.lots.front_mut().filter(|lot| lot.lot_id == part.lot_id) else {
                 return Err(Impossible(format!("lot {} is not the oldest", part.lot_id)));
             };
-            let signed = if lot.qty.is_negative() { part.qty } else { part.qty.negated() };
+            let sign = lot.qty.is_negative();
+            let signed = if sign { part.qty } else { part.qty.negated() };
             lot.qty = lot.qty.plus(signed).map_err(impossible)?;
             lot.cost = lot.cost.minus(part.cost).map_err(impossible)?;
-            if lot.qty.is_zero() {
+            taken = taken.plus(part.qty).map_err(impossible)?;
+            let spent = lot.qty.is_zero();
+            if lot.cost.is_negative()
+                || (spent && !lot.cost.is_zero())
+                || (!spent && lot.qty.is_negative() != sign)
+            {
+                return Err(Impossible(format!("lot {} gave more than it had", part.lot_id)));
+            }
+            if spent {
                 self.lots.pop_front();
             }
         }
-        Ok(())
+        stated("what the lots gave", qty, taken)
     }
 
     fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {
@@ -309,6 +233,22 @@ impl Position {
     }
 }
 
+fn sum(quantities: impl Iterator<Item = Quantity>) -> Result<Quantity, Impossible> {
+    let mut sum = Quantity::ZERO;
+    for qty in quantities {
+        sum = sum.plus(qty).map_err(impossible)?;
+    }
+    Ok(sum)
+}
+
+/// What the event says is what the fold computes.
+fn stated(what: &str, stated: Quantity, computed: Quantity) -> Result<(), Impossible> {
+    if stated == computed {
+        return Ok(());
+    }
+    Err(Impossible(format!("{what} is stated as {stated}, computed as {computed}")))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
 fn impossible(error: AmountError) -> Impossible {
     Impossible(error.to_string())
@@ -323,7 +263,7 @@ impl Decide for Position {
         Ok(match command {
             PositionCommand::Reserve { order_id, qty } => {
                 let available = self.available()?;
-                if *qty > available {
+                if !qty.is_positive() || *qty > available {
                     return Err(PositionError::InsufficientShares {
                         asked: *qty,
                         available,
@@ -347,10 +287,13 @@ impl Decide for Position {
                 vec![PositionEvent::SharesReleased { order_id, qty, reason, reserved_qty }]
             }
             PositionCommand::Trade(trade) => self.trade(trade)?,
-            PositionCommand::Split { .. } => self.split(command)?,
+            PositionCommand::Split { .. } => split(self, command)?,
             PositionCommand::AccrueDividend { action_id, per_share, at } => {
                 if self.dividends.contains(action_id) {
                     return Err(PositionError::AlreadyApplied(action_id.clone()));
+                }
+                if self.qty.is_zero() {
+                    return Ok(Vec::new());
                 }
                 vec![PositionEvent::DividendAccrued {
                     action_id: action_id.clone(),
@@ -396,51 +339,45 @@ impl Decide for Position {
                 ..
             } => {
                 let signed = if *side == Side::Buy { *qty } else { qty.negated() };
-                self.qty = self.qty.plus(signed).map_err(impossible)?;
-                self.lots.push_back(Lot {
-                    lot_id: *lot_id,
-                    qty: signed,
-                    cost: *cost,
-                    opened_at: *at,
-                });
-                self.unreserve(*order_id, *qty)?;
-                if self.qty != *position_qty {
-                    return Err(Impossible(format!(
-                        "{position_qty} held is stated, {} computed",
-                        self.qty
-                    )));
+                let opens = matches!(event, PositionEvent::PositionOpened { .. });
+                let away = self.qty.is_zero() || self.qty.is_negative() == signed.is_negative();
+                if opens != self.qty.is_zero() || !away {
+                    return Err(Impossible(format!("a lot of {signed} on top of {}", self.qty)));
                 }
+                self.qty = self.qty.plus(signed).map_err(impossible)?;
+                let (lot_id, cost, opened_at) = (*lot_id, *cost, *at);
+                self.lots.push_back(Lot { lot_id, qty: signed, cost, opened_at });
+                self.unreserve(*order_id, *qty)?;
+                stated("the holding", *position_qty, self.qty)?;
             }
             PositionEvent::PositionReduced { order_id, side, qty, lots, realized_pl, .. }
             | PositionEvent::PositionClosed { order_id, side, qty, lots, realized_pl, .. } => {
                 let signed = if *side == Side::Buy { *qty } else { qty.negated() };
-                self.close_lots(lots)?;
+                self.close_lots(lots, *qty)?;
                 self.qty = self.qty.plus(signed).map_err(impossible)?;
                 self.realized_pl = self.realized_pl.plus(*realized_pl).map_err(impossible)?;
                 self.unreserve(*order_id, *qty)?;
-                let closes = matches!(event, PositionEvent::PositionClosed { .. });
-                if closes != self.qty.is_zero() {
-                    return Err(Impossible(format!(
-                        "{} held after a position was reduced or closed",
-                        self.qty
-                    )));
-                }
+                let after = match event {
+                    PositionEvent::PositionReduced { position_qty, .. } => *position_qty,
+                    _ => Quantity::ZERO,
+                };
+                stated("the holding", after, self.qty)?;
             }
             PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
-                self.reservations.insert(*order_id, *qty);
-                self.reserved_qty = *reserved_qty;
+                if self.reservations.insert(*order_id, *qty).is_some() {
+                    return Err(Impossible(format!("order {order_id} reserves twice")));
+                }
+                self.reserved_qty = self.reserved_qty.plus(*qty).map_err(impossible)?;
+                stated("what is reserved", *reserved_qty, self.reserved_qty)?;
             }
             PositionEvent::SharesReleased { order_id, qty, reserved_qty, .. } => {
+                stated("the reservation", *qty, self.reservation(*order_id))?;
                 self.unreserve(*order_id, *qty)?;
-                if self.reserved_qty != *reserved_qty {
-                    return Err(Impossible(format!(
-                        "{reserved_qty} reserved is stated, {} computed",
-                        self.reserved_qty
-                    )));
-                }
+                stated("what is reserved", *reserved_qty, self.reserved_qty)?;
             }
             PositionEvent::PositionSplit {
                 action_id,
+                qty_before,
                 position_qty,
                 realized_pl,
                 lots,
@@ -450,15 +387,14 @@ impl Decide for Position {
                 if !self.splits.insert(action_id.clone()) {
                     return Err(Impossible(format!("split {action_id} twice")));
                 }
+                stated("the holding before", *qty_before, self.qty)?;
+                stated("the holding", *position_qty, sum(lots.iter().map(|lot| lot.qty))?)?;
                 self.qty = *position_qty;
                 self.lots = lots.iter().cloned().collect();
                 self.realized_pl = self.realized_pl.plus(*realized_pl).map_err(impossible)?;
                 self.reservations =
                     reservations.iter().map(|entry| (entry.order_id, entry.qty)).collect();
-                self.reserved_qty = reservations
-                    .iter()
-                    .try_fold(Quantity::ZERO, |sum, entry| sum.plus(entry.qty))
-                    .map_err(impossible)?;
+                self.reserved_qty = sum(reservations.iter().map(|entry| entry.qty))?;
             }
             PositionEvent::DividendAccrued { action_id, amount, .. } => {
                 if !self.dividends.insert(action_id.clone()) {
@@ -466,22 +402,14 @@ impl Decide for Position {
                 }
                 self.accrued.insert(action_id.clone(), *amount);
             }
-            PositionEvent::DividendSettled { action_id, .. } => {
-                if self.accrued.remove(action_id).is_none() {
+            PositionEvent::DividendSettled { action_id, amount, .. } => {
+                if self.accrued.remove(action_id) != Some(*amount) {
                     return Err(Impossible(format!(
-                        "dividend {action_id} paid without having accrued"
+                        "dividend {action_id} paid {amount} without having accrued it"
                     )));
                 }
             }
         }
-        let lots = self
-            .lots
-            .iter()
-            .try_fold(Quantity::ZERO, |sum, lot| sum.plus(lot.qty))
-            .map_err(impossible)?;
-        if lots.decimal() == Decimal::ZERO && self.qty.is_zero() || lots == self.qty {
-            return Ok(());
-        }
-        Err(Impossible(format!("lots sum to {lots}, the holding is {}", self.qty)))
+        Ok(())
     }
 }

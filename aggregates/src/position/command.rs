@@ -60,7 +60,7 @@ pub enum PositionCommand {
         denominator: Quantity,
         /// The last close before it; a fraction is paid at this price divided by the split.
         last_close: Option<Price>,
-        /// What each open sell shall reserve after it; sells not named reserve nothing more.
+        /// What each open sell shall reserve after it: every sell that reserves shares now is named.
         keep: Vec<(OrderId, Quantity)>,
         /// The market time.
         at: MarketTime,

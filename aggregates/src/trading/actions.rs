@@ -1,12 +1,15 @@
 //! Corporate actions, one account at a time: position, open orders and reservations follow in one commit.
 
+use std::collections::BTreeSet;
+
 use super::{Desk, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::{Dividend, DividendStage};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::order::{OrderCommand, OrderError, OrderEvent, Side, worst_cost};
-use crate::position::{PositionCommand, PositionError};
+use crate::position::{PositionCommand, PositionError, PositionEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
 
@@ -28,11 +31,26 @@ impl<W: World> Desk<'_, W> {
         let action_id = action_id.to_owned();
         let mut keep_cash: Vec<(OrderId, Money)> = Vec::new();
         let mut keep_shares: Vec<(OrderId, Quantity)> = Vec::new();
-        for order_id in orders {
+        let position = self.look_position(account_id, instrument_id)?;
+        // Each once, in order; one that ended meanwhile holds nothing any more.
+        for order_id in &orders.iter().copied().collect::<BTreeSet<_>>() {
             let order = self.look_order(*order_id)?;
             let spec = order.spec().ok_or(OrderError::NotFound)?;
-            let command =
-                OrderCommand::Adjust { action_id: action_id.clone(), numerator, denominator, at };
+            if (spec.account_id, spec.instrument_id) != (account_id, instrument_id) {
+                return Err(OrderError::NotFound.into());
+            }
+            if !order.is_open() {
+                continue;
+            }
+            // A whole position stays whole, so fractional sells of it are cut to whole shares with it.
+            let whole = spec.side == Side::Sell && position.qty().is_whole();
+            let command = OrderCommand::Adjust {
+                action_id: action_id.clone(),
+                numerator,
+                denominator,
+                whole,
+                at,
+            };
             let events = order.decide(&command, self.rules)?;
             let (mut cash, mut shares) = (Money::ZERO, Quantity::ZERO);
             if let Some(OrderEvent::OrderAdjusted { qty, reserve_price, .. }) = events.first() {
@@ -45,7 +63,7 @@ impl<W: World> Desk<'_, W> {
             }
             self.push(StreamId::Order(*order_id), events.into_iter().map(Event::Order));
             match spec.side {
-                // Prices and quantities round down, so the reservation never grows by a split.
+                // Prices and quantities round down; fees for more shares may not make the reservation grow.
                 Side::Buy => {
                     let before = self.look_account(account_id)?.reservation(*order_id);
                     keep_cash.push((*order_id, cash.min(before)));
@@ -53,7 +71,6 @@ impl<W: World> Desk<'_, W> {
                 Side::Sell => keep_shares.push((*order_id, shares)),
             }
         }
-        let position = self.look_position(account_id, instrument_id)?;
         let mut cash_in_lieu = Money::ZERO;
         if !position.qty().is_zero() {
             let command = PositionCommand::Split {
@@ -65,10 +82,7 @@ impl<W: World> Desk<'_, W> {
                 at,
             };
             let events = position.decide(&command, self.rules)?;
-            if let Some(crate::position::PositionEvent::PositionSplit {
-                cash_in_lieu: paid, ..
-            }) = events.first()
-            {
+            if let Some(PositionEvent::PositionSplit { cash_in_lieu: paid, .. }) = events.first() {
                 cash_in_lieu = *paid;
             }
             self.push(
@@ -94,12 +108,23 @@ impl<W: World> Desk<'_, W> {
         action_id: &str,
         at: MarketTime,
     ) -> Result<(), Undecided> {
-        let dividends = self.look_instrument(instrument_id)?.dividends();
-        let dividend =
-            dividends.get(action_id).ok_or(PositionError::AlreadyApplied(action_id.to_owned()))?;
-        let (action_id, per_share) = (action_id.to_owned(), dividend.amount);
+        let per_share = self.dividend(instrument_id, action_id, DividendStage::Declared)?.amount;
+        let action_id = action_id.to_owned();
         let command = PositionCommand::AccrueDividend { action_id, per_share, at };
         self.position(account_id, instrument_id, &command)
+    }
+
+    /// The dividend, if it has come exactly so far: one that is complete accrues nothing and pays nothing any more.
+    fn dividend(
+        &self,
+        instrument_id: InstrumentId,
+        action_id: &str,
+        stage: DividendStage,
+    ) -> Result<&Dividend, Undecided> {
+        let dividend = self.look_instrument(instrument_id)?.dividends().get(action_id);
+        dividend
+            .filter(|dividend| dividend.stage == stage)
+            .ok_or_else(|| PositionError::AlreadyApplied(action_id.to_owned()).into())
     }
 
     /// An accrued dividend is paid.
@@ -110,6 +135,7 @@ impl<W: World> Desk<'_, W> {
         action_id: &str,
         at: MarketTime,
     ) -> Result<(), Undecided> {
+        self.dividend(instrument_id, action_id, DividendStage::Accrued)?;
         let position = self.look_position(account_id, instrument_id)?;
         let amount = position
             .accrued(action_id)

@@ -5,10 +5,12 @@ use super::{Desk, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::{FillId, OrderId};
 use crate::market::MarketTime;
-use crate::money::Money;
-use crate::order::{CancelReason, Execution, OrderCommand, OrderError, Side};
-use crate::position::{PositionCommand, Trade};
-use crate::refusal::RefusalCode;
+use crate::money::{Money, Quantity};
+use crate::order::{
+    CancelReason, Execution, OrderCommand, OrderError, OrderEvent, OrderSpec, Side,
+};
+use crate::position::{PositionCommand, PositionError, Trade};
+use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
 
 impl<W: World> Desk<'_, W> {
@@ -21,6 +23,7 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<(), Undecided> {
         let order = self.look_order(order_id)?;
         let spec = order.spec().ok_or(OrderError::NotFound)?.clone();
+        self.tradable(&spec)?;
         let fill_id = FillId::of(
             order_id,
             execution.revision,
@@ -29,21 +32,18 @@ impl<W: World> Desk<'_, W> {
         );
         let command = OrderCommand::Fill { fill_id, execution: execution.clone(), at };
         let events = order.decide(&command, self.rules)?;
-        let Some(crate::order::OrderEvent::OrderFilled {
-            qty,
-            price,
-            amount,
-            fees,
-            leaves_qty,
-            ..
-        }) = events.first().cloned()
+        let Some(OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, .. }) =
+            events.first().cloned()
         else {
             return Err(OrderError::NotFound.into());
         };
         self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
         let (change, keep) = match spec.side {
             Side::Buy => (amount.negated(), order.worst_cost(leaves_qty, self.rules)?),
-            Side::Sell => (amount, Money::ZERO),
+            Side::Sell => {
+                self.covered(order_id, &spec, qty)?;
+                (amount, Money::ZERO)
+            }
         };
         let settle = AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep };
         match self.account(spec.account_id, &settle) {
@@ -70,5 +70,34 @@ impl<W: World> Desk<'_, W> {
             at,
         };
         self.position(spec.account_id, spec.instrument_id, &PositionCommand::Trade(trade))
+    }
+
+    /// Nothing fills in a symbol that is halted, or between two counts of its shares.
+    fn tradable(&self, spec: &OrderSpec) -> Result<(), Undecided> {
+        let instrument = self.look_instrument(spec.instrument_id)?;
+        let (code, why) = if instrument.is_halted() {
+            (RefusalCode::TradingHalted, "is halted")
+        } else if instrument.splitting().is_some() {
+            (RefusalCode::CorporateAction, "is being split")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(code, format!("{} {why}: nothing fills", spec.symbol)).into())
+    }
+
+    /// A sell delivers shares that it has reserved, never others: no fill makes a cash account short.
+    fn covered(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        asked: Quantity,
+    ) -> Result<(), Undecided> {
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let available = position.reservation(order_id);
+        if asked <= available {
+            return Ok(());
+        }
+        let (held, reserved) = (position.qty(), position.reserved_qty());
+        Err(PositionError::InsufficientShares { asked, available, held, reserved }.into())
     }
 }

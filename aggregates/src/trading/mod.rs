@@ -14,9 +14,9 @@ mod placing;
 
 pub use command::{Command, MarketView};
 
-use crate::account::{Account, AccountCommand};
+use crate::account::{Account, AccountCommand, AccountError};
 use crate::id::{AccountId, InstrumentId, OrderId};
-use crate::instrument::{Instrument, InstrumentCommand};
+use crate::instrument::{Instrument, InstrumentCommand, InstrumentError};
 use crate::order::{Order, OrderCommand};
 use crate::position::{Position, PositionCommand};
 use crate::refusal::{Refusal, RefusalCode};
@@ -44,7 +44,8 @@ pub trait World {
 pub struct Decision {
     /// Each event with its stream.
     pub events: Vec<(StreamId, Event)>,
-    /// A refusal by the business that is itself a fact: the order was recorded as rejected.
+    /// A refusal by the business that is itself a fact: the order was recorded as rejected, or a fill that the
+    /// account cannot pay ended it.
     pub rejected: Option<Refusal>,
 }
 
@@ -73,9 +74,16 @@ impl From<WriterError> for Refusal {
 pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<Decision, Undecided> {
     let mut desk = Desk { world, rules, decision: Decision::default() };
     match command {
-        Command::Account { account_id, command } => desk.account(*account_id, command)?,
+        Command::Account { account_id, command } => {
+            stands_alone(*account_id, command)?;
+            desk.account(*account_id, command)?;
+        }
         Command::Instrument { instrument_id, command } => {
-            desk.instrument(*instrument_id, command)?
+            if matches!(command, InstrumentCommand::List { instrument_id: id, .. } if id != instrument_id)
+            {
+                return Err(InstrumentError::NotListed.into());
+            }
+            desk.instrument(*instrument_id, command)?;
         }
         Command::Writer { shard, command } => desk.writer(*shard, command)?,
         Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
@@ -95,6 +103,23 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         }
     }
     Ok(desk.decision)
+}
+
+/// Only what concerns an account alone may be asked of it alone: reservations and money of orders and corporate
+/// actions move with them or not at all.
+fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountError> {
+    match command {
+        AccountCommand::Open { account_id, .. } if *account_id != id => Err(AccountError::NotFound),
+        AccountCommand::Open { .. }
+        | AccountCommand::Deposit { .. }
+        | AccountCommand::Withdraw { .. }
+        | AccountCommand::ChangePolicy { .. } => Ok(()),
+        AccountCommand::Reserve { .. }
+        | AccountCommand::Release { .. }
+        | AccountCommand::Settle { .. }
+        | AccountCommand::FollowSplit { .. }
+        | AccountCommand::PayDividend { .. } => Err(AccountError::NotAlone),
+    }
 }
 
 /// A decision under way.
