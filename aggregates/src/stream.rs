@@ -149,6 +149,18 @@ pub enum Event {
     Writer(WriterEvent),
 }
 
+macro_rules! from_event {
+    ($($event:ident $variant:ident),+) => {$(
+        impl From<$event> for Event {
+            fn from(event: $event) -> Self {
+                Self::$variant(event)
+            }
+        }
+    )+};
+}
+
+from_event!(AccountEvent Account, OrderEvent Order, PositionEvent Position, InstrumentEvent Instrument, WriterEvent Writer);
+
 impl Event {
     /// The `event_type` column.
     pub fn event_type(&self) -> String {

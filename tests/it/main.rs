@@ -8,6 +8,7 @@
 
 mod append_only;
 mod embedded;
+mod ledger;
 mod migrations;
 mod row_security;
 mod support;

@@ -1,5 +1,6 @@
 //! What integration tests stand on: a Postgres with a fresh database per test, and the real binary.
 
+pub mod ledger;
 mod postgres;
 mod rows;
 

@@ -1,0 +1,260 @@
+//! The handle that everybody submits through, and the campaign that makes this process the writer when it may.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use aggregates::rules::Rules;
+use aggregates::trading::Command;
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::log::Loader;
+use super::postgres::{Owner, PostgresLog, TakenOver};
+use super::sequencer::{Entropy, Request, Sequencer};
+use super::submission::{Committed, CommittedEvent, LedgerError, Submission, TapeBlock};
+use super::task::{Ask, Driver, HeadView, Lanes, SigningName, SteppedDown, asked};
+
+/// Calls that wait in the lane of ordinary commands at the most; beyond it callers are told to come back.
+const COMMAND_LANE: usize = 4_096;
+/// Calls that wait in the lane of cancels and of the engine at the most.
+const URGENT_LANE: usize = 4_096;
+/// After this time a caller is told that the outcome is unknown.
+const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a process that does not write asks whether it may.
+const CAMPAIGN_PAUSE: Duration = Duration::from_millis(500);
+
+/// The only shard of this version.
+pub const SHARD: u16 = 0;
+
+/// Who may be asked to write.
+#[derive(Clone)]
+enum Role {
+    Standby,
+    Writer { urgent: mpsc::Sender<Ask>, commands: mpsc::Sender<Ask> },
+}
+
+struct Shared {
+    role: RwLock<Role>,
+    head: watch::Sender<HeadView>,
+}
+
+/// The ledger, as REST, MCP and the engine see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+/// A term of this process as the writer.
+pub struct Tenure {
+    /// Where the log ended when it began.
+    pub taken: TakenOver,
+    /// Every committed event from then on, in order, a batch at a time. Ends with the term.
+    pub feed: mpsc::UnboundedReceiver<Vec<Arc<CommittedEvent>>>,
+}
+
+/// Lines of the tape and what they caused.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The lines; none for a second round of the same line.
+    pub block: Option<TapeBlock>,
+    /// What they caused, in order.
+    pub submissions: Vec<Submission>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ledger {
+    /// A ledger that nobody writes yet.
+    pub fn new() -> Self {
+        let (head, _) = watch::channel(HeadView::default());
+        Self { shared: Arc::new(Shared { role: RwLock::new(Role::Standby), head }) }
+    }
+
+    /// The end of the log as this process knows it: exact while it writes.
+    pub fn head(&self) -> watch::Receiver<HeadView> {
+        self.shared.head.subscribe()
+    }
+
+    /// Whether this process writes.
+    pub fn is_writer(&self) -> bool {
+        self.shared.head.borrow().writing
+    }
+
+    /// Carries one command out. Answers when its events are durable.
+    pub async fn submit(&self, submission: Submission) -> Result<Committed, LedgerError> {
+        let urgent = matches!(submission.command, Command::Cancel { .. });
+        let (pending, answer) = asked(Request::Command(Box::new(submission)));
+        self.send(vec![pending], urgent)?;
+        wait(answer).await
+    }
+
+    /// Appends lines of the tape with what they caused, in one statement. The outer error is that of the lines: none
+    /// of it happened. The inner ones are of single commands.
+    pub async fn work(
+        &self,
+        work: Work,
+    ) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
+        let mut ask = Vec::with_capacity(work.submissions.len() + 1);
+        let mut answers = Vec::with_capacity(work.submissions.len());
+        let mut taped = None;
+        if let Some(block) = work.block {
+            let caused = work.submissions.len();
+            let (pending, answer) = asked(Request::Tape { block, caused });
+            ask.push(pending);
+            taped = Some(answer);
+        }
+        for submission in work.submissions {
+            let (pending, answer) = asked(Request::Command(Box::new(submission)));
+            ask.push(pending);
+            answers.push(answer);
+        }
+        self.send(ask, true)?;
+        if let Some(taped) = taped {
+            wait(taped).await?;
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(wait(answer).await);
+        }
+        Ok(results)
+    }
+
+    /// Appends events that were decided elsewhere to one stream, if it has `expected` events.
+    pub(super) async fn append(&self, request: Request) -> Result<Committed, LedgerError> {
+        let (pending, answer) = asked(request);
+        self.send(vec![pending], false)?;
+        wait(answer).await
+    }
+
+    fn send(&self, ask: Ask, urgent: bool) -> Result<(), LedgerError> {
+        let role =
+            self.shared.role.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let Role::Writer { urgent: fast, commands } = role else {
+            return Err(LedgerError::NotWriter { owner_url: None });
+        };
+        let lane = if urgent { fast } else { commands };
+        lane.try_send(ask).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => LedgerError::Busy,
+            mpsc::error::TrySendError::Closed(_) => LedgerError::NotWriter { owner_url: None },
+        })
+    }
+
+    fn set_role(&self, role: Role) {
+        *self.shared.role.write().unwrap_or_else(std::sync::PoisonError::into_inner) = role;
+    }
+
+    /// Asks for the log until it may write, writes until it must stop, and begins again; ends with `stop`, or when
+    /// the log is corrupt. Each term is announced on `tenures`.
+    pub async fn campaign(
+        &self,
+        campaign: Campaign,
+        stop: CancellationToken,
+    ) -> Result<(), SteppedDown> {
+        let mut log = campaign.log;
+        loop {
+            let taken = loop {
+                match log.take_over(SHARD, &campaign.owner).await {
+                    Ok(Some(taken)) => break taken,
+                    Ok(None) => {}
+                    Err(fault) => tracing::warn!(%fault, "the log cannot be taken over yet"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(CAMPAIGN_PAUSE) => {}
+                }
+            };
+            tracing::info!(
+                epoch = taken.epoch,
+                position = taken.head.position,
+                "this process writes the log"
+            );
+            let (urgent, urgent_lane) = mpsc::channel(URGENT_LANE);
+            let (commands, command_lane) = mpsc::channel(COMMAND_LANE);
+            let (feed, feed_end) = mpsc::unbounded_channel();
+            let rules = campaign.rules.clone();
+            let sequencer =
+                Sequencer::new(SHARD, taken.epoch, taken.head.clone(), rules, (campaign.entropy)());
+            let lanes = Lanes { urgent: urgent_lane, commands: command_lane };
+            let (loader, head) = (Arc::clone(&campaign.loader), self.shared.head.clone());
+            let driver = Driver::new(
+                log,
+                loader,
+                sequencer,
+                SHARD,
+                lanes,
+                feed,
+                head,
+                campaign.now,
+                campaign.key.clone(),
+            );
+            if campaign.tenures.send(Tenure { taken, feed: feed_end }).await.is_err() {
+                return Ok(());
+            }
+            self.set_role(Role::Writer { urgent, commands });
+            let (returned, epoch, why) = driver.run(&stop).await;
+            self.set_role(Role::Standby);
+            log = returned;
+            match why {
+                SteppedDown::Stopped => {
+                    if let Err(fault) = log.release(SHARD, epoch).await {
+                        tracing::warn!(%fault, "the log could not be given back; others wait for the lease");
+                    }
+                    return Ok(());
+                }
+                SteppedDown::Fenced => tracing::warn!(epoch, "another process writes the log now"),
+                SteppedDown::Corrupt(_) => return Err(why),
+            }
+        }
+    }
+}
+
+/// What a process campaigns with.
+pub struct Campaign {
+    /// The writing side of the log.
+    pub log: PostgresLog,
+    /// The loading side.
+    pub loader: Arc<dyn Loader>,
+    /// How this process shows itself.
+    pub owner: Owner,
+    /// The settings that decisions depend on.
+    pub rules: Rules,
+    /// The key that it signs checkpoints with.
+    pub key: SigningName,
+    /// The wall clock.
+    pub now: fn() -> DateTime<Utc>,
+    /// Where salts and ids come from.
+    pub entropy: fn() -> Box<dyn Entropy>,
+    /// Told of each term.
+    pub tenures: mpsc::Sender<Tenure>,
+}
+
+async fn wait(
+    answer: tokio::sync::oneshot::Receiver<Result<Committed, LedgerError>>,
+) -> Result<Committed, LedgerError> {
+    match tokio::time::timeout(SUBMIT_DEADLINE, answer).await {
+        Ok(Ok(answer)) => answer,
+        // The writer went away with the ticket, or is still at it.
+        Ok(Err(_)) | Err(_) => Err(LedgerError::OutcomeUnknown),
+    }
+}
+
+/// Random bytes of the system.
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn salt(&mut self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).expect("the system has random bytes");
+        salt
+    }
+
+    fn uuid(&mut self) -> Uuid {
+        Uuid::now_v7()
+    }
+}

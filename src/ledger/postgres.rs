@@ -1,0 +1,408 @@
+//! The log in Postgres. An append is one statement and one round trip; see `append.sql`.
+
+use std::time::Duration;
+
+use aggregates::id::AccountId;
+use aggregates::stream::StreamId;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use projections::log::{LogError, Recorded, read_stream, recorded};
+use sqlx::{Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use super::log::{
+    Appended, Batch, Head, KeyRow, LoadUnit, LoadedStream, Loader, Log, LogFault, Settled,
+};
+use super::proof::Frontier;
+use crate::database::WriterPool;
+
+/// Appends a batch with a compare-and-set of the head.
+const APPEND: &str = include_str!("append.sql");
+
+/// Raises the epoch of a writer whose answer was lost. Waits behind its statement if that still runs.
+const SETTLE: &str = "UPDATE ledger_head SET epoch = epoch + 1 WHERE shard = $1 AND epoch = $2
+     RETURNING epoch, position, tape_place";
+
+/// Keeps the lease of a writer that has nothing to append.
+const RENEW: &str =
+    "UPDATE ledger_head SET lease_until = clock_timestamp() + make_interval(secs => $3)
+     WHERE shard = $1 AND epoch = $2";
+
+/// Takes a shard over: at once if `$5` says that the holder is gone, else when its lease has run out.
+const TAKE_OVER: &str = "UPDATE ledger_head
+     SET epoch = epoch + 1, owner = $2, owner_url = $3, lease_until = clock_timestamp() + make_interval(secs => $4)
+     WHERE shard = $1 AND ($5 OR lease_until IS NULL OR lease_until < clock_timestamp())
+     RETURNING epoch, position, tape_place, frontier, greatest(recorded_at, 'epoch') AS recorded_at";
+
+/// The keys among those given that are taken. Request keys older than a day count as free; the purge drops them.
+const TAKEN_KEYS: &str = "SELECT true AS lasting, key, fingerprint, outcome, 0::bigint AS position
+     FROM order_keys WHERE key = ANY($1)
+     UNION ALL SELECT false, key, fingerprint, outcome, position FROM request_keys WHERE key = ANY($1)";
+
+/// Forgets request keys after 24 hours.
+const PURGE_KEYS: &str = "DELETE FROM request_keys WHERE made_at < now() - interval '24 hours'";
+
+/// The positions of one account, by the primary key: every id that begins with `<account_id>/`.
+const POSITIONS_OF: &str = "SELECT shard, position, tenant_id, account_id, aggregate_type, aggregate_id, sequence,
+        event_type, event_version, payload::text AS payload, metadata::text AS metadata, recorded_at, salt, leaf
+     FROM events WHERE aggregate_type = 'position' AND aggregate_id >= $1 AND aggregate_id < $2
+     ORDER BY aggregate_id, sequence";
+
+/// The advisory lock that a writer's connection holds while it lives: that it is free proves the holder gone.
+/// Only a hint for a quick take-over; safety is the compare-and-set.
+const WRITER_LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('blotter/writer'), $1)";
+
+/// How long a writer is believed to live after it was last heard of.
+pub const LEASE: Duration = Duration::from_secs(5);
+
+/// The writing side, on a connection of its own.
+pub struct PostgresLog {
+    pool: WriterPool,
+    connection: Option<PgConnection>,
+}
+
+/// What a take-over gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TakenOver {
+    /// The epoch to write under.
+    pub epoch: u64,
+    /// Where the log ends.
+    pub head: Head,
+}
+
+/// How a process shows itself to others.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// A name that is unique to the process.
+    pub name: String,
+    /// Where it listens.
+    pub url: Option<String>,
+    /// The database belongs to this process alone (the embedded one): any other holder is dead.
+    pub sole: bool,
+}
+
+impl PostgresLog {
+    /// A writing side that connects when it is first used.
+    pub fn new(pool: WriterPool) -> Self {
+        Self { pool, connection: None }
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, LogFault> {
+        if self.connection.is_none() {
+            let connection =
+                self.pool.connect().await.map_err(|error| LogFault::Failed(error.to_string()))?;
+            self.connection = Some(connection);
+        }
+        self.connection.as_mut().ok_or_else(|| LogFault::Failed("no connection".to_owned()))
+    }
+
+    /// Takes the shard over if its holder is gone or has not been heard of; `None` while it is held.
+    pub async fn take_over(
+        &mut self,
+        shard: u16,
+        owner: &Owner,
+    ) -> Result<Option<TakenOver>, LogFault> {
+        let taken = self.try_take_over(shard, owner).await;
+        if taken.is_err() {
+            self.connection = None;
+        }
+        taken
+    }
+
+    async fn try_take_over(
+        &mut self,
+        shard: u16,
+        owner: &Owner,
+    ) -> Result<Option<TakenOver>, LogFault> {
+        let connection = self.connection().await?;
+        let gone: bool = sqlx::query_scalar(WRITER_LOCK)
+            .bind(0_i32)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let row = sqlx::query(TAKE_OVER)
+            .bind(shard.cast_signed())
+            .bind(&owner.name)
+            .bind(&owner.url)
+            .bind(LEASE.as_secs_f64())
+            .bind(gone || owner.sole)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        sqlx::query(PURGE_KEYS).execute(&mut *connection).await.map_err(failed)?;
+        let epoch = row.try_get::<i64, _>("epoch").map_err(failed)?.cast_unsigned();
+        Ok(Some(TakenOver { epoch, head: head(&row)? }))
+    }
+
+    /// Gives the shard back, so that the next process need not wait for the lease.
+    pub async fn release(&mut self, shard: u16, epoch: u64) -> Result<(), LogFault> {
+        const RELEASE: &str = "UPDATE ledger_head SET lease_until = NULL, owner = NULL, owner_url = NULL WHERE shard = $1 AND epoch = $2";
+        let connection = self.connection().await?;
+        sqlx::query(RELEASE)
+            .bind(shard.cast_signed())
+            .bind(epoch.cast_signed())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn head(row: &sqlx::postgres::PgRow) -> Result<Head, LogFault> {
+    let position = row.try_get::<i64, _>("position").map_err(failed)?.cast_unsigned();
+    let bytes: &[u8] = row.try_get("frontier").map_err(failed)?;
+    let frontier = match bytes {
+        [] => Frontier::default(),
+        bytes => {
+            Frontier::from_bytes(bytes).map_err(|error| LogFault::Corrupt(error.to_string()))?
+        }
+    };
+    if frontier.size() != position {
+        let fault =
+            format!("the head is at {position}, its Merkle tree has {} leaves", frontier.size());
+        return Err(LogFault::Corrupt(fault));
+    }
+    Ok(Head {
+        position,
+        tape_place: row.try_get::<i64, _>("tape_place").map_err(failed)?.cast_unsigned(),
+        frontier,
+        recorded_at: row.try_get::<DateTime<Utc>, _>("recorded_at").map_err(failed)?,
+    })
+}
+
+/// A statement that changed nothing, as far as it matters: it may be sent again.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
+fn failed(error: sqlx::Error) -> LogFault {
+    LogFault::Failed(error.to_string())
+}
+
+/// An append that failed: either the server said so, and nothing was written, or the answer was lost.
+fn append_fault(error: &sqlx::Error) -> Result<Appended, LogFault> {
+    match error {
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("23505") => Ok(Appended::Taken),
+            // The server is going down: whether the commit came first is not said.
+            Some(code) if code.starts_with("57P") => Err(LogFault::AnswerLost(error.to_string())),
+            _ => Err(LogFault::Failed(error.to_string())),
+        },
+        _ => Err(LogFault::AnswerLost(error.to_string())),
+    }
+}
+
+/// The arrays of one batch, a column each.
+#[derive(Default)]
+struct Columns<'a> {
+    aggregate_type: Vec<&'a str>,
+    aggregate_id: Vec<String>,
+    sequence: Vec<i64>,
+    event_type: Vec<&'a str>,
+    event_version: Vec<&'a str>,
+    payload: Vec<&'a str>,
+    metadata: Vec<&'a str>,
+    tenant_id: Vec<Uuid>,
+    account_id: Vec<Option<Uuid>>,
+    salt: Vec<&'a [u8]>,
+    leaf: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, row: &'a Recorded) {
+        self.aggregate_type.push(row.stream.aggregate_type());
+        self.aggregate_id.push(row.stream.aggregate_id());
+        self.sequence.push(row.sequence.cast_signed());
+        self.event_type.push(&row.event_type);
+        self.event_version.push(&row.event_version);
+        self.payload.push(&row.payload);
+        self.metadata.push(&row.metadata);
+        self.tenant_id.push(row.tenant_id.uuid());
+        self.account_id.push(row.account_id.map(AccountId::uuid));
+        self.salt.push(&row.salt);
+        self.leaf.push(&row.leaf);
+    }
+}
+
+#[async_trait]
+impl Log for PostgresLog {
+    async fn append(&mut self, batch: &Batch) -> Result<Appended, LogFault> {
+        let mut columns = Columns::default();
+        for event in &batch.events {
+            columns.push(&event.row);
+        }
+        let (lasting, passing): (Vec<KeyRow>, Vec<KeyRow>) =
+            batch.keys.iter().partition(|key| key.lasting);
+        let keys = |rows: &[KeyRow]| -> (Vec<Uuid>, Vec<i64>, Vec<Uuid>) {
+            let mut columns = (Vec::new(), Vec::new(), Vec::new());
+            for row in rows {
+                columns.0.push(row.hash);
+                columns.1.push(row.fingerprint);
+                columns.2.push(row.outcome);
+            }
+            columns
+        };
+        let (lasting, passing_keys) = (keys(&lasting), keys(&passing));
+        let passing_positions: Vec<i64> =
+            passing.iter().map(|key| key.position.cast_signed()).collect();
+        let statement = sqlx::query(APPEND)
+            .bind(batch.shard.cast_signed())
+            .bind(batch.epoch.cast_signed())
+            .bind(batch.expected_position.cast_signed())
+            .bind(batch.expected_tape_place.cast_signed())
+            .bind(batch.head.position.cast_signed())
+            .bind(batch.head.tape_place.cast_signed())
+            .bind(batch.head.frontier.to_bytes())
+            .bind(batch.head.recorded_at)
+            .bind(LEASE.as_secs_f64())
+            .bind(columns.aggregate_type)
+            .bind(columns.aggregate_id)
+            .bind(columns.sequence)
+            .bind(columns.event_type)
+            .bind(columns.event_version)
+            .bind(columns.payload)
+            .bind(columns.metadata)
+            .bind(columns.tenant_id)
+            .bind(columns.account_id)
+            .bind(columns.salt)
+            .bind(columns.leaf)
+            .bind(
+                batch.tape.iter().map(|block| block.first_place.cast_signed()).collect::<Vec<_>>(),
+            )
+            .bind(batch.tape.iter().map(|block| block.last_place.cast_signed()).collect::<Vec<_>>())
+            .bind(batch.tape.iter().map(|block| &block.bytes[..]).collect::<Vec<_>>())
+            .bind(batch.tape.iter().map(|block| &block.digest[..]).collect::<Vec<_>>())
+            .bind(lasting.0)
+            .bind(lasting.1)
+            .bind(lasting.2)
+            .bind(passing_keys.0)
+            .bind(passing_keys.1)
+            .bind(passing_keys.2)
+            .bind(passing_positions);
+        let connection = self.connection().await?;
+        match statement.fetch_optional(connection).await {
+            Ok(Some(_)) => Ok(Appended::Committed),
+            Ok(None) => Ok(Appended::HeadMoved),
+            Err(error) => {
+                let fault = append_fault(&error);
+                if fault.is_err() {
+                    self.connection = None;
+                }
+                fault
+            }
+        }
+    }
+
+    async fn settle(&mut self, shard: u16, epoch: u64) -> Result<Settled, LogFault> {
+        self.connection = None;
+        let connection = self.connection().await?;
+        let row = sqlx::query(SETTLE)
+            .bind(shard.cast_signed())
+            .bind(epoch.cast_signed())
+            .fetch_optional(connection)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(Settled::Theirs) };
+        let number =
+            |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned).map_err(failed);
+        Ok(Settled::Mine {
+            epoch: number("epoch")?,
+            position: number("position")?,
+            tape_place: number("tape_place")?,
+        })
+    }
+
+    async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault> {
+        let connection = self.connection().await?;
+        let rows =
+            sqlx::query(TAKEN_KEYS).bind(hashes).fetch_all(connection).await.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                Ok(KeyRow {
+                    lasting: row.try_get("lasting").map_err(failed)?,
+                    hash: row.try_get("key").map_err(failed)?,
+                    fingerprint: row.try_get("fingerprint").map_err(failed)?,
+                    outcome: row.try_get("outcome").map_err(failed)?,
+                    position: row.try_get::<i64, _>("position").map_err(failed)?.cast_unsigned(),
+                })
+            })
+            .collect()
+    }
+
+    async fn renew(&mut self, shard: u16, epoch: u64) -> Result<bool, LogFault> {
+        let connection = self.connection().await?;
+        let renewed = sqlx::query(RENEW)
+            .bind(shard.cast_signed())
+            .bind(epoch.cast_signed())
+            .bind(LEASE.as_secs_f64())
+            .execute(connection)
+            .await;
+        if renewed.is_err() {
+            self.connection = None;
+        }
+        Ok(renewed.map_err(failed)?.rows_affected() == 1)
+    }
+}
+
+/// The loading side, on pooled connections.
+pub struct PostgresLoader {
+    pool: WriterPool,
+}
+
+impl PostgresLoader {
+    /// A loading side over `pool`.
+    pub fn new(pool: WriterPool) -> Self {
+        Self { pool }
+    }
+}
+
+fn log_fault(error: &LogError) -> LogFault {
+    match error {
+        LogError::Database(_) => LogFault::Failed(error.to_string()),
+        LogError::Unreadable { .. } => LogFault::Corrupt(error.to_string()),
+    }
+}
+
+fn into_streams(rows: Vec<Recorded>) -> Result<Vec<LoadedStream>, LogFault> {
+    let mut streams: Vec<LoadedStream> = Vec::new();
+    for row in rows {
+        let event = row
+            .event()
+            .map_err(|error| LogFault::Corrupt(format!("position {}: {error}", row.position)))?;
+        match streams.last_mut() {
+            Some(last) if last.stream == row.stream => last.events.push((row.sequence, event)),
+            _ => streams.push(LoadedStream {
+                stream: row.stream,
+                snapshot: None,
+                events: vec![(row.sequence, event)],
+            }),
+        }
+    }
+    Ok(streams)
+}
+
+#[async_trait]
+impl Loader for PostgresLoader {
+    async fn load(&self, unit: LoadUnit) -> Result<Vec<LoadedStream>, LogFault> {
+        let mut connection = self.pool.pool().acquire().await.map_err(failed)?;
+        let stream = match unit {
+            LoadUnit::Account(account) => StreamId::Account(account),
+            LoadUnit::Stream(stream) => stream,
+        };
+        let rows =
+            read_stream(&mut connection, stream, 0).await.map_err(|error| log_fault(&error))?;
+        let mut streams = into_streams(rows)?;
+        if let LoadUnit::Account(account) = unit {
+            let rows = sqlx::query(POSITIONS_OF)
+                .bind(format!("{account}/"))
+                .bind(format!("{account}0"))
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
+            let rows: Result<Vec<Recorded>, LogError> = rows.iter().map(recorded).collect();
+            streams.extend(into_streams(rows.map_err(|error| log_fault(&error))?)?);
+        }
+        Ok(streams)
+    }
+}
