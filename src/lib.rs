@@ -1,4 +1,6 @@
 //! Blotter: an event-sourced trading ledger for paper trading, on Postgres.
 
+pub mod config;
 pub mod database;
+pub mod identity;
 pub mod ledger;

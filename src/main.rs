@@ -1,3 +1,52 @@
-//! The `blotter` command.
+//! The `blotter` command. Exits with 0 when it did what was asked, 1 when that failed, 2 when the command line or
+//! the configuration is wrong.
 
-fn main() {}
+mod cli;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use blotter::config::{ConfigError, LogFormat, LogSettings};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let (cli, effective) = match Cli::read() {
+        Ok(read) => read,
+        Err(ConfigError::CommandLine(error)) => error.exit(),
+        Err(error) => return failed(&error.into(), 2),
+    };
+    let done = match cli.command {
+        Command::Serve(settings) => match start_log(&settings.log) {
+            Ok(()) => serve::serve(settings).await,
+            Err(error) => Err(error),
+        },
+        Command::Config(_) => write!(std::io::stdout(), "{effective}").context("standard output"),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ConfigError>() => failed(&error, 2),
+        Err(error) => failed(&error, 1),
+    }
+}
+
+/// Says on standard error what went wrong, causes included.
+fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("blotter: {error:#}");
+    ExitCode::from(code)
+}
+
+/// Sends the log to standard error: standard output belongs to what a command prints.
+fn start_log(settings: &LogSettings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).context("the log filter")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

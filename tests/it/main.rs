@@ -10,5 +10,6 @@ mod append_only;
 mod embedded;
 mod ledger;
 mod migrations;
+mod process;
 mod row_security;
 mod support;

@@ -3,6 +3,8 @@
 pub mod ledger;
 mod postgres;
 mod rows;
+mod server;
 
 pub use postgres::{TestDatabase, scratch_directory};
 pub use rows::{EventRow, sqlstate};
+pub use server::{Server, blotter};

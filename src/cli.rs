@@ -1,0 +1,41 @@
+//! The command line: which commands there are, and which settings each takes.
+
+use std::path::PathBuf;
+
+use blotter::config::{self, ConfigError, Effective, ServerSettings};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// An event-sourced trading ledger for paper trading.
+///
+/// Every flag is also an environment variable and a key of the configuration file (with _ for -); flags win over
+/// the environment, the environment over the file.
+#[derive(Debug, Parser)]
+#[command(name = "blotter", version)]
+pub struct Cli {
+    /// A configuration file (TOML)
+    #[arg(long, global = true, env = "BLOTTER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until SIGTERM or Ctrl-C
+    Serve(ServerSettings),
+    /// Print the effective configuration, where each value comes from, with secrets redacted
+    Config(ServerSettings),
+}
+
+impl Cli {
+    /// Reads the command line, the environment and the configuration file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read() -> Result<(Self, Effective), ConfigError> {
+        let (matches, effective) = config::read(&Self::command(), std::env::args_os().collect())?;
+        Ok((Self::from_arg_matches(&matches)?, effective))
+    }
+}

@@ -1,0 +1,185 @@
+//! The configuration: one typed value, from flags, environment, file and defaults, in this order of precedence.
+//!
+//! Every setting is a flag, the environment variable `BLOTTER_` plus its name, and a key of the TOML file that
+//! `--config` names. All three are read by the same parser, so that they accept the same words and give the same
+//! messages. Commands that need a part of the settings flatten the group that they need.
+
+mod file;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use aggregates::money::{Money, Price, parse_decimal};
+use aggregates::rules::{FeeSchedule, Rules};
+use clap::Args;
+use rust_decimal::Decimal;
+
+pub use file::{ConfigError, Effective, read};
+pub use values::{Hours, LogFormat, Market, Record, Registration, Secret, Speed};
+
+use crate::database::{Source, default_data_dir, embedded};
+
+/// Where the database is, and the directory for everything that is kept outside it.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseSettings {
+    /// A Postgres to work with, instead of a private one (also DATABASE_URL)
+    #[arg(long, env = "BLOTTER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+    /// What to migrate with, so that the database URL can be a plain login
+    #[arg(long, env = "BLOTTER_MIGRATE_URL", value_name = "URL", hide_env_values = true)]
+    pub migrate_url: Option<Secret>,
+    /// For the private Postgres, keys, checkpoints and the operator's token [default: /var/lib/blotter as root,
+    /// else $XDG_DATA_HOME/blotter or ~/.local/share/blotter]
+    #[arg(long, env = "BLOTTER_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where the binaries of the private Postgres are [default: searched on PATH and in the usual places]
+    #[arg(long, env = "BLOTTER_POSTGRES_BIN_DIR", value_name = "DIR")]
+    pub postgres_bin_dir: Option<PathBuf>,
+}
+
+/// What the market is and how its time runs.
+#[derive(Args, Clone, Debug)]
+pub struct MarketSettings {
+    /// Where ticks come from: feed, recorded:FILE or simulated
+    #[arg(long, env = "BLOTTER_MARKET", value_name = "SOURCE", default_value = "feed")]
+    pub market: Market,
+    /// How fast a recorded market runs: times real time, such as 60x, or max
+    #[arg(long, env = "BLOTTER_SPEED", value_name = "SPEED", default_value = "60x")]
+    pub speed: Speed,
+    /// When the market is open
+    #[arg(long, env = "BLOTTER_HOURS", value_enum, default_value = "nyse")]
+    pub hours: Hours,
+    /// What a simulated market grows from
+    #[arg(long, env = "BLOTTER_SEED", value_name = "N", default_value = "1")]
+    pub seed: u64,
+    /// Which ticks are recorded: all, or those of symbols with working orders and holdings
+    #[arg(long, env = "BLOTTER_RECORD", value_enum, default_value = "all")]
+    pub record: Record,
+    /// Start with a recorded or simulated market standing still
+    #[arg(
+        long,
+        env = "BLOTTER_PAUSED",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub paused: bool,
+}
+
+/// What the ledger charges and reserves.
+#[derive(Args, Clone, Debug)]
+pub struct RuleSettings {
+    /// A fee for each fill, in dollars
+    #[arg(long, env = "BLOTTER_FEE_PER_FILL", value_name = "AMOUNT", default_value = "0")]
+    pub fee_per_fill: Money,
+    /// A fee for each share, in dollars
+    #[arg(long, env = "BLOTTER_FEE_PER_SHARE", value_name = "AMOUNT", default_value = "0")]
+    pub fee_per_share: Price,
+    /// How far above the ask a market buy reserves, as a rate
+    #[arg(long, env = "BLOTTER_COLLAR", value_name = "RATE", default_value = "0.05", value_parser = rate)]
+    pub collar: Decimal,
+}
+
+/// How the process logs, on standard error.
+#[derive(Args, Clone, Debug)]
+pub struct LogSettings {
+    /// What to log, as tracing filter directives
+    #[arg(long, env = "BLOTTER_LOG", value_name = "FILTER", default_value = "info,sqlx=warn")]
+    pub log: String,
+    /// How to log
+    #[arg(long, env = "BLOTTER_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Everything that `blotter serve` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct ServerSettings {
+    /// Where to listen
+    #[arg(
+        long,
+        env = "BLOTTER_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+    /// The database and the data directory.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+    /// The market.
+    #[command(flatten)]
+    pub market: MarketSettings,
+    /// Fees and reservations.
+    #[command(flatten)]
+    pub rules: RuleSettings,
+    /// Who may register
+    #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "closed")]
+    pub registration: Registration,
+    /// The log of the process.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+impl DatabaseSettings {
+    /// The data directory.
+    ///
+    /// # Errors
+    /// None is named and there is no home directory to put it in.
+    pub fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+        self.data_dir.clone().or_else(default_data_dir).ok_or(ConfigError::NoDataDirectory)
+    }
+
+    /// Which database to open.
+    ///
+    /// # Errors
+    /// A private one, and nowhere to put it.
+    pub fn source(&self) -> Result<Source, ConfigError> {
+        let given = |url: &Option<Secret>| {
+            url.as_ref().map(|url| url.expose().to_owned()).filter(|url| !url.is_empty())
+        };
+        Ok(match given(&self.database_url) {
+            Some(url) => Source::Url { url, migrate_url: given(&self.migrate_url) },
+            None => Source::Embedded(embedded::Options {
+                binaries: self.postgres_bin_dir.clone(),
+                ..embedded::Options::new(self.data_dir()?)
+            }),
+        })
+    }
+}
+
+impl RuleSettings {
+    /// The rules that every decision obeys.
+    pub fn rules(&self) -> Rules {
+        let fees = FeeSchedule { per_fill: self.fee_per_fill, per_share: self.fee_per_share };
+        Rules { collar: self.collar, fees }
+    }
+}
+
+impl ServerSettings {
+    /// Refuses what this version knows by name and cannot do.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn check_available(&self) -> Result<(), ConfigError> {
+        let missing = |setting| Err(ConfigError::NotInThisVersion { setting });
+        if self.market.market == Market::Simulated {
+            return missing("--market simulated");
+        }
+        match self.registration {
+            Registration::Closed => Ok(()),
+            Registration::Open => missing("--registration open"),
+            Registration::Invite => missing("--registration invite"),
+        }
+    }
+}
+
+/// Reads a rate from 0 to 1.
+fn rate(text: &str) -> Result<Decimal, String> {
+    let rate = parse_decimal(text).map_err(|error| error.to_string())?;
+    if rate.is_sign_negative() || rate > Decimal::ONE {
+        return Err("a rate is from 0 to 1".to_owned());
+    }
+    Ok(rate)
+}

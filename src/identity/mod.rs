@@ -1,0 +1,5 @@
+//! Who is calling.
+
+mod operator;
+
+pub use operator::{OperatorToken, OperatorTokenError};
