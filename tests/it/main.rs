@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod append_only;
+mod arrows;
 mod embedded;
 mod ledger;
 mod migrations;
