@@ -1,0 +1,13 @@
+//! The domain from outside: what each aggregate answers, what many commands together keep, what is stored.
+//! One binary, no I/O but the generated documents. Budget: 30 seconds in a debug build.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod book;
+mod bounds;
+mod documents;
+mod examples;
+mod given;
+mod matrix;
+mod oracle;
+mod properties;
+mod samples;

@@ -1,0 +1,314 @@
+//! One example of each stored event, for the golden files. `documents` checks that none is missing.
+
+use aggregates::account::{
+    AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,
+};
+use aggregates::id::{FillId, LotId};
+use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
+use aggregates::market::Reference;
+use aggregates::order::{CancelReason, ExpiryReason, OrderEvent, Side};
+use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
+use aggregates::refusal::{Refusal, RefusalCode};
+use aggregates::stream::Event;
+use aggregates::writer::WriterEvent;
+use chrono::NaiveDate;
+
+use crate::book::*;
+
+fn fill_id() -> FillId {
+    FillId::of(order_id(1), 0, 42, 1)
+}
+
+fn lot_id() -> LotId {
+    LotId::of(fill_id())
+}
+
+fn day(month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2024, month, day).unwrap()
+}
+
+pub fn account() -> Vec<AccountEvent> {
+    let (order_id, fill_id, instrument_id) = (order_id(1), fill_id(), stock("AAPL"));
+    vec![
+        AccountEvent::AccountOpened {
+            account_id: account_id(1),
+            kind: AccountKind::Cash,
+            option_level: 0,
+            name_digest: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".into(),
+        },
+        AccountEvent::CashDeposited {
+            deposit_id: command_id(1),
+            amount: money("10000"),
+            cash: money("10000"),
+            at: Some(at(0)),
+        },
+        AccountEvent::CashWithdrawn {
+            withdrawal_id: command_id(2),
+            amount: money("250.5"),
+            cash: money("9749.5"),
+            at: None,
+        },
+        AccountEvent::CashReserved { order_id, amount: money("1872.5"), reserved: money("1872.5") },
+        AccountEvent::ReservationReleased {
+            order_id,
+            amount: money("1872.5"),
+            reason: ReleaseReason::Canceled,
+            reserved: money("0"),
+        },
+        AccountEvent::ReservationsAdjusted {
+            action_id: Some("split-1".into()),
+            changes: vec![ReservationChange { order_id, from: money("100"), to: money("99.99") }],
+            reserved: money("99.99"),
+        },
+        AccountEvent::FillSettled {
+            order_id,
+            fill_id,
+            amount: money("-1872.4"),
+            released: money("1872.5"),
+            cash: money("7877.1"),
+            reserved: money("0"),
+        },
+        AccountEvent::FeeCharged {
+            order_id,
+            fill_id,
+            amount: money("0.35"),
+            cash: money("7876.75"),
+        },
+        AccountEvent::DividendPaid {
+            action_id: "dividend-1".into(),
+            instrument_id,
+            amount: money("2.4"),
+            cash: money("7879.15"),
+            at: at(60),
+        },
+        AccountEvent::CashPaidInLieu {
+            action_id: "split-1".into(),
+            instrument_id,
+            amount: money("33.34"),
+            cash: money("7912.49"),
+            at: at(61),
+        },
+        AccountEvent::PolicyChanged {
+            policy: Policy {
+                trading_state: TradingState::Reducing,
+                max_order_qty: Some(quantity("100")),
+                max_order_notional: Some(money("5000")),
+            },
+        },
+    ]
+}
+
+pub fn order() -> Vec<OrderEvent> {
+    let order = spec(account_id(1), "AAPL", Side::Buy, "10", Some("187.25"));
+    let reject =
+        Refusal::new(RefusalCode::InsufficientBuyingPower, "the order needs 1872.50 at worst")
+            .figure("needed", money("1872.5"));
+    let place = evidence(42, price("187.24"));
+    vec![
+        OrderEvent::OrderPlaced {
+            order: order.clone(),
+            held: false,
+            reserve_price: Some(price("187.25")),
+            reference: Some(Reference { price: price("187.2"), source: "feed".into(), at: at(0) }),
+            expires_at: Some(at(3600)),
+            tape_place: 41,
+            at: at(0),
+        },
+        OrderEvent::OrderRejected { order, reject, tape_place: 41, at: at(0) },
+        OrderEvent::OrderActivated { qty: quantity("10"), at: at(1) },
+        OrderEvent::OrderTriggered {
+            stop_price: price("180"),
+            mark: Some(price("190")),
+            evidence: place.clone(),
+            at: at(1),
+        },
+        OrderEvent::OrderFilled {
+            fill_id: fill_id(),
+            n: 1,
+            qty: quantity("4"),
+            price: price("187.24"),
+            amount: money("748.96"),
+            fees: money("0.35"),
+            filled_qty: quantity("4"),
+            leaves_qty: quantity("6"),
+            revision: 0,
+            evidence: place,
+            at: at(1),
+        },
+        OrderEvent::OrderReplaced {
+            revision: 1,
+            qty: quantity("12"),
+            limit_price: Some(price("187")),
+            stop_price: None,
+            reserve_price: Some(price("187")),
+            loses_priority: true,
+            at: at(2),
+        },
+        OrderEvent::OrderAdjusted {
+            action_id: "split-1".into(),
+            numerator: quantity("2"),
+            denominator: quantity("1"),
+            revision: 2,
+            qty: quantity("20"),
+            limit_price: Some(price("93.5")),
+            stop_price: None,
+            reserve_price: Some(price("93.5")),
+            at: at(3),
+        },
+        OrderEvent::OrderCanceled {
+            reason: CancelReason::Requested,
+            leaves_qty: quantity("16"),
+            at: at(4),
+        },
+        OrderEvent::OrderExpired {
+            reason: ExpiryReason::SessionClosed,
+            leaves_qty: quantity("16"),
+            at: at(3600),
+        },
+    ]
+}
+
+pub fn position() -> Vec<PositionEvent> {
+    let (order_id, fill_id, lot_id) = (order_id(1), fill_id(), lot_id());
+    let closed = vec![ClosedLot { lot_id, qty: quantity("2"), cost: money("374.48") }];
+    let lot = Lot { lot_id, qty: quantity("7"), cost: money("500"), opened_at: at(1) };
+    vec![
+        PositionEvent::PositionOpened {
+            account_id: account_id(1),
+            instrument_id: stock("AAPL"),
+            symbol: "AAPL".into(),
+            fill_id,
+            order_id,
+            side: Side::Buy,
+            qty: quantity("4"),
+            price: price("187.24"),
+            cost: money("748.96"),
+            lot_id,
+            position_qty: quantity("4"),
+            at: at(1),
+        },
+        PositionEvent::PositionIncreased {
+            fill_id,
+            order_id,
+            side: Side::Buy,
+            qty: quantity("1.5"),
+            price: price("187.24"),
+            cost: money("280.86"),
+            lot_id,
+            position_qty: quantity("5.5"),
+            at: at(2),
+        },
+        PositionEvent::PositionReduced {
+            fill_id,
+            order_id,
+            side: Side::Sell,
+            qty: quantity("2"),
+            price: price("190"),
+            proceeds: money("380"),
+            lots: closed.clone(),
+            realized_pl: money("5.52"),
+            position_qty: quantity("3.5"),
+            at: at(3),
+        },
+        PositionEvent::PositionClosed {
+            fill_id,
+            order_id,
+            side: Side::Sell,
+            qty: quantity("2"),
+            price: price("180"),
+            proceeds: money("360"),
+            lots: closed,
+            realized_pl: money("-14.48"),
+            at: at(4),
+        },
+        PositionEvent::SharesReserved { order_id, qty: quantity("2"), reserved_qty: quantity("2") },
+        PositionEvent::SharesReleased {
+            order_id,
+            qty: quantity("2"),
+            reason: ReleaseReason::Expired,
+            reserved_qty: quantity("0"),
+        },
+        PositionEvent::PositionSplit {
+            action_id: "split-1".into(),
+            numerator: quantity("3"),
+            denominator: quantity("2"),
+            qty_before: quantity("5"),
+            position_qty: quantity("7"),
+            fraction: quantity("0.5"),
+            cash_in_lieu: money("33.34"),
+            fraction_cost: money("33.33"),
+            realized_pl: money("0.01"),
+            lots: vec![lot],
+            reservations: vec![ShareReservation { order_id, qty: quantity("3") }],
+            at: at(5),
+        },
+        PositionEvent::DividendAccrued {
+            action_id: "dividend-1".into(),
+            qty: quantity("10"),
+            per_share: price("0.24"),
+            amount: money("2.4"),
+            at: at(6),
+        },
+        PositionEvent::DividendSettled {
+            action_id: "dividend-1".into(),
+            amount: money("2.4"),
+            at: at(7),
+        },
+    ]
+}
+
+pub fn instrument() -> Vec<InstrumentEvent> {
+    let dividend = || "dividend-1".to_owned();
+    let split = Split {
+        numerator: quantity("3"),
+        denominator: quantity("2"),
+        last_close: Some(price("100.01")),
+        at: at(4),
+    };
+    vec![
+        InstrumentEvent::InstrumentListed {
+            instrument_id: stock("AAPL"),
+            symbol: "AAPL".into(),
+            name: "Apple Inc.".into(),
+            kind: InstrumentKind::Stock,
+            at: Some(at(0)),
+        },
+        InstrumentEvent::TradingHalted { reason: "T1".into(), at: at(1) },
+        InstrumentEvent::TradingResumed { reason: "T3".into(), at: at(2) },
+        InstrumentEvent::SplitBegun { action_id: "split-1".into(), split },
+        InstrumentEvent::SplitCompleted { action_id: "split-1".into(), at: at(5) },
+        InstrumentEvent::DividendDeclared {
+            action_id: dividend(),
+            amount: price("0.24"),
+            ex: day(2, 9),
+            pay: day(2, 15),
+            at: at(6),
+        },
+        InstrumentEvent::DividendAccrualCompleted { action_id: dividend(), at: at(7) },
+        InstrumentEvent::DividendCompleted { action_id: dividend(), at: at(8) },
+        InstrumentEvent::OfficiallyClosed {
+            session: day(2, 9),
+            price: price("188.85"),
+            source: "trades".into(),
+            at: at(9),
+        },
+    ]
+}
+
+pub fn writer() -> Vec<WriterEvent> {
+    vec![WriterEvent::WriterTookOver {
+        epoch: 1,
+        key_name: "blotter/1".into(),
+        public_key: "AeAd4t4lOCTUDEmhBAm45pVGDp1ERfKsLTvSFFg3pQWl".into(),
+    }]
+}
+
+/// Every sample with the type of its aggregate.
+pub fn all() -> Vec<(&'static str, Event)> {
+    let account = account().into_iter().map(|event| ("account", Event::Account(event)));
+    let order = order().into_iter().map(|event| ("order", Event::Order(event)));
+    let position = position().into_iter().map(|event| ("position", Event::Position(event)));
+    let instrument = instrument().into_iter().map(|event| ("instrument", Event::Instrument(event)));
+    let writer = writer().into_iter().map(|event| ("writer", Event::Writer(event)));
+    account.chain(order).chain(position).chain(instrument).chain(writer).collect()
+}
