@@ -1,5 +1,6 @@
 //! Blotter: an event-sourced trading ledger for paper trading, on Postgres.
 
+pub mod audit;
 pub mod config;
 pub mod database;
 pub mod identity;

@@ -8,6 +8,7 @@
 
 mod append_only;
 mod arrows;
+mod audit;
 mod embedded;
 mod ledger;
 mod migrations;

@@ -34,6 +34,12 @@ pub struct TestLedger {
 impl TestLedger {
     /// Campaigns under `name` and waits for the term.
     pub async fn start(database: &TestDatabase, name: &str) -> Self {
+        let key = SigningName { name: name.to_owned(), public_key: "a test key".to_owned() };
+        Self::start_signing(database, name, key).await
+    }
+
+    /// The same, with a key that its checkpoints can be signed by.
+    pub async fn start_signing(database: &TestDatabase, name: &str, key: SigningName) -> Self {
         let ledger = Ledger::new();
         let (tenures, mut terms) = mpsc::channel(1);
         let campaign = Campaign {
@@ -41,7 +47,7 @@ impl TestLedger {
             loader: Arc::new(PostgresLoader::new(database.writer.clone())),
             owner: Owner { name: name.to_owned(), url: None, sole: false },
             rules: Rules::default(),
-            key: SigningName { name: name.to_owned(), public_key: "a test key".to_owned() },
+            key,
             now: Utc::now,
             entropy: || Box::new(SystemEntropy),
             tenures,

@@ -1,10 +1,11 @@
 //! What integration tests stand on: a Postgres with a fresh database per test, and the real binary.
 
+pub mod history;
 pub mod ledger;
 mod postgres;
 mod rows;
 mod server;
 
-pub use postgres::{TestDatabase, scratch_directory};
+pub use postgres::{Scratch, TestDatabase, scratch_directory};
 pub use rows::{EventRow, sqlstate};
 pub use server::{Server, blotter};

@@ -1,0 +1,207 @@
+//! Accounts, folded again: cash, reservations, and what may not be at any version.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::act::{Act, Moved};
+use super::amount::Amount;
+use super::fields::{Fault, Fields};
+use crate::audit::report::{Code, Findings};
+
+/// One account.
+#[derive(Clone, Debug, Default)]
+pub(in crate::audit) struct Account {
+    pub(in crate::audit) kind: String,
+    pub(in crate::audit) option_level: u64,
+    pub(in crate::audit) name_digest: String,
+    pub(in crate::audit) trading_state: String,
+    pub(in crate::audit) policy: Value,
+    pub(in crate::audit) cash: Amount,
+    pub(in crate::audit) reserved: Amount,
+    pub(in crate::audit) reservations: BTreeMap<Uuid, Amount>,
+    /// Dividends accrued in its positions and not yet paid.
+    pub(in crate::audit) dividends_due: Amount,
+    pub(in crate::audit) opened_at: i64,
+    pub(in crate::audit) opened_position: u64,
+}
+
+impl Account {
+    /// Takes one event of the account.
+    pub(super) fn apply(
+        &mut self,
+        event_type: &str,
+        body: Fields<'_>,
+        act: &mut Act,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let (position, available) = (act.position, self.cash - self.reserved);
+        if (event_type == "AccountOpened") != self.kind.is_empty() {
+            findings.report(
+                position,
+                Code::Account,
+                format!("{event_type} of an account that was opened before or never"),
+            );
+        }
+        let mut may_leave_deficit = false;
+        match event_type {
+            "AccountOpened" => {
+                self.kind = body.text("kind")?.to_owned();
+                self.option_level = body.whole("option_level")?;
+                self.name_digest = body.text("name_digest")?.to_owned();
+                self.trading_state = "active".into();
+                self.policy = serde_json::json!({ "trading_state": "active" });
+                let id = body.uuid("account_id")?;
+                findings.expect(Some(id) == act.account, position, Code::Owner, || {
+                    format!("account {id} was opened in another's stream")
+                });
+            }
+            "CashDeposited" => self.receive(above_zero(body)?, body, act, findings)?,
+            "CashWithdrawn" => {
+                let amount = above_zero(body)?;
+                findings.expect(amount <= available, position, Code::Account, || {
+                    format!("{amount} was withdrawn of {available} available")
+                });
+                self.receive(-amount, body, act, findings)?;
+            }
+            "CashReserved" => {
+                let (order, amount) = (body.uuid("order_id")?, above_zero(body)?);
+                findings.expect(amount <= available, position, Code::Reservation, || {
+                    format!("order {order} reserved {amount} of {available} available")
+                });
+                if self.reservations.insert(order, amount).is_some() {
+                    findings.report(
+                        position,
+                        Code::Reservation,
+                        format!("order {order} reserved twice"),
+                    );
+                }
+                self.reserve(amount, body, act, findings)?;
+                act.touched.insert(order);
+            }
+            "ReservationReleased" => {
+                let (order, amount) = (body.uuid("order_id")?, above_zero(body)?);
+                let held = self.reservations.remove(&order).unwrap_or_default();
+                findings.expect(held == amount, position, Code::Reservation, || {
+                    format!("{amount} was released for order {order}, which reserves {held}")
+                });
+                self.reserve(-amount, body, act, findings)?;
+                act.touched.insert(order);
+            }
+            "ReservationsAdjusted" => {
+                let mut change = Amount::ZERO;
+                for part in body.list("changes")? {
+                    let (order, from, to) =
+                        (part.uuid("order_id")?, part.money("from")?, part.money("to")?);
+                    let held = self.reservations.remove(&order).unwrap_or_default();
+                    findings.expect(held == from && to.sign() >= 0, position, Code::Reservation, || {
+                        format!("the reservation of order {order} goes from {from} to {to}, and was {held}")
+                    });
+                    if !to.is_zero() {
+                        self.reservations.insert(order, to);
+                    }
+                    change += to - from;
+                    act.touched.insert(order);
+                }
+                self.reserve(change, body, act, findings)?;
+            }
+            "FillSettled" => {
+                let (order, amount, released) =
+                    (body.uuid("order_id")?, body.money("amount")?, body.money("released")?);
+                let held = self.reservations.remove(&order).unwrap_or_default();
+                findings.expect(released <= held, position, Code::Reservation, || {
+                    format!("a fill freed {released} of the {held} that order {order} reserves")
+                });
+                if held != released {
+                    self.reservations.insert(order, held - released);
+                }
+                self.receive(amount, body, act, findings)?;
+                self.reserve(-released, body, act, findings)?;
+                act.settled.push((body.uuid("fill_id")?, order, amount));
+            }
+            "FeeCharged" => {
+                may_leave_deficit = true;
+                let amount = above_zero(body)?;
+                self.receive(-amount, body, act, findings)?;
+                act.charged.push((body.uuid("fill_id")?, body.uuid("order_id")?, amount));
+            }
+            "DividendPaid" | "CashPaidInLieu" => {
+                may_leave_deficit = true;
+                let amount = body.money("amount")?;
+                self.receive(amount, body, act, findings)?;
+                let moved = Moved {
+                    action: body.text("action_id")?.to_owned(),
+                    instrument: body.uuid("instrument_id")?,
+                    amount,
+                };
+                if event_type == "DividendPaid" {
+                    self.dividends_due -= amount;
+                    act.dividends_paid.push(moved);
+                } else {
+                    act.in_lieu_paid.push(moved);
+                }
+            }
+            "PolicyChanged" => {
+                let policy = body.object("policy")?;
+                self.trading_state = policy.text("trading_state")?.to_owned();
+                self.policy = body.value("policy")?.clone();
+            }
+            other => return Err(format!("an account has no event {other}")),
+        }
+        let after = self.cash - self.reserved;
+        let sound =
+            after.sign() >= 0 || after >= available || may_leave_deficit || self.kind == "margin";
+        findings.expect(sound, position, Code::Account, || {
+            format!("available cash goes from {available} to {after}")
+        });
+        findings.expect(self.reserved.sign() >= 0, position, Code::Account, || {
+            format!("{} is reserved", self.reserved)
+        });
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        amount: Amount,
+        body: Fields<'_>,
+        act: &Act,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        self.cash += amount;
+        let stated = body.money("cash")?;
+        findings.expect(stated == self.cash, act.position, Code::Account, || {
+            format!("cash is stated as {stated}, and is {}", self.cash)
+        });
+        Ok(())
+    }
+
+    fn reserve(
+        &mut self,
+        amount: Amount,
+        body: Fields<'_>,
+        act: &Act,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        self.reserved += amount;
+        let stated = body.money("reserved")?;
+        let sum: Amount = self.reservations.values().copied().sum();
+        findings.expect(
+            stated == self.reserved && sum == stated,
+            act.position,
+            Code::Reservation,
+            || {
+                format!(
+                    "{stated} is stated as reserved; it is {}, and {sum} by order",
+                    self.reserved
+                )
+            },
+        );
+        Ok(())
+    }
+}
+
+fn above_zero(body: Fields<'_>) -> Result<Amount, Fault> {
+    let amount = body.money("amount")?;
+    if amount.sign() > 0 { Ok(amount) } else { Err(format!("amount is {amount}")) }
+}

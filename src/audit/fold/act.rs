@@ -1,0 +1,189 @@
+//! What one command did, over all streams that it touched: the parts have to agree when it is over.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::amount::Amount;
+use super::{Streams, fields::Fault};
+use crate::audit::report::{Code, Findings};
+
+/// An execution, as its order states it.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct Fill {
+    pub(in crate::audit) id: Uuid,
+    pub(in crate::audit) order: Uuid,
+    pub(in crate::audit) account: Uuid,
+    pub(in crate::audit) instrument: Uuid,
+    pub(in crate::audit) is_buy: bool,
+    pub(in crate::audit) qty: Amount,
+    pub(in crate::audit) price: Amount,
+    pub(in crate::audit) amount: Amount,
+    pub(in crate::audit) fees: Amount,
+}
+
+/// What a position did by a fill.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct Traded {
+    pub(in crate::audit) fill: Uuid,
+    pub(in crate::audit) order: Uuid,
+    pub(in crate::audit) account: Uuid,
+    pub(in crate::audit) instrument: Uuid,
+    pub(in crate::audit) is_buy: bool,
+    pub(in crate::audit) qty: Amount,
+    pub(in crate::audit) price: Amount,
+    pub(in crate::audit) cash: Amount,
+}
+
+/// Cash by a corporate action.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::audit) struct Moved {
+    pub(in crate::audit) action: String,
+    pub(in crate::audit) instrument: Uuid,
+    pub(in crate::audit) amount: Amount,
+}
+
+/// The command under way.
+#[derive(Clone, Debug, Default)]
+pub(in crate::audit) struct Act {
+    /// The id of the command.
+    pub(in crate::audit) command: String,
+    /// The account of the row.
+    pub(in crate::audit) account: Option<Uuid>,
+    /// The position of the row.
+    pub(in crate::audit) position: u64,
+    pub(in crate::audit) fills: Vec<Fill>,
+    pub(in crate::audit) settled: Vec<(Uuid, Uuid, Amount)>,
+    pub(in crate::audit) charged: Vec<(Uuid, Uuid, Amount)>,
+    pub(in crate::audit) traded: Vec<Traded>,
+    pub(in crate::audit) dividends_settled: Vec<Moved>,
+    pub(in crate::audit) dividends_paid: Vec<Moved>,
+    pub(in crate::audit) in_lieu_due: Vec<Moved>,
+    pub(in crate::audit) in_lieu_paid: Vec<Moved>,
+    /// Orders whose reservation has to be right when the command is over.
+    pub(in crate::audit) touched: BTreeSet<Uuid>,
+}
+
+impl Act {
+    /// Checks a command that is over, at its last row.
+    pub(super) fn close(mut self, streams: &Streams, findings: &mut Findings) -> Result<(), Fault> {
+        let position = self.position;
+        self.fills_agree(findings);
+        for (what, stated, paid) in [
+            ("dividends", &mut self.dividends_settled, &mut self.dividends_paid),
+            ("cash in lieu", &mut self.in_lieu_due, &mut self.in_lieu_paid),
+        ] {
+            stated.sort();
+            paid.sort();
+            findings.expect(stated == paid, position, Code::Command, || {
+                format!("{what}: the position's part is {stated:?}, the account's {paid:?}")
+            });
+        }
+        for order in &self.touched {
+            reservation(*order, streams, position, findings)?;
+        }
+        Ok(())
+    }
+
+    fn fills_agree(&self, findings: &mut Findings) {
+        let position = self.position;
+        for fill in &self.fills {
+            let cash = if fill.is_buy { -fill.amount } else { fill.amount };
+            let settled: Vec<_> = self.settled.iter().filter(|(id, ..)| *id == fill.id).collect();
+            let right = matches!(&settled[..], [(_, order, amount)] if (*order, *amount) == (fill.order, cash));
+            findings.expect(right, position, Code::Command, || {
+                format!("fill {} moves {cash}; the account settled {settled:?}", fill.id)
+            });
+            let charged: Vec<_> = self.charged.iter().filter(|(id, ..)| *id == fill.id).collect();
+            let right = match &charged[..] {
+                [] => fill.fees.is_zero(),
+                [(_, order, amount)] => (*order, *amount) == (fill.order, fill.fees),
+                _ => false,
+            };
+            findings.expect(right, position, Code::Command, || {
+                format!(
+                    "fill {} costs {} in fees; the account was charged {charged:?}",
+                    fill.id, fill.fees
+                )
+            });
+            let traded: Vec<_> =
+                self.traded.iter().filter(|traded| traded.fill == fill.id).collect();
+            let same = |traded: &&Traded| {
+                (traded.order, traded.account, traded.instrument, traded.is_buy, traded.price)
+                    == (fill.order, fill.account, fill.instrument, fill.is_buy, fill.price)
+            };
+            let qty: Amount = traded.iter().map(|traded| traded.qty).sum();
+            let moved: Amount = traded.iter().map(|traded| traded.cash).sum();
+            let right = traded.iter().all(same) && qty == fill.qty && moved == fill.amount;
+            findings.expect(right, position, Code::Command, || {
+                let Fill { id, qty: shares, amount, .. } = fill;
+                format!(
+                    "fill {id} is of {shares} for {amount}; the position took {qty} for {moved}"
+                )
+            });
+        }
+        let known = |id: &Uuid| self.fills.iter().any(|fill| fill.id == *id);
+        let strays = self.settled.iter().chain(&self.charged).map(|(id, ..)| id);
+        for id in
+            strays.chain(self.traded.iter().map(|traded| &traded.fill)).filter(|id| !known(id))
+        {
+            findings.report(
+                position,
+                Code::Command,
+                format!("fill {id} was settled, and no order has it"),
+            );
+        }
+    }
+}
+
+/// What an order reserves when a command that touched it is over: nothing once it has ended (I5), and all that is
+/// open while it works.
+fn reservation(
+    id: Uuid,
+    streams: &Streams,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let Some(order) = streams.orders.get(&id) else {
+        findings.report(
+            position,
+            Code::Reservation,
+            format!("order {id} reserves, and was never placed"),
+        );
+        return Ok(());
+    };
+    let account = streams.accounts.get(&order.account);
+    let cash =
+        account.and_then(|account| account.reservations.get(&id)).copied().unwrap_or_default();
+    let holding = streams.positions.get(&(order.account, order.instrument));
+    let shares =
+        holding.and_then(|holding| holding.reservations.get(&id)).copied().unwrap_or_default();
+    let (needs_cash, needs_shares) =
+        match (order.is_terminal() || order.status == "held", order.is_buy) {
+            (true, _) => (Amount::ZERO, Amount::ZERO),
+            (false, true) => {
+                let price = order.reserve_price.unwrap_or_default();
+                (order.leaves().cash_up(price).ok_or("the reservation has no bound")?, Amount::ZERO)
+            }
+            (false, false) => (Amount::ZERO, order.leaves()),
+        };
+    // Fees are reserved on top, and a split never raises what is reserved.
+    let enough = if needs_cash.is_zero() || order.adjusted {
+        cash.is_zero() == needs_cash.is_zero()
+    } else {
+        cash >= needs_cash
+    };
+    findings.expect(enough, position, Code::Reservation, || {
+        format!(
+            "order {id} is {} and reserves {cash} of cash, where {needs_cash} belongs",
+            order.status
+        )
+    });
+    findings.expect(shares == needs_shares, position, Code::Reservation, || {
+        format!(
+            "order {id} is {} and reserves {shares} shares, where {needs_shares} belong",
+            order.status
+        )
+    });
+    Ok(())
+}

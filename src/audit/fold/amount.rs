@@ -1,0 +1,190 @@
+//! Exact amounts of the audit: whole billionths in `i128`, and no decimal package, so that a defect of the ledger's
+//! arithmetic is not repeated by what checks it.
+
+use std::fmt;
+
+/// Billionths in one.
+const ONE: i128 = 1_000_000_000;
+/// Billionths in a cent.
+const CENT: i128 = 10_000_000;
+
+/// A number of dollars, of shares, or of dollars a share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::audit) struct Amount(i128);
+
+impl Amount {
+    pub(in crate::audit) const ZERO: Self = Self(0);
+
+    /// Reads a plain decimal of at most 14 digits before the point and 9 behind it, which bounds every product.
+    pub(in crate::audit) fn read(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let leading = whole.len() > 1 && whole.starts_with('0');
+        if !plain(whole) || !plain(fraction) || leading || whole.len() > 14 || fraction.len() > 9 {
+            return None;
+        }
+        let whole: i128 = whole.parse().ok()?;
+        let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+        let value = whole * ONE + fraction;
+        Some(Self(if text.starts_with('-') { -value } else { value }))
+    }
+
+    pub(in crate::audit) fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(in crate::audit) fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+
+    /// -1, 0 or 1.
+    pub(in crate::audit) fn sign(self) -> i128 {
+        self.0.signum()
+    }
+
+    /// No part of a cent.
+    pub(in crate::audit) fn is_cents(self) -> bool {
+        self.0 % CENT == 0
+    }
+
+    pub(in crate::audit) fn is_whole(self) -> bool {
+        self.0 % ONE == 0
+    }
+
+    /// `self * price` to the cent, half to even.
+    pub(in crate::audit) fn cash(self, price: Self) -> Option<Self> {
+        Some(Self(half_even(self.0.checked_mul(price.0)?, ONE * CENT) * CENT))
+    }
+
+    /// `self * price` to the cent, up.
+    pub(in crate::audit) fn cash_up(self, price: Self) -> Option<Self> {
+        let product = self.0.checked_mul(price.0)?;
+        Some(Self(-(-product).div_euclid(ONE * CENT) * CENT))
+    }
+
+    /// The part `taken / whole` of these dollars to the cent, half to even.
+    pub(in crate::audit) fn share(self, taken: Self, whole: Self) -> Option<Self> {
+        if taken == whole {
+            return Some(self);
+        }
+        if whole.0 <= 0 {
+            return None;
+        }
+        Some(Self(half_even((self.0 / CENT).checked_mul(taken.0)?, whole.0) * CENT))
+    }
+
+    /// `self * numerator / denominator` to 9 decimals, towards zero.
+    pub(in crate::audit) fn scaled(self, numerator: Self, denominator: Self) -> Option<Self> {
+        (denominator.0 > 0).then_some(())?;
+        Some(Self(self.0.checked_mul(numerator.0)? / denominator.0))
+    }
+
+    /// What is behind the point.
+    pub(in crate::audit) fn fraction(self) -> Self {
+        Self(self.0 % ONE)
+    }
+}
+
+/// `numerator / denominator` to a whole number, half to even; the denominator is above zero.
+fn half_even(numerator: i128, denominator: i128) -> i128 {
+    let (down, rest) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
+    match (rest * 2).cmp(&denominator) {
+        std::cmp::Ordering::Less => down,
+        std::cmp::Ordering::Greater => down + 1,
+        std::cmp::Ordering::Equal => down + down.rem_euclid(2),
+    }
+}
+
+impl std::ops::Add for Amount {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl std::ops::Sub for Amount {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl std::ops::Neg for Amount {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl std::ops::SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        self.0 -= other.0;
+    }
+}
+
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        Self(amounts.map(|amount| amount.0).sum())
+    }
+}
+
+/// Without zeros at the end, as Postgres writes `trim_scale(numeric)`.
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, fraction) = (self.0.abs() / ONE, self.0.abs() % ONE);
+        if fraction == 0 {
+            return write!(f, "{sign}{whole}");
+        }
+        let fraction = format!("{fraction:09}");
+        write!(f, "{sign}{whole}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str) -> Amount {
+        Amount::read(text).expect("an amount")
+    }
+
+    #[test]
+    fn only_plain_decimals_are_amounts() {
+        for bad in
+            ["", "-", ".5", "5.", "01", "1e3", "+1", "1.0000000001", "1_0", "100000000000000000"]
+        {
+            assert_eq!(Amount::read(bad), None, "{bad}");
+        }
+        for good in ["0", "-0.5", "187.25", "0.000000001", "10000000000000"] {
+            assert_eq!(amount(good).to_string(), good);
+        }
+        assert_eq!(amount("187.20").to_string(), "187.2");
+    }
+
+    #[test]
+    fn cash_is_rounded_half_to_even_and_reservations_up() {
+        let quarter = amount("0.25");
+        assert_eq!(amount("0.5").cash(quarter), Some(amount("0.12")));
+        assert_eq!(amount("1.5").cash(quarter), Some(amount("0.38")));
+        assert_eq!(amount("-0.5").cash(quarter), Some(amount("-0.12")));
+        assert_eq!(amount("0.5").cash_up(quarter), Some(amount("0.13")));
+        assert_eq!(amount("2").cash_up(quarter), Some(amount("0.5")));
+    }
+
+    #[test]
+    fn shares_and_splits_are_exact() {
+        assert_eq!(amount("10").share(amount("1"), amount("3")), Some(amount("3.33")));
+        assert_eq!(amount("0.05").share(amount("1"), amount("2")), Some(amount("0.02")));
+        assert_eq!(amount("10").share(amount("1"), amount("0")), None);
+        assert_eq!(amount("10").scaled(amount("1"), amount("3")), Some(amount("3.333333333")));
+        assert_eq!(amount("-10").scaled(amount("1"), amount("3")), Some(amount("-3.333333333")));
+    }
+}

@@ -1,0 +1,89 @@
+//! The price of a fill against the tick that it names (I24).
+//!
+//! | tick | market order | limit order |
+//! |---|---|---|
+//! | quote | a buy pays the ask, a sell gets the bid | the ask (bid) has reached the limit; the price is it or the limit |
+//! | trade | the trade's price | the trade has reached the limit; the price is it or the limit |
+//! | bar | the price of the point of the bar | strictly through the limit: the limit; at an open on the favourable side: the open |
+
+use super::amount::Amount;
+use super::fields::{Fault, Fields};
+use super::order::Order;
+use crate::audit::report::{Code, Findings};
+
+/// Checks one fill of `order` at `price`.
+pub(super) fn check(
+    order: &Order,
+    price: Amount,
+    evidence: Fields<'_>,
+    at: i64,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let mut expect = |holds: bool, message: &dyn Fn() -> String| {
+        findings.expect(holds, position, Code::Evidence, message);
+    };
+    evidence.text("source")?;
+    expect(evidence.time("at")? <= at, &|| "the tick is from after the fill".into());
+    let at_limit = match (order.limit_price, order.is_buy) {
+        (Some(limit), true) => price <= limit,
+        (Some(limit), false) => price >= limit,
+        (None, _) => true,
+    };
+    expect(at_limit && price.sign() > 0, &|| format!("{price} is beyond the limit"));
+    let tick = evidence.object("tick")?;
+    if tick.get("quote").is_some() {
+        let quote = tick.object("quote")?;
+        let (bid, ask) = (quote.amount("bid")?, quote.amount("ask")?);
+        let size =
+            if order.is_buy { quote.amount("ask_size")? } else { quote.amount("bid_size")? };
+        expect(bid.sign() > 0 && bid <= ask && size.sign() > 0, &|| {
+            format!("nothing fills against bid {bid}, ask {ask} and a size of {size}")
+        });
+        let touch = if order.is_buy { ask } else { bid };
+        expect(fits(order, price, touch), &|| format!("{price} against bid {bid} and ask {ask}"));
+    } else if tick.get("trade").is_some() {
+        let trade = tick.object("trade")?.amount("price")?;
+        expect(fits(order, price, trade), &|| format!("{price} against a trade at {trade}"));
+    } else if tick.get("bar").is_some() {
+        let bar = tick.object("bar")?;
+        let (low, high) = (bar.amount("low")?, bar.amount("high")?);
+        let open = bar.amount("open")?;
+        let point = bar.text("point")?;
+        let there = bar.amount(point)?;
+        expect(low <= price && price <= high, &|| {
+            format!("{price} is outside the bar, {low} to {high}")
+        });
+        match order.limit_price {
+            None => expect(price == there, &|| format!("{price} at the {point} of a bar, {there}")),
+            Some(limit) => {
+                let favourable = if order.is_buy { open <= limit } else { open >= limit };
+                let through = if order.is_buy { low < limit } else { high > limit };
+                let fair = if price == limit {
+                    through || open == limit
+                } else {
+                    favourable && price == open
+                };
+                expect(fair, &|| {
+                    format!(
+                        "{price} with a limit of {limit} in a bar from {low} to {high} that opens at {open}"
+                    )
+                });
+            }
+        }
+    } else {
+        return Err("the evidence has neither quote nor trade nor bar".into());
+    }
+    Ok(())
+}
+
+/// Whether a fill at `price` fits a market that was at `there`.
+fn fits(order: &Order, price: Amount, there: Amount) -> bool {
+    match order.limit_price {
+        None => price == there,
+        Some(limit) => {
+            let reached = if order.is_buy { there <= limit } else { there >= limit };
+            reached && (price == there || price == limit)
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Orders, folded again: the life of an order, its sums, and the price of each fill.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::act::{Act, Fill};
+use super::amount::Amount;
+use super::evidence;
+use super::fields::{Fault, Fields};
+use crate::audit::report::{Code, Findings};
+
+/// One order.
+#[derive(Clone, Debug, Default)]
+pub(in crate::audit) struct Order {
+    pub(in crate::audit) account: Uuid,
+    pub(in crate::audit) instrument: Uuid,
+    pub(in crate::audit) spec: Value,
+    pub(in crate::audit) symbol: String,
+    pub(in crate::audit) is_buy: bool,
+    pub(in crate::audit) order_type: String,
+    pub(in crate::audit) client_order_id: String,
+    pub(in crate::audit) status: &'static str,
+    pub(in crate::audit) qty: Amount,
+    pub(in crate::audit) limit_price: Option<Amount>,
+    pub(in crate::audit) stop_price: Option<Amount>,
+    pub(in crate::audit) reserve_price: Option<Amount>,
+    pub(in crate::audit) filled_qty: Amount,
+    pub(in crate::audit) filled_amount: Amount,
+    pub(in crate::audit) fees: Amount,
+    pub(in crate::audit) fills: u64,
+    pub(in crate::audit) revision: u64,
+    pub(in crate::audit) tape_place: u64,
+    pub(in crate::audit) reject: Option<Value>,
+    pub(in crate::audit) reason: Option<String>,
+    pub(in crate::audit) expires_at: Option<i64>,
+    pub(in crate::audit) created_at: i64,
+    pub(in crate::audit) updated_at: i64,
+    pub(in crate::audit) triggered_at: Option<i64>,
+    pub(in crate::audit) replaced_at: Option<i64>,
+    pub(in crate::audit) ended_at: Option<i64>,
+    pub(in crate::audit) created_position: u64,
+    /// A split has changed it: its reservation was cut down, never up.
+    pub(in crate::audit) adjusted: bool,
+}
+
+impl Order {
+    pub(in crate::audit) fn is_terminal(&self) -> bool {
+        matches!(self.status, "filled" | "canceled" | "expired" | "rejected")
+    }
+
+    pub(in crate::audit) fn leaves(&self) -> Amount {
+        self.qty - self.filled_qty
+    }
+
+    /// Takes one event of the order `id`.
+    pub(super) fn apply(
+        &mut self,
+        id: Uuid,
+        event_type: &str,
+        body: Fields<'_>,
+        act: &mut Act,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let position = act.position;
+        let begins = matches!(event_type, "OrderPlaced" | "OrderRejected");
+        findings.expect(
+            begins == self.status.is_empty() && !self.is_terminal(),
+            position,
+            Code::Order,
+            || {
+                let status = if self.status.is_empty() { "not placed" } else { self.status };
+                format!("{event_type} of an order that is {status}")
+            },
+        );
+        let at = body.time("at")?;
+        findings.expect(at >= self.updated_at, position, Code::Order, || {
+            "the market time of the event is before that of the order's last one".into()
+        });
+        act.touched.insert(id);
+        match event_type {
+            "OrderPlaced" => {
+                self.begin(body, at, act)?;
+                self.status = if body.flag("held")? { "held" } else { "accepted" };
+                self.reserve_price = body.amount_or_none("reserve_price")?;
+                self.expires_at = body.time_or_none("expires_at")?;
+                let priced = self.is_buy == self.reserve_price.is_some();
+                findings.expect(priced, position, Code::Reservation, || {
+                    "a buy reserves at a price, a sell does not".into()
+                });
+            }
+            "OrderRejected" => {
+                self.begin(body, at, act)?;
+                self.status = "rejected";
+                let reject = body.object("reject")?;
+                reject.text("code")?;
+                self.reject = Some(body.value("reject")?.clone());
+            }
+            "OrderActivated" => {
+                self.must_be(&["held"], event_type, position, findings);
+                self.status = "accepted";
+                self.qty = body.amount("qty")?;
+            }
+            "OrderTriggered" => {
+                self.must_be(&["accepted", "partially_filled"], event_type, position, findings);
+                if self.status != "partially_filled" {
+                    self.status = "triggered";
+                }
+                self.triggered_at = Some(at);
+            }
+            "OrderFilled" => self.fill(id, body, at, act, findings)?,
+            "OrderReplaced" | "OrderAdjusted" => {
+                let revision = body.whole("revision")?;
+                findings.expect(revision == self.revision + 1, position, Code::Order, || {
+                    format!("revision {revision} comes after {}", self.revision)
+                });
+                if event_type == "OrderReplaced" {
+                    self.replaced_at = Some(at);
+                } else {
+                    self.follow_split(body, position, findings)?;
+                    self.adjusted = true;
+                }
+                self.revision = revision;
+                self.qty = body.amount("qty")?;
+                self.limit_price = body.amount_or_none("limit_price")?;
+                self.stop_price = body.amount_or_none("stop_price")?;
+                self.reserve_price = body.amount_or_none("reserve_price")?;
+                findings.expect(self.leaves().sign() > 0, position, Code::Order, || {
+                    format!("{} of {} are filled after {event_type}", self.filled_qty, self.qty)
+                });
+            }
+            "OrderCanceled" | "OrderExpired" => {
+                let leaves = body.amount("leaves_qty")?;
+                findings.expect(leaves == self.leaves(), position, Code::Order, || {
+                    format!("it ends with {leaves} open, and has {} open", self.leaves())
+                });
+                self.status = if event_type == "OrderCanceled" { "canceled" } else { "expired" };
+                self.reason = Some(body.text("reason")?.to_owned());
+                self.ended_at = Some(at);
+                let early =
+                    event_type == "OrderExpired" && self.expires_at.is_none_or(|time| at < time);
+                findings
+                    .expect(!early, position, Code::Order, || "it expires before its time".into());
+            }
+            other => return Err(format!("an order has no event {other}")),
+        }
+        self.updated_at = at;
+        Ok(())
+    }
+
+    fn must_be(&self, states: &[&str], event_type: &str, position: u64, findings: &mut Findings) {
+        findings.expect(states.contains(&self.status), position, Code::Order, || {
+            format!("{event_type} of an order that is {}", self.status)
+        });
+    }
+
+    fn begin(&mut self, body: Fields<'_>, at: i64, act: &Act) -> Result<(), Fault> {
+        let spec = body.object("order")?;
+        self.spec = body.value("order")?.clone();
+        self.account = spec.uuid("account_id")?;
+        self.instrument = spec.uuid("instrument_id")?;
+        self.symbol = spec.text("symbol")?.to_owned();
+        self.is_buy = is_buy(spec)?;
+        self.order_type = spec.text("type")?.to_owned();
+        self.client_order_id = spec.text("client_order_id")?.to_owned();
+        self.qty = spec.amount("qty")?;
+        self.limit_price = spec.amount_or_none("limit_price")?;
+        self.stop_price = spec.amount_or_none("stop_price")?;
+        self.tape_place = body.whole("tape_place")?;
+        self.created_at = at;
+        self.created_position = act.position;
+        if self.qty.sign() > 0 { Ok(()) } else { Err(format!("qty is {}", self.qty)) }
+    }
+
+    fn fill(
+        &mut self,
+        id: Uuid,
+        body: Fields<'_>,
+        at: i64,
+        act: &mut Act,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let position = act.position;
+        self.must_be(
+            &["accepted", "triggered", "partially_filled"],
+            "OrderFilled",
+            position,
+            findings,
+        );
+        let (qty, price) = (body.amount("qty")?, body.amount("price")?);
+        let (amount, fees) = (body.money("amount")?, body.money("fees")?);
+        let (filled, leaves) = (body.amount("filled_qty")?, body.amount("leaves_qty")?);
+        let before = self.filled_qty;
+        self.filled_qty += qty;
+        self.filled_amount += amount;
+        self.fees += fees;
+        self.fills += 1;
+        let sums = qty.sign() > 0
+            && leaves.sign() >= 0
+            && filled == self.filled_qty
+            && leaves == self.leaves()
+            && body.whole("n")? == self.fills
+            && body.whole("revision")? == self.revision;
+        findings.expect(sums, position, Code::Order, || {
+            format!(
+                "fill {} is of {qty} after {before} of {}, and states {filled} filled and {leaves} open",
+                self.fills, self.qty
+            )
+        });
+        let exact = qty.cash(price);
+        findings.expect(exact == Some(amount) && fees.sign() >= 0, position, Code::Order, || {
+            format!("{qty} at {price} are {amount}, with fees of {fees}")
+        });
+        evidence::check(self, price, body.object("evidence")?, at, position, findings)?;
+        let rest = self.leaves().is_zero();
+        self.status = if rest { "filled" } else { "partially_filled" };
+        self.ended_at = rest.then_some(at);
+        act.fills.push(Fill {
+            id: body.uuid("fill_id")?,
+            order: id,
+            account: self.account,
+            instrument: self.instrument,
+            is_buy: self.is_buy,
+            qty,
+            price,
+            amount,
+            fees,
+        });
+        Ok(())
+    }
+
+    fn follow_split(
+        &self,
+        body: Fields<'_>,
+        position: u64,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let (numerator, denominator) = (body.amount("numerator")?, body.amount("denominator")?);
+        let (leaves, qty) = (self.leaves(), body.amount("qty")?);
+        let exact = leaves.scaled(numerator, denominator).ok_or("the split's ratio is none")?;
+        // A sell out of a position that was whole stays whole, even if a fraction of it was open.
+        let (open, whole) = (qty - self.filled_qty, exact - exact.fraction());
+        let right = open == whole || (open == exact && !leaves.is_whole());
+        findings.expect(right, position, Code::Order, || {
+            format!("{leaves} open become {open} by {numerator} for {denominator}")
+        });
+        Ok(())
+    }
+}
+
+/// Whether `side` is buy.
+pub(super) fn is_buy(body: Fields<'_>) -> Result<bool, Fault> {
+    match body.text("side")? {
+        "buy" => Ok(true),
+        "sell" => Ok(false),
+        other => Err(format!("side is {other}")),
+    }
+}

@@ -1,0 +1,172 @@
+//! The verification: every row of a log through the checks of [`super::chain`] and the second fold, and every view
+//! compared with that fold at the view's own checkpoint.
+//!
+//! A database is read in one REPEATABLE READ snapshot, so it may be in use meanwhile. The cost is one pass over the
+//! log and one over the views; memory is linear in the number of streams, not of events.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use super::chain::{Chain, Head, Kept};
+use super::checkpoint::{Checkpoint, split_notes};
+use super::error::AuditError;
+use super::export::Export;
+use super::fold::Fold;
+use super::report::{Findings, Report};
+use super::row::Row;
+use super::source;
+use crate::database::AuditorPool;
+
+/// The checkpoints that somebody kept outside the database, from any number of files.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    kept: Vec<Kept>,
+    notes: Vec<String>,
+}
+
+impl Evidence {
+    /// Reads every note of these files. A note that was cut short at the end of a file is left out, with a remark.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds something else than checkpoints.
+    pub fn read(files: &[PathBuf]) -> Result<Self, AuditError> {
+        let mut evidence = Self::default();
+        for path in files {
+            let failed = |source| AuditError::File { path: path.clone(), source };
+            evidence.add(path, &std::fs::read_to_string(path).map_err(failed)?)?;
+        }
+        if files.is_empty() {
+            let remark = "no checkpoint from outside the database was given: a log that was rewritten as a whole \
+                          would not be noticed";
+            evidence.notes.push(remark.into());
+        }
+        Ok(evidence)
+    }
+
+    fn add(&mut self, path: &Path, text: &str) -> Result<(), AuditError> {
+        let (notes, rest) = split_notes(text);
+        for (n, note) in notes.into_iter().enumerate() {
+            let place = format!("checkpoint {} of {}", n + 1, path.display());
+            let checkpoint = Checkpoint::read(note)
+                .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
+            self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
+        }
+        if !rest.is_empty() {
+            self.notes.push(format!("the last checkpoint of {} was cut short", path.display()));
+        }
+        Ok(())
+    }
+
+    fn add_header(&mut self, note: &str) -> Result<(), AuditError> {
+        let place = "the checkpoint of the export's header".to_owned();
+        let checkpoint = Checkpoint::read(note)
+            .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
+        self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
+        Ok(())
+    }
+}
+
+/// A verification under way.
+struct Verification {
+    chain: Chain,
+    fold: Fold,
+    findings: Findings,
+    notes: Vec<String>,
+}
+
+impl Verification {
+    fn new(evidence: Evidence) -> Self {
+        Self {
+            chain: Chain::new(evidence.kept),
+            fold: Fold::default(),
+            findings: Findings::default(),
+            notes: evidence.notes,
+        }
+    }
+
+    /// Takes the next row; `false` when the log breaks off here.
+    fn row(&mut self, row: &Row) -> bool {
+        if !self.chain.row(row, &mut self.findings) {
+            return false;
+        }
+        if let Some(content) = &row.content {
+            self.fold.row(row.position, content, &mut self.findings);
+        }
+        true
+    }
+
+    fn finish(mut self, head: &Head, whole: bool, view_rows: u64) -> Report {
+        // Where a row is missing, the command that it was part of is not whole either: that is one problem, not two.
+        if whole && head.position == self.chain.position() {
+            self.fold.close_command(&mut self.findings);
+        } else {
+            self.notes
+                .push(format!("nothing after position {} was looked at", self.chain.position()));
+        }
+        let agreement = self.chain.finish(Some(head), &mut self.findings);
+        let problem_count = self.findings.count();
+        let problems = self.findings.into_problems();
+        Report {
+            valid: problem_count == 0,
+            position: self.chain.position(),
+            root: self.chain.root(),
+            first_bad_position: problems.first().map(|problem| problem.position),
+            problem_count,
+            problems,
+            checkpoints: agreement.known,
+            unknown_signers: agreement.unknown,
+            blanked: self.chain.blanked,
+            streams: self.chain.streams(),
+            view_rows,
+            notes: self.notes,
+        }
+    }
+}
+
+/// Verifies the log of a shard and every view of it.
+///
+/// # Errors
+/// The database cannot be read; a log that is wrong is a report, not an error.
+pub async fn verify_database(
+    auditor: &AuditorPool,
+    shard: u16,
+    evidence: Evidence,
+) -> Result<Report, AuditError> {
+    let mut snapshot = auditor.begin().await?;
+    let (head, _) = source::head(&mut snapshot, shard).await?;
+    let mut verification = Verification::new(evidence);
+    let mut whole = true;
+    'log: loop {
+        let rows = source::rows(&mut snapshot, shard, verification.chain.position()).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            whole = verification.row(row);
+            if !whole {
+                break 'log;
+            }
+        }
+    }
+    Ok(verification.finish(&head, whole, 0))
+}
+
+/// Verifies an exported log.
+///
+/// # Errors
+/// The export cannot be read; a log that is wrong is a report, not an error.
+pub fn verify_export(lines: impl BufRead, mut evidence: Evidence) -> Result<Report, AuditError> {
+    let mut export = Export::open(lines)?;
+    if let Some(note) = &export.checkpoint {
+        evidence.add_header(note)?;
+    }
+    let mut verification = Verification::new(evidence);
+    let mut whole = true;
+    while let Some(row) = export.next()? {
+        whole = verification.row(&row);
+        if !whole {
+            break;
+        }
+    }
+    Ok(verification.finish(&export.head, whole, 0))
+}
