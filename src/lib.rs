@@ -5,3 +5,4 @@ pub mod config;
 pub mod database;
 pub mod identity;
 pub mod ledger;
+pub mod market;

@@ -1,0 +1,7 @@
+//! The market as it reaches the server: the line format of ticks, sources of them, and the exchange's calendar.
+//!
+//! Guarantees: nothing here reads a system clock, and nothing is made up to fill a gap of a source.
+
+pub mod fields;
+pub mod reading;
+pub mod tick;

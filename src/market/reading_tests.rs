@@ -1,0 +1,201 @@
+//! What a line may and may not be.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One line of every kind, in canonical form.
+const EVERY_KIND: [&str; 15] = [
+    r#"{"t":"clock","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"quote","symbol":"AAPL","bid":"187.20","bid_size":"300","ask":"187.25","ask_size":"200","at":"2026-11-23T14:30:00.123456789Z"}"#,
+    r#"{"t":"trade","symbol":"AAPL","price":"187.22","size":"100","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"bar","symbol":"AAPL","open":"118.56","high":"132.06","low":"118.50","close":"130.31","volume":"9616100","at":"2000-03-01T05:00:00Z","span":"1d"}"#,
+    r#"{"t":"status","symbol":"AAPL","state":"halted","reason":"LUDP","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"status","symbol":"AAPL","state":"trading","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"split","symbol":"AAPL","numerator":"4","denominator":"1","id":"aapl-4-1","at":"2026-11-23T05:00:00Z"}"#,
+    r#"{"t":"dividend","symbol":"MSFT","amount":"3.00","ex":"2004-11-15","pay":"2004-12-02","id":"msft-3","at":"2004-07-20T20:00:00Z"}"#,
+    r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock","tick":"0.01"}"#,
+    r#"{"t":"instrument","symbol":"AAPL240119C00190000","kind":"option","underlying":"AAPL","style":"american","settlement":"physical"}"#,
+    r#"{"t":"luld","symbol":"AAPL","down":"178.00","up":"196.00","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"auction","symbol":"AAPL","kind":"close","price":"187.22","size":"100","at":"2026-11-23T21:00:00Z"}"#,
+    r#"{"t":"depth","symbol":"AAPL","bids":[["187.20","300"],["187.19","5"]],"asks":[],"at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"open_interest","symbol":"AAPL240119C00190000","value":"1200","volume":"55","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"rate","kind":"risk_free","symbol":null,"value":"0.045","at":"2026-11-23T14:30:00Z"}"#,
+];
+
+fn problem(line: &str) -> LineProblem {
+    parse_line(line.as_bytes(), 1).unwrap_err().problem
+}
+
+fn field_of(problem: &LineProblem) -> &str {
+    match problem {
+        LineProblem::Missing { field, .. }
+        | LineProblem::Unfit { field, .. }
+        | LineProblem::Unknown(field) => field,
+        other => panic!("names no field: {other}"),
+    }
+}
+
+#[test]
+fn every_kind_is_read_and_written_back_to_the_byte() {
+    for line in EVERY_KIND {
+        let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
+        assert_eq!(tick.to_line(), line);
+    }
+}
+
+#[test]
+fn every_field_that_is_left_out_or_added_is_named() {
+    let optional = ["reason", "name", "tick", "style", "settlement", "volume", "symbol"];
+    for line in EVERY_KIND {
+        let whole: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        for field in whole.keys() {
+            let mut cut = whole.clone();
+            cut.remove(field);
+            match parse_line(&serde_json::to_vec(&cut).unwrap(), 7) {
+                Ok(_) => assert!(optional.contains(&field.as_str()), "{field} of {line}"),
+                Err(error) => {
+                    assert_eq!((error.line, field_of(&error.problem)), (7, field.as_str()));
+                }
+            }
+        }
+        let mut more = whole;
+        more.insert("extra".to_owned(), "1".into());
+        let error = problem(&serde_json::to_string(&more).unwrap());
+        assert_eq!(error, LineProblem::Unknown("extra".to_owned()));
+    }
+}
+
+#[test]
+fn a_field_given_twice_is_refused() {
+    let twice = r#"{"t":"clock","at":"2026-11-23T14:30:00Z","at":"2026-11-23T14:30:00Z"}"#;
+    assert!(problem(twice).to_string().contains("'at' is given twice"));
+}
+
+#[test]
+fn quotes_that_nothing_may_fill_against_are_still_ticks() {
+    for (bid, ask) in [("187.30", "187.20"), ("0", "187.20"), ("-1.00", "0"), ("187.20", "0")] {
+        let line = format!(
+            r#"{{"t":"quote","symbol":"AAPL","bid":"{bid}","bid_size":"0","ask":"{ask}","ask_size":"1","at":"2026-11-23T14:30:00Z"}}"#
+        );
+        assert!(parse_line(line.as_bytes(), 1).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn values_that_do_not_fit_are_refused_by_the_name_of_their_field() {
+    let at = "2026-11-23T14:30:00Z";
+    let trade = |price: &str, size: &str, symbol: &str, at: &str| {
+        format!(r#"{{"t":"trade","symbol":{symbol},"price":{price},"size":{size},"at":"{at}"}}"#)
+    };
+    let (price, size, symbol) = (r#""1.00""#, r#""1""#, r#""AAPL""#);
+    assert!(parse_line(trade(price, size, symbol, at).as_bytes(), 1).is_ok());
+    for bad in [r#""0""#, r#""-1""#, r#""1.00001""#, r#""1e3""#, "187.25", "null", r#""""#] {
+        assert_eq!(field_of(&problem(&trade(bad, size, symbol, at))), "price", "{bad}");
+    }
+    for bad in [r#""-1""#, "100", r#""1000000001""#, r#""+1""#] {
+        assert_eq!(field_of(&problem(&trade(price, bad, symbol, at))), "size", "{bad}");
+    }
+    for bad in [r#""aapl""#, r#""""#, r#"" AAPL""#, r#""A\u0000""#, r#""A\u202e""#] {
+        assert_eq!(field_of(&problem(&trade(price, size, bad, at))), "symbol", "{bad}");
+    }
+    for bad in
+        ["2026-11-23T14:30:00", "2026-11-23", "1", "2016-12-31T23:59:60Z", "2300-01-01T00:00:00Z"]
+    {
+        assert_eq!(field_of(&problem(&trade(price, size, symbol, bad))), "at", "{bad}");
+    }
+}
+
+#[test]
+fn a_bar_contradicting_itself_is_refused() {
+    let bar = |open: &str, high: &str, low: &str, close: &str| {
+        format!(
+            r#"{{"t":"bar","symbol":"A","open":"{open}","high":"{high}","low":"{low}","close":"{close}","volume":"0","at":"2000-03-01T00:00:00-05:00","span":"1m"}}"#
+        )
+    };
+    assert!(parse_line(bar("2", "3", "1", "2").as_bytes(), 1).is_ok());
+    assert_eq!(field_of(&problem(&bar("4", "3", "1", "2"))), "high");
+    assert_eq!(field_of(&problem(&bar("2", "3", "1", "4"))), "high");
+    assert_eq!(field_of(&problem(&bar("2", "3", "2.5", "3"))), "low");
+    assert_eq!(field_of(&problem(&bar("2", "3", "0", "3"))), "low");
+}
+
+#[test]
+fn hidden_characters_in_texts_are_refused() {
+    for hidden in ["\\u0000", "\\u001b", "\\u202e", "\\u2066", "\\u200f", "\u{202e}"] {
+        let line =
+            format!(r#"{{"t":"instrument","symbol":"A","name":"x{hidden}y","kind":"stock"}}"#);
+        let problem = problem(&line);
+        assert_eq!(field_of(&problem), "name");
+        assert!(!problem.to_string().contains('\u{202e}'), "is not shown either");
+    }
+}
+
+#[test]
+fn one_malformed_line_refuses_all_and_is_named() {
+    let good = EVERY_KIND[0];
+    let text = format!("{good}\n\n{good}\r\n{{\"t\":\"bell\"}}\n{good}\n");
+    let error = parse_lines(text.as_bytes(), MAX_FEED_LINES).unwrap_err();
+    assert_eq!((error.line, field_of(&error.problem)), (4, "t"));
+    let text = format!("{good}\n{good}\n{good}\n");
+    assert_eq!(parse_lines(text.as_bytes(), 3).unwrap().len(), 3);
+    let error = parse_lines(text.as_bytes(), 2).unwrap_err();
+    assert_eq!((error.line, error.problem), (3, LineProblem::TooMany(2)));
+}
+
+#[test]
+fn lines_that_are_no_objects_or_too_long_are_refused() {
+    for line in ["[]", "1", "{", "{}x", "\u{feff}{}", "nul", &"[".repeat(1_000)] {
+        assert!(parse_line(line.as_bytes(), 1).is_err(), "{line}");
+    }
+    let long = " ".repeat(MAX_LINE_BYTES) + EVERY_KIND[0];
+    assert_eq!(problem(&long), LineProblem::TooLong(MAX_LINE_BYTES));
+}
+
+fn price() -> impl Strategy<Value = String> {
+    (-10_000_000i64..10_000_000, 0u32..=4)
+        .prop_map(|(mantissa, scale)| rust_decimal::Decimal::new(mantissa, scale).to_string())
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_written_so_that_it_reads_the_same(
+        symbol in "[A-Z0-9][A-Z0-9./-]{0,20}",
+        (bid, ask) in (price(), price()),
+        (bid_size, ask_size) in (0u32.., 0u32..=1_000_000_000),
+        seconds in 0i64..4_000_000_000,
+        offset in -14i32..=14,
+    ) {
+        let zone = chrono::FixedOffset::east_opt(offset * 3600).unwrap();
+        let at = chrono::DateTime::from_timestamp(seconds, 0).unwrap().with_timezone(&zone);
+        let bid_size = bid_size % 1_000_000_001;
+        let line = format!(
+            r#"{{"at":"{}","ask":"{ask}","ask_size":"{ask_size}","bid":"{bid}","bid_size":"{bid_size}","symbol":"{symbol}","t":"quote"}}"#,
+            at.to_rfc3339(),
+        );
+        let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
+        prop_assert_eq!(tick.at(), Some(at.to_utc()));
+        prop_assert_eq!(tick.symbol(), Some(symbol.as_str()));
+        let canonical = tick.to_line();
+        let again = parse_line(canonical.as_bytes(), 1).unwrap().unwrap();
+        prop_assert_eq!(&again, &tick);
+        prop_assert_eq!(again.to_line(), canonical);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_lines(&bytes, 10);
+    }
+
+    #[test]
+    fn no_damaged_line_panics_and_what_survives_reads_back(
+        kind in 0..EVERY_KIND.len(), place in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut line = EVERY_KIND[kind].as_bytes().to_vec();
+        let place = place.index(line.len());
+        line[place] = byte;
+        if let Ok(Some(tick)) = parse_line(&line, 1) {
+            prop_assert_eq!(parse_line(tick.to_line().as_bytes(), 1), Ok(Some(tick)));
+        }
+    }
+}
