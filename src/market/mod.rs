@@ -2,6 +2,8 @@
 //!
 //! Guarantees: nothing here reads a system clock, and nothing is made up to fill a gap of a source.
 
+pub mod calendar;
+mod calendar_table;
 pub mod fields;
 pub mod reading;
 pub mod tick;
