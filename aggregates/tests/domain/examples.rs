@@ -461,3 +461,16 @@ fn money_of_orders_moves_only_with_them() {
         RefusalCode::AccountNotFound
     );
 }
+
+#[test]
+fn a_buy_whose_cash_rounds_to_nothing_still_pays_its_fee_or_ends() {
+    let mut book = book("0.36");
+    book.rules.fees.per_fill = money("0.35");
+    let dust = spec(me(), "AAPL", Side::Buy, "0.00001", Some("100"));
+    book.place(1, &dust, &market(None));
+    assert_eq!(book.reserved(me()), "0.36");
+    book.rules.fees.per_fill = money("0.37");
+    let decision = book.fill(1, "0.00001", "100");
+    assert_eq!(decision.rejected.unwrap().code, RefusalCode::InsufficientBuyingPower);
+    assert_eq!((book.cash(me()), book.reserved(me())), ("0.36".into(), "0.00".into()));
+}

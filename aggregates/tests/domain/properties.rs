@@ -19,8 +19,10 @@ use crate::oracle::Oracle;
 
 const SYMBOLS: [&str; 2] = ["AAPL", "F"];
 
-/// A quantity that stands for all free shares, so that positions get closed.
+/// Quantities that stand for all and for half of what is free: of the shares for a sell, of the cash for a buy, so that
+/// positions get closed and cash runs out.
 const ALL_FREE: u64 = 0;
+const HALF_FREE: u64 = 1;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -66,8 +68,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let fractional = prop_oneof![
         4 => (1u64..60).prop_map(|whole| whole * 1_000_000_000),
-        1 => 1u64..20_000_000_000,
+        1 => 2u64..20_000_000_000,
         2 => Just(ALL_FREE),
+        2 => Just(HALF_FREE),
     ];
     let order = (
         0u8..2,
@@ -230,11 +233,16 @@ impl Run {
             }
             Step::Place { account: owner, symbol, sells, billionths, cents, gtc } => {
                 let side = if *sells { Side::Sell } else { Side::Buy };
-                let held = self.book.positions.get(&(account(*owner), stock(SYMBOLS[*symbol])));
-                let free = held.map_or(Quantity::ZERO, |held| held.available().unwrap());
+                let free = self.free(account(*owner), *symbol, side, *cents);
                 let qty = match *billionths {
-                    ALL_FREE => free.decimal(),
+                    ALL_FREE => free,
+                    HALF_FREE => free / Decimal::TWO,
                     billionths => Decimal::from_i128_with_scale(i128::from(billionths), 9),
+                };
+                let qty = if side == Side::Buy && *billionths <= HALF_FREE {
+                    qty.floor()
+                } else {
+                    qty.trunc_with_scale(9)
                 };
                 let qty = qty.normalize().to_string();
                 let limit = cents.map(|cents| Decimal::new(i64::from(cents), 2).to_string());
@@ -275,6 +283,18 @@ impl Run {
             }
             Step::Split { symbol, new, old, close } => self.split(*symbol, *new, *old, *close),
             Step::Dividend { symbol, mills } => self.dividend(*symbol, *mills),
+        }
+    }
+
+    /// The shares that a sell can deliver, or that a buy can pay.
+    fn free(&self, owner: AccountId, symbol: usize, side: Side, cents: Option<u32>) -> Decimal {
+        let held = self.book.positions.get(&(owner, stock(SYMBOLS[symbol])));
+        let cash = self.book.accounts[&owner].available().unwrap().decimal();
+        let price =
+            cents.map_or(Decimal::new(1050105, 4), |cents| Decimal::new(i64::from(cents), 2));
+        match side {
+            Side::Sell => held.map_or(Decimal::ZERO, |held| held.available().unwrap().decimal()),
+            Side::Buy => (cash / price).min(Decimal::new(1_000_000, 0)),
         }
     }
 
