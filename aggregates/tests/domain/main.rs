@@ -7,6 +7,7 @@ mod bounds;
 mod documents;
 mod examples;
 mod given;
+mod given_position;
 mod matrix;
 mod oracle;
 mod properties;
