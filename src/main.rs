@@ -34,9 +34,15 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Says on standard error what went wrong, causes included.
+/// Says on standard error what went wrong, with each cause that the message before it does not tell already.
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("blotter: {error:#}");
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
+        }
+    }
+    eprintln!("blotter: {message}");
     ExitCode::from(code)
 }
 

@@ -47,6 +47,18 @@ async fn a_killed_server_is_started_again_with_everything_that_was_committed() {
     drop(Server::start(directory.path()));
 }
 
+#[test]
+fn a_server_killed_while_it_made_its_cluster_makes_it_anew() {
+    let directory = scratch_directory("half-made");
+    let mut server = Server::launch(directory.path());
+    server.wait_for_line("making a private Postgres cluster");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    server.signal(Signal::KILL);
+    server.wait();
+    assert!(!directory.path().join("pg").exists(), "killed too late to be a test");
+    drop(Server::start(directory.path()));
+}
+
 /// Where there is no parent-death signal, or it came too early, a whole Postgres is left running.
 #[tokio::test]
 async fn a_postgres_that_outlived_its_server_is_stopped_by_the_next_start() {

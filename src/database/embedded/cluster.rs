@@ -193,6 +193,7 @@ fn create(
     binaries: &Binaries,
 ) -> Result<(), EmbeddedError> {
     let unfinished = base.join("pg.new");
+    stop_orphans(&unfinished)?;
     match fs::remove_dir_all(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(at(&unfinished)(error));
@@ -203,7 +204,9 @@ fn create(
     info!(directory = %directory.display(), postgres = binaries.major, "making a private Postgres cluster");
     let output = user
         .command(&binaries.program("initdb"))
-        .current_dir("/")
+        // So that a later start finds it at work there, if this one is killed.
+        .current_dir(&unfinished)
+        .args(SYNC_LATER)
         .args(["--data-checksums", "--encoding=UTF8", "--locale=C", "--username", SUPERUSER])
         .args(["--auth-local=trust", "--auth-host=reject", "--pgdata"])
         .arg(&unfinished)
@@ -213,8 +216,26 @@ fn create(
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(EmbeddedError::Initdb { output });
     }
+    sync_all_files(&unfinished)?;
     fs::rename(&unfinished, directory).map_err(at(directory))?;
     File::open(base).and_then(|base| base.sync_all()).map_err(at(base))
+}
+
+/// What keeps `initdb` from syncing a thousand files one by one, where one call can sync them all.
+#[cfg(target_os = "linux")]
+const SYNC_LATER: [&str; 1] = ["--no-sync"];
+#[cfg(not(target_os = "linux"))]
+const SYNC_LATER: [&str; 0] = [];
+
+#[cfg(target_os = "linux")]
+fn sync_all_files(directory: &Path) -> Result<(), EmbeddedError> {
+    let synced = File::open(directory).and_then(|opened| Ok(rustix::fs::syncfs(opened)?));
+    synced.map_err(at(directory))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_all_files(_: &Path) -> Result<(), EmbeddedError> {
+    Ok(())
 }
 
 /// The binaries of the version that made the cluster.
@@ -301,7 +322,7 @@ fn forget_dead_postmaster(directory: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// The processes that work in the cluster's directory: every process of a Postgres does, and keeps doing so when
-/// its postmaster is killed.
+/// its postmaster is killed; and so does the `initdb` that we start.
 #[cfg(target_os = "linux")]
 fn occupants(directory: &Path) -> Vec<u32> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
@@ -311,7 +332,7 @@ fn occupants(directory: &Path) -> Vec<u32> {
         .filter(|pid| {
             fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|working| working == directory)
                 && fs::read_to_string(format!("/proc/{pid}/comm"))
-                    .is_ok_and(|name| name.trim_end() == "postgres")
+                    .is_ok_and(|name| matches!(name.trim_end(), "postgres" | "initdb"))
         })
         .collect();
     found.sort_unstable();

@@ -33,6 +33,13 @@ pub struct Server {
 impl Server {
     /// Starts `blotter serve` on `data_dir` and returns when it is ready.
     pub fn start(data_dir: &Path) -> Self {
+        let server = Self::launch(data_dir);
+        server.wait_for_line("database ready");
+        server
+    }
+
+    /// Starts `blotter serve` on `data_dir` and returns at once.
+    pub fn launch(data_dir: &Path) -> Self {
         let mut command = blotter(&["serve", "--data-dir"]);
         let mut child = command.arg(data_dir).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -43,12 +50,11 @@ impl Server {
                 let _ = sender.send(line);
             }
         });
-        let server = Self { child, log };
-        server.wait_for_line("database ready");
-        server
+        Self { child, log }
     }
 
-    fn wait_for_line(&self, expected: &str) {
+    /// Waits until the log says `expected`.
+    pub fn wait_for_line(&self, expected: &str) {
         let (start, mut seen) = (Instant::now(), Vec::new());
         loop {
             match self.log.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
