@@ -1,17 +1,23 @@
 //! One private cluster for the whole run, and a database of its own for each test.
 //!
-//! The cluster lies in the target directory (or under `/tmp`, when the user that Postgres runs as cannot get
-//! there) and is kept from run to run, so that only the first run pays for making it. It runs with fsync off, is
-//! stopped by the kernel when the test process ends in any way (parent-death signal), and leftovers of the run
-//! before are dropped at the start. A second run at the same time takes the next free directory.
+//! A pristine cluster with a migrated template is made once for a state of `migrations/` and kept in the target
+//! directory (or under `/tmp`, when the user that Postgres runs as cannot get there). Each run works on a copy of
+//! it, which is cheaper than dropping what the run before has left. It runs with fsync off and is stopped by the
+//! kernel when the test process ends in any way (parent-death signal). A second run at the same time, or another
+//! process of this one, takes the next free copy.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use blotter::database::embedded::Options;
 use blotter::database::{
-    AuditorPool, Connector, Embedded, EmbeddedError, ProjectorPool, ReaderPool, WriterPool, migrate,
+    AuditorPool, Connector, Embedded, EmbeddedError, ProjectorPool, ReaderPool, Role, WriterPool,
+    migrate,
 };
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -75,59 +81,100 @@ impl TestDatabase {
 }
 
 async fn start() -> Embedded {
-    let roles = include_str!("../../../migrations/0001_roles.sql");
-    let digest = Sha256::digest(roles);
-    let name = format!("postgres-{:02x}{:02x}", digest[0], digest[1]);
-    let cluster = match open(Path::new(env!("CARGO_TARGET_TMPDIR")), &name).await {
+    match start_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).await {
         Err(EmbeddedError::Unreachable { .. }) => {
-            open(&std::env::temp_dir().join("blotter-tests"), &name).await
+            start_in(&std::env::temp_dir().join("blotter-tests")).await
         }
         other => other,
-    };
-    let cluster = cluster.unwrap();
-    drop_leftovers(&cluster).await;
-    cluster.create_database(TEMPLATE).await.unwrap();
-    let mut template = cluster.superuser(TEMPLATE).connect().await.unwrap();
-    migrate(&mut template).await.unwrap();
-    for role in ["writer", "projector", "reader", "auditor"] {
-        template.execute(format!("ALTER ROLE blotter_{role} LOGIN").as_str()).await.unwrap();
     }
-    template.close().await.unwrap();
-    cluster
+    .unwrap()
 }
 
-/// Starts the first cluster that no other run is using.
-async fn open(base: &Path, name: &str) -> Result<Embedded, EmbeddedError> {
-    let settings = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
+async fn start_in(base: &Path) -> Result<Embedded, EmbeddedError> {
+    let state = base.join(format!("postgres-{}", digest_of_migrations()));
+    let pristine = state.join("pristine");
+    std::fs::create_dir_all(&state).unwrap();
+    let making = lock(&state.join("making"), FlockOperation::LockExclusive).unwrap();
+    if !pristine.exists() {
+        remove_other_states(base, &state);
+        make_pristine(&state.join("new")).await?;
+        std::fs::rename(state.join("new"), &pristine).unwrap();
+    }
+    drop(making);
     for n in 0.. {
-        let mut options = Options::new(base.join(format!("{name}-{n}")));
-        options.settings = settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
-        match Embedded::start(options.clone()).await {
-            Err(EmbeddedError::Locked { .. }) => {}
-            // Without fsync a crash of the machine may have ruined it: it holds nothing worth keeping.
-            Err(EmbeddedError::Start { .. }) => {
-                std::fs::remove_dir_all(options.directory.join("pg")).unwrap();
-                return Embedded::start(options).await;
-            }
-            other => return other,
+        let copy = state.join(n.to_string());
+        // Held until the process ends, which is why it is not closed.
+        match lock(&copy.with_extension("lock"), FlockOperation::NonBlockingLockExclusive) {
+            Some(held) => std::mem::forget(held),
+            None => continue,
         }
+        // Of a killed run, Postgres may still be on its way out: then removing fails, and the next copy will do.
+        if copy.exists() && std::fs::remove_dir_all(&copy).is_err() {
+            continue;
+        }
+        let copied = Command::new("cp").arg("-a").args([&pristine, &copy]).status().unwrap();
+        assert!(copied.success(), "copying {} to {}", pristine.display(), copy.display());
+        return Embedded::start(options(&copy)).await;
     }
     unreachable!("numbers do not end")
 }
 
-async fn drop_leftovers(cluster: &Embedded) {
-    let mut superuser = cluster.superuser("postgres").connect().await.unwrap();
-    let leftovers: Vec<String> = sqlx::query_scalar(
-        "SELECT datname FROM pg_database WHERE datname ~ '^test_' OR datname = $1",
-    )
-    .bind(TEMPLATE)
-    .fetch_all(&mut superuser)
-    .await
-    .unwrap();
-    for name in leftovers {
-        superuser.execute(format!("DROP DATABASE {name}").as_str()).await.unwrap();
+fn options(directory: &Path) -> Options {
+    let settings = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Options { settings, ..Options::new(directory) }
+}
+
+async fn make_pristine(directory: &Path) -> Result<(), EmbeddedError> {
+    if directory.exists() {
+        std::fs::remove_dir_all(directory).unwrap();
     }
-    superuser.close().await.unwrap();
+    let cluster = Embedded::start(options(directory)).await?;
+    cluster.create_database(TEMPLATE).await.unwrap();
+    let mut template = cluster.superuser(TEMPLATE).connect().await.unwrap();
+    migrate(&mut template).await.unwrap();
+    for role in Role::ALL {
+        template.execute(format!("ALTER ROLE {} LOGIN", role.name()).as_str()).await.unwrap();
+    }
+    template.close().await.unwrap();
+    cluster.stop().await
+}
+
+/// Removes what was made for other migrations, unless a run is using it.
+fn remove_other_states(base: &Path, state: &Path) {
+    for entry in std::fs::read_dir(base).unwrap() {
+        let other = entry.unwrap().path();
+        let is_state = other
+            .file_name()
+            .is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with("postgres-")));
+        if is_state && other != state {
+            let free = |path: &Path| lock(path, FlockOperation::NonBlockingLockExclusive).is_some();
+            if free(&other.join("making")) && free(&other.join("0.lock")) {
+                std::fs::remove_dir_all(&other).unwrap();
+            }
+        }
+    }
+}
+
+fn digest_of_migrations() -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let files = std::fs::read_dir(directory).unwrap();
+    let files: BTreeSet<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    let mut digest = Sha256::new();
+    for file in files {
+        digest.update(std::fs::read(file).unwrap());
+    }
+    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file at `path`, locked until it is closed; none when another process holds it.
+fn lock(path: &Path, how: FlockOperation) -> Option<File> {
+    let file = File::create(path).unwrap();
+    match flock(&file, how) {
+        Ok(()) => Some(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => None,
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
 }
 
 /// A new, empty directory that the user Postgres runs as can enter, removed with the value.
