@@ -6,7 +6,7 @@ use blotter::database::embedded::Options;
 use blotter::database::{Database, DatabaseError, EmbeddedError, Source};
 use sqlx::Executor;
 
-use crate::support::scratch_directory;
+use crate::support::{scratch_directory, scratch_with_cluster};
 
 async fn open(directory: &std::path::Path) -> Result<Database, DatabaseError> {
     Database::open(Source::Embedded(Options::new(directory))).await
@@ -47,7 +47,7 @@ async fn a_cluster_is_made_stopped_and_started_again_with_what_it_holds() {
 
 #[tokio::test]
 async fn a_directory_serves_one_server_at_a_time() {
-    let directory = scratch_directory("lock");
+    let directory = scratch_with_cluster("lock").await;
     let database = open(directory.path()).await.unwrap();
     let second = open(directory.path()).await;
     assert!(matches!(second, Err(DatabaseError::Embedded(EmbeddedError::Locked { .. }))));
@@ -93,7 +93,7 @@ async fn a_directory_that_the_unprivileged_user_cannot_enter_is_refused_by_name(
 
 #[tokio::test]
 async fn a_postmaster_that_is_killed_is_started_again_with_what_was_committed() {
-    let directory = scratch_directory("postmaster");
+    let directory = scratch_with_cluster("postmaster").await;
     let database = open(directory.path()).await.unwrap();
     database.writer().pool().execute(KEY).await.unwrap();
     let pid = std::fs::read_to_string(directory.path().join("pg/postmaster.pid")).unwrap();

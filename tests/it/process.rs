@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use sqlx::Connection;
 
-use crate::support::{Server, blotter, scratch_directory};
+use crate::support::{Server, blotter, scratch_directory, scratch_with_cluster};
 
 /// A session of the private Postgres in `data_dir`, from outside of the server.
 async fn session(data_dir: &Path) -> sqlx::PgConnection {
@@ -17,7 +17,7 @@ async fn session(data_dir: &Path) -> sqlx::PgConnection {
 #[tokio::test]
 async fn a_server_asked_to_stop_ends_with_success_and_takes_its_postgres_along() {
     for signal in [Signal::TERM, Signal::INT] {
-        let directory = scratch_directory(&format!("stop-{}", signal.as_raw()));
+        let directory = scratch_with_cluster(&format!("stop-{}", signal.as_raw())).await;
         let mut server = Server::start(directory.path());
         session(directory.path()).await;
         server.signal(signal);
@@ -28,7 +28,7 @@ async fn a_server_asked_to_stop_ends_with_success_and_takes_its_postgres_along()
 
 #[tokio::test]
 async fn a_killed_server_is_started_again_with_everything_that_was_committed() {
-    let directory = scratch_directory("killed");
+    let directory = scratch_with_cluster("killed").await;
     for round in 0..3_i64 {
         let mut server = Server::start(directory.path());
         let mut session = session(directory.path()).await;
@@ -62,7 +62,7 @@ fn a_server_killed_while_it_made_its_cluster_makes_it_anew() {
 /// Where there is no parent-death signal, or it came too early, a whole Postgres is left running.
 #[tokio::test]
 async fn a_postgres_that_outlived_its_server_is_stopped_by_the_next_start() {
-    let directory = scratch_directory("orphan");
+    let directory = scratch_with_cluster("orphan").await;
     let mut server = Server::start(directory.path());
     let mut left = session(directory.path()).await;
     let pid = std::fs::read_to_string(directory.path().join("pg/postmaster.pid")).unwrap();

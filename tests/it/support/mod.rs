@@ -6,6 +6,6 @@ mod postgres;
 mod rows;
 mod server;
 
-pub use postgres::{Scratch, TestDatabase, scratch_directory};
+pub use postgres::{Scratch, TestDatabase, scratch_directory, scratch_with_cluster};
 pub use rows::{EventRow, sqlstate};
 pub use server::{Server, blotter};

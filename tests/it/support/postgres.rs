@@ -81,26 +81,8 @@ impl TestDatabase {
 }
 
 async fn start() -> Embedded {
-    match start_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).await {
-        Err(EmbeddedError::Unreachable { .. }) => {
-            start_in(&std::env::temp_dir().join("blotter-tests")).await
-        }
-        other => other,
-    }
-    .unwrap()
-}
-
-async fn start_in(base: &Path) -> Result<Embedded, EmbeddedError> {
-    let state = base.join(format!("postgres-{}", digest_of_migrations()));
-    let pristine = state.join("pristine");
-    std::fs::create_dir_all(&state).unwrap();
-    let making = lock(&state.join("making"), FlockOperation::LockExclusive).unwrap();
-    if !pristine.exists() {
-        remove_other_states(base, &state);
-        make_pristine(&state.join("new")).await?;
-        std::fs::rename(state.join("new"), &pristine).unwrap();
-    }
-    drop(making);
+    let pristine = pristine().await;
+    let state = pristine.parent().unwrap();
     for n in 0.. {
         let copy = state.join(n.to_string());
         // Held until the process ends, which is why it is not closed.
@@ -112,11 +94,43 @@ async fn start_in(base: &Path) -> Result<Embedded, EmbeddedError> {
         if copy.exists() && std::fs::remove_dir_all(&copy).is_err() {
             continue;
         }
-        let copied = Command::new("cp").arg("-a").args([&pristine, &copy]).status().unwrap();
-        assert!(copied.success(), "copying {} to {}", pristine.display(), copy.display());
-        return Embedded::start(options(&copy)).await;
+        copy_directory(pristine, &copy);
+        return Embedded::start(options(&copy)).await.unwrap();
     }
     unreachable!("numbers do not end")
+}
+
+/// The data directory with the cluster that all others are copied from; nothing runs in it.
+async fn pristine() -> &'static Path {
+    static PRISTINE: OnceCell<PathBuf> = OnceCell::const_new();
+    let made = PRISTINE.get_or_init(|| async {
+        match pristine_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).await {
+            Err(EmbeddedError::Unreachable { .. }) => {
+                pristine_in(&std::env::temp_dir().join("blotter-tests")).await
+            }
+            other => other,
+        }
+        .unwrap()
+    });
+    made.await
+}
+
+async fn pristine_in(base: &Path) -> Result<PathBuf, EmbeddedError> {
+    let state = base.join(format!("postgres-{}", digest_of_migrations()));
+    let pristine = state.join("pristine");
+    std::fs::create_dir_all(&state).unwrap();
+    let _making = lock(&state.join("making"), FlockOperation::LockExclusive).unwrap();
+    if !pristine.exists() {
+        remove_other_states(base, &state);
+        make_pristine(&state.join("new")).await?;
+        std::fs::rename(state.join("new"), &pristine).unwrap();
+    }
+    Ok(pristine)
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success(), "copying {} to {}", from.display(), to.display());
 }
 
 fn options(directory: &Path) -> Options {
@@ -198,4 +212,11 @@ pub fn scratch_directory(name: &str) -> Scratch {
     let path = std::env::temp_dir().join(format!("blotter-{}-{name}", std::process::id()));
     std::fs::create_dir(&path).unwrap();
     Scratch(path)
+}
+
+/// Makes a directory for one test with a cluster in it, for tests that are not about how it is made.
+pub async fn scratch_with_cluster(name: &str) -> Scratch {
+    let scratch = scratch_directory(name);
+    copy_directory(&pristine().await.join("pg"), &scratch.path().join("pg"));
+    scratch
 }
