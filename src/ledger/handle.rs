@@ -6,15 +6,15 @@ use std::time::Duration;
 use aggregates::rules::Rules;
 use aggregates::trading::Command;
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::log::Loader;
+use super::log::{Loader, LogFault};
 use super::postgres::{Owner, PostgresLog, TakenOver};
-use super::sequencer::{Entropy, Request, Sequencer};
+use super::sequencer::{Entropy, Request, Sequencer, SigningName};
 use super::submission::{Committed, CommittedEvent, LedgerError, Submission, TapeBlock};
-use super::task::{Ask, Driver, HeadView, Lanes, SigningName, SteppedDown, asked};
+use super::task::{Ask, Driver, HeadView, Lanes, SteppedDown, asked};
 
 /// Calls that wait in the lane of ordinary commands at the most; beyond it callers are told to come back.
 const COMMAND_LANE: usize = 4_096;
@@ -24,6 +24,9 @@ const URGENT_LANE: usize = 4_096;
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a process that does not write asks whether it may.
 const CAMPAIGN_PAUSE: Duration = Duration::from_millis(500);
+
+/// A take-over or a release that takes longer is given up, and tried again.
+const TAKE_OVER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The only shard of this version.
 pub const SHARD: u16 = 0;
@@ -89,34 +92,24 @@ impl Ledger {
     /// Carries one command out. Answers when its events are durable.
     pub async fn submit(&self, submission: Submission) -> Result<Committed, LedgerError> {
         let urgent = matches!(submission.command, Command::Cancel { .. });
-        let (pending, answer) = asked(Request::Command(Box::new(submission)));
-        self.send(vec![pending], urgent)?;
-        wait(answer).await
+        self.ask_one(Request::Command(Box::new(submission)), urgent).await
     }
 
-    /// Appends lines of the tape with what they caused, in one statement. The outer error is that of the lines: none
-    /// of it happened. The inner ones are of single commands.
+    /// Appends lines of the tape with what they caused, in one statement and in order. The outer error is that of
+    /// the lines: none of it happened, or its outcome is unknown. The inner ones are of single commands.
     pub async fn work(
         &self,
         work: Work,
     ) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
-        let mut ask = Vec::with_capacity(work.submissions.len() + 1);
-        let mut answers = Vec::with_capacity(work.submissions.len());
-        let mut taped = None;
-        if let Some(block) = work.block {
-            let caused = work.submissions.len();
-            let (pending, answer) = asked(Request::Tape { block, caused });
-            ask.push(pending);
-            taped = Some(answer);
-        }
-        for submission in work.submissions {
-            let (pending, answer) = asked(Request::Command(Box::new(submission)));
-            ask.push(pending);
-            answers.push(answer);
-        }
+        let taped = work.block.is_some();
+        let caused = work.submissions.into_iter().map(Box::new).map(Request::Command);
+        let requests = work.block.map(Request::Tape).into_iter().chain(caused).collect();
+        let (ask, answers) = asked(requests);
+        let Some(ask) = ask else { return Ok(Vec::new()) };
         self.send(ask, true)?;
-        if let Some(taped) = taped {
-            wait(taped).await?;
+        let mut answers = answers.into_iter();
+        if taped && let Some(lines) = answers.next() {
+            wait(lines).await?;
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -127,8 +120,12 @@ impl Ledger {
 
     /// Appends events that were decided elsewhere to one stream, if it has `expected` events.
     pub(super) async fn append(&self, request: Request) -> Result<Committed, LedgerError> {
-        let (pending, answer) = asked(request);
-        self.send(vec![pending], false)?;
+        self.ask_one(request, false).await
+    }
+
+    async fn ask_one(&self, request: Request, urgent: bool) -> Result<Committed, LedgerError> {
+        let (ticket, answer) = oneshot::channel();
+        self.send(Ask::new(request, Some(ticket)), urgent)?;
         wait(answer).await
     }
 
@@ -159,10 +156,20 @@ impl Ledger {
         let mut log = campaign.log;
         loop {
             let taken = loop {
-                match log.take_over(SHARD, &campaign.owner).await {
-                    Ok(Some(taken)) => break taken,
-                    Ok(None) => {}
-                    Err(fault) => tracing::warn!(%fault, "the log cannot be taken over yet"),
+                let taken = tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    taken = tokio::time::timeout(TAKE_OVER_DEADLINE, log.take_over(SHARD, &campaign.owner)) => taken,
+                };
+                match taken {
+                    Ok(Ok(Some(taken))) => break taken,
+                    Ok(Ok(None)) => {}
+                    Ok(Err(fault @ LogFault::Corrupt(_))) => {
+                        return Err(SteppedDown::Corrupt(fault.to_string()));
+                    }
+                    Ok(Err(fault)) => tracing::warn!(%fault, "the log cannot be taken over yet"),
+                    Err(_) => {
+                        tracing::warn!("the log does not answer; it cannot be taken over yet")
+                    }
                 }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
@@ -178,21 +185,18 @@ impl Ledger {
             let (commands, command_lane) = mpsc::channel(COMMAND_LANE);
             let (feed, feed_end) = mpsc::unbounded_channel();
             let rules = campaign.rules.clone();
-            let sequencer =
-                Sequencer::new(SHARD, taken.epoch, taken.head.clone(), rules, (campaign.entropy)());
-            let lanes = Lanes { urgent: urgent_lane, commands: command_lane };
-            let (loader, head) = (Arc::clone(&campaign.loader), self.shared.head.clone());
-            let driver = Driver::new(
-                log,
-                loader,
-                sequencer,
+            let sequencer = Sequencer::new(
                 SHARD,
-                lanes,
-                feed,
-                head,
-                campaign.now,
+                taken.epoch,
+                taken.head.clone(),
+                rules,
+                (campaign.entropy)(),
                 campaign.key.clone(),
             );
+            let lanes = Lanes { urgent: urgent_lane, commands: command_lane };
+            let (loader, head) = (Arc::clone(&campaign.loader), self.shared.head.clone());
+            let driver =
+                Driver::new(log, loader, sequencer, SHARD, lanes, feed, head, campaign.now);
             if campaign.tenures.send(Tenure { taken, feed: feed_end }).await.is_err() {
                 return Ok(());
             }
@@ -202,8 +206,13 @@ impl Ledger {
             log = returned;
             match why {
                 SteppedDown::Stopped => {
-                    if let Err(fault) = log.release(SHARD, epoch).await {
-                        tracing::warn!(%fault, "the log could not be given back; others wait for the lease");
+                    let released =
+                        tokio::time::timeout(TAKE_OVER_DEADLINE, log.release(SHARD, epoch)).await;
+                    if !matches!(released, Ok(Ok(()))) {
+                        tracing::warn!(
+                            ?released,
+                            "the log could not be given back; others wait for the lease"
+                        );
                     }
                     return Ok(());
                 }
@@ -235,7 +244,7 @@ pub struct Campaign {
 }
 
 async fn wait(
-    answer: tokio::sync::oneshot::Receiver<Result<Committed, LedgerError>>,
+    answer: oneshot::Receiver<Result<Committed, LedgerError>>,
 ) -> Result<Committed, LedgerError> {
     match tokio::time::timeout(SUBMIT_DEADLINE, answer).await {
         Ok(Ok(answer)) => answer,

@@ -36,7 +36,7 @@ pub struct KeyRow {
     pub fingerprint: i64,
     /// What became of it.
     pub outcome: Uuid,
-    /// The position of its last event, where it is stored: not for orders, whose rows are kept small.
+    /// The position of its last event. Not stored for a lasting key, whose rows are kept small: 0 when read back.
     pub position: u64,
 }
 
@@ -103,13 +103,15 @@ pub enum Settled {
     Theirs,
 }
 
-/// What is loaded at once: an account with all its positions, or one other stream.
+/// What is loaded at once: an account with all its positions, one other stream, or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LoadUnit {
     /// An account and its positions.
     Account(AccountId),
     /// Any other stream.
     Stream(StreamId),
+    /// A key by its hash, if the log has it.
+    Key(Uuid),
 }
 
 impl LoadUnit {
@@ -133,14 +135,24 @@ pub struct LoadedStream {
     pub events: Vec<(u64, Event)>,
 }
 
-/// The writing side of a log. One writer at a time holds one of these.
+/// What was loaded for one unit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// Every stream of it that has events.
+    pub streams: Vec<LoadedStream>,
+    /// The key, if the log has it.
+    pub keys: Vec<KeyRow>,
+}
+
+/// The writing side of a log. One writer at a time holds one of these. A call may be dropped before it answers: it
+/// then counts as lost, and the next call does not wait for it.
 #[async_trait]
 pub trait Log: Send {
     /// Appends all of `batch`, or nothing.
     async fn append(&mut self, batch: &Batch) -> Result<Appended, LogFault>;
     /// Finds out what became of an append whose answer was lost, and fences it.
     async fn settle(&mut self, shard: u16, epoch: u64) -> Result<Settled, LogFault>;
-    /// The keys among `hashes` that are taken.
+    /// The keys among `hashes` that are taken. Keys of requests that are older than 24 hours are dropped instead.
     async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault>;
     /// Keeps the lease; `false` if the epoch is no longer the head's.
     async fn renew(&mut self, shard: u16, epoch: u64) -> Result<bool, LogFault>;
@@ -149,6 +161,8 @@ pub trait Log: Send {
 /// The loading side: works beside the writer, never on its connection.
 #[async_trait]
 pub trait Loader: Send + Sync {
-    /// Every stream of `unit`; streams without events are left out.
-    async fn load(&self, unit: LoadUnit) -> Result<Vec<LoadedStream>, LogFault>;
+    /// What the log has of `unit`.
+    async fn load(&self, unit: LoadUnit) -> Result<Loaded, LogFault>;
+    /// Drops keys of requests that are older than 24 hours.
+    async fn purge_keys(&self) -> Result<(), LogFault>;
 }

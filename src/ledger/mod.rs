@@ -6,6 +6,7 @@
 
 mod handle;
 pub mod log;
+pub mod memory;
 pub mod postgres;
 pub mod proof;
 pub mod sequencer;
@@ -15,7 +16,8 @@ pub mod task;
 mod world;
 
 pub use handle::{Campaign, Ledger, SHARD, SystemEntropy, Tenure, Work};
+pub use sequencer::SigningName;
 pub use submission::{
     Committed, CommittedEvent, Interface, Key, LedgerError, Origin, Submission, TapeBlock,
 };
-pub use task::{HeadView, SigningName, SteppedDown};
+pub use task::{HeadView, SteppedDown};

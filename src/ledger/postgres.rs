@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
 use super::log::{
-    Appended, Batch, Head, KeyRow, LoadUnit, LoadedStream, Loader, Log, LogFault, Settled,
+    Appended, Batch, Head, KeyRow, LoadUnit, Loaded, LoadedStream, Loader, Log, LogFault, Settled,
 };
 use super::proof::Frontier;
 use crate::database::WriterPool;
@@ -28,18 +28,27 @@ const RENEW: &str =
     "UPDATE ledger_head SET lease_until = clock_timestamp() + make_interval(secs => $3)
      WHERE shard = $1 AND epoch = $2";
 
-/// Takes a shard over: at once if `$5` says that the holder is gone, else when its lease has run out.
+/// The epoch of a shard's last writer.
+const EPOCH: &str = "SELECT epoch FROM ledger_head WHERE shard = $1";
+
+/// Takes a shard over from the writer of epoch `$6`: at once if `$5` says that it is gone, else when its lease has
+/// run out.
 const TAKE_OVER: &str = "UPDATE ledger_head
      SET epoch = epoch + 1, owner = $2, owner_url = $3, lease_until = clock_timestamp() + make_interval(secs => $4)
-     WHERE shard = $1 AND ($5 OR lease_until IS NULL OR lease_until < clock_timestamp())
+     WHERE shard = $1 AND epoch = $6 AND ($5 OR lease_until IS NULL OR lease_until < clock_timestamp())
      RETURNING epoch, position, tape_place, frontier, greatest(recorded_at, 'epoch') AS recorded_at";
 
-/// The keys among those given that are taken. Request keys older than a day count as free; the purge drops them.
+/// Drops the keys of requests among those given that are older than 24 hours.
+const DROP_OLD: &str =
+    "DELETE FROM request_keys WHERE key = ANY($1) AND made_at < now() - interval '24 hours'";
+
+/// The keys among those given that are taken.
 const TAKEN_KEYS: &str = "SELECT true AS lasting, key, fingerprint, outcome, 0::bigint AS position
      FROM order_keys WHERE key = ANY($1)
-     UNION ALL SELECT false, key, fingerprint, outcome, position FROM request_keys WHERE key = ANY($1)";
+     UNION ALL SELECT false, key, fingerprint, outcome, position FROM request_keys
+     WHERE key = ANY($1) AND made_at >= now() - interval '24 hours'";
 
-/// Forgets request keys after 24 hours.
+/// Forgets keys of requests after 24 hours.
 const PURGE_KEYS: &str = "DELETE FROM request_keys WHERE made_at < now() - interval '24 hours'";
 
 /// The positions of one account, by the primary key: every id that begins with `<account_id>/`.
@@ -48,17 +57,46 @@ const POSITIONS_OF: &str = "SELECT shard, position, tenant_id, account_id, aggre
      FROM events WHERE aggregate_type = 'position' AND aggregate_id >= $1 AND aggregate_id < $2
      ORDER BY aggregate_id, sequence";
 
-/// The advisory lock that a writer's connection holds while it lives: that it is free proves the holder gone.
-/// Only a hint for a quick take-over; safety is the compare-and-set.
-const WRITER_LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('blotter/writer'), $1)";
+/// Whether the writer of epoch `$2` is gone: the connection that it writes on holds this lock while it lives. Held
+/// until the transaction ends. Only a hint for a quick take-over; safety is the compare-and-set.
+const IS_GONE: &str = "SELECT pg_try_advisory_xact_lock(hashtext('blotter/writer/' || $1::smallint), ($2::bigint % 2147483647)::int)";
+
+/// Shows that the writer of epoch `$2` lives, while this connection does.
+const HOLD: &str = "SELECT pg_try_advisory_lock(hashtext('blotter/writer/' || $1::smallint), ($2::bigint % 2147483647)::int)";
+
+/// Ends every sign of life of this connection.
+const LET_GO: &str = "SELECT pg_advisory_unlock_all()";
 
 /// How long a writer is believed to live after it was last heard of.
 pub const LEASE: Duration = Duration::from_secs(5);
 
-/// The writing side, on a connection of its own.
+/// The writing side, on a connection of its own. The connection is put back only after it has answered, so a call
+/// that is dropped, or that failed, leaves the next one a new connection.
 pub struct PostgresLog {
     pool: WriterPool,
-    connection: Option<PgConnection>,
+    line: Option<Line>,
+}
+
+/// A connection, and the epoch that it shows to be alive.
+struct Line {
+    connection: PgConnection,
+    holds: Option<u64>,
+}
+
+impl Line {
+    /// Shows that the writer of `epoch` lives. Fails while the connection that it had before is not yet gone: then
+    /// that one still shows it, and the next call tries again.
+    async fn hold(&mut self, shard: u16, epoch: u64) -> Result<(), sqlx::Error> {
+        if self.holds != Some(epoch) {
+            let held: bool = sqlx::query_scalar(HOLD)
+                .bind(shard.cast_signed())
+                .bind(epoch.cast_signed())
+                .fetch_one(&mut self.connection)
+                .await?;
+            self.holds = held.then_some(epoch);
+        }
+        Ok(())
+    }
 }
 
 /// What a take-over gives.
@@ -84,16 +122,18 @@ pub struct Owner {
 impl PostgresLog {
     /// A writing side that connects when it is first used.
     pub fn new(pool: WriterPool) -> Self {
-        Self { pool, connection: None }
+        Self { pool, line: None }
     }
 
-    async fn connection(&mut self) -> Result<&mut PgConnection, LogFault> {
-        if self.connection.is_none() {
-            let connection =
-                self.pool.connect().await.map_err(|error| LogFault::Failed(error.to_string()))?;
-            self.connection = Some(connection);
+    async fn line(&mut self) -> Result<Line, LogFault> {
+        match self.line.take() {
+            Some(line) => Ok(line),
+            None => {
+                let connected = self.pool.connect().await;
+                let connection = connected.map_err(|error| LogFault::Failed(error.to_string()))?;
+                Ok(Line { connection, holds: None })
+            }
         }
-        self.connection.as_mut().ok_or_else(|| LogFault::Failed("no connection".to_owned()))
     }
 
     /// Takes the shard over if its holder is gone or has not been heard of; `None` while it is held.
@@ -102,54 +142,76 @@ impl PostgresLog {
         shard: u16,
         owner: &Owner,
     ) -> Result<Option<TakenOver>, LogFault> {
-        let taken = self.try_take_over(shard, owner).await;
-        if taken.is_err() {
-            self.connection = None;
-        }
-        taken
-    }
-
-    async fn try_take_over(
-        &mut self,
-        shard: u16,
-        owner: &Owner,
-    ) -> Result<Option<TakenOver>, LogFault> {
-        let connection = self.connection().await?;
-        let gone: bool = sqlx::query_scalar(WRITER_LOCK)
-            .bind(0_i32)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        let row = sqlx::query(TAKE_OVER)
-            .bind(shard.cast_signed())
-            .bind(&owner.name)
-            .bind(&owner.url)
-            .bind(LEASE.as_secs_f64())
-            .bind(gone || owner.sole)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(failed)?;
-        let Some(row) = row else { return Ok(None) };
-        sqlx::query(PURGE_KEYS).execute(&mut *connection).await.map_err(failed)?;
-        let epoch = row.try_get::<i64, _>("epoch").map_err(failed)?.cast_unsigned();
-        Ok(Some(TakenOver { epoch, head: head(&row)? }))
+        let mut line = self.line().await?;
+        let taken = try_take_over(&mut line, shard, owner).await?;
+        self.line = Some(line);
+        Ok(taken)
     }
 
     /// Gives the shard back, so that the next process need not wait for the lease.
     pub async fn release(&mut self, shard: u16, epoch: u64) -> Result<(), LogFault> {
-        const RELEASE: &str = "UPDATE ledger_head SET lease_until = NULL, owner = NULL, owner_url = NULL WHERE shard = $1 AND epoch = $2";
-        let connection = self.connection().await?;
+        const RELEASE: &str =
+            "UPDATE ledger_head SET lease_until = NULL, owner = NULL, owner_url = NULL
+             WHERE shard = $1 AND epoch = $2";
+        let mut line = self.line().await?;
         sqlx::query(RELEASE)
             .bind(shard.cast_signed())
             .bind(epoch.cast_signed())
-            .execute(&mut *connection)
+            .execute(&mut line.connection)
             .await
             .map_err(failed)?;
-        if let Some(connection) = self.connection.take() {
-            connection.close().await.map_err(failed)?;
-        }
-        Ok(())
+        line.connection.close().await.map_err(failed)
     }
+}
+
+async fn try_take_over(
+    line: &mut Line,
+    shard: u16,
+    owner: &Owner,
+) -> Result<Option<TakenOver>, LogFault> {
+    if line.holds.take().is_some() {
+        sqlx::query(LET_GO).execute(&mut line.connection).await.map_err(failed)?;
+    }
+    let mut transaction = line.connection.begin().await.map_err(failed)?;
+    let last: i64 = sqlx::query_scalar(EPOCH)
+        .bind(shard.cast_signed())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let gone: bool = sqlx::query_scalar(IS_GONE)
+        .bind(shard.cast_signed())
+        .bind(last)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let row = sqlx::query(TAKE_OVER)
+        .bind(shard.cast_signed())
+        .bind(&owner.name)
+        .bind(&owner.url)
+        .bind(LEASE.as_secs_f64())
+        .bind(gone || owner.sole)
+        .bind(last)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let Some(row) = row else {
+        transaction.rollback().await.map_err(failed)?;
+        return Ok(None);
+    };
+    let taken = TakenOver {
+        epoch: row.try_get::<i64, _>("epoch").map_err(failed)?.cast_unsigned(),
+        head: head(&row)?,
+    };
+    // Before anyone can see the new epoch: nobody may find it without a sign of life.
+    let held: bool = sqlx::query_scalar(HOLD)
+        .bind(shard.cast_signed())
+        .bind(taken.epoch.cast_signed())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    line.holds = held.then_some(taken.epoch);
+    Ok(Some(taken))
 }
 
 fn head(row: &sqlx::postgres::PgRow) -> Result<Head, LogFault> {
@@ -185,8 +247,10 @@ fn append_fault(error: &sqlx::Error) -> Result<Appended, LogFault> {
     match error {
         sqlx::Error::Database(error) => match error.code().as_deref() {
             Some("23505") => Ok(Appended::Taken),
-            // The server is going down: whether the commit came first is not said.
-            Some(code) if code.starts_with("57P") => Err(LogFault::AnswerLost(error.to_string())),
+            // The server or the connection is going down: whether the commit came first is not said.
+            Some(code) if code.starts_with("57P") || code.starts_with("08") => {
+                Err(LogFault::AnswerLost(error.to_string()))
+            }
             _ => Err(LogFault::Failed(error.to_string())),
         },
         _ => Err(LogFault::AnswerLost(error.to_string())),
@@ -280,69 +344,85 @@ impl Log for PostgresLog {
             .bind(passing_keys.1)
             .bind(passing_keys.2)
             .bind(passing_positions);
-        let connection = self.connection().await?;
-        match statement.fetch_optional(connection).await {
-            Ok(Some(_)) => Ok(Appended::Committed),
-            Ok(None) => Ok(Appended::HeadMoved),
-            Err(error) => {
-                let fault = append_fault(&error);
-                if fault.is_err() {
-                    self.connection = None;
-                }
-                fault
-            }
-        }
+        let mut line = self.line().await?;
+        line.hold(batch.shard, batch.epoch).await.map_err(failed)?;
+        let appended = match statement.fetch_optional(&mut line.connection).await {
+            Ok(Some(_)) => Appended::Committed,
+            Ok(None) => Appended::HeadMoved,
+            Err(error) => append_fault(&error)?,
+        };
+        self.line = Some(line);
+        Ok(appended)
     }
 
     async fn settle(&mut self, shard: u16, epoch: u64) -> Result<Settled, LogFault> {
-        self.connection = None;
-        let connection = self.connection().await?;
+        self.line = None;
+        let mut line = self.line().await?;
+        let mut transaction = line.connection.begin().await.map_err(failed)?;
         let row = sqlx::query(SETTLE)
             .bind(shard.cast_signed())
             .bind(epoch.cast_signed())
-            .fetch_optional(connection)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(failed)?;
         let Some(row) = row else { return Ok(Settled::Theirs) };
         let number =
             |column: &str| row.try_get::<i64, _>(column).map(i64::cast_unsigned).map_err(failed);
-        Ok(Settled::Mine {
-            epoch: number("epoch")?,
-            position: number("position")?,
-            tape_place: number("tape_place")?,
-        })
+        let (epoch, position, tape_place) =
+            (number("epoch")?, number("position")?, number("tape_place")?);
+        // As in a take-over: the new epoch is never seen without a sign of life.
+        let held: bool = sqlx::query_scalar(HOLD)
+            .bind(shard.cast_signed())
+            .bind(epoch.cast_signed())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        line.holds = held.then_some(epoch);
+        self.line = Some(line);
+        Ok(Settled::Mine { epoch, position, tape_place })
     }
 
     async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault> {
-        let connection = self.connection().await?;
-        let rows =
-            sqlx::query(TAKEN_KEYS).bind(hashes).fetch_all(connection).await.map_err(failed)?;
-        rows.iter()
-            .map(|row| {
-                Ok(KeyRow {
-                    lasting: row.try_get("lasting").map_err(failed)?,
-                    hash: row.try_get("key").map_err(failed)?,
-                    fingerprint: row.try_get("fingerprint").map_err(failed)?,
-                    outcome: row.try_get("outcome").map_err(failed)?,
-                    position: row.try_get::<i64, _>("position").map_err(failed)?.cast_unsigned(),
-                })
-            })
-            .collect()
+        let mut line = self.line().await?;
+        let old = sqlx::query(DROP_OLD).bind(hashes).execute(&mut line.connection).await;
+        old.map_err(failed)?;
+        let keys = taken_keys(&mut line.connection, hashes).await?;
+        self.line = Some(line);
+        Ok(keys)
     }
 
     async fn renew(&mut self, shard: u16, epoch: u64) -> Result<bool, LogFault> {
-        let connection = self.connection().await?;
+        let mut line = self.line().await?;
+        line.hold(shard, epoch).await.map_err(failed)?;
         let renewed = sqlx::query(RENEW)
             .bind(shard.cast_signed())
             .bind(epoch.cast_signed())
             .bind(LEASE.as_secs_f64())
-            .execute(connection)
-            .await;
-        if renewed.is_err() {
-            self.connection = None;
-        }
-        Ok(renewed.map_err(failed)?.rows_affected() == 1)
+            .execute(&mut line.connection)
+            .await
+            .map_err(failed)?;
+        self.line = Some(line);
+        Ok(renewed.rows_affected() == 1)
     }
+}
+
+async fn taken_keys(
+    connection: &mut PgConnection,
+    hashes: &[Uuid],
+) -> Result<Vec<KeyRow>, LogFault> {
+    let rows = sqlx::query(TAKEN_KEYS).bind(hashes).fetch_all(connection).await.map_err(failed)?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyRow {
+                lasting: row.try_get("lasting").map_err(failed)?,
+                hash: row.try_get("key").map_err(failed)?,
+                fingerprint: row.try_get("fingerprint").map_err(failed)?,
+                outcome: row.try_get("outcome").map_err(failed)?,
+                position: row.try_get::<i64, _>("position").map_err(failed)?.cast_unsigned(),
+            })
+        })
+        .collect()
 }
 
 /// The loading side, on pooled connections.
@@ -384,11 +464,15 @@ fn into_streams(rows: Vec<Recorded>) -> Result<Vec<LoadedStream>, LogFault> {
 
 #[async_trait]
 impl Loader for PostgresLoader {
-    async fn load(&self, unit: LoadUnit) -> Result<Vec<LoadedStream>, LogFault> {
+    async fn load(&self, unit: LoadUnit) -> Result<Loaded, LogFault> {
         let mut connection = self.pool.pool().acquire().await.map_err(failed)?;
         let stream = match unit {
             LoadUnit::Account(account) => StreamId::Account(account),
             LoadUnit::Stream(stream) => stream,
+            LoadUnit::Key(hash) => {
+                let keys = taken_keys(&mut connection, &[hash]).await?;
+                return Ok(Loaded { streams: Vec::new(), keys });
+            }
         };
         let rows =
             read_stream(&mut connection, stream, 0).await.map_err(|error| log_fault(&error))?;
@@ -403,6 +487,11 @@ impl Loader for PostgresLoader {
             let rows: Result<Vec<Recorded>, LogError> = rows.iter().map(recorded).collect();
             streams.extend(into_streams(rows.map_err(|error| log_fault(&error))?)?);
         }
-        Ok(streams)
+        Ok(Loaded { streams, keys: Vec::new() })
+    }
+
+    async fn purge_keys(&self) -> Result<(), LogFault> {
+        let purged = sqlx::query(PURGE_KEYS).execute(self.pool.pool()).await;
+        purged.map(drop).map_err(failed)
     }
 }

@@ -1,30 +1,37 @@
 //! Drives the Sequencer over a log: takes what waits, appends it, answers; keeps the lease; steps down when somebody
 //! else writes. One task, so commands need no lock; a batch forms by itself from what came in while the last one
 //! was being appended.
+//!
+//! Every caller is answered by what is known: "not carried out" only when that is certain, "outcome unknown" when a
+//! batch may have committed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Appended, Batch, LoadUnit, LoadedStream, Loader, Log, LogFault, Settled};
-use super::sequencer::{BATCH_COMMANDS, BATCH_EVENTS, Pending, Reply, Request, Sequencer};
+use super::log::{Appended, Batch, LoadUnit, Loaded, Loader, Log, LogFault};
+use super::sequencer::{BATCH_COMMANDS, Pending, Reply, Request, Sequencer, Settlement};
 use super::submission::{Committed, CommittedEvent, LedgerError};
 
-/// An append that takes longer counts as lost, and is settled.
-const APPEND_DEADLINE: Duration = Duration::from_secs(10);
-/// A writer with nothing to append renews its lease this often: a third of the lease.
+/// A call to the log that takes longer counts as lost. A lost append is settled.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A writer that has not appended for this long renews its lease: a third of the lease.
 const RENEWAL: Duration = Duration::from_millis(1_600);
-/// Between two attempts to settle a lost answer.
-const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+/// Between two attempts to settle a lost answer, and before a failed load is answered: a storm of either against a
+/// database that fails is no help.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often old keys are dropped.
+const PURGE: Duration = Duration::from_secs(600);
 
 /// Where an answer goes.
 pub type Ticket = Option<oneshot::Sender<Result<Committed, LedgerError>>>;
 
 /// One call of a client: requests that stay together and in order.
-pub type Ask = Vec<Pending<Ticket>>;
+pub type Ask = Pending<Ticket>;
 
 /// What is known of the end of the log in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,22 +78,15 @@ pub struct Driver<L> {
     feed: mpsc::UnboundedSender<Vec<Arc<CommittedEvent>>>,
     head: watch::Sender<HeadView>,
     now: fn() -> DateTime<Utc>,
-    loaded: mpsc::UnboundedReceiver<Loaded>,
-    loads: mpsc::UnboundedSender<Loaded>,
-    waiting: Vec<Pending<Ticket>>,
-    key: SigningName,
+    loaded: mpsc::UnboundedReceiver<Arrival>,
+    loads: mpsc::UnboundedSender<Arrival>,
+    waiting: Vec<Ask>,
+    /// When the log last answered that this writer's epoch holds.
+    heard: Instant,
+    purged: Option<Instant>,
 }
 
-/// The key that this process signs checkpoints with, as the log names it.
-#[derive(Clone, Debug)]
-pub struct SigningName {
-    /// The name in its notes.
-    pub name: String,
-    /// The Ed25519 key, base64.
-    pub public_key: String,
-}
-
-type Loaded = (LoadUnit, Result<Vec<LoadedStream>, LogFault>);
+type Arrival = (LoadUnit, Result<Loaded, LogFault>);
 
 impl<L: Log> Driver<L> {
     /// A driver that has yet to record its take-over.
@@ -100,52 +100,72 @@ impl<L: Log> Driver<L> {
         feed: mpsc::UnboundedSender<Vec<Arc<CommittedEvent>>>,
         head: watch::Sender<HeadView>,
         now: fn() -> DateTime<Utc>,
-        key: SigningName,
     ) -> Self {
         let (loads, loaded) = mpsc::unbounded_channel();
-        let waiting = Vec::new();
-        Self { log, loader, sequencer, shard, lanes, feed, head, now, loaded, loads, waiting, key }
+        let (waiting, heard) = (Vec::new(), Instant::now());
+        Self {
+            log,
+            loader,
+            sequencer,
+            shard,
+            lanes,
+            feed,
+            head,
+            now,
+            loaded,
+            loads,
+            waiting,
+            heard,
+            purged: None,
+        }
     }
 
     /// Writes until it is stopped or somebody else writes. Gives the log back, so that it may be released.
     pub async fn run(mut self, stop: &CancellationToken) -> (L, u64, SteppedDown) {
-        self.record_take_over();
         let stepped_down = loop {
-            if self.waiting.is_empty()
-                && let Err(stepped_down) = self.wait(stop).await
-            {
-                break stepped_down;
-            }
-            self.drain();
-            let formed = self.sequencer.form(std::mem::take(&mut self.waiting), (self.now)());
-            answer(formed.replies);
-            for unit in formed.loads {
-                self.load(unit);
-            }
-            if let Some(batch) = formed.batch
-                && let Err(stepped_down) = self.append(&batch).await
-            {
+            if let Err(stepped_down) = self.step(stop).await {
                 break stepped_down;
             }
         };
         let epoch = self.sequencer.epoch();
         self.head.send_modify(|head| head.writing = false);
-        let error = LedgerError::NotWriter { owner_url: None };
-        let unanswered =
-            self.waiting.into_iter().map(|pending| (pending.ticket, Err(error.clone())));
-        answer(unanswered.collect());
-        let in_doubt = match stepped_down {
-            // A batch that was being appended may have happened: settling it was refused.
-            SteppedDown::Fenced => LedgerError::OutcomeUnknown,
-            SteppedDown::Stopped | SteppedDown::Corrupt(_) => error,
-        };
-        answer(self.sequencer.dissolve(&in_doubt));
+        let Lanes { mut urgent, mut commands } = self.lanes;
+        urgent.close();
+        commands.close();
+        let queued = std::iter::from_fn(|| urgent.try_recv().or_else(|_| commands.try_recv()).ok());
+        // What was never in a batch has not happened.
+        refuse(self.waiting.into_iter().chain(queued), &not_writer());
+        answer(self.sequencer.dissolve());
         (self.log, epoch, stepped_down)
     }
 
-    fn record_take_over(&mut self) {
-        let request = self.sequencer.take_over(&self.key.name, &self.key.public_key);
-        self.waiting.insert(0, Pending::new(request, None));
+    async fn step(&mut self, stop: &CancellationToken) -> Result<(), SteppedDown> {
+        if stop.is_cancelled() {
+            return Err(SteppedDown::Stopped);
+        }
+        if self.waiting.is_empty() && !self.may_record_epoch() {
+            self.wait(stop).await?;
+        } else if self.heard.elapsed() >= RENEWAL {
+            // Busy, but nothing was appended: refusals, or appends that fail.
+            self.renew().await?;
+        }
+        self.purge();
+        self.drain();
+        let formed = self.sequencer.form(std::mem::take(&mut self.waiting), (self.now)());
+        self.waiting = formed.rest;
+        answer(formed.replies);
+        for unit in formed.loads {
+            self.load(unit);
+        }
+        match formed.batch {
+            Some(batch) => self.append(&batch, stop).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is a take-over to record that does not wait for a load.
+    fn may_record_epoch(&self) -> bool {
+        self.sequencer.must_record_epoch() && !self.sequencer.waits_for_writer()
     }
 
     /// Waits for the first thing to do, and renews the lease meanwhile.
@@ -154,69 +174,94 @@ impl<L: Log> Driver<L> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(SteppedDown::Stopped),
-                Some((unit, streams)) = self.loaded.recv() => {
-                    self.take_in(unit, streams);
-                    if !self.waiting.is_empty() {
+                Some((unit, loaded)) = self.loaded.recv() => {
+                    self.take_in(unit, loaded);
+                    if !self.waiting.is_empty() || self.may_record_epoch() {
                         return Ok(());
                     }
                 }
                 Some(ask) = self.lanes.urgent.recv() => {
-                    self.waiting.extend(ask);
+                    self.waiting.push(ask);
                     return Ok(());
                 }
                 Some(ask) = self.lanes.commands.recv() => {
-                    self.waiting.extend(ask);
+                    self.waiting.push(ask);
                     return Ok(());
                 }
-                () = tokio::time::sleep(RENEWAL) => {
-                    match self.log.renew(self.shard, self.sequencer.epoch()).await {
-                        Ok(true) => {}
-                        Ok(false) => return Err(SteppedDown::Fenced),
-                        Err(fault) => tracing::warn!(%fault, "the lease could not be renewed"),
-                    }
-                }
+                () = tokio::time::sleep_until(self.heard + RENEWAL) => self.renew().await?,
                 else => return Err(SteppedDown::Stopped),
             }
         }
     }
 
-    fn take_in(&mut self, unit: LoadUnit, streams: Result<Vec<LoadedStream>, LogFault>) {
-        let (replies, waiting) = self.sequencer.loaded(unit, streams);
+    async fn renew(&mut self) -> Result<(), SteppedDown> {
+        let renewed = timeout(DEADLINE, self.log.renew(self.shard, self.sequencer.epoch())).await;
+        // Also after a failure: the next attempt waits its turn.
+        self.heard = Instant::now();
+        match renewed {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Err(SteppedDown::Fenced),
+            Ok(Err(fault)) => tracing::warn!(%fault, "the lease could not be renewed"),
+            Err(_) => tracing::warn!("the lease could not be renewed in time"),
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self) {
+        if self.purged.is_some_and(|last| last.elapsed() < PURGE) {
+            return;
+        }
+        self.purged = Some(Instant::now());
+        let loader = Arc::clone(&self.loader);
+        tokio::spawn(async move {
+            if let Err(fault) = loader.purge_keys().await {
+                tracing::warn!(%fault, "old keys could not be dropped; that is tried again later");
+            }
+        });
+    }
+
+    fn take_in(&mut self, unit: LoadUnit, loaded: Result<Loaded, LogFault>) {
+        let (replies, waiting) = self.sequencer.loaded(unit, loaded);
         answer(replies);
         self.waiting.extend(waiting);
     }
 
     /// Takes what else waits, urgent lane first, up to the size of a batch.
     fn drain(&mut self) {
-        while let Ok((unit, streams)) = self.loaded.try_recv() {
-            self.take_in(unit, streams);
+        while let Ok((unit, loaded)) = self.loaded.try_recv() {
+            self.take_in(unit, loaded);
         }
-        // An order that rests makes 2 events, one that fills 5 in two commands.
-        while self.waiting.len() < BATCH_COMMANDS.min(BATCH_EVENTS) {
+        while self.waiting.len() < BATCH_COMMANDS {
             let Ok(ask) = self.lanes.urgent.try_recv().or_else(|_| self.lanes.commands.try_recv())
             else {
                 return;
             };
-            self.waiting.extend(ask);
+            self.waiting.push(ask);
         }
     }
 
     fn load(&self, unit: LoadUnit) {
         let (loader, loads) = (Arc::clone(&self.loader), self.loads.clone());
         tokio::spawn(async move {
-            let streams = loader.load(unit).await;
+            let loaded = loader.load(unit).await;
+            if loaded.is_err() {
+                sleep(PAUSE).await;
+            }
             // The writer may have stepped down meanwhile; nobody waits for the answer then.
-            drop(loads.send((unit, streams)));
+            drop(loads.send((unit, loaded)));
         });
     }
 
-    async fn append(&mut self, batch: &Batch) -> Result<(), SteppedDown> {
-        let appended = tokio::time::timeout(APPEND_DEADLINE, self.log.append(batch)).await;
-        let appended =
-            appended.unwrap_or_else(|_| Err(LogFault::AnswerLost("no answer in time".to_owned())));
-        match appended {
+    async fn append(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<(), SteppedDown> {
+        let appended = timeout(DEADLINE, self.log.append(batch)).await;
+        let late = || Err(LogFault::AnswerLost("no answer in time".to_owned()));
+        match appended.unwrap_or_else(|_| late()) {
             Ok(Appended::Committed) => self.commit(),
-            Ok(Appended::HeadMoved) => return Err(SteppedDown::Fenced),
+            Ok(Appended::HeadMoved) => {
+                // Certain: nothing of it was written, by this statement or any other.
+                self.refuse_flight(&not_writer());
+                return Err(SteppedDown::Fenced);
+            }
             Ok(Appended::Taken) => self.look_up_keys().await,
             Err(LogFault::Failed(fault)) => {
                 tracing::error!(fault, "a batch was not appended; its commands are refused");
@@ -225,13 +270,14 @@ impl<L: Log> Driver<L> {
             Err(LogFault::Corrupt(fault)) => return Err(SteppedDown::Corrupt(fault)),
             Err(LogFault::AnswerLost(fault)) => {
                 tracing::warn!(fault, "the answer to an append was lost; settling it");
-                return self.settle(batch).await;
+                return self.settle(batch, stop).await;
             }
         }
         Ok(())
     }
 
     fn commit(&mut self) {
+        self.heard = Instant::now();
         let (replies, events) = self.sequencer.committed();
         let (position, tape_place) =
             (self.sequencer.head().position, self.sequencer.head().tape_place);
@@ -243,20 +289,25 @@ impl<L: Log> Driver<L> {
     }
 
     fn refuse_flight(&mut self, error: &LedgerError) {
-        let (replies, again) = self.sequencer.abandoned();
+        let (replies, again) = self.sequencer.abandoned(error);
         answer(replies);
-        answer(again.into_iter().map(|pending| (pending.ticket, Err(error.clone()))).collect());
+        refuse(again, error);
+    }
+
+    fn form_again(&mut self, error: &LedgerError) {
+        let (replies, again) = self.sequencer.abandoned(error);
+        answer(replies);
+        self.waiting.splice(0..0, again);
     }
 
     /// Something of the batch is taken: a key that was used before this process remembered, or a defect.
     async fn look_up_keys(&mut self) {
         let hashes = self.sequencer.keys_in_flight();
-        match self.log.keys(&hashes).await {
+        let keys = timeout(DEADLINE, self.log.keys(&hashes)).await;
+        match keys.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned()))) {
             Ok(taken) => {
-                let (replies, again) = self.sequencer.abandoned();
+                self.form_again(&LedgerError::Defect);
                 self.sequencer.known(&taken);
-                answer(replies);
-                self.waiting.splice(0..0, again);
             }
             Err(fault) => {
                 tracing::error!(%fault, "keys cannot be looked up");
@@ -267,35 +318,39 @@ impl<L: Log> Driver<L> {
 
     /// Asks until the log answers whether the batch committed. The question raises the epoch, so that the batch
     /// cannot commit later.
-    async fn settle(&mut self, batch: &Batch) -> Result<(), SteppedDown> {
+    async fn settle(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<(), SteppedDown> {
         loop {
-            match self.log.settle(self.shard, self.sequencer.epoch()).await {
-                Ok(Settled::Theirs) => return Err(SteppedDown::Fenced),
-                Ok(Settled::Mine { epoch, position, tape_place }) => {
-                    self.sequencer.fenced(epoch);
-                    let reached = (position, tape_place);
-                    if reached == (batch.head.position, batch.head.tape_place) {
-                        self.commit();
-                    } else if reached == (batch.expected_position, batch.expected_tape_place) {
-                        let (replies, again) = self.sequencer.abandoned();
-                        answer(replies);
-                        self.waiting.splice(0..0, again);
-                    } else {
-                        let fault = format!(
-                            "the head is at {reached:?} after a batch that ended elsewhere"
-                        );
-                        return Err(SteppedDown::Corrupt(fault));
-                    }
-                    self.record_take_over();
-                    return Ok(());
-                }
+            let settled = self.log.settle(self.shard, self.sequencer.epoch());
+            let settled = timeout(DEADLINE, settled).await;
+            match settled.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned())))
+            {
+                Ok(settled) => match self.sequencer.settled(&settled, batch) {
+                    Settlement::Committed => self.commit(),
+                    Settlement::Abandoned => self.form_again(&LedgerError::Unavailable),
+                    Settlement::Fenced => return Err(SteppedDown::Fenced),
+                    Settlement::Corrupt(fault) => return Err(SteppedDown::Corrupt(fault)),
+                },
                 Err(fault) => {
                     tracing::warn!(%fault, "a lost answer cannot be settled yet");
-                    tokio::time::sleep(SETTLE_PAUSE).await;
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Err(SteppedDown::Stopped),
+                        () = sleep(PAUSE) => continue,
+                    }
                 }
             }
+            return Ok(());
         }
     }
+}
+
+fn not_writer() -> LedgerError {
+    LedgerError::NotWriter { owner_url: None }
+}
+
+fn refuse(asks: impl IntoIterator<Item = Ask>, error: &LedgerError) {
+    let tickets = asks.into_iter().flat_map(Pending::into_tickets);
+    answer(tickets.map(|ticket| (ticket, Err(error.clone()))).collect());
 }
 
 fn answer(replies: Vec<Reply<Ticket>>) {
@@ -307,10 +362,15 @@ fn answer(replies: Vec<Reply<Ticket>>) {
     }
 }
 
-/// A request whose answer comes by the receiver.
+/// Requests that stay together and in order, and where their answers come.
 pub fn asked(
-    request: Request,
-) -> (Pending<Ticket>, oneshot::Receiver<Result<Committed, LedgerError>>) {
-    let (ticket, answer) = oneshot::channel();
-    (Pending::new(request, Some(ticket)), answer)
+    requests: Vec<Request>,
+) -> (Option<Ask>, Vec<oneshot::Receiver<Result<Committed, LedgerError>>>) {
+    let mut answers = Vec::with_capacity(requests.len());
+    let ticketed = requests.into_iter().map(|request| {
+        let (ticket, answer) = oneshot::channel();
+        answers.push(answer);
+        (request, Some(ticket))
+    });
+    (Pending::together(ticketed.collect()), answers)
 }

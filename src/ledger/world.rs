@@ -124,13 +124,15 @@ impl Memory {
         }
     }
 
-    /// The sequence of the last event of a stream in memory.
+    /// The sequence of the last event of a stream in memory; `None` for one that is not there.
     pub fn sequence(&self, stream: StreamId) -> Option<u64> {
         match stream {
             StreamId::Account(id) => self.accounts.slots.get(&id).map(|slot| slot.sequence),
             StreamId::Order(id) => self.orders.slots.get(&id).map(|slot| slot.sequence),
             StreamId::Position(account, instrument) => {
-                self.positions.slots.get(&(account, instrument)).map(|slot| slot.sequence)
+                let slot = self.positions.slots.get(&(account, instrument));
+                let none = self.residents.contains_key(&account).then_some(0);
+                slot.map(|slot| slot.sequence).or(none)
             }
             StreamId::Instrument(id) => self.instruments.slots.get(&id).map(|slot| slot.sequence),
             StreamId::Writer(shard) => self.writers.slots.get(&shard).map(|slot| slot.sequence),
@@ -156,17 +158,22 @@ impl Memory {
         }
     }
 
-    /// Takes in what was loaded for `unit`.
+    /// Takes in what was loaded for `unit`. What is in memory already stays: it is never older.
     pub fn install(&mut self, unit: LoadUnit, streams: Vec<LoadedStream>) -> Result<(), LogFault> {
         if self.residents.len() >= RESIDENT_ACCOUNTS {
             self.accounts = Shelf::default();
             self.positions = Shelf::default();
             self.residents = HashMap::new();
         }
-        match unit {
-            LoadUnit::Account(account) => self.begin(StreamId::Account(account)),
-            LoadUnit::Stream(stream) => self.begin(stream),
+        let stream = match unit {
+            LoadUnit::Account(account) => StreamId::Account(account),
+            LoadUnit::Stream(stream) => stream,
+            LoadUnit::Key(_) => return Ok(()),
+        };
+        if self.sequence(stream).is_some() {
+            return Ok(());
         }
+        self.begin(stream);
         for LoadedStream { stream, snapshot, events } in streams {
             match stream {
                 StreamId::Account(id) => self.accounts.restore(id, snapshot)?,
@@ -212,12 +219,18 @@ impl Memory {
         }
     }
 
-    /// Forgets an order that has ended.
-    pub fn evict_if_ended(&mut self, stream: StreamId) {
-        if let StreamId::Order(id) = stream
-            && self.orders.get(&id).is_some_and(|order| !order.is_open())
-        {
-            self.orders.slots.remove(&id);
+    /// Forgets what no decision will need soon: an order that has ended, and what a command named that does not exist.
+    pub fn evict_if_idle(&mut self, stream: StreamId) {
+        let idle = match stream {
+            StreamId::Order(id) => self.orders.get(&id).is_some_and(|order| !order.is_open()),
+            StreamId::Account(id) => self.accounts.get(&id).is_some_and(|it| !it.is_open()),
+            StreamId::Instrument(id) => {
+                self.instruments.get(&id).is_some_and(|it| it.instrument_id().is_none())
+            }
+            StreamId::Position(..) | StreamId::Writer(_) => false,
+        };
+        if idle {
+            self.evict(stream);
         }
     }
 }
