@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod config;
 pub mod database;
+pub mod engine;
 pub mod identity;
 pub mod ledger;
 pub mod market;

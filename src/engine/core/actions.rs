@@ -1,0 +1,242 @@
+//! What time and the market cause beside fills: expiries, official closes, halts, splits, dividends.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
+use aggregates::market::MarketTime;
+use aggregates::order::ExpiryReason;
+use aggregates::trading::Command;
+use chrono::NaiveDate;
+
+use super::Core;
+use super::matching::ROUND_CAP;
+use super::rounds::Round;
+use super::sessions::{Session, session_after};
+use super::state::{Gate, Issue, Last, Payout};
+use crate::market::tick::{Span, Tick, TradingState};
+
+impl Core {
+    /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
+    /// in the order of their instants, then splits under way, then dividends.
+    pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
+        let mut ends: Vec<(MarketTime, Command)> = self
+            .state
+            .orders
+            .expired(now)
+            .map(|(at, order)| {
+                let reason = ExpiryReason::SessionClosed;
+                (at, Command::Expire { order_id: order.order_id, reason, at })
+            })
+            .filter(|(_, command)| !self.is_tried_command(command))
+            .take(ROUND_CAP)
+            .collect();
+        if let Some(session) = self.state.session.filter(|session| now > session.close) {
+            ends.extend(self.official_closes(session).map(|command| (session.close, command)));
+            ends.sort_by_key(|(at, _)| *at);
+        }
+        if !ends.is_empty() {
+            return ends.into_iter().map(|(_, command)| command).collect();
+        }
+        for instrument_id in &self.state.gates {
+            let commands = self.follow_split(*instrument_id, now);
+            if !commands.is_empty() {
+                return commands;
+            }
+        }
+        for (at, instrument_id, action_id) in &self.state.awaited {
+            if *at > now {
+                break;
+            }
+            let commands = self.dividend_step(*instrument_id, action_id, now);
+            if !commands.is_empty() {
+                return commands;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The last trade in (open, close], else the daily bar's close, of every instrument that has either.
+    fn official_closes(&self, session: Session) -> impl Iterator<Item = Command> {
+        let closes = self.state.issues.iter().filter_map(move |(instrument_id, issue)| {
+            let trade = issue.trade.as_ref().filter(|trade| session.counts_for_close(trade.at));
+            let daily = issue.daily.as_ref().filter(|(date, _)| *date == session.date);
+            let last = trade.or(daily.map(|(_, last)| last))?;
+            self.close(*instrument_id, issue, session, last)
+        });
+        closes.take(ROUND_CAP)
+    }
+
+    fn close(
+        &self,
+        instrument_id: InstrumentId,
+        issue: &Issue,
+        session: Session,
+        last: &Last,
+    ) -> Option<Command> {
+        if issue.closed.is_some_and(|(date, _): (NaiveDate, _)| date >= session.date) {
+            return None;
+        }
+        let command = InstrumentCommand::Close {
+            session: session.date,
+            price: last.price,
+            source: last.source.clone(),
+            at: session.close,
+        };
+        let command = Command::Instrument { instrument_id, command };
+        (!self.is_tried_command(&command)).then_some(command)
+    }
+
+    /// The official close that a daily bar gives at its end, where no trade of its session gives one.
+    pub(super) fn bar_close(&self, round: &Round) -> Option<Command> {
+        let Tick::Bar(bar) = &round.tick else { return None };
+        let (instrument_id, issue) = self.issue(&bar.symbol)?;
+        let session = session_after(self.settings.calendar, round.began)?;
+        let (date, last) = issue.daily.as_ref()?;
+        let traded = issue.trade.as_ref().is_some_and(|trade| session.counts_for_close(trade.at));
+        if bar.span != Span::Day || *date != session.date || traded {
+            return None;
+        }
+        self.close(instrument_id, issue, session, last)
+    }
+
+    /// What a line that is no price makes happen: a halt, a split, a dividend.
+    pub(super) fn happenings(&self, round: &Round) -> Vec<Command> {
+        let found = round.tick.symbol().and_then(|symbol| self.issue(symbol));
+        let (Some((instrument_id, issue)), Some(at)) = (found, self.state.clock) else {
+            return Vec::new();
+        };
+        let command = match &round.tick {
+            Tick::Status(status) => {
+                let reason = status.reason.clone().unwrap_or_default();
+                match (status.state, issue.halted) {
+                    (TradingState::Halted, false) => InstrumentCommand::Halt { reason, at },
+                    (TradingState::Trading, true) => InstrumentCommand::Resume { reason, at },
+                    _ => return Vec::new(),
+                }
+            }
+            Tick::Split(split) => {
+                if issue.gate.is_some() {
+                    return self.follow_split(instrument_id, at);
+                }
+                if issue.splits.contains(&split.id) {
+                    return Vec::new();
+                }
+                let last_close = issue.closed.map(|(_, price)| price);
+                let last_close = last_close.or_else(|| issue.last.as_ref().map(|last| last.price));
+                let (numerator, denominator) = (split.numerator, split.denominator);
+                InstrumentCommand::BeginSplit {
+                    action_id: split.id.clone(),
+                    split: Split { numerator, denominator, last_close, at },
+                }
+            }
+            Tick::Dividend(dividend) => {
+                if issue.dividends.contains_key(&dividend.id) {
+                    return self.due(at);
+                }
+                InstrumentCommand::DeclareDividend {
+                    action_id: dividend.id.clone(),
+                    amount: dividend.amount,
+                    ex: dividend.ex,
+                    pay: dividend.pay,
+                    at,
+                }
+            }
+            _ => return Vec::new(),
+        };
+        let command = Command::Instrument { instrument_id, command };
+        if self.is_tried_command(&command) { Vec::new() } else { vec![command] }
+    }
+
+    /// One account after the other follows the split; when all have, the instrument opens again. An account that
+    /// the ledger refuses keeps it closed.
+    fn follow_split(&self, instrument_id: InstrumentId, at: MarketTime) -> Vec<Command> {
+        let issue = self.state.issues.get(&instrument_id);
+        let Some(gate) = issue.and_then(|issue| issue.gate.as_ref()) else { return Vec::new() };
+        let accounts = self.to_follow(instrument_id, gate);
+        let commands: Vec<Command> = if accounts.is_empty() {
+            let action_id = gate.action_id.clone();
+            let command = InstrumentCommand::CompleteSplit { action_id, at };
+            vec![Command::Instrument { instrument_id, command }]
+        } else {
+            accounts
+                .into_iter()
+                .map(|(account_id, orders)| Command::FollowSplit {
+                    account_id,
+                    instrument_id,
+                    orders,
+                    at,
+                })
+                .collect()
+        };
+        self.untried(commands)
+    }
+
+    fn to_follow(
+        &self,
+        instrument_id: InstrumentId,
+        gate: &Gate,
+    ) -> BTreeMap<AccountId, Vec<OrderId>> {
+        let mut accounts = self.state.orders.of_instrument(instrument_id);
+        for account_id in
+            self.state.holders.get(&instrument_id).into_iter().flat_map(BTreeMap::keys)
+        {
+            accounts.entry(*account_id).or_default();
+        }
+        accounts.retain(|account_id, _| !gate.followed.contains(account_id));
+        accounts
+    }
+
+    /// The next step of a dividend that is due: accruals at the ex date, payments at the pay date.
+    fn dividend_step(
+        &self,
+        instrument_id: InstrumentId,
+        action_id: &str,
+        at: MarketTime,
+    ) -> Vec<Command> {
+        let issue = self.state.issues.get(&instrument_id);
+        let Some(payout) = issue.and_then(|issue| issue.dividends.get(action_id)) else {
+            return Vec::new();
+        };
+        let Payout { stage, accrued, unpaid, .. } = payout;
+        let name = || action_id.to_owned();
+        let commands: Vec<Command> = match stage {
+            DividendStage::Declared => {
+                let holders = self.state.holders.get(&instrument_id);
+                let holders = holders.into_iter().flat_map(BTreeMap::keys);
+                let entitled = holders.filter(|account_id| !accrued.contains(account_id));
+                entitled
+                    .map(|account_id| Command::AccrueDividend {
+                        account_id: *account_id,
+                        instrument_id,
+                        action_id: name(),
+                        at,
+                    })
+                    .collect()
+            }
+            DividendStage::Accrued => unpaid
+                .iter()
+                .map(|account_id| Command::PayDividend {
+                    account_id: *account_id,
+                    instrument_id,
+                    action_id: name(),
+                    at,
+                })
+                .collect(),
+            DividendStage::Paid => return Vec::new(),
+        };
+        if !commands.is_empty() {
+            return self.untried(commands);
+        }
+        let command = match stage {
+            DividendStage::Declared => InstrumentCommand::CompleteAccrual { action_id: name(), at },
+            _ => InstrumentCommand::CompleteDividend { action_id: name(), at },
+        };
+        self.untried(vec![Command::Instrument { instrument_id, command }])
+    }
+
+    fn untried(&self, mut commands: Vec<Command>) -> Vec<Command> {
+        commands.retain(|command| !self.is_tried_command(command));
+        commands
+    }
+}

@@ -1,0 +1,197 @@
+//! Whether a line counts: what is older than its kind's last line, or the same, is not worked at all; a quote that
+//! cannot fill moves the clock and nothing else.
+
+use aggregates::market::MarketTime;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Core;
+use super::rounds::{Round, Stage};
+use super::sessions::{session_after, session_on};
+use super::state::Stream;
+use crate::market::calendar::new_york_date;
+use crate::market::tick::{Bar, Clock, Tick, TradingState};
+
+/// Why a line fills nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The bid is above the ask.
+    Crossed,
+    /// The bid or the ask is missing, or nothing is shown at it.
+    OneSided,
+    /// A price or a size is zero or less.
+    NonPositive,
+    /// Older than the market clock allows.
+    Stale,
+    /// The same line again, or one that says what is known.
+    Duplicate,
+    /// Older than the last line of its kind.
+    OutOfOrder,
+    /// At a time that the exchange's calendar does not know.
+    OutsideCalendar,
+}
+
+impl Reason {
+    /// The machine word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Crossed => "crossed",
+            Self::OneSided => "one_sided",
+            Self::NonPositive => "non_positive",
+            Self::Stale => "stale",
+            Self::Duplicate => "duplicate",
+            Self::OutOfOrder => "out_of_order",
+            Self::OutsideCalendar => "outside_calendar",
+        }
+    }
+}
+
+impl Core {
+    /// The round of a line, and why it fills nothing if so; or why it is not worked at all.
+    pub(super) fn judge(
+        &self,
+        source: &str,
+        tick: &Tick,
+    ) -> Result<(Round, Option<Reason>), Reason> {
+        let clock = self.state.clock;
+        let (began, ends) = match tick {
+            Tick::Bar(bar) => self.span(bar),
+            // An instrument has no time, and may come before the first line that has one.
+            _ => (tick.at().or(clock).unwrap_or_default(), None),
+        };
+        self.in_order(tick)?;
+        let new_session = self.state.session.is_none_or(|session| began > session.close);
+        if new_session && tick.at().is_some() {
+            let known = self.settings.calendar.session_on(new_york_date(began));
+            known.map_err(|_| Reason::OutsideCalendar)?;
+        }
+        let ignored = self.unfit(tick);
+        let round = Round {
+            place: self.state.place + 1,
+            source: source.to_owned(),
+            tick: tick.clone(),
+            stage: if tick.at().is_some() { Stage::Barrier } else { Stage::Listing },
+            began: clock.map_or(began, |clock| clock.max(began)),
+            ends: ends.filter(|_| ignored.is_none()),
+            void: ignored.is_some(),
+            open: false,
+            first: false,
+        };
+        let round = if matches!(tick, Tick::Bar(_)) { Round { began, ..round } } else { round };
+        Ok((round, ignored))
+    }
+
+    /// The start and the end of a bar: a daily one is its New York session, another ends by its close.
+    fn span(&self, bar: &Bar) -> (MarketTime, Option<MarketTime>) {
+        let calendar = self.settings.calendar;
+        let Some(length) = bar.span.length() else {
+            return match session_on(calendar, new_york_date(bar.at)) {
+                Some(session) => (session.open, Some(session.close)),
+                None => (bar.at, Some(bar.at)),
+            };
+        };
+        let end = bar.at.checked_add_signed(length).unwrap_or(bar.at);
+        let close = session_after(calendar, bar.at).filter(|session| session.is_open(bar.at));
+        (bar.at, Some(close.map_or(end, |session| session.close.min(end))))
+    }
+
+    /// Whether the line comes after the last line of its kind, and is another one.
+    fn in_order(&self, tick: &Tick) -> Result<(), Reason> {
+        match tick {
+            Tick::Status(status) => {
+                let halts = status.state == TradingState::Halted;
+                let halted = self.issue(&status.symbol).is_some_and(|(_, issue)| issue.halted);
+                if halted == halts {
+                    return Err(Reason::Duplicate);
+                }
+            }
+            Tick::Split(split) => {
+                let issue = self.issue(&split.symbol);
+                let known = issue.is_some_and(|(_, issue)| issue.splits.contains(&split.id));
+                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+            }
+            Tick::Dividend(dividend) => {
+                let issue = self.issue(&dividend.symbol);
+                let known =
+                    issue.is_some_and(|(_, issue)| issue.dividends.contains_key(&dividend.id));
+                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+            }
+            Tick::Instrument(listing) => {
+                let known = self.state.symbols.contains_key(&listing.symbol);
+                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+            }
+            Tick::Clock(Clock { at }) => {
+                return match self.state.clock {
+                    Some(clock) if *at < clock => Err(Reason::OutOfOrder),
+                    Some(clock) if *at == clock => Err(Reason::Duplicate),
+                    _ => Ok(()),
+                };
+            }
+            _ => {}
+        }
+        let (Some(stream), Some(at), Some(symbol)) = (Stream::of(tick), tick.at(), tick.symbol())
+        else {
+            return Ok(());
+        };
+        // The first line of a symbol is in order.
+        let mark = self.issue(symbol).and_then(|(_, issue)| issue.marks.get(&stream));
+        match mark {
+            Some(mark) if at < mark.at => Err(Reason::OutOfOrder),
+            Some(mark) if at == mark.at && mark.lines.contains(&fingerprint(tick)) => {
+                Err(Reason::Duplicate)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a line that is in order fills nothing.
+    fn unfit(&self, tick: &Tick) -> Option<Reason> {
+        let stale = |at: MarketTime, age: TimeDelta| {
+            self.state.clock.is_some_and(|clock| clock.signed_duration_since(at) > age)
+        };
+        match tick {
+            Tick::Quote(quote) => {
+                let prices = [quote.bid, quote.ask];
+                let sizes = [quote.bid_size, quote.ask_size];
+                if prices.iter().any(|price| price.is_negative())
+                    || sizes.iter().any(|size| size.is_negative())
+                {
+                    Some(Reason::NonPositive)
+                } else if prices.iter().any(|price| price.is_zero())
+                    || sizes.iter().any(|size| size.is_zero())
+                {
+                    Some(Reason::OneSided)
+                } else if quote.bid > quote.ask {
+                    Some(Reason::Crossed)
+                } else {
+                    let age = self.settings.max_quote_age?;
+                    stale(quote.at, age).then_some(Reason::Stale)
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Stream {
+    /// The kind of a line whose order counts.
+    pub(super) fn of(tick: &Tick) -> Option<Self> {
+        match tick {
+            Tick::Quote(_) => Some(Self::Quote),
+            Tick::Trade(_) => Some(Self::Trade),
+            Tick::Bar(_) => Some(Self::Bar),
+            Tick::Status(_) => Some(Self::Status),
+            _ => None,
+        }
+    }
+}
+
+/// 64 bits of the line's SHA-256: tells a line that is sent again from another one of the same instant.
+pub(super) fn fingerprint(tick: &Tick) -> u64 {
+    let digest = Sha256::digest(tick.to_line().as_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(bytes)
+}

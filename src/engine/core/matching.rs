@@ -1,0 +1,302 @@
+//! Which orders a tick fills, at what price and how much: the rules of `docs/rules.md`, Fills.
+//!
+//! A round of proposals supposes that each is accepted. A size is shared by the orders of one side in price-time
+//! order; what earlier fills took of the same tick is not there any more. Costs O(log n + k), k the orders filled.
+
+use aggregates::id::OrderId;
+use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::{CancelReason, Execution, Side, TimeInForce};
+use aggregates::trading::Command;
+
+use super::book::{Reach, Working};
+use super::rounds::{Proposal, Round};
+use super::state::{Issue, Standing};
+use super::{Core, FillModel};
+use crate::market::tick::{Bar, Tick, Trade};
+
+/// The most commands of one round: the rest follow in the next.
+pub(super) const ROUND_CAP: usize = 256;
+
+/// One price that one side of a book meets.
+#[derive(Clone, Copy)]
+struct Meeting<'a> {
+    issue_id: aggregates::id::InstrumentId,
+    side: Side,
+    price: Price,
+    reach: Reach,
+    /// Limits get the price itself, not their limit.
+    improved: bool,
+    /// Market orders fill here too.
+    market_orders: bool,
+    /// Orders that were accepted later do not fill.
+    began: Option<MarketTime>,
+    /// The shares that are left; `None` is without limit.
+    left: Option<Quantity>,
+    evidence: &'a Evidence,
+}
+
+/// What is left of a displayed size after what was taken of it.
+pub(super) fn left_of(size: Quantity, taken: Quantity) -> Quantity {
+    if taken >= size { Quantity::ZERO } else { size.minus(taken).unwrap_or_default() }
+}
+
+impl Standing {
+    /// The price and size that one side of the book meets.
+    pub(super) fn touch(&self, side: Side) -> (Price, Quantity) {
+        match side {
+            Side::Buy => (self.ask, self.ask_size),
+            Side::Sell => (self.bid, self.bid_size),
+        }
+    }
+
+    /// The quote as evidence of a fill.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence {
+            source: self.source.clone(),
+            tape_place: self.place,
+            at: self.at,
+            tick: EvidenceTick::Quote {
+                bid: self.bid,
+                bid_size: self.bid_size,
+                ask: self.ask,
+                ask_size: self.ask_size,
+            },
+        }
+    }
+}
+
+/// The points of a bar's path at which something can fill: open, then the nearer of high and low, then the other.
+/// The low is first when both are as near. Nothing is new at the close: it lies between them.
+pub(super) fn path(bar: &Bar) -> [BarPoint; 3] {
+    let up = bar.high.minus(bar.open).unwrap_or_default();
+    let down = bar.open.minus(bar.low).unwrap_or_default();
+    if up < down {
+        [BarPoint::Open, BarPoint::High, BarPoint::Low]
+    } else {
+        [BarPoint::Open, BarPoint::Low, BarPoint::High]
+    }
+}
+
+impl Core {
+    /// The fills of the round's tick at its present point.
+    pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let Some((issue_id, issue)) = round.tick.symbol().and_then(|symbol| self.issue(symbol))
+        else {
+            return commands;
+        };
+        if issue.halted || issue.gate.is_some() || !round.open {
+            return commands;
+        }
+        let left = |size: Quantity, side: Side| match self.settings.fill_model {
+            FillModel::DisplayedSize => Some(left_of(size, issue.taken.of(round.place, side))),
+            FillModel::Unlimited => None,
+        };
+        match &round.tick {
+            Tick::Quote(_) => {
+                let Some(quote) = issue.quote.as_ref().filter(|quote| quote.place == round.place)
+                else {
+                    return commands;
+                };
+                let evidence = quote.evidence();
+                for side in [Side::Buy, Side::Sell] {
+                    let (price, size) = quote.touch(side);
+                    let meeting = Meeting {
+                        issue_id,
+                        side,
+                        price,
+                        reach: Reach::Touch,
+                        improved: round.first,
+                        market_orders: true,
+                        began: None,
+                        left: left(size, side),
+                        evidence: &evidence,
+                    };
+                    self.meet(meeting, &mut commands);
+                }
+            }
+            Tick::Trade(trade) if !issue.has_quotes => {
+                let Trade { price, size, at, .. } = *trade;
+                let tick = EvidenceTick::Trade { price, size };
+                let evidence = self.evidence(round, at, tick);
+                for side in [Side::Buy, Side::Sell] {
+                    let meeting = Meeting {
+                        issue_id,
+                        side,
+                        price,
+                        reach: Reach::Through,
+                        improved: round.first,
+                        market_orders: true,
+                        began: Some(at),
+                        left: left(size, side),
+                        evidence: &evidence,
+                    };
+                    self.meet(meeting, &mut commands);
+                }
+            }
+            Tick::Bar(bar) if !issue.has_quotes && !issue.has_trades => {
+                let point = path(bar)[point];
+                let Bar { open, high, low, close, volume, .. } = *bar;
+                let tick = EvidenceTick::Bar { open, high, low, close, volume, point };
+                let evidence = self.evidence(round, round.began, tick);
+                let (price, sides): (Price, &[Side]) = match point {
+                    BarPoint::Open => (open, &[Side::Buy, Side::Sell]),
+                    BarPoint::High => (high, &[Side::Sell]),
+                    BarPoint::Low => (low, &[Side::Buy]),
+                    BarPoint::Close => (close, &[]),
+                };
+                for side in sides {
+                    let meeting = Meeting {
+                        issue_id,
+                        side: *side,
+                        price,
+                        reach: Reach::Through,
+                        improved: point == BarPoint::Open,
+                        market_orders: point == BarPoint::Open,
+                        began: Some(round.began),
+                        left: left(volume, *side),
+                        evidence: &evidence,
+                    };
+                    self.meet(meeting, &mut commands);
+                }
+            }
+            _ => {}
+        }
+        commands
+    }
+
+    fn evidence(&self, round: &Round, at: MarketTime, tick: EvidenceTick) -> Evidence {
+        Evidence { source: round.source.clone(), tape_place: round.place, at, tick }
+    }
+
+    /// Lets one side of a book meet one price.
+    fn meet(&self, meeting: Meeting<'_>, commands: &mut Vec<Command>) {
+        let Meeting { issue_id, side, price, reach, improved, market_orders, began, .. } = meeting;
+        let mut left = meeting.left;
+        for order in self.state.orders.reached(issue_id, side, price, reach) {
+            if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
+                return;
+            }
+            let later = began.is_some_and(|began| order.placed_at > began);
+            let waits = later || order.limit.is_none() && !market_orders;
+            // Immediate orders are done on arrival; one that has not been evaluated yet meets no tick before that.
+            if waits || order.time_in_force.is_immediate() || self.is_arriving(order.order_id) {
+                continue;
+            }
+            let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
+            let price = match order.limit {
+                Some(limit) if !improved => limit,
+                _ => price,
+            };
+            if let Some(fill) = self.fill(order, qty, price, meeting.evidence) {
+                commands.push(fill);
+                left = left.map(|left| left_of(left, qty));
+            }
+        }
+    }
+
+    /// The proposal to fill, unless the ledger refused the same one in this round.
+    fn fill(
+        &self,
+        order: &Working,
+        qty: Quantity,
+        price: Price,
+        evidence: &Evidence,
+    ) -> Option<Command> {
+        let Working { order_id, revision, fills, .. } = *order;
+        if self.is_tried(&Proposal::Fill(order_id, revision, fills, qty)) {
+            return None;
+        }
+        let evidence = evidence.clone();
+        let execution = Execution { revision, after_fills: fills, qty, price, evidence };
+        Some(Command::Fill { order_id, execution, at: self.state.clock? })
+    }
+
+    /// The proposals for the orders that have arrived: each is evaluated once against the standing quote, in the
+    /// order of arrival. Empty once all of them were; call it again after its commands have committed.
+    pub fn arrivals(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let mut done = Vec::new();
+        let mut spent = std::collections::BTreeMap::new();
+        for key in &self.state.arrivals {
+            if commands.len() >= ROUND_CAP {
+                break;
+            }
+            let proposal = self.state.orders.get(key.1).and_then(|order| {
+                let spent = spent.entry((order.instrument_id, order.side)).or_default();
+                self.arrival(order, spent)
+            });
+            match proposal {
+                Some(command) => commands.push(command),
+                None => done.push(*key),
+            }
+        }
+        for key in done {
+            self.state.arrivals.remove(&key);
+        }
+        self.try_all(&commands);
+        if self.state.arrivals.is_empty() && self.state.round.is_none() {
+            self.tried.clear();
+        }
+        commands
+    }
+
+    /// What one order does on arrival: fill at the touch, or end if it may not rest.
+    fn arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
+        let clock = self.state.clock?;
+        let fill = self.touchable(order, clock).and_then(|quote| {
+            let (price, size) = quote.touch(order.side);
+            let qty = match self.settings.fill_model {
+                FillModel::Unlimited => order.leaves,
+                FillModel::DisplayedSize => {
+                    let issue = self.state.issues.get(&order.instrument_id)?;
+                    let left = left_of(size, issue.taken.of(quote.place, order.side));
+                    left_of(left, *spent).min(order.leaves)
+                }
+            };
+            let whole = order.time_in_force != TimeInForce::Fok || qty == order.leaves;
+            if !qty.is_positive() || !whole {
+                return None;
+            }
+            let fill = self.fill(order, qty, price, &quote.evidence())?;
+            *spent = spent.plus(qty).unwrap_or(Quantity::MAX);
+            Some(fill)
+        });
+        fill.or_else(|| self.end_immediate(order, clock))
+    }
+
+    fn end_immediate(&self, order: &Working, at: MarketTime) -> Option<Command> {
+        let reason = match order.time_in_force {
+            TimeInForce::Ioc => CancelReason::ImmediateOrCancel,
+            TimeInForce::Fok => CancelReason::FillOrKill,
+            _ => return None,
+        };
+        let (account_id, order_id): (_, OrderId) = (order.account_id, order.order_id);
+        if self.is_tried(&Proposal::Cancel(order_id)) {
+            return None;
+        }
+        Some(Command::Cancel { account_id, order_id, reason, at })
+    }
+
+    /// The standing quote, if it may fill this order now and its price reaches the order's limit.
+    fn touchable(&self, order: &Working, clock: MarketTime) -> Option<&Standing> {
+        let issue: &Issue = self.state.issues.get(&order.instrument_id)?;
+        let quote = issue.quote.as_ref()?;
+        let fresh = self
+            .settings
+            .max_quote_age
+            .is_none_or(|age| clock.signed_duration_since(quote.at) <= age);
+        let tradable = quote.eligible && !issue.halted && issue.gate.is_none();
+        if !fresh || !tradable || !self.is_open(clock) {
+            return None;
+        }
+        let (touch, _) = quote.touch(order.side);
+        let reaches = match (order.side, order.limit) {
+            (_, None) => true,
+            (Side::Buy, Some(limit)) => touch <= limit,
+            (Side::Sell, Some(limit)) => touch >= limit,
+        };
+        reaches.then_some(quote)
+    }
+}

@@ -1,0 +1,183 @@
+//! The engine as a pure step machine: no I/O, no wall clock, no randomness.
+//!
+//! Its state is a fold of the log ([`Core::observe`]) and of the tape ([`Core::line`]). It never changes an order: it
+//! proposes commands with the tick as evidence, and what the log then says is what happened. One line is worked in
+//! rounds ([`Core::again`]); orders that arrive are evaluated once against the standing quote ([`Core::arrivals`]).
+//!
+//! Guarantee: the same log and tape, merged in the same order, give the same state and the same proposals. A line
+//! costs O(log n + k), n the open orders of its instrument and k those that it fills.
+
+mod actions;
+mod book;
+mod judge;
+mod matching;
+mod observe;
+mod rounds;
+mod sessions;
+mod state;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::BTreeSet;
+
+use aggregates::id::{InstrumentId, MARKET_TENANT, OrderId, TenantId};
+use aggregates::market::{MarketTime, TapePlace};
+use aggregates::stream::{Event, StreamId};
+use aggregates::trading::Command;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use crate::market::calendar::Calendar;
+use crate::market::tick::Tick;
+
+pub use book::{Orders, Working};
+pub use judge::Reason;
+pub use rounds::{Round, Stage};
+pub use sessions::Session;
+pub use state::{EngineState, Issue, Last, STATE_VERSION, Standing};
+pub use view::{Glance, MarketNow, Shown};
+
+use rounds::Proposal;
+use sessions::session_not_before;
+
+/// How much of a tick an order may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FillModel {
+    /// Up to the displayed size, which is not refilled before the next quote.
+    #[default]
+    DisplayedSize,
+    /// The whole order.
+    Unlimited,
+}
+
+/// The settings that the engine works by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// When the market is open.
+    pub calendar: Calendar,
+    /// How much of a tick an order may take.
+    pub fill_model: FillModel,
+    /// How old a quote may be, by the market clock, and still fill; `None` is no limit.
+    pub max_quote_age: Option<TimeDelta>,
+}
+
+impl Settings {
+    /// The defaults: displayed sizes, quotes up to 60 seconds old.
+    pub fn new(calendar: Calendar) -> Self {
+        let max_quote_age = Some(TimeDelta::seconds(60));
+        Self { calendar, fill_model: FillModel::default(), max_quote_age }
+    }
+}
+
+/// What became of one line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worked {
+    /// Its place on the tape; `None` if it is not recorded, because it changed nothing.
+    pub place: Option<TapePlace>,
+    /// Why it fills nothing, if so.
+    pub ignored: Option<Reason>,
+    /// The first proposals. More follow from [`Core::again`].
+    pub commands: Vec<Command>,
+}
+
+/// The engine.
+#[derive(Clone, Debug)]
+pub struct Core {
+    settings: Settings,
+    state: EngineState,
+    /// Proposals of the line being worked.
+    tried: BTreeSet<Proposal>,
+}
+
+impl Core {
+    /// An engine that goes on from `state`: the default one, or a checkpoint.
+    pub fn new(settings: Settings, state: EngineState) -> Self {
+        Self { settings, state, tried: BTreeSet::new() }
+    }
+
+    /// What it knows.
+    pub fn state(&self) -> &EngineState {
+        &self.state
+    }
+
+    /// What it works by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes in the event at `position` of the log.
+    pub fn observe(&mut self, position: u64, tenant: TenantId, stream: StreamId, event: &Event) {
+        self.state.observe(position, tenant, stream, event);
+    }
+
+    /// The tenant whose rows the events of a proposal are.
+    pub fn tenant_of(&self, command: &Command) -> TenantId {
+        let order = |order_id: &OrderId| self.state.orders.get(*order_id).map(|o| o.account_id);
+        let account_id = match command {
+            Command::Account { account_id, .. }
+            | Command::Cancel { account_id, .. }
+            | Command::FollowSplit { account_id, .. }
+            | Command::AccrueDividend { account_id, .. }
+            | Command::PayDividend { account_id, .. } => Some(*account_id),
+            Command::Fill { order_id, .. } | Command::Expire { order_id, .. } => order(order_id),
+            Command::Place { spec, .. } => Some(spec.account_id),
+            Command::Instrument { .. } | Command::Writer { .. } => None,
+        };
+        let tenant = account_id.and_then(|account_id| self.state.tenants.get(&account_id));
+        tenant.copied().unwrap_or(MARKET_TENANT)
+    }
+
+    /// Forgets what was tried: proposals that a fault of the ledger kept from being decided are made again.
+    pub fn retry(&mut self) {
+        self.tried.clear();
+    }
+
+    /// Works the next line. All that the line before caused must be done: [`Core::again`] was empty.
+    pub fn line(&mut self, source: &str, tick: &Tick) -> Worked {
+        self.settle();
+        let (round, ignored) = match self.judge(source, tick) {
+            Ok(judged) => judged,
+            Err(reason) => {
+                return Worked { place: None, ignored: Some(reason), commands: Vec::new() };
+            }
+        };
+        let place = Some(round.place);
+        self.state.place = round.place;
+        self.state.round = Some(round);
+        Worked { place, ignored, commands: self.again() }
+    }
+
+    /// Works a line of the tape again, as part of a recovery: what it proposes was decided before, and stands in the
+    /// log. Orders that had arrived before it were evaluated before it. After the last one, [`Core::retry`] lets
+    /// [`Core::again`] propose what the log lacks.
+    pub fn line_again(&mut self, source: &str, tick: &Tick) -> Worked {
+        self.settle();
+        self.state.arrivals.clear();
+        self.line(source, tick)
+    }
+
+    fn issue(&self, symbol: &str) -> Option<(InstrumentId, &Issue)> {
+        let instrument_id = *self.state.symbols.get(symbol)?;
+        Some((instrument_id, self.state.issues.get(&instrument_id)?))
+    }
+
+    fn is_arriving(&self, order_id: OrderId) -> bool {
+        self.state.arrivals.iter().any(|(_, arriving)| *arriving == order_id)
+    }
+
+    fn is_open(&self, at: MarketTime) -> bool {
+        self.state.session.is_some_and(|session| session.is_open(at))
+    }
+
+    /// The clock goes on, never back, and the session with it.
+    fn set_clock(&mut self, at: MarketTime) {
+        if self.state.clock.is_none_or(|clock| clock < at) {
+            self.state.clock = Some(at);
+        }
+        if self.state.session.is_none_or(|session| at > session.close) {
+            self.state.session = session_not_before(self.settings.calendar, at);
+        }
+    }
+}

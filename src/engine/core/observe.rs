@@ -1,0 +1,296 @@
+//! Folding committed events into the state. The only way in which orders, positions and instruments change here:
+//! what the engine proposed counts once the log says so, which is also how a restart finds it again.
+
+use aggregates::account::AccountEvent;
+use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
+use aggregates::instrument::{DividendStage, InstrumentEvent};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::{CancelReason, OrderEvent, OrderSpec};
+use aggregates::position::PositionEvent;
+use aggregates::stream::{Event, StreamId};
+use rust_decimal::RoundingStrategy;
+
+use super::book::Working;
+use super::sessions::midnight;
+use super::state::{EngineState, Gate, Issue, Last, Payout};
+
+impl EngineState {
+    /// Takes in the event at `position` of the log. Positions that were seen before change nothing.
+    pub fn observe(&mut self, position: u64, tenant: TenantId, stream: StreamId, event: &Event) {
+        if position <= self.position {
+            return;
+        }
+        self.position = position;
+        match (stream, event) {
+            (StreamId::Account(account_id), Event::Account(AccountEvent::AccountOpened { .. })) => {
+                self.tenants.insert(account_id, tenant);
+            }
+            (StreamId::Order(order_id), Event::Order(event)) => {
+                self.observe_order(position, order_id, event);
+            }
+            (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
+                let holders = self.holders.entry(instrument_id).or_default();
+                match held_after(event) {
+                    Some(qty) if qty.is_zero() => {
+                        holders.remove(&account_id);
+                    }
+                    Some(qty) => {
+                        holders.insert(account_id, qty);
+                    }
+                    None => {}
+                }
+                if let Some(issue) = self.issues.get_mut(&instrument_id) {
+                    issue.observe_position(account_id, event);
+                }
+            }
+            (StreamId::Instrument(instrument_id), Event::Instrument(event)) => {
+                self.observe_instrument(instrument_id, event);
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_order(&mut self, position: u64, order_id: OrderId, event: &OrderEvent) {
+        match event {
+            OrderEvent::OrderPlaced { order, held, expires_at, at, .. } => {
+                let OrderSpec { account_id, instrument_id, side, qty, .. } = *order;
+                self.orders.insert(Working {
+                    order_id,
+                    account_id,
+                    instrument_id,
+                    side,
+                    limit: order.limit_price,
+                    time_in_force: order.time_in_force,
+                    held: *held,
+                    filled: Quantity::ZERO,
+                    leaves: qty,
+                    revision: 0,
+                    fills: 0,
+                    placed_at: *at,
+                    expires_at: *expires_at,
+                    rank: position,
+                });
+                if !held {
+                    self.arrivals.insert((position, order_id));
+                }
+            }
+            OrderEvent::OrderActivated { qty, .. } => {
+                self.change(order_id, |order| {
+                    order.held = false;
+                    order.leaves = *qty;
+                    order.rank = position;
+                });
+            }
+            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, evidence, .. } => {
+                let Some(order) = self.orders.get(order_id) else { return };
+                let (instrument_id, side) = (order.instrument_id, order.side);
+                self.orders.filled(order_id, *n, *filled_qty, *leaves_qty);
+                if let Some(issue) = self.issues.get_mut(&instrument_id) {
+                    issue.taken.add(evidence.tape_place, side, *qty);
+                }
+                self.forget_ended(order_id);
+            }
+            OrderEvent::OrderReplaced { revision, qty, limit_price, loses_priority, .. } => {
+                self.change(order_id, |order| {
+                    order.revision = *revision;
+                    order.leaves = qty.minus(order.filled).unwrap_or_default();
+                    order.limit = *limit_price;
+                    if *loses_priority {
+                        order.rank = position;
+                    }
+                });
+                if self.orders.get(order_id).is_some_and(|order| !order.held) {
+                    self.arrivals.retain(|(_, waiting)| *waiting != order_id);
+                    self.arrivals.insert((position, order_id));
+                }
+            }
+            OrderEvent::OrderAdjusted { revision, qty, limit_price, .. } => {
+                self.change(order_id, |order| {
+                    order.revision = *revision;
+                    order.leaves = qty.minus(order.filled).unwrap_or_default();
+                    order.limit = *limit_price;
+                });
+                self.follow(order_id);
+            }
+            OrderEvent::OrderCanceled { reason, .. } => {
+                if matches!(
+                    reason,
+                    CancelReason::ReverseSplit | CancelReason::SplitRoundedToNothing
+                ) {
+                    self.follow(order_id);
+                }
+                self.orders.remove(order_id);
+                self.forget_ended(order_id);
+            }
+            OrderEvent::OrderExpired { .. } => {
+                self.orders.remove(order_id);
+                self.forget_ended(order_id);
+            }
+            OrderEvent::OrderRejected { .. } | OrderEvent::OrderTriggered { .. } => {}
+        }
+    }
+
+    /// An order that has ended has no arrival to wait for.
+    fn forget_ended(&mut self, order_id: OrderId) {
+        if self.orders.get(order_id).is_none() && !self.arrivals.is_empty() {
+            self.arrivals.retain(|(_, waiting)| *waiting != order_id);
+        }
+    }
+
+    fn change(&mut self, order_id: OrderId, change: impl FnOnce(&mut Working)) {
+        if let Some(mut order) = self.orders.remove(order_id) {
+            change(&mut order);
+            self.orders.insert(order);
+        }
+    }
+
+    /// The order's account has followed the split that gates the order's instrument.
+    fn follow(&mut self, order_id: OrderId) {
+        let Some(order) = self.orders.get(order_id) else { return };
+        let issue = self.issues.get_mut(&order.instrument_id);
+        if let Some(gate) = issue.and_then(|issue| issue.gate.as_mut()) {
+            gate.followed.insert(order.account_id);
+        }
+    }
+
+    fn observe_instrument(&mut self, instrument_id: InstrumentId, event: &InstrumentEvent) {
+        if let InstrumentEvent::InstrumentListed { symbol, kind, .. } = event {
+            self.symbols.insert(symbol.clone(), instrument_id);
+            let issue = self.issues.entry(instrument_id).or_default();
+            issue.symbol.clone_from(symbol);
+            issue.kind = *kind;
+            return;
+        }
+        let Some(issue) = self.issues.get_mut(&instrument_id) else { return };
+        match event {
+            InstrumentEvent::InstrumentListed { .. } => {}
+            InstrumentEvent::TradingHalted { .. } => {
+                issue.halted = true;
+                issue.interrupt();
+            }
+            InstrumentEvent::TradingResumed { .. } => {
+                issue.halted = false;
+                issue.interrupt();
+            }
+            InstrumentEvent::SplitBegun { action_id, split } => {
+                issue.splits.insert(action_id.clone());
+                issue.gate = Some(Gate {
+                    action_id: action_id.clone(),
+                    split: split.clone(),
+                    followed: Default::default(),
+                });
+                issue.interrupt();
+                self.gates.insert(instrument_id);
+            }
+            InstrumentEvent::SplitCompleted { .. } => {
+                if let Some(gate) = issue.gate.take() {
+                    issue.rescale(&gate);
+                }
+                self.gates.remove(&instrument_id);
+            }
+            InstrumentEvent::DividendDeclared { action_id, ex, pay, .. } => {
+                issue.dividends.insert(
+                    action_id.clone(),
+                    Payout {
+                        ex: *ex,
+                        pay: *pay,
+                        stage: DividendStage::Declared,
+                        accrued: Default::default(),
+                        unpaid: Default::default(),
+                    },
+                );
+                self.awaited.insert((midnight(*ex), instrument_id, action_id.clone()));
+            }
+            InstrumentEvent::DividendAccrualCompleted { action_id, .. } => {
+                if let Some(payout) = issue.dividends.get_mut(action_id) {
+                    payout.stage = DividendStage::Accrued;
+                    self.awaited.remove(&(midnight(payout.ex), instrument_id, action_id.clone()));
+                    self.awaited.insert((midnight(payout.pay), instrument_id, action_id.clone()));
+                }
+            }
+            InstrumentEvent::DividendCompleted { action_id, .. } => {
+                if let Some(payout) = issue.dividends.get_mut(action_id) {
+                    payout.stage = DividendStage::Paid;
+                    self.awaited.remove(&(midnight(payout.pay), instrument_id, action_id.clone()));
+                }
+            }
+            InstrumentEvent::OfficiallyClosed { session, price, .. } => {
+                issue.closed = Some((*session, *price));
+            }
+        }
+    }
+}
+
+impl Issue {
+    fn observe_position(&mut self, account_id: AccountId, event: &PositionEvent) {
+        match event {
+            PositionEvent::PositionSplit { .. } => {
+                if let Some(gate) = &mut self.gate {
+                    gate.followed.insert(account_id);
+                }
+            }
+            PositionEvent::DividendAccrued { action_id, .. } => {
+                if let Some(payout) = self.dividends.get_mut(action_id) {
+                    payout.accrued.insert(account_id);
+                    payout.unpaid.insert(account_id);
+                }
+            }
+            PositionEvent::DividendSettled { action_id, .. } => {
+                if let Some(payout) = self.dividends.get_mut(action_id) {
+                    payout.unpaid.remove(&account_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Trading is interrupted: what stands may not fill any more, and the next tick is a first one.
+    fn interrupt(&mut self) {
+        if let Some(quote) = &mut self.quote {
+            quote.eligible = false;
+        }
+        self.worked = None;
+    }
+
+    /// Prices seen before a split, in shares after it.
+    fn rescale(&mut self, gate: &Gate) {
+        self.quote = None;
+        let prices = [&mut self.last, &mut self.trade].into_iter().flatten();
+        for last in prices.chain(self.daily.as_mut().map(|(_, last)| last)) {
+            last.scale(gate);
+        }
+        if let Some((_, price)) = &mut self.closed {
+            *price = scaled(*price, gate);
+        }
+    }
+}
+
+impl Last {
+    fn scale(&mut self, gate: &Gate) {
+        self.price = scaled(self.price, gate);
+    }
+}
+
+/// A price divided by a split, to 6 decimals; as it was where that cannot be computed.
+fn scaled(price: Price, gate: &Gate) -> Price {
+    let product = price.decimal().checked_mul(gate.split.denominator.decimal());
+    let quotient = product.and_then(|product| product.checked_div(gate.split.numerator.decimal()));
+    let rounded = quotient
+        .map(|exact| exact.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
+    rounded.and_then(|exact| Price::new(exact).ok()).unwrap_or(price)
+}
+
+/// The holding after an event of a position, where the event changes it.
+fn held_after(event: &PositionEvent) -> Option<Quantity> {
+    match event {
+        PositionEvent::PositionOpened { position_qty, .. }
+        | PositionEvent::PositionIncreased { position_qty, .. }
+        | PositionEvent::PositionReduced { position_qty, .. }
+        | PositionEvent::PositionSplit { position_qty, .. } => Some(*position_qty),
+        PositionEvent::PositionClosed { .. } => Some(Quantity::ZERO),
+        PositionEvent::SharesReserved { .. }
+        | PositionEvent::SharesReleased { .. }
+        | PositionEvent::DividendAccrued { .. }
+        | PositionEvent::DividendSettled { .. } => None,
+    }
+}

@@ -1,0 +1,344 @@
+//! Working one line, in rounds: what the clock causes first, as a barrier, then the tick itself.
+//!
+//! A round proposes commands on the supposition that each is accepted. The ledger may refuse one (a buy that cannot
+//! be paid is canceled, and the size is free again), so after its commands have committed and were observed the
+//! stage is looked at again; it is over when it proposes nothing that was not tried. All of it follows from the
+//! state, so a restart in the middle goes on where the log stands: what was done is not proposed again.
+
+use std::collections::BTreeSet;
+
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::instrument::{InstrumentCommand, InstrumentKind};
+use aggregates::market::{MarketTime, TapePlace};
+use aggregates::money::Quantity;
+use aggregates::trading::Command;
+use serde::{Deserialize, Serialize};
+
+use super::Core;
+use super::judge::fingerprint;
+use super::matching;
+use super::sessions::session_after;
+use super::state::{Last, Mark, Standing, Stream};
+use crate::market::calendar::new_york_date;
+use crate::market::reading::parse_line;
+use crate::market::tick::{Quote, Span, Tick};
+
+/// The line being worked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// Its place on the tape.
+    pub place: TapePlace,
+    /// Where it came from.
+    pub source: String,
+    /// The line itself.
+    #[serde(with = "canonical")]
+    pub tick: Tick,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The instant that it moves the clock to: of a bar, its start.
+    pub began: MarketTime,
+    /// The end of a bar.
+    pub ends: Option<MarketTime>,
+    /// It moves the clock and does nothing else: a quote that is crossed, say.
+    pub void: bool,
+    /// The market is open at its time.
+    pub open: bool,
+    /// It is the first tick of its instrument since the session opened, or since a halt.
+    pub first: bool,
+}
+
+/// The stages of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// What is due up to its time: expiries, official closes, splits under way, dividends.
+    Barrier,
+    /// A symbol that is not known is listed.
+    Listing,
+    /// The tick, at each point of its path.
+    Work(usize),
+    /// What is due up to the end of a bar.
+    Ending,
+    /// The official close that a daily bar gives.
+    Closing,
+}
+
+/// What tells one proposal of a round from another: the same one is not made twice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Proposal {
+    Fill(OrderId, u32, u32, Quantity),
+    Cancel(OrderId),
+    Expire(OrderId),
+    FollowSplit(AccountId, InstrumentId, Vec<OrderId>),
+    AccrueDividend(AccountId, InstrumentId, String),
+    PayDividend(AccountId, InstrumentId, String),
+    Instrument(InstrumentId, &'static str, String),
+    Other,
+}
+
+impl Proposal {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Fill { order_id, execution, .. } => {
+                Self::Fill(*order_id, execution.revision, execution.after_fills, execution.qty)
+            }
+            Command::Cancel { order_id, .. } => Self::Cancel(*order_id),
+            Command::Expire { order_id, .. } => Self::Expire(*order_id),
+            Command::FollowSplit { account_id, instrument_id, orders, .. } => {
+                Self::FollowSplit(*account_id, *instrument_id, orders.clone())
+            }
+            Command::AccrueDividend { account_id, instrument_id, action_id, .. } => {
+                Self::AccrueDividend(*account_id, *instrument_id, action_id.clone())
+            }
+            Command::PayDividend { account_id, instrument_id, action_id, .. } => {
+                Self::PayDividend(*account_id, *instrument_id, action_id.clone())
+            }
+            Command::Instrument { instrument_id, command } => {
+                let (what, which) = match command {
+                    InstrumentCommand::List { .. } => ("list", String::new()),
+                    InstrumentCommand::Halt { .. } => ("halt", String::new()),
+                    InstrumentCommand::Resume { .. } => ("resume", String::new()),
+                    InstrumentCommand::BeginSplit { action_id, .. } => ("begin", action_id.clone()),
+                    InstrumentCommand::CompleteSplit { action_id, .. } => {
+                        ("complete split", action_id.clone())
+                    }
+                    InstrumentCommand::DeclareDividend { action_id, .. } => {
+                        ("declare", action_id.clone())
+                    }
+                    InstrumentCommand::CompleteAccrual { action_id, .. } => {
+                        ("complete accrual", action_id.clone())
+                    }
+                    InstrumentCommand::CompleteDividend { action_id, .. } => {
+                        ("complete dividend", action_id.clone())
+                    }
+                    InstrumentCommand::Close { session, .. } => ("close", session.to_string()),
+                };
+                Self::Instrument(*instrument_id, what, which)
+            }
+            Command::Account { .. } | Command::Writer { .. } | Command::Place { .. } => Self::Other,
+        }
+    }
+}
+
+impl Core {
+    /// Whether this proposal was made before in the line being worked, and came to nothing.
+    pub(super) fn is_tried(&self, proposal: &Proposal) -> bool {
+        !self.tried.is_empty() && self.tried.contains(proposal)
+    }
+
+    pub(super) fn is_tried_command(&self, command: &Command) -> bool {
+        !self.tried.is_empty() && self.tried.contains(&Proposal::of(command))
+    }
+
+    pub(super) fn try_all(&mut self, commands: &[Command]) {
+        self.tried.extend(commands.iter().map(Proposal::of));
+    }
+
+    /// The next proposals of the line being worked; empty once all that it causes is done. Call it when the
+    /// commands of the round before have committed, or were refused, and their events were observed.
+    pub fn again(&mut self) -> Vec<Command> {
+        while let Some(round) = &self.state.round {
+            let commands = self.proposals(round);
+            if !commands.is_empty() {
+                self.try_all(&commands);
+                return commands;
+            }
+            self.pass_stage();
+        }
+        Vec::new()
+    }
+
+    /// Ends the line being worked as the log left it: a later line shows that all of it was done.
+    pub(super) fn settle(&mut self) {
+        while self.state.round.is_some() {
+            self.pass_stage();
+        }
+        self.tried.clear();
+    }
+
+    fn proposals(&self, round: &Round) -> Vec<Command> {
+        let mut commands = match round.stage {
+            Stage::Barrier => self.due(round.began),
+            Stage::Listing => self.listing(round).into_iter().collect(),
+            Stage::Work(point) => match &round.tick {
+                Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => self.matches(round, point),
+                _ => self.happenings(round),
+            },
+            Stage::Ending => round.ends.map(|end| self.due(end)).unwrap_or_default(),
+            Stage::Closing => self.bar_close(round).into_iter().collect(),
+        };
+        commands.truncate(matching::ROUND_CAP);
+        commands
+    }
+
+    /// What a stage leaves behind, and the stage after it.
+    fn pass_stage(&mut self) {
+        let Some(mut round) = self.state.round.take() else { return };
+        let next = match round.stage {
+            Stage::Barrier => {
+                self.set_clock(round.began);
+                self.mark(&round.tick);
+                (!round.void).then_some(Stage::Listing)
+            }
+            Stage::Listing => {
+                round.open = if matches!(round.tick, Tick::Bar(_)) {
+                    self.is_open_bar(&round)
+                } else {
+                    self.is_open(self.state.clock.unwrap_or(round.began))
+                };
+                self.mark(&round.tick);
+                self.take_in(&mut round);
+                Some(Stage::Work(0))
+            }
+            Stage::Work(point) if matches!(round.tick, Tick::Bar(_)) && point < 2 => {
+                Some(Stage::Work(point + 1))
+            }
+            Stage::Work(_) => round.ends.map(|_| Stage::Ending),
+            Stage::Ending => {
+                if let Some(end) = round.ends {
+                    self.set_clock(end);
+                }
+                Some(Stage::Closing)
+            }
+            Stage::Closing => None,
+        };
+        match next {
+            Some(stage) => self.state.round = Some(Round { stage, ..round }),
+            None => self.tried.clear(),
+        }
+    }
+
+    /// Remembers that this line was worked, once its symbol is known.
+    fn mark(&mut self, tick: &Tick) {
+        let (Some(stream), Some(at), Some(symbol)) = (Stream::of(tick), tick.at(), tick.symbol())
+        else {
+            return;
+        };
+        let issue = self.state.symbols.get(symbol).and_then(|id| self.state.issues.get_mut(id));
+        let Some(issue) = issue else { return };
+        let line = fingerprint(tick);
+        let mark = issue.marks.entry(stream).or_insert(Mark { at, lines: BTreeSet::new() });
+        if mark.at < at {
+            *mark = Mark { at, lines: BTreeSet::new() };
+        }
+        mark.lines.insert(line);
+    }
+
+    /// A bar fills when it began in a session, even when it is told after the session's close.
+    fn is_open_bar(&self, round: &Round) -> bool {
+        let session = session_after(self.settings.calendar, round.began);
+        session.is_some_and(|session| session.is_open(round.began))
+    }
+
+    fn listing(&self, round: &Round) -> Option<Command> {
+        let symbol = round.tick.symbol()?;
+        if self.state.symbols.contains_key(symbol) {
+            return None;
+        }
+        let (name, kind) = match &round.tick {
+            Tick::Instrument(listing) => (listing.name.as_deref().unwrap_or(symbol), listing.kind),
+            Tick::Quote(_)
+            | Tick::Trade(_)
+            | Tick::Bar(_)
+            | Tick::Status(_)
+            | Tick::Split(_)
+            | Tick::Dividend(_) => (symbol, kind_of(symbol)),
+            _ => return None,
+        };
+        let instrument_id = InstrumentId::of_symbol(symbol);
+        let command = InstrumentCommand::List {
+            instrument_id,
+            symbol: symbol.to_owned(),
+            name: name.to_owned(),
+            kind,
+            at: self.state.clock,
+        };
+        let command = Command::Instrument { instrument_id, command };
+        (!self.is_tried_command(&command)).then_some(command)
+    }
+
+    /// Takes the tick in: the standing quote, the last price.
+    fn take_in(&mut self, round: &mut Round) {
+        let session = self.state.session.filter(|_| round.open).map(|session| session.date);
+        let Some(symbol) = round.tick.symbol() else { return };
+        let Some(issue) =
+            self.state.symbols.get(symbol).and_then(|id| self.state.issues.get_mut(id))
+        else {
+            return;
+        };
+        let trading = !issue.halted && issue.gate.is_none();
+        if matches!(round.tick, Tick::Quote(_) | Tick::Trade(_)) {
+            round.first = session.is_some() && issue.worked != session;
+            if trading && session.is_some() {
+                issue.worked = session;
+            }
+        }
+        let last = |price, at| Last { price, at, source: round.source.clone() };
+        match &round.tick {
+            Tick::Quote(quote) => {
+                let Quote { bid, bid_size, ask, ask_size, at, .. } = *quote;
+                issue.has_quotes = true;
+                issue.quote = Some(Standing {
+                    source: round.source.clone(),
+                    place: round.place,
+                    at,
+                    bid,
+                    bid_size,
+                    ask,
+                    ask_size,
+                    eligible: trading,
+                });
+            }
+            Tick::Trade(trade) => {
+                issue.has_trades = true;
+                issue.last = Some(last(trade.price, trade.at));
+                issue.trade = issue.last.clone();
+            }
+            Tick::Bar(bar) => {
+                let close = last(bar.close, round.ends.unwrap_or(round.began));
+                if issue.last.as_ref().is_none_or(|before| before.at <= close.at) {
+                    issue.last = Some(close.clone());
+                }
+                if bar.span == Span::Day {
+                    issue.daily = Some((new_york_date(round.began), close));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A symbol of the OCC's form is an option until an instrument line says otherwise.
+fn kind_of(symbol: &str) -> InstrumentKind {
+    let root = symbol.len().saturating_sub(15);
+    let is_occ = symbol.is_ascii() && (1..=6).contains(&root) && {
+        let (root, rest) = symbol.split_at(root);
+        let (date, rest) = rest.split_at(6);
+        let (right, strike) = rest.split_at(1);
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        root.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && digits(date)
+            && matches!(right, "C" | "P")
+            && digits(strike)
+    };
+    if is_occ { InstrumentKind::Option } else { InstrumentKind::Stock }
+}
+
+/// A tick is stored as its canonical line.
+mod canonical {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{Tick, parse_line};
+
+    pub(super) fn serialize<S: Serializer>(tick: &Tick, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&tick.to_line())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Tick, D::Error> {
+        let line = String::deserialize(deserializer)?;
+        let tick = parse_line(line.as_bytes(), 1).map_err(de::Error::custom)?;
+        tick.ok_or_else(|| de::Error::custom("an empty line is no tick"))
+    }
+}

@@ -1,0 +1,78 @@
+//! The sessions of the market on its own clock, from the exchange's calendar.
+
+use aggregates::market::MarketTime;
+use chrono::{Days, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::America::New_York;
+use serde::{Deserialize, Serialize};
+
+use crate::market::calendar::{self, Calendar, new_york_date};
+
+/// One session: open from `open` to before `close`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its New York date.
+    pub date: NaiveDate,
+    /// When it opens.
+    pub open: MarketTime,
+    /// When it closes.
+    pub close: MarketTime,
+}
+
+impl From<calendar::Session> for Session {
+    fn from(session: calendar::Session) -> Self {
+        let calendar::Session { date, open, close, .. } = session;
+        Self { date, open, close }
+    }
+}
+
+impl Session {
+    /// Whether orders can fill at `at`.
+    pub fn is_open(&self, at: MarketTime) -> bool {
+        self.open <= at && at < self.close
+    }
+
+    /// Whether a trade at `at` counts for the official close: in (open, close].
+    pub fn counts_for_close(&self, at: MarketTime) -> bool {
+        self.open < at && at <= self.close
+    }
+}
+
+/// The longest run of days without a session: the exchange was closed for six days in September 2001.
+const SEARCH_DAYS: u64 = 14;
+
+/// The session of a New York date; `None` if it has none, and outside the calendar.
+pub fn session_on(calendar: Calendar, date: NaiveDate) -> Option<Session> {
+    calendar.session_on(date).ok()?.map(Session::from)
+}
+
+/// The first session that closes after `at`; `None` outside the calendar.
+pub fn session_after(calendar: Calendar, at: MarketTime) -> Option<Session> {
+    search(calendar, at, |session| session.close > at)
+}
+
+/// The first session that closes at `at` or after it; `None` outside the calendar.
+pub fn session_not_before(calendar: Calendar, at: MarketTime) -> Option<Session> {
+    search(calendar, at, |session| session.close >= at)
+}
+
+/// Looks from the day before, which under `always` ends at the instant at which the next begins.
+fn search(
+    calendar: Calendar,
+    at: MarketTime,
+    wanted: impl Fn(&Session) -> bool,
+) -> Option<Session> {
+    let first = new_york_date(at).checked_sub_days(Days::new(1))?;
+    (0..SEARCH_DAYS)
+        .filter_map(|days| session_on(calendar, first.checked_add_days(Days::new(days))?))
+        .find(wanted)
+}
+
+/// The instant at which a New York date begins.
+pub fn midnight(date: NaiveDate) -> MarketTime {
+    let local = date.and_time(NaiveTime::MIN);
+    match New_York.from_local_datetime(&local).earliest() {
+        Some(at) => at.with_timezone(&Utc),
+        // Clocks in New York have never been put forward at midnight; dates at the ends of time have no offset.
+        None => Utc.from_utc_datetime(&local),
+    }
+}

@@ -1,0 +1,207 @@
+//! What the engine remembers: a pure fold of log and tape, so it may be deleted without loss.
+//!
+//! A checkpoint of it makes starts fast: then only the tails of log and tape after `position` and `place` are folded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
+use aggregates::instrument::{DividendStage, InstrumentKind, Split};
+use aggregates::market::{MarketTime, TapePlace};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::Side;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::book::Orders;
+use super::rounds::Round;
+use super::sessions::Session;
+
+/// The format of a stored state: another one is ignored, and the state folded anew.
+pub const STATE_VERSION: u32 = 1;
+
+/// All that the engine knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineState {
+    /// The last event of the log that was observed.
+    pub position: u64,
+    /// The last line of the tape that was worked.
+    pub place: TapePlace,
+    /// The market clock; `None` before the first line.
+    pub clock: Option<MarketTime>,
+    /// The earliest session whose official closes are not all fixed.
+    pub session: Option<Session>,
+    /// Instruments by symbol.
+    pub symbols: BTreeMap<String, InstrumentId>,
+    /// What the market says of each instrument.
+    pub issues: BTreeMap<InstrumentId, Issue>,
+    /// Whose rows the events of each account are.
+    pub tenants: BTreeMap<AccountId, TenantId>,
+    /// The open orders.
+    pub orders: Orders,
+    /// Orders that have arrived and were not yet evaluated against the standing quote.
+    pub arrivals: BTreeSet<(u64, OrderId)>,
+    /// Shares held by instrument and account: never zero.
+    pub holders: BTreeMap<InstrumentId, BTreeMap<AccountId, Quantity>>,
+    /// When dividends have their next step.
+    pub awaited: BTreeSet<(MarketTime, InstrumentId, String)>,
+    /// Instruments in the middle of a split.
+    pub gates: BTreeSet<InstrumentId>,
+    /// The line being worked, until all that it causes has committed.
+    pub round: Option<Round>,
+}
+
+/// What the market says of one instrument.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Issue {
+    /// Its ticker.
+    pub symbol: String,
+    /// What it is.
+    pub kind: InstrumentKind,
+    /// Nothing fills while it is halted.
+    pub halted: bool,
+    /// The split that gates it.
+    pub gate: Option<Gate>,
+    /// The splits that have begun, ever.
+    pub splits: BTreeSet<String>,
+    /// Its dividends.
+    pub dividends: BTreeMap<String, Payout>,
+    /// The latest valid quote.
+    pub quote: Option<Standing>,
+    /// The latest price of a trade or a bar.
+    pub last: Option<Last>,
+    /// The latest trade.
+    pub trade: Option<Last>,
+    /// The close of the latest daily bar and its session.
+    pub daily: Option<(NaiveDate, Last)>,
+    /// The last official close.
+    pub closed: Option<(NaiveDate, Price)>,
+    /// It has had a valid quote: only quotes fill it.
+    pub has_quotes: bool,
+    /// It has had a trade: bars do not fill it.
+    pub has_trades: bool,
+    /// The session of its last tick that could fill; `None` makes the next tick the first after a halt.
+    pub worked: Option<NaiveDate>,
+    /// What fills took of the latest tick that filled.
+    pub taken: Taken,
+    /// How far each kind of line has come.
+    pub marks: BTreeMap<Stream, Mark>,
+}
+
+/// The kinds of lines whose order counts, each by itself: a bar's start lies before the quotes inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Quotes.
+    Quote,
+    /// Trades.
+    Trade,
+    /// Bars.
+    Bar,
+    /// Halts and resumptions.
+    Status,
+}
+
+/// The latest instant of one kind of line, and the lines that bear it: an older or an identical one is ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The instant.
+    pub at: MarketTime,
+    /// 64 bits of the SHA-256 of each line.
+    pub lines: BTreeSet<u64>,
+}
+
+/// The standing quote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Where it came from.
+    pub source: String,
+    /// Its place on the tape.
+    pub place: TapePlace,
+    /// Its market time.
+    pub at: MarketTime,
+    /// Best bid.
+    pub bid: Price,
+    /// Shares wanted at the bid.
+    pub bid_size: Quantity,
+    /// Best ask.
+    pub ask: Price,
+    /// Shares offered at the ask.
+    pub ask_size: Quantity,
+    /// It came while the symbol traded, and no halt or split came since: it may fill.
+    pub eligible: bool,
+}
+
+/// A price with where and when it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Last {
+    /// The price.
+    pub price: Price,
+    /// Its market time: of a bar, its end.
+    pub at: MarketTime,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// Shares that fills took of one tick, by side: fills say so themselves, so a restart finds the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The tick's place on the tape.
+    pub place: TapePlace,
+    /// Shares that buys took.
+    pub bought: Quantity,
+    /// Shares that sells took.
+    pub sold: Quantity,
+}
+
+impl Taken {
+    /// What one side took of the tick at `place`.
+    pub fn of(&self, place: TapePlace, side: Side) -> Quantity {
+        match (self.place == place, side) {
+            (true, Side::Buy) => self.bought,
+            (true, Side::Sell) => self.sold,
+            (false, _) => Quantity::ZERO,
+        }
+    }
+
+    /// A fill of `qty` against the tick at `place`.
+    pub fn add(&mut self, place: TapePlace, side: Side, qty: Quantity) {
+        if place < self.place {
+            return;
+        }
+        if place > self.place {
+            *self = Self { place, ..Self::default() };
+        }
+        let taken = match side {
+            Side::Buy => &mut self.bought,
+            Side::Sell => &mut self.sold,
+        };
+        // Beyond the bound of a quantity there is nothing left of any tick.
+        *taken = taken.plus(qty).unwrap_or(Quantity::MAX);
+    }
+}
+
+/// A split under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The corporate action.
+    pub action_id: String,
+    /// Its ratio.
+    pub split: Split,
+    /// The accounts that have followed.
+    pub followed: BTreeSet<AccountId>,
+}
+
+/// A dividend that is not yet paid to everyone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Payout {
+    /// The first session without it.
+    pub ex: NaiveDate,
+    /// The day on which it is paid.
+    pub pay: NaiveDate,
+    /// How far it has come.
+    pub stage: DividendStage,
+    /// The accounts whose positions have accrued it.
+    pub accrued: BTreeSet<AccountId>,
+    /// Those of them that were not yet paid.
+    pub unpaid: BTreeSet<AccountId>,
+}

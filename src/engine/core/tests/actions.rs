@@ -1,0 +1,155 @@
+//! Splits and dividends on positions and open orders, and restarts in the middle of them.
+
+use aggregates::id::AccountId;
+use aggregates::order::{CancelReason, OrderStatus};
+
+use super::super::Reason;
+use super::desk::{Desk, trade};
+
+/// Two accounts that hold 100 and 33 shares, bought at 100, with orders resting around it.
+fn holders() -> (Desk, AccountId, AccountId) {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 5000, "100.00", 5000, "2026-11-23T15:00:00Z");
+    let (one, two) = (desk.account("100000"), desk.account("100000"));
+    desk.place(one, "buy 100");
+    desk.place(two, "buy 33");
+    (desk, one, two)
+}
+
+fn split(numerator: &str, denominator: &str) -> String {
+    format!(
+        r#"{{"t":"split","symbol":"AAPL","numerator":"{numerator}","denominator":"{denominator}","id":"s1","at":"2026-11-24T05:00:00Z"}}"#
+    )
+}
+
+#[test]
+fn a_split_multiplies_holdings_and_open_orders_and_divides_prices() {
+    let (mut desk, one, two) = holders();
+    desk.place(one, "buy 10 @ 90.01 gtc");
+    desk.place(two, "sell 33 @ 120.01 gtc");
+    let line = split("4", "1");
+    desk.line(&line);
+    assert_eq!((desk.held(one), desk.held(two)), ("400".into(), "132".into()));
+    let buy = desk.order(3).spec().unwrap();
+    assert_eq!(
+        (buy.qty.to_string(), buy.limit_price.unwrap().to_string()),
+        ("40".into(), "22.50".into())
+    );
+    let sell = desk.order(4).spec().unwrap();
+    assert_eq!(
+        (sell.qty.to_string(), sell.limit_price.unwrap().to_string()),
+        ("132".into(), "30.01".into())
+    );
+    assert_eq!(desk.market_events()[1..], ["SplitBegun", "SplitCompleted"]);
+    let log = desk.log.len();
+    assert!(desk.line(&line).ignored.is_some(), "the same split again");
+    assert_eq!(desk.log.len(), log);
+    desk.quote("22.00", 50, "22.50", 50, "2026-11-24T15:00:00Z");
+    assert_eq!(desk.trades()[2..], [trade(3, "22.50", "40")]);
+}
+
+#[test]
+fn a_reverse_split_cancels_open_orders_and_pays_fractions_in_cash() {
+    let (mut desk, _, two) = holders();
+    desk.line(
+        r#"{"t":"trade","symbol":"AAPL","price":"99.00","size":"1","at":"2026-11-23T20:00:00Z"}"#,
+    );
+    desk.place(two, "sell 10 @ 120.00 gtc");
+    desk.line(&split("1", "10"));
+    assert_eq!(desk.held(two), "3");
+    assert_eq!(desk.reason(3), Some(CancelReason::ReverseSplit));
+    // 100,000 - 3,300 + 0.3 * 990
+    assert_eq!(desk.cash(two), "96997.00");
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_split_finishes_it() {
+    for stop_after in 0..6 {
+        let (mut desk, one, two) = holders();
+        desk.place(two, "sell 33 @ 120.01 gtc");
+        let line = split("4", "1");
+        desk.line_until(&line, stop_after);
+        desk.rebuild();
+        assert_eq!((desk.held(one), desk.held(two)), ("400".into(), "132".into()));
+        assert_eq!(desk.order(3).spec().unwrap().qty.to_string(), "132");
+        assert_eq!(desk.market_events()[1..], ["SplitBegun", "SplitCompleted"], "{stop_after}");
+    }
+}
+
+const DIVIDEND: &str = r#"{"t":"dividend","symbol":"AAPL","amount":"0.50","ex":"2026-11-24","pay":"2026-12-01","id":"d1","at":"2026-11-23T16:00:00Z"}"#;
+
+#[test]
+fn a_dividend_goes_to_who_held_at_the_close_before_the_ex_date_and_is_paid_on_its_day() {
+    let (mut desk, one, two) = holders();
+    desk.line(DIVIDEND);
+    desk.clock("2026-11-23T22:00:00Z");
+    desk.quote("99.00", 5000, "100.00", 5000, "2026-11-24T14:30:00Z");
+    let late = desk.account("100000");
+    desk.place(two, "sell 33");
+    desk.place(late, "buy 10");
+    assert_eq!(desk.cash(one), "90000.00");
+    desk.clock("2026-12-01T04:59:59Z");
+    assert_eq!(desk.cash(one), "90000.00");
+    desk.clock("2026-12-01T05:00:00Z");
+    assert_eq!(desk.cash(one), "90050.00");
+    assert_eq!(desk.cash(two), "99983.50", "entitled, though sold since");
+    assert_eq!(desk.cash(late), "99000.00");
+    let events = desk.market_events();
+    let expected = ["DividendDeclared", "DividendAccrualCompleted", "DividendCompleted"];
+    assert_eq!(events[1..], expected);
+}
+
+#[test]
+fn a_restart_at_any_point_of_a_dividend_pays_it_once() {
+    for stop_after in 0..8 {
+        let (mut desk, one, two) = holders();
+        desk.line(DIVIDEND);
+        desk.line_until(r#"{"t":"clock","at":"2026-12-01T05:00:00Z"}"#, stop_after);
+        desk.rebuild();
+        desk.clock("2026-12-01T05:00:01Z");
+        assert_eq!((desk.cash(one), desk.cash(two)), ("90050.00".into(), "96716.50".into()));
+    }
+}
+
+#[test]
+fn a_halted_symbol_takes_orders_and_cancels_and_says_so_once() {
+    let (mut desk, one, _) = holders();
+    let halt = r#"{"t":"status","symbol":"AAPL","state":"halted","reason":"LUDP","at":"2026-11-23T16:00:00Z"}"#;
+    desk.line(halt);
+    assert!(desk.line(halt).ignored.is_some());
+    let n = desk.place(one, "buy 1 gtc");
+    assert_eq!(desk.status(n), OrderStatus::Accepted);
+    assert!(desk.cancel(one, n));
+    assert_eq!(desk.market_events()[1..], ["TradingHalted"]);
+}
+
+#[test]
+fn option_symbols_are_listed_as_options() {
+    let mut desk = Desk::nyse();
+    desk.line(r#"{"t":"quote","symbol":"AAPL261218C00190000","bid":"1.00","bid_size":"5","ask":"1.10","ask_size":"5","at":"2026-11-23T15:00:00Z"}"#);
+    let state = desk.core.state();
+    let issue = &state.issues[&state.symbols["AAPL261218C00190000"]];
+    assert_eq!(issue.kind, aggregates::instrument::InstrumentKind::Option);
+}
+
+#[test]
+fn instruments_may_come_before_the_market_has_a_time() {
+    let mut desk = Desk::nyse();
+    desk.line(r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock"}"#);
+    assert_eq!(desk.core.state().clock, None);
+    assert_eq!(desk.market_events(), ["InstrumentListed"]);
+    desk.quote("99.00", 5, "100.00", 5, "2026-11-23T15:00:00Z");
+    assert_eq!(desk.market_events(), ["InstrumentListed"]);
+    desk.rebuild();
+    assert!(desk.core.state().clock.is_some());
+}
+
+#[test]
+fn a_time_that_the_calendar_does_not_know_is_refused_and_leaves_no_trace() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 5, "100.00", 5, "2026-11-23T15:00:00Z");
+    let before = desk.core.state().clone();
+    let worked = desk.line(r#"{"t":"clock","at":"2199-11-22T15:00:00Z"}"#);
+    assert_eq!((worked.place, worked.ignored), (None, Some(Reason::OutsideCalendar)));
+    assert_eq!(desk.core.state(), &before);
+}

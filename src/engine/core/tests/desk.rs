@@ -1,0 +1,360 @@
+//! A ledger in memory for the engine's tests: it decides by the same `trading::decide` as the real one.
+
+use std::collections::BTreeMap;
+
+use aggregates::account::{Account, AccountCommand, AccountKind};
+use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderId};
+use aggregates::instrument::Instrument;
+use aggregates::order::{
+    CancelReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType, Side,
+    TimeInForce,
+};
+use aggregates::position::Position;
+use aggregates::rules::Rules;
+use aggregates::stream::{Decide, Event, StreamId};
+use aggregates::trading::{Command, Decision, Undecided, World, decide};
+use aggregates::writer::Writer;
+use uuid::Uuid;
+
+use super::super::{Core, EngineState, FillModel, Glance, MarketNow, Settings, Worked};
+use crate::market::calendar::Calendar;
+use crate::market::reading::parse_line;
+use crate::market::tick::Tick;
+
+/// The aggregates; what is not there is as it was before its first event.
+#[derive(Default)]
+pub(super) struct Aggregates {
+    accounts: BTreeMap<AccountId, Account>,
+    orders: BTreeMap<OrderId, Order>,
+    positions: BTreeMap<(AccountId, InstrumentId), Position>,
+    instruments: BTreeMap<InstrumentId, Instrument>,
+    unborn: (Account, Order, Position, Instrument, Writer),
+}
+
+impl World for Aggregates {
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        Some(self.accounts.get(&id).unwrap_or(&self.unborn.0))
+    }
+    fn order(&self, id: OrderId) -> Option<&Order> {
+        Some(self.orders.get(&id).unwrap_or(&self.unborn.1))
+    }
+    fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
+        Some(self.positions.get(&(account, instrument)).unwrap_or(&self.unborn.2))
+    }
+    fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        Some(self.instruments.get(&id).unwrap_or(&self.unborn.3))
+    }
+    fn writer(&self, _: u16) -> Option<&Writer> {
+        Some(&self.unborn.4)
+    }
+}
+
+/// One fill as the tests compare it: order, place on the tape, price, quantity.
+pub(super) type Fill = (u128, u64, String, String);
+
+/// An engine on a ledger in memory, with everything that a restart needs.
+pub(super) struct Desk {
+    pub(super) world: Aggregates,
+    pub(super) core: Core,
+    pub(super) log: Vec<(StreamId, Event)>,
+    pub(super) tape: Vec<(u64, Tick)>,
+    settings: Settings,
+    orders: u128,
+    accounts: u128,
+}
+
+pub(super) const AAPL: &str = "AAPL";
+
+pub(super) fn order_id(n: u128) -> OrderId {
+    OrderId::new(Uuid::from_u128(n))
+}
+
+impl Desk {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            world: Aggregates::default(),
+            core: Core::new(settings.clone(), EngineState::default()),
+            log: Vec::new(),
+            tape: Vec::new(),
+            settings,
+            orders: 0,
+            accounts: 0,
+        }
+    }
+
+    /// NYSE hours, displayed sizes, no limit on the age of quotes; one instrument, quoted before the open.
+    pub(super) fn nyse() -> Self {
+        Self::new(Settings { max_quote_age: None, ..Settings::new(Calendar::nyse()) })
+    }
+
+    pub(super) fn unlimited() -> Self {
+        Self::new(Settings {
+            max_quote_age: None,
+            fill_model: FillModel::Unlimited,
+            ..Settings::new(Calendar::nyse())
+        })
+    }
+
+    fn commit(&mut self, command: &Command) -> Result<Decision, Undecided> {
+        let decision = decide(&self.world, command, &Rules::default())?;
+        for (stream, event) in &decision.events {
+            self.log.push((*stream, event.clone()));
+            match (stream, event) {
+                (StreamId::Account(id), Event::Account(event)) => {
+                    self.world.accounts.entry(*id).or_default().evolve(event).unwrap();
+                }
+                (StreamId::Order(id), Event::Order(event)) => {
+                    self.world.orders.entry(*id).or_default().evolve(event).unwrap();
+                }
+                (StreamId::Position(account, id), Event::Position(event)) => {
+                    let key = (*account, *id);
+                    self.world.positions.entry(key).or_default().evolve(event).unwrap();
+                }
+                (StreamId::Instrument(id), Event::Instrument(event)) => {
+                    self.world.instruments.entry(*id).or_default().evolve(event).unwrap();
+                }
+                _ => panic!("an event of another stream"),
+            }
+            self.core.observe(self.log.len() as u64, OPERATOR_TENANT, *stream, event);
+        }
+        Ok(decision)
+    }
+
+    /// One line of which only the first commands commit: then the engine is lost.
+    pub(super) fn line_until(&mut self, line: &str, mut commands_left: usize) {
+        let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
+        let after = self.log.len() as u64;
+        let mut commands = self.core.line("feed", &tick).commands;
+        self.tape.push((after, tick));
+        while !commands.is_empty() {
+            for command in std::mem::take(&mut commands) {
+                if commands_left == 0 {
+                    return;
+                }
+                commands_left -= 1;
+                self.commit(&command).unwrap();
+            }
+            commands = self.core.again();
+        }
+    }
+
+    /// Commits what the engine proposes, round after round, arrivals included.
+    pub(super) fn run(&mut self, mut commands: Vec<Command>) {
+        for _ in 0..10_000 {
+            if commands.is_empty() {
+                commands = self.core.again();
+            }
+            if commands.is_empty() {
+                commands = self.core.arrivals();
+            }
+            if commands.is_empty() {
+                return;
+            }
+            for command in std::mem::take(&mut commands) {
+                let _refusals_are_part_of_the_game = self.commit(&command);
+            }
+        }
+        panic!("the engine never comes to rest: {:?}", self.core.state().round);
+    }
+
+    /// One line of the feed.
+    pub(super) fn line(&mut self, line: &str) -> Worked {
+        let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
+        self.tick(&tick)
+    }
+
+    pub(super) fn tick(&mut self, tick: &Tick) -> Worked {
+        let after = self.log.len() as u64;
+        let worked = self.core.line("feed", tick);
+        if worked.place.is_some() {
+            self.tape.push((after, tick.clone()));
+        }
+        self.run(worked.commands.clone());
+        worked
+    }
+
+    pub(super) fn quote(
+        &mut self,
+        bid: &str,
+        bid_size: u32,
+        ask: &str,
+        ask_size: u32,
+        at: &str,
+    ) -> Worked {
+        self.line(&format!(
+            r#"{{"t":"quote","symbol":"AAPL","bid":"{bid}","bid_size":"{bid_size}","ask":"{ask}","ask_size":"{ask_size}","at":"{at}"}}"#
+        ))
+    }
+
+    pub(super) fn clock(&mut self, at: &str) {
+        let worked = self.line(&format!(r#"{{"t":"clock","at":"{at}"}}"#));
+        assert_eq!(worked.ignored, None);
+    }
+
+    pub(super) fn daily_bar(&mut self, day: &str, prices: [&str; 4], volume: u32) -> Worked {
+        let [open, high, low, close] = prices;
+        self.line(&format!(
+            r#"{{"t":"bar","symbol":"AAPL","open":"{open}","high":"{high}","low":"{low}","close":"{close}","volume":"{volume}","at":"{day}T05:00:00Z","span":"1d"}}"#
+        ))
+    }
+
+    pub(super) fn account(&mut self, cash: &str) -> AccountId {
+        self.accounts += 1;
+        let account_id = AccountId::new(Uuid::from_u128(1_000_000 + self.accounts));
+        let command = AccountCommand::Open {
+            account_id,
+            kind: AccountKind::Cash,
+            option_level: 0,
+            name_digest: String::new(),
+            starting_balance: cash.parse().unwrap(),
+            deposit_id: CommandId::new(Uuid::from_u128(self.accounts)),
+            at: None,
+        };
+        self.commit(&Command::Account { account_id, command }).unwrap();
+        account_id
+    }
+
+    /// Places `"buy 100 @ 10.00 day"`, or without `@ price` a market order; gives its number.
+    pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
+        let n = self.place_only(account_id, order);
+        self.run(Vec::new());
+        n
+    }
+
+    /// Places an order and leaves its arrival to be evaluated.
+    pub(super) fn place_only(&mut self, account_id: AccountId, order: &str) -> u128 {
+        self.orders += 1;
+        let n = self.orders;
+        let words: Vec<&str> = order.split(' ').collect();
+        let side = if words[0] == "buy" { Side::Buy } else { Side::Sell };
+        let limit_price = order.contains('@').then(|| words[3].parse().unwrap());
+        let time_in_force = match *words.last().unwrap() {
+            "gtc" => TimeInForce::Gtc,
+            "ioc" => TimeInForce::Ioc,
+            "fok" => TimeInForce::Fok,
+            _ => TimeInForce::Day,
+        };
+        let spec = OrderSpec {
+            account_id,
+            instrument_id: InstrumentId::of_symbol(AAPL),
+            symbol: AAPL.into(),
+            side,
+            order_type: if limit_price.is_some() { OrderType::Limit } else { OrderType::Market },
+            qty: words[1].parse().unwrap(),
+            limit_price,
+            stop_price: None,
+            trail: None,
+            time_in_force,
+            extended_hours: false,
+            order_class: OrderClass::Simple,
+            client_order_id: n.to_string(),
+            note_digest: None,
+            parent_order_id: None,
+        };
+        let state = self.core.state();
+        let id = InstrumentId::of_symbol(AAPL);
+        let glance = state.issues.get(&id).map(|issue| Glance::of(id, issue));
+        let now = MarketNow::of(state, self.settings.calendar).unwrap();
+        let market = now.view(glance.as_ref(), side);
+        self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
+        n
+    }
+
+    pub(super) fn cancel(&mut self, account_id: AccountId, n: u128) -> bool {
+        let at = self.core.state().clock.unwrap();
+        let command = Command::Cancel {
+            account_id,
+            order_id: order_id(n),
+            reason: CancelReason::Requested,
+            at,
+        };
+        self.commit(&command).is_ok()
+    }
+
+    pub(super) fn status(&self, n: u128) -> OrderStatus {
+        self.world.orders[&order_id(n)].status().unwrap()
+    }
+
+    pub(super) fn held(&self, account_id: AccountId) -> String {
+        let position = self.world.positions.get(&(account_id, InstrumentId::of_symbol(AAPL)));
+        position.map(|position| position.qty().to_string()).unwrap_or("0".into())
+    }
+
+    pub(super) fn order(&self, n: u128) -> &Order {
+        &self.world.orders[&order_id(n)]
+    }
+
+    pub(super) fn cash(&self, account_id: AccountId) -> String {
+        self.world.accounts[&account_id].cash().to_string()
+    }
+
+    /// Every fill so far.
+    pub(super) fn fills(&self) -> Vec<Fill> {
+        let fills = self.log.iter().filter_map(|(stream, event)| match (stream, event) {
+            (
+                StreamId::Order(order_id),
+                Event::Order(OrderEvent::OrderFilled { qty, price, evidence, .. }),
+            ) => {
+                let n = order_id.uuid().as_u128();
+                Some((n, evidence.tape_place, price.to_string(), qty.to_string()))
+            }
+            _ => None,
+        });
+        fills.collect()
+    }
+
+    /// Order, price and quantity of every fill so far.
+    pub(super) fn trades(&self) -> Vec<(u128, String, String)> {
+        self.fills().into_iter().map(|(n, _, price, qty)| (n, price, qty)).collect()
+    }
+
+    pub(super) fn reason(&self, n: u128) -> Option<CancelReason> {
+        self.log.iter().find_map(|(stream, event)| match (stream, event) {
+            (StreamId::Order(id), Event::Order(OrderEvent::OrderCanceled { reason, .. }))
+                if *id == order_id(n) =>
+            {
+                Some(*reason)
+            }
+            _ => None,
+        })
+    }
+
+    /// The names of all events of the market, in order.
+    pub(super) fn market_events(&self) -> Vec<String> {
+        let of_market =
+            self.log.iter().filter(|(stream, _)| matches!(stream, StreamId::Instrument(_)));
+        of_market.map(|(_, event)| event.event_type()).collect()
+    }
+
+    /// A new engine that knows nothing but log and tape.
+    pub(super) fn rebuild(&mut self) {
+        let mut core = Core::new(self.settings.clone(), EngineState::default());
+        let mut events = (1u64..).zip(&self.log).peekable();
+        for (place, (after, tick)) in (1u64..).zip(&self.tape) {
+            while let Some((position, (stream, event))) = events.next_if(|(p, _)| p <= after) {
+                core.observe(position, OPERATOR_TENANT, *stream, event);
+            }
+            let worked = core.line_again("feed", tick);
+            assert_eq!(worked.place, Some(place));
+        }
+        for (position, (stream, event)) in events {
+            core.observe(position, OPERATOR_TENANT, *stream, event);
+        }
+        core.retry();
+        self.core = core;
+        self.run(Vec::new());
+    }
+
+    /// A new engine from the stored state of this one.
+    pub(super) fn reload(&mut self) {
+        let stored = serde_json::to_string(self.core.state()).unwrap();
+        let state: EngineState = serde_json::from_str(&stored).unwrap();
+        assert_eq!(&state, self.core.state());
+        self.core = Core::new(self.settings.clone(), state);
+        self.run(Vec::new());
+    }
+}
+
+pub(super) fn trade(n: u128, price: &str, qty: &str) -> (u128, String, String) {
+    (n, price.to_owned(), qty.to_owned())
+}

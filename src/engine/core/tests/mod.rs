@@ -1,0 +1,8 @@
+//! The rules of fills, sessions and corporate actions, each by a case worked by hand; and the engine against a naive
+//! scan that shares no code with it.
+
+mod actions;
+mod bars;
+mod desk;
+mod naive;
+mod quotes;

@@ -1,0 +1,114 @@
+//! What others read of the engine: the market clock, quotes, and the market as an order meets it. Every price comes
+//! with its source and its market time.
+
+use aggregates::id::InstrumentId;
+use aggregates::market::{MarketTime, Reference, TapePlace};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::Side;
+use aggregates::trading::MarketView;
+use serde::Serialize;
+
+use super::sessions::{Session, session_after};
+use super::state::{EngineState, Issue, Last, Standing};
+use crate::market::calendar::Calendar;
+
+/// The market clock and the session that it is in, or the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketNow {
+    /// The market clock.
+    pub at: MarketTime,
+    /// The last line of the tape.
+    pub tape_place: TapePlace,
+    /// The session that closes next.
+    pub session: Session,
+}
+
+/// A price as shown to a reader.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shown {
+    /// The price.
+    pub price: Price,
+    /// Where it came from.
+    pub source: String,
+    /// Its market time.
+    pub at: MarketTime,
+}
+
+/// What a reader sees of one instrument.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glance {
+    /// Which.
+    pub instrument_id: InstrumentId,
+    /// Its ticker.
+    pub symbol: String,
+    /// Trading in it is halted.
+    pub halted: bool,
+    /// The latest valid quote, as it was displayed.
+    pub quote: Option<Standing>,
+    /// The latest price of a trade or a bar.
+    pub last: Option<Last>,
+    /// The last official close and its session.
+    pub closed: Option<(chrono::NaiveDate, Price)>,
+}
+
+impl Glance {
+    /// What is known of one instrument.
+    pub fn of(instrument_id: InstrumentId, issue: &Issue) -> Self {
+        Self {
+            instrument_id,
+            symbol: issue.symbol.clone(),
+            halted: issue.halted,
+            quote: issue.quote.clone(),
+            last: issue.last.clone(),
+            closed: issue.closed,
+        }
+    }
+
+    /// The price that an order's worst cost is estimated from: the quote's near side, else the last price.
+    pub fn reference(&self, side: Side) -> Option<Reference> {
+        if let Some(quote) = &self.quote {
+            let (price, _): (Price, Quantity) = quote.touch(side);
+            return Some(Reference { price, source: quote.source.clone(), at: quote.at });
+        }
+        let Last { price, at, source } = self.last.clone()?;
+        Some(Reference { price, source, at })
+    }
+
+    /// The price that a holding is valued at: the bid for long and the ask for short, else the last price.
+    pub fn mark(&self, side: Side) -> Option<Shown> {
+        let Reference { price, source, at } = match side {
+            Side::Buy => self.reference(Side::Sell)?,
+            Side::Sell => self.reference(Side::Buy)?,
+        };
+        Some(Shown { price, source, at })
+    }
+}
+
+impl MarketNow {
+    /// The clock, and the session that closes next by `calendar`; `None` before the first line, and beyond the
+    /// calendar.
+    pub fn of(state: &EngineState, calendar: Calendar) -> Option<Self> {
+        let at = state.clock?;
+        let session = match state.session {
+            Some(session) if session.close > at => session,
+            _ => session_after(calendar, at)?,
+        };
+        Some(Self { at, tape_place: state.place, session })
+    }
+
+    /// Whether orders can fill at this moment.
+    pub fn is_open(&self) -> bool {
+        self.session.is_open(self.at)
+    }
+
+    /// The market as an order meets it.
+    pub fn view(&self, glance: Option<&Glance>, side: Side) -> MarketView {
+        MarketView {
+            at: self.at,
+            tape_place: self.tape_place,
+            reference: glance.and_then(|glance| glance.reference(side)),
+            session_close: self.session.close,
+            open: self.is_open(),
+        }
+    }
+}
