@@ -1,0 +1,110 @@
+//! What the engine shows to everyone: the market clock, quotes, its own condition. Reading it asks nobody and waits
+//! for nothing but a short lock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aggregates::order::Side;
+use aggregates::trading::MarketView;
+
+use super::core::{Core, Glance, MarketNow, Reason};
+
+/// How the engine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// This process does not write the ledger, so it works no lines.
+    #[default]
+    Idle,
+    /// Finding where log and tape left it.
+    Recovering,
+    /// Working.
+    Working,
+    /// It met a defect or a lasting fault, and starts again from log and tape.
+    Restarting(String),
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    now: Option<MarketNow>,
+    glances: BTreeMap<String, Arc<Glance>>,
+    condition: Condition,
+    ignored: BTreeMap<Reason, u64>,
+}
+
+/// The engine's read side. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<RwLock<Shown>>);
+
+impl Board {
+    /// The market clock, once there is one.
+    pub fn now(&self) -> Option<MarketNow> {
+        self.read(|shown| shown.now)
+    }
+
+    /// What is known of a symbol; `None` if no line has named it.
+    pub fn glance(&self, symbol: &str) -> Option<Arc<Glance>> {
+        self.read(|shown| shown.glances.get(symbol).cloned())
+    }
+
+    /// What is known of every symbol, in their order.
+    pub fn glances(&self) -> Vec<Arc<Glance>> {
+        self.read(|shown| shown.glances.values().cloned().collect())
+    }
+
+    /// The market as an order for `symbol` meets it; `None` before the first line: `market_clock_unset`.
+    pub fn market_view(&self, symbol: &str, side: Side) -> Option<MarketView> {
+        self.read(|shown| {
+            let glance = shown.glances.get(symbol).map(Arc::as_ref);
+            Some(shown.now?.view(glance, side))
+        })
+    }
+
+    /// How the engine is.
+    pub fn condition(&self) -> Condition {
+        self.read(|shown| shown.condition.clone())
+    }
+
+    /// Lines that filled nothing since the process started, by reason.
+    pub fn ignored(&self) -> BTreeMap<Reason, u64> {
+        self.read(|shown| shown.ignored.clone())
+    }
+
+    pub(super) fn set_condition(&self, condition: Condition) {
+        self.write(|shown| shown.condition = condition);
+    }
+
+    pub(super) fn count(&self, reason: Reason) {
+        self.write(|shown| *shown.ignored.entry(reason).or_default() += 1);
+    }
+
+    /// Shows what `core` knows of these symbols, and its clock.
+    pub(super) fn show<'a>(&self, core: &Core, symbols: impl Iterator<Item = &'a str>) {
+        let state = core.state();
+        let glances: Vec<_> = symbols
+            .filter_map(|symbol| {
+                let instrument_id = *state.symbols.get(symbol)?;
+                let issue = state.issues.get(&instrument_id)?;
+                Some((symbol.to_owned(), Arc::new(Glance::of(instrument_id, issue))))
+            })
+            .collect();
+        let now = MarketNow::of(state, core.settings().calendar);
+        self.write(|shown| {
+            shown.now = now;
+            shown.glances.extend(glances);
+        });
+    }
+
+    /// Shows all that `core` knows, after a recovery.
+    pub(super) fn show_all(&self, core: &Core) {
+        self.show(core, core.state().symbols.keys().map(String::as_str));
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Shown) -> T) -> T {
+        // A writer that panicked left whole values behind: every change is one assignment.
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

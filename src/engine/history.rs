@@ -1,0 +1,199 @@
+//! What the engine recovers from: its checkpoint, and the tails of log and tape after it.
+//!
+//! Costs one read of the checkpoint and a round trip for each page of either tail: it does not grow with the length
+//! of the log, unless the checkpoint was deleted.
+
+use std::collections::VecDeque;
+use std::future::Future;
+
+use projections::log::{LogError, Recorded, read_after};
+use sqlx::Row;
+
+use super::core::{Core, EngineState, STATE_VERSION, Settings};
+use super::tape::{TapeError, TapeLine, decode};
+use crate::database::WriterPool;
+use crate::ledger::TapeBlock;
+
+/// Events of one page.
+const EVENTS_PAGE: u32 = 10_000;
+/// Blocks of one page.
+const BLOCKS_PAGE: i64 = 64;
+
+/// Why the engine cannot recover.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The database failed.
+    #[error("the engine's history cannot be read: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The tape cannot be read.
+    #[error(transparent)]
+    Tape(#[from] TapeError),
+    /// The tape has a line that the engine, by its rules, would not have recorded there.
+    #[error(
+        "the line at place {0} of the tape is not worked as it was: the engine's rules have changed"
+    )]
+    Diverged(u64),
+    /// The state cannot be stored.
+    #[error("the engine's checkpoint cannot be written: {0}")]
+    Unwritable(serde_json::Error),
+}
+
+/// Where checkpoint, log and tape are read.
+pub trait History: Send + Sync + 'static {
+    /// The last checkpoint, if there is one that this program can read.
+    fn checkpoint(&self)
+    -> impl Future<Output = Result<Option<EngineState>, RecoveryError>> + Send;
+    /// Events after a position, a page.
+    fn events(
+        &self,
+        after: u64,
+    ) -> impl Future<Output = Result<Vec<Recorded>, RecoveryError>> + Send;
+    /// Blocks of the tape with lines after a place, a page.
+    fn blocks(
+        &self,
+        after: u64,
+    ) -> impl Future<Output = Result<Vec<TapeBlock>, RecoveryError>> + Send;
+    /// Stores a checkpoint.
+    fn keep(&self, state: &EngineState) -> impl Future<Output = Result<(), RecoveryError>> + Send;
+}
+
+/// The history in Postgres.
+#[derive(Clone, Debug)]
+pub struct PostgresHistory {
+    pool: WriterPool,
+    shard: u16,
+}
+
+impl PostgresHistory {
+    /// The history of one shard.
+    pub fn new(pool: WriterPool, shard: u16) -> Self {
+        Self { pool, shard }
+    }
+
+    fn shard(&self) -> i16 {
+        self.shard.cast_signed()
+    }
+}
+
+const READ_CHECKPOINT: &str =
+    "SELECT state FROM engine_checkpoints WHERE shard = $1 AND version = $2";
+const KEEP_CHECKPOINT: &str = "INSERT INTO engine_checkpoints (shard, version, position, tape_place, state) \
+     VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT (shard) DO UPDATE SET version = excluded.version, position = excluded.position, \
+     tape_place = excluded.tape_place, state = excluded.state";
+const READ_BLOCKS: &str = "SELECT first_place, last_place, lines, digest FROM tape \
+     WHERE shard = $1 AND last_place > $2 ORDER BY last_place LIMIT $3";
+
+impl History for PostgresHistory {
+    async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
+        let stored: Option<String> = sqlx::query_scalar(READ_CHECKPOINT)
+            .bind(self.shard())
+            .bind(STATE_VERSION.cast_signed())
+            .fetch_optional(self.pool.pool())
+            .await?;
+        Ok(stored.and_then(|text| match serde_json::from_str(&text) {
+            Ok(state) => Some(state),
+            Err(error) => {
+                tracing::warn!(%error, "the engine's checkpoint is unreadable and is ignored");
+                None
+            }
+        }))
+    }
+
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        let mut connection = self.pool.pool().acquire().await?;
+        Ok(read_after(&mut connection, self.shard, after, EVENTS_PAGE).await?)
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let rows = sqlx::query(READ_BLOCKS)
+            .bind(self.shard())
+            .bind(after.cast_signed())
+            .bind(BLOCKS_PAGE)
+            .fetch_all(self.pool.pool())
+            .await?;
+        let block = |row: &sqlx::postgres::PgRow| -> Result<TapeBlock, RecoveryError> {
+            let digest: Vec<u8> = row.try_get("digest")?;
+            let first_place = row.try_get::<i64, _>("first_place")?.cast_unsigned();
+            Ok(TapeBlock {
+                first_place,
+                last_place: row.try_get::<i64, _>("last_place")?.cast_unsigned(),
+                bytes: row.try_get("lines")?,
+                digest: digest.try_into().map_err(|_| TapeError::Digest { place: first_place })?,
+            })
+        };
+        rows.iter().map(block).collect()
+    }
+
+    async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
+        let text = serde_json::to_string(state).map_err(RecoveryError::Unwritable)?;
+        sqlx::query(KEEP_CHECKPOINT)
+            .bind(self.shard())
+            .bind(STATE_VERSION.cast_signed())
+            .bind(state.position.cast_signed())
+            .bind(state.place.cast_signed())
+            .bind(text)
+            .execute(self.pool.pool())
+            .await?;
+        Ok(())
+    }
+}
+
+/// The events of the log, page by page, in order.
+struct Events<'a, H> {
+    history: &'a H,
+    waiting: VecDeque<Recorded>,
+    ended: bool,
+}
+
+impl<H: History> Events<'_, H> {
+    /// Lets `core` observe every event up to `last`.
+    async fn observe_up_to(&mut self, core: &mut Core, last: u64) -> Result<(), RecoveryError> {
+        loop {
+            while self.waiting.front().is_some_and(|row| row.position <= last) {
+                let Some(row) = self.waiting.pop_front() else { break };
+                let event = row
+                    .event()
+                    .map_err(|source| LogError::Unreadable { position: row.position, source })?;
+                core.observe(row.position, row.tenant_id, row.stream, &event);
+            }
+            if !self.waiting.is_empty() || self.ended || core.state().position >= last {
+                return Ok(());
+            }
+            self.waiting = self.history.events(core.state().position).await?.into();
+            self.ended = self.waiting.is_empty();
+        }
+    }
+}
+
+/// The engine as log and tape left it, merged by the position that each line was worked after. What its last line
+/// and the last arrivals still cause is proposed next.
+pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core, RecoveryError> {
+    let state = history.checkpoint().await?.unwrap_or_default();
+    let mut core = Core::new(settings, state);
+    let mut events = Events { history, waiting: VecDeque::new(), ended: false };
+    loop {
+        let blocks = history.blocks(core.state().place).await?;
+        if blocks.is_empty() {
+            break;
+        }
+        for block in &blocks {
+            for line in decode(block)? {
+                let TapeLine { place, after, source, tick } = line;
+                if place <= core.state().place {
+                    continue;
+                }
+                events.observe_up_to(&mut core, after).await?;
+                if core.line_again(&source, &tick).place != Some(place) {
+                    return Err(RecoveryError::Diverged(place));
+                }
+            }
+        }
+    }
+    events.observe_up_to(&mut core, u64::MAX).await?;
+    core.retry();
+    Ok(core)
+}

@@ -1,0 +1,439 @@
+//! Runs the core: takes lines, has their tape block and what they cause committed, observes what the log then says.
+//!
+//! One task, so nothing here is locked. A line's cascade has committed before the next line is worked; lines that
+//! cause nothing share a block. A fault that passes is tried again for some seconds; one that does not, and a panic,
+//! end in a new start from log and tape, announced on the [`Board`]. Cost of a line that causes nothing: no round
+//! trip of its own; of one that does: one for each round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregates::id::{CommandId, ENGINE, RequestId};
+use aggregates::trading::Command;
+use futures::FutureExt;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::board::{Board, Condition};
+use super::core::{Core, Reason, Settings};
+use super::history::{History, RecoveryError, recover};
+use super::tape::BlockBuilder;
+use crate::ledger::{
+    Committed, CommittedEvent, Interface, Ledger, LedgerError, Origin, Submission, Work,
+};
+use crate::market::tick::Tick;
+
+/// Calls that wait for the engine at the most.
+const INBOX: usize = 64;
+/// How often work that met a passing fault is handed in again, and the first pause before it; each is doubled.
+const ATTEMPTS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// The pause before the engine starts anew.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// A checkpoint is kept after this many events and lines.
+const CHECKPOINT_EVERY: u64 = 20_000;
+
+/// The ledger as the engine needs it.
+pub trait Desk: Clone + Send + Sync + 'static {
+    /// Appends lines of the tape with what they caused, in one statement: see [`Ledger::work`].
+    fn work(
+        &self,
+        work: Work,
+    ) -> impl Future<Output = Result<Vec<Result<Committed, LedgerError>>, LedgerError>> + Send;
+}
+
+impl Desk for Ledger {
+    async fn work(&self, work: Work) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
+        Self::work(self, work).await
+    }
+}
+
+/// What became of lines that were handed in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Lines that were worked.
+    pub accepted: u64,
+    /// Lines that filled nothing, for the reasons given.
+    pub ignored: u64,
+    /// How many were ignored for each reason.
+    pub reasons: BTreeMap<Reason, u64>,
+    /// The last position of the log when all that they caused had committed.
+    pub position: u64,
+}
+
+/// Why lines were not worked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The engine does not run here: another process writes, or it is starting.
+    #[error("the engine does not run in this process at present: send the lines again in a second")]
+    NotRunning,
+    /// Some of the lines may have been worked.
+    #[error(
+        "the engine starts anew, and how far it came with these lines is unknown: send them again, identical lines \
+         are ignored"
+    )]
+    Interrupted,
+}
+
+struct Ask {
+    source: String,
+    ticks: Vec<Tick>,
+    answer: oneshot::Sender<Report>,
+}
+
+/// The engine, as faces and market sources see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inbox: mpsc::Sender<Ask>,
+    settled: watch::Receiver<u64>,
+    board: Board,
+}
+
+/// The other end of an [`Engine`]: what works.
+pub struct Works {
+    inbox: mpsc::Receiver<Ask>,
+    settled: watch::Sender<u64>,
+    board: Board,
+}
+
+/// An engine that does not run yet, and its works.
+pub fn engine() -> (Engine, Works) {
+    let (inbox, asks) = mpsc::channel(INBOX);
+    let (settled, settles) = watch::channel(0);
+    let board = Board::default();
+    let engine = Engine { inbox, settled: settles, board: board.clone() };
+    (engine, Works { inbox: asks, settled, board })
+}
+
+impl Engine {
+    /// Works lines in order. Answers when all that they caused has committed.
+    pub async fn lines(&self, source: &str, ticks: Vec<Tick>) -> Result<Report, EngineError> {
+        if self.board.condition() == Condition::Idle {
+            return Err(EngineError::NotRunning);
+        }
+        let (answer, report) = oneshot::channel();
+        let ask = Ask { source: source.to_owned(), ticks, answer };
+        self.inbox.send(ask).await.map_err(|_| EngineError::NotRunning)?;
+        report.await.map_err(|_| EngineError::Interrupted)
+    }
+
+    /// Waits until every order up to `position` of the log was evaluated on its arrival, and what that caused has
+    /// committed. False if that takes longer than `limit`.
+    pub async fn settled(&self, position: u64, limit: Duration) -> bool {
+        let mut settled = self.settled.clone();
+        let reached = settled.wait_for(|reached| *reached >= position);
+        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+
+    /// The read side.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+}
+
+/// The events of a term, as the ledger announces them.
+pub type Feed = mpsc::UnboundedReceiver<Vec<Arc<CommittedEvent>>>;
+
+/// Why the engine stopped working.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    /// The term of this process as the writer is over, or the process ends.
+    #[error("the term is over")]
+    Term,
+    /// It cannot know what the log holds without reading it.
+    #[error("work was lost on the way to the ledger: {0}")]
+    Lost(LedgerError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+}
+
+impl Works {
+    /// Works for one term of this process as the writer: recovers, works, and starts anew after a defect. Returns
+    /// when the term is over or `stop` says so.
+    pub async fn term<D: Desk, H: History>(
+        &mut self,
+        desk: &D,
+        history: &H,
+        settings: &Settings,
+        mut feed: Feed,
+        stop: &CancellationToken,
+    ) {
+        loop {
+            let run = self.run(desk, history, settings, &mut feed, stop);
+            let why = match AssertUnwindSafe(run).catch_unwind().await {
+                Ok(Ended::Term) => break,
+                Ok(ended) => ended.to_string(),
+                Err(_panic) => "it met a defect of its own".to_owned(),
+            };
+            tracing::error!(%why, "the engine starts anew from log and tape");
+            self.board.set_condition(Condition::Restarting(why));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(RESTART_PAUSE) => {}
+            }
+            if feed.is_closed() && feed.is_empty() {
+                break;
+            }
+        }
+        self.board.set_condition(Condition::Idle);
+    }
+
+    async fn run<D: Desk, H: History>(
+        &mut self,
+        desk: &D,
+        history: &H,
+        settings: &Settings,
+        feed: &mut Feed,
+        stop: &CancellationToken,
+    ) -> Ended {
+        self.board.set_condition(Condition::Recovering);
+        let core = match recover(history, settings.clone()).await {
+            Ok(core) => core,
+            Err(error) => return error.into(),
+        };
+        let kept = core.state().position + core.state().place;
+        let (settled, board) = (&self.settled, &self.board);
+        let mut shift = Shift {
+            core,
+            block: BlockBuilder::default(),
+            desk,
+            feed,
+            settled,
+            board,
+            touched: BTreeSet::new(),
+        };
+        board.show_all(&shift.core);
+        tracing::info!(
+            position = shift.core.state().position,
+            place = shift.core.state().place,
+            orders = shift.core.state().orders.count(),
+            "the engine works"
+        );
+        let ended = match shift.work(&mut self.inbox, history, kept, stop).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        };
+        if matches!(ended, Ended::Term) && shift.is_at_rest() {
+            shift.keep(history).await;
+        }
+        ended
+    }
+}
+
+/// The engine at work, from one recovery to the next.
+struct Shift<'a, D> {
+    core: Core,
+    block: BlockBuilder,
+    desk: &'a D,
+    feed: &'a mut Feed,
+    settled: &'a watch::Sender<u64>,
+    board: &'a Board,
+    touched: BTreeSet<String>,
+}
+
+impl<D: Desk> Shift<'_, D> {
+    async fn work<H: History>(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Ask>,
+        history: &H,
+        mut kept: u64,
+        stop: &CancellationToken,
+    ) -> Result<std::convert::Infallible, Ended> {
+        let unfinished = self.core.again();
+        self.carry(unfinished).await?;
+        self.arrivals().await?;
+        self.board.set_condition(Condition::Working);
+        loop {
+            self.arrivals().await?;
+            let state = self.core.state();
+            if state.position + state.place >= kept + CHECKPOINT_EVERY {
+                kept = state.position + state.place;
+                self.keep(history).await;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Ended::Term),
+                batch = self.feed.recv() => match batch {
+                    Some(batch) => self.observe(&batch),
+                    None => return Err(Ended::Term),
+                },
+                ask = inbox.recv() => match ask {
+                    Some(ask) => self.answer(ask).await?,
+                    None => return Err(Ended::Term),
+                },
+            }
+        }
+    }
+
+    /// Every line that was worked is on the tape, with all that it caused.
+    fn is_at_rest(&self) -> bool {
+        self.block.is_empty() && self.core.state().round.is_none()
+    }
+
+    async fn keep<H: History>(&self, history: &H) {
+        if let Err(error) = history.keep(self.core.state()).await {
+            tracing::warn!(%error, "no checkpoint of the engine was kept; the next start takes longer");
+        }
+    }
+
+    /// Works the lines of one call, commits what they cause and answers.
+    async fn answer(&mut self, ask: Ask) -> Result<(), Ended> {
+        let mut report = Report::default();
+        for tick in &ask.ticks {
+            self.arrivals().await?;
+            let after = self.core.state().position;
+            let worked = self.core.line(&ask.source, tick);
+            match worked.ignored {
+                None => report.accepted += 1,
+                Some(reason) => {
+                    report.ignored += 1;
+                    *report.reasons.entry(reason).or_default() += 1;
+                    self.board.count(reason);
+                    metrics::counter!("blotter_lines_ignored_total", "reason" => reason.word())
+                        .increment(1);
+                }
+            }
+            if let Some(place) = worked.place {
+                self.block.push(place, after, &ask.source, tick);
+                let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
+                self.touched.extend(symbol.map(str::to_owned));
+            }
+            self.carry(worked.commands).await?;
+            if self.block.is_full() {
+                self.commit(&[]).await?;
+            }
+        }
+        self.commit(&[]).await?;
+        report.position = self.core.state().position;
+        self.show();
+        // A caller that went away has no use for the answer.
+        let _gone = ask.answer.send(report);
+        Ok(())
+    }
+
+    /// Evaluates the orders that have arrived, until none waits.
+    async fn arrivals(&mut self) -> Result<(), Ended> {
+        loop {
+            while let Ok(batch) = self.feed.try_recv() {
+                self.observe(&batch);
+            }
+            let commands = self.core.arrivals();
+            if commands.is_empty() {
+                break;
+            }
+            self.commit(&commands).await?;
+        }
+        let position = self.core.state().position;
+        self.settled.send_if_modified(|settled| {
+            let moved = *settled < position;
+            *settled = position.max(*settled);
+            moved
+        });
+        Ok(())
+    }
+
+    /// Commits what a line causes, round after round.
+    async fn carry(&mut self, mut commands: Vec<Command>) -> Result<(), Ended> {
+        while !commands.is_empty() {
+            self.commit(&commands).await?;
+            commands = self.core.again();
+        }
+        Ok(())
+    }
+
+    /// Commits the lines that wait together with `commands`, and observes what came of it.
+    async fn commit(&mut self, commands: &[Command]) -> Result<(), Ended> {
+        let block = self.block.take();
+        if block.is_none() && commands.is_empty() {
+            return Ok(());
+        }
+        let submissions = commands.iter().map(|command| self.submission(command)).collect();
+        let mut work = Work { block, submissions };
+        let mut pause = FIRST_PAUSE;
+        let mut last = 0;
+        for attempt in 1..=ATTEMPTS {
+            let results = match self.desk.work(work.clone()).await {
+                Ok(results) => results,
+                Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
+                Err(fault) if is_passing(&fault) && attempt < ATTEMPTS => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    continue;
+                }
+                Err(fault) => return Err(Ended::Lost(fault)),
+            };
+            let mut again = Vec::new();
+            for (submission, result) in work.submissions.into_iter().zip(results) {
+                match result {
+                    Ok(committed) => last = last.max(committed.position),
+                    Err(LedgerError::Refused(refusal)) => {
+                        tracing::debug!(%refusal, command = ?submission.command, "a proposal was refused");
+                    }
+                    Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
+                    Err(fault) if is_passing(&fault) => again.push((submission, fault)),
+                    Err(fault @ LedgerError::Defect) => {
+                        tracing::error!(%fault, command = ?submission.command, "a proposal was not carried out");
+                    }
+                    Err(fault) => return Err(Ended::Lost(fault)),
+                }
+            }
+            match again.first() {
+                None => return self.observe_up_to(last).await,
+                Some((_, fault)) if attempt == ATTEMPTS => return Err(Ended::Lost(fault.clone())),
+                Some(_) => tokio::time::sleep(pause).await,
+            }
+            pause *= 2;
+            let submissions = again.into_iter().map(|(submission, _)| submission).collect();
+            work = Work { block: None, submissions };
+        }
+        self.observe_up_to(last).await
+    }
+
+    /// The engine acts for the tenant of the account, or of the market.
+    fn submission(&self, command: &Command) -> Submission {
+        let place = self.core.state().place;
+        Submission {
+            origin: Origin {
+                tenant: self.core.tenant_of(command),
+                actor: ENGINE,
+                token: String::new(),
+                interface: Interface::Engine,
+                request: RequestId::new(Uuid::now_v7()),
+                causation: format!("tape/{place}"),
+            },
+            command_id: CommandId::new(Uuid::now_v7()),
+            command: command.clone(),
+            key: None,
+        }
+    }
+
+    async fn observe_up_to(&mut self, position: u64) -> Result<(), Ended> {
+        while self.core.state().position < position {
+            let Some(batch) = self.feed.recv().await else { return Err(Ended::Term) };
+            self.observe(&batch);
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, batch: &[Arc<CommittedEvent>]) {
+        for committed in batch {
+            let row = &committed.row;
+            self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);
+        }
+    }
+
+    fn show(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        self.board.show(&self.core, touched.iter().map(String::as_str));
+    }
+}
+
+/// Nothing happened, and the same may be asked again.
+fn is_passing(fault: &LedgerError) -> bool {
+    matches!(fault, LedgerError::Busy | LedgerError::Unavailable)
+}
