@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::auditing::AuditCommand;
 use blotter::config::{self, ConfigError, Effective, ServerSettings};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -25,6 +26,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C
     Serve(ServerSettings),
+    /// Check the log and its views, export it, print its latest checkpoint; the server may be running or not
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the effective configuration, where each value comes from, with secrets redacted
     Config(ServerSettings),
 }

@@ -1,6 +1,7 @@
 //! The `blotter` command. Exits with 0 when it did what was asked, 1 when that failed, 2 when the command line or
-//! the configuration is wrong.
+//! the configuration is wrong. `blotter audit verify` exits with 1 for a log that is not valid, 2 when it could not check.
 
+mod auditing;
 mod cli;
 mod serve;
 
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
             Ok(()) => serve::serve(settings).await,
             Err(error) => Err(error),
         },
+        Command::Audit(command) => return auditing::run(command).await,
         Command::Config(_) => write!(std::io::stdout(), "{effective}").context("standard output"),
     };
     match done {

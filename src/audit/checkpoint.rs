@@ -119,9 +119,13 @@ pub(super) fn signed(note: &str, keys: &[StandardVerifier]) -> Result<Signed, Ch
     }
 }
 
-/// The notes of a text that holds one after another, each with the newline after its signatures; what follows the
-/// last whole note comes second.
-pub fn split_notes(text: &str) -> (Vec<&str>, &str) {
+/// The notes of a file that holds one after another, each with the newline after its signatures, and the number of
+/// bytes that they take: what follows them is a note that was cut short.
+pub fn split_notes(bytes: &[u8]) -> (Vec<&str>, usize) {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    };
     let mut notes = Vec::new();
     let (mut start, mut at, mut signatures) = (0, 0, false);
     for line in text.split_inclusive('\n') {
@@ -137,5 +141,5 @@ pub fn split_notes(text: &str) -> (Vec<&str>, &str) {
         notes.push(&text[start..at]);
         start = at;
     }
-    (notes, &text[start..])
+    (notes, start)
 }

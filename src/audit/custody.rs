@@ -16,6 +16,9 @@ use crate::ledger::proof::Frontier;
 /// The file of checkpoints in the data directory.
 pub const CHECKPOINT_FILE: &str = "checkpoints";
 
+/// More than a note of ours takes: what is longer was not cut short by a crash.
+const NOTE_BYTES: usize = 1024;
+
 /// Why checkpoints cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum CustodyError {
@@ -86,19 +89,22 @@ impl Checkpointer {
         let path = data_dir.join(CHECKPOINT_FILE);
         let failed = |source| CustodyError::File { path: path.clone(), source };
         let mut file = open_file(data_dir, &path).map_err(failed)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        let (notes, rest) = split_notes(&text);
-        if !rest.is_empty() {
-            file.set_len((text.len() - rest.len()) as u64).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-        }
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let (notes, whole) = split_notes(&bytes);
         let foreign = |reason: String| CustodyError::Foreign {
             path: path.clone(),
             note: notes.len(),
             reason,
         };
+        if bytes.len() - whole > NOTE_BYTES {
+            return Err(foreign("is followed by what is no note".into()));
+        }
+        if whole < bytes.len() {
+            file.set_len(whole as u64).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+        }
+        file.seek(SeekFrom::End(0)).map_err(failed)?;
         let (mut last, mut note) = (None, None);
         if let Some(latest) = notes.last() {
             let checkpoint =
@@ -222,5 +228,138 @@ impl<'a> RollbackCheck<'a> {
         }
         let same = head.root() == signed.root;
         Some(if same { Ok(()) } else { Err(Rollback::Other { signed: size }) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::audit::{KEY_FILE, KeyError, origin};
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("blotter-custody-{}-{name}", std::process::id()));
+            std::fs::create_dir(&path).expect("a new directory");
+            Self(path)
+        }
+
+        fn open(&self) -> Checkpointer {
+            let key = ProcessKey::open_or_create(&self.0).expect("a key");
+            Checkpointer::open(&self.0, key).expect("a record")
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).expect("it is there");
+        }
+    }
+
+    fn tree(leaves: u8) -> Frontier {
+        let mut tree = Frontier::default();
+        (0..leaves).for_each(|n| tree.push([n; 32]));
+        tree
+    }
+
+    #[test]
+    fn a_checkpoint_is_written_when_the_log_moved_and_read_again_by_the_same_key() {
+        let directory = Directory::new("moves");
+        let mut own = directory.open();
+        let name = origin(&[0; 32]);
+        assert!(own.record(&name, &tree(0)).expect("nothing").is_none());
+        assert!(own.record(&name, &tree(3)).expect("written").is_some());
+        assert!(own.record(&name, &tree(3)).expect("the same").is_none());
+        let note = own.record(&name, &tree(5)).expect("written").expect("moved").to_owned();
+        let read = Checkpoint::read(&note).expect("a checkpoint");
+        assert_eq!(read, Checkpoint::of(name.clone(), &tree(5)));
+        assert_eq!(
+            read.body(),
+            note.split_inclusive("\n\n").next().expect("a body").replacen("\n\n", "\n", 1)
+        );
+        drop(own);
+        assert_eq!(directory.open().last(), Some(&read));
+    }
+
+    #[test]
+    fn the_key_is_its_owners_alone_and_an_exposed_one_is_refused() {
+        let directory = Directory::new("mode");
+        let first = directory.open().key().public_key();
+        let path = directory.0.join(KEY_FILE);
+        let mode = std::fs::metadata(&path).expect("a key").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(directory.open().key().public_key(), first);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("ours");
+        assert!(matches!(
+            ProcessKey::open_or_create(&directory.0),
+            Err(KeyError::Exposed { mode: 0o640, .. })
+        ));
+    }
+
+    #[test]
+    fn a_note_that_a_crash_cut_short_is_taken_off() {
+        let directory = Directory::new("torn");
+        let path = directory.0.join(CHECKPOINT_FILE);
+        let mut own = directory.open();
+        own.record("blotter/test", &tree(1)).expect("written");
+        own.record("blotter/test", &tree(2)).expect("written");
+        drop(own);
+        let whole = std::fs::read(&path).expect("the record");
+        let first = split_notes(&whole).0[0].len();
+        for cut in first + 1..whole.len() {
+            std::fs::write(&path, &whole[..cut]).expect("cut");
+            assert_eq!(directory.open().last().map(|last| last.size), Some(1), "cut at {cut}");
+            assert_eq!(std::fs::read(&path).expect("the record"), whole[..first], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn checkpoints_of_another_key_or_changed_ones_are_not_ones_own() {
+        let (directory, other) = (Directory::new("own"), Directory::new("other"));
+        directory.open().record("blotter/test", &tree(1)).expect("written");
+        other.open().record("blotter/test", &tree(1)).expect("written");
+        let key = || ProcessKey::open_or_create(&directory.0).expect("a key");
+        let path = directory.0.join(CHECKPOINT_FILE);
+        let own = std::fs::read_to_string(&path).expect("the record");
+        std::fs::copy(other.0.join(CHECKPOINT_FILE), &path).expect("copied");
+        assert!(matches!(
+            Checkpointer::open(&directory.0, key()),
+            Err(CustodyError::Foreign { .. })
+        ));
+        std::fs::write(&path, own.replacen("\n1\n", "\n2\n", 1)).expect("changed");
+        assert!(matches!(
+            Checkpointer::open(&directory.0, key()),
+            Err(CustodyError::Foreign { .. })
+        ));
+    }
+
+    #[test]
+    fn a_log_that_is_behind_or_another_is_told_from_one_that_went_on() {
+        let signed = Checkpoint::of("blotter/test".into(), &tree(5));
+        let check = |leaves: u8, changed: Option<u8>| {
+            let mut check = RollbackCheck::new(&signed);
+            let mut head = Frontier::default();
+            for n in 0..leaves {
+                let leaf = [if changed == Some(n) { 99 } else { n }; 32];
+                check.push(leaf);
+                head.push(leaf);
+            }
+            check.finish(&head)
+        };
+        assert_eq!(check(5, None), Ok(()));
+        assert_eq!(check(9, None), Ok(()));
+        assert_eq!(check(9, Some(7)), Ok(()), "what was not signed yet");
+        assert_eq!(check(9, Some(2)), Err(Rollback::Other { signed: 5 }));
+        assert_eq!(check(4, None), Err(Rollback::Behind { position: 4, signed: 5 }));
+        assert_eq!(
+            RollbackCheck::at_head(&signed, &tree(4)),
+            Some(Err(Rollback::Behind { position: 4, signed: 5 }))
+        );
+        assert_eq!(RollbackCheck::at_head(&signed, &tree(5)), Some(Ok(())));
+        assert_eq!(RollbackCheck::at_head(&signed, &tree(6)), None);
     }
 }

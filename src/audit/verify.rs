@@ -33,7 +33,7 @@ impl Evidence {
         let mut evidence = Self::default();
         for path in files {
             let failed = |source| AuditError::File { path: path.clone(), source };
-            evidence.add(path, &std::fs::read_to_string(path).map_err(failed)?)?;
+            evidence.add(path, &std::fs::read(path).map_err(failed)?)?;
         }
         if files.is_empty() {
             let remark = "no checkpoint from outside the database was given: a log that was rewritten as a whole \
@@ -43,16 +43,19 @@ impl Evidence {
         Ok(evidence)
     }
 
-    fn add(&mut self, path: &Path, text: &str) -> Result<(), AuditError> {
-        let (notes, rest) = split_notes(text);
+    fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(), AuditError> {
+        let (notes, whole) = split_notes(bytes);
         for (n, note) in notes.into_iter().enumerate() {
             let place = format!("checkpoint {} of {}", n + 1, path.display());
             let checkpoint = Checkpoint::read(note)
                 .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
             self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
         }
-        if !rest.is_empty() {
-            self.notes.push(format!("the last checkpoint of {} was cut short", path.display()));
+        if whole < bytes.len() {
+            self.notes.push(format!(
+                "the last checkpoint of {} is cut short, or no checkpoint",
+                path.display()
+            ));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use sqlx::Executor;
 
 use crate::support::history::{History, write_history};
 use crate::support::ledger::TestLedger;
-use crate::support::{Scratch, TestDatabase, scratch_directory};
+use crate::support::{Scratch, TestDatabase, blotter, scratch_directory};
 
 /// A log with checkpoints after its first half and its end.
 struct Audited {
@@ -284,4 +284,41 @@ async fn a_restored_backup_stops_the_process_that_signed_more() {
     assert!(aside.exists() && own.last().is_none());
     assert!(Path::new(&audited.checkpoints()[0]).exists());
     assert!(audited.verify().await.valid);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_tells_valid_from_invalid_from_unchecked_by_its_exit_code() {
+    let audited = Audited::new("command").await;
+    let lines = exported(&audited.database, Scope::default()).await;
+    let file = audited.directory.path().join("export.jsonl");
+    let verify = |file: &Path| {
+        let mut command = blotter(&["audit", "verify", "--checkpoints"]);
+        command.arg(&audited.checkpoints()[0]).arg("--file").arg(file);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    std::fs::write(&file, &lines).unwrap();
+    let (code, text) = verify(&file);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("verdict       valid\n"), "{text}");
+
+    std::fs::write(&file, lines.replacen("187.20", "187.30", 1)).unwrap();
+    let (code, text) = verify(&file);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains(&format!("first bad     {}\n", audited.position_of("OrderFilled").await)),
+        "{text}"
+    );
+
+    assert_eq!(verify(Path::new("/nowhere")).0, Some(2));
+    std::fs::write(&file, "not an export\n").unwrap();
+    assert_eq!(verify(&file).0, Some(2));
+
+    let shown = blotter(&["audit", "checkpoint", "--data-dir"])
+        .arg(audited.directory.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let signed = ::blotter::audit::Checkpoint::read(&shown).unwrap();
+    assert_eq!(signed.size, audited.size);
 }

@@ -57,6 +57,17 @@ impl Options {
     }
 }
 
+/// How to reach the blotter database of the cluster that a server runs on this data directory, by what its Postgres
+/// has written down; a role has still to be chosen. `None` when nothing is written down.
+pub fn running(directory: &Path) -> Option<PgConnectOptions> {
+    let written = std::fs::read_to_string(directory.join("pg/postmaster.pid")).ok()?;
+    let mut lines = written.lines().skip(3);
+    let port = lines.next()?.trim().parse().ok()?;
+    let socket = lines.next().filter(|socket| !socket.is_empty())?;
+    let options = PgConnectOptions::new_without_pgpass().socket(socket).port(port);
+    Some(options.ssl_mode(PgSslMode::Disable).database(DATABASE))
+}
+
 /// Why the private cluster does not run, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {

@@ -1,0 +1,204 @@
+//! `blotter audit`: verify, export and checkpoint, on the database or on files.
+//!
+//! Exits with 0 for a log that is valid (or an export that was written), 1 for one that is not, 2 when there is no
+//! verdict. A private database is read beside the server that runs it; without one it is started for the audit.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use blotter::audit::{
+    CHECKPOINT_FILE, Evidence, Report, Scope, export, split_notes, verify_database, verify_export,
+};
+use blotter::config::DatabaseSettings;
+use blotter::database::{
+    AuditorPool, Connector, Database, DatabaseError, EmbeddedError, Source, embedded,
+};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+/// What can be asked of an audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every event, every invariant and every view; exits with 1 and names the first bad position
+    Verify(Verify),
+    /// Write the log as JSON lines that `verify --file` accepts without a database
+    Export(Export),
+    /// Print the latest checkpoint that this data directory has signed
+    Checkpoint(DatabaseSettings),
+}
+
+/// What to verify, and against what.
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Where the database and the checkpoints are
+    #[command(flatten)]
+    database: DatabaseSettings,
+    /// An exported log, instead of the database
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Checkpoints kept elsewhere; may be given several times [default: those of the data directory]
+    #[arg(long, value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to export.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// Where the database is
+    #[command(flatten)]
+    database: DatabaseSettings,
+    /// Show this tenant's rows only; the others are left out as leaves
+    #[arg(long, value_name = "UUID")]
+    tenant: Option<Uuid>,
+    /// Show this account's rows only; the others are left out as leaves
+    #[arg(long, value_name = "UUID")]
+    account: Option<Uuid>,
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// The shard that there is.
+const SHARD: u16 = 0;
+
+/// Does it and says how it went.
+pub async fn run(command: AuditCommand) -> ExitCode {
+    let done = match command {
+        AuditCommand::Verify(verify) => check(&verify).await,
+        AuditCommand::Export(export) => write_export(&export).await.map(|()| true),
+        AuditCommand::Checkpoint(settings) => print_checkpoint(&settings).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("blotter: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the log is valid.
+async fn check(verify: &Verify) -> anyhow::Result<bool> {
+    let report = match &verify.file {
+        Some(path) => {
+            let file = File::open(path).with_context(|| path.display().to_string())?;
+            verify_export(BufReader::new(file), Evidence::read(&verify.checkpoints)?)?
+        }
+        None => {
+            let evidence = Evidence::read(&checkpoint_files(verify)?)?;
+            let auditor = Auditor::open(&verify.database).await?;
+            let report = verify_database(&auditor.pool, SHARD, evidence).await;
+            auditor.close().await?;
+            report?
+        }
+    };
+    print_report(&report, verify.json)?;
+    Ok(report.valid)
+}
+
+fn print_report(report: &Report, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(())
+}
+
+fn checkpoint_files(verify: &Verify) -> anyhow::Result<Vec<PathBuf>> {
+    if !verify.checkpoints.is_empty() {
+        return Ok(verify.checkpoints.clone());
+    }
+    let own = verify.database.data_dir()?.join(CHECKPOINT_FILE);
+    Ok(if own.exists() { vec![own] } else { Vec::new() })
+}
+
+async fn write_export(settings: &Export) -> anyhow::Result<()> {
+    // Read before the snapshot, so that the export is never shorter than what was signed.
+    let signed = match latest_checkpoint(&settings.database) {
+        Ok(note) => note,
+        Err(error) if is_missing(&error) => None,
+        Err(error) => return Err(error),
+    };
+    let note = signed.as_deref();
+    let scope = Scope { tenant: settings.tenant, account: settings.account };
+    let auditor = Auditor::open(&settings.database).await?;
+    let written = match &settings.out {
+        Some(path) => {
+            let file = File::create(path).with_context(|| path.display().to_string())?;
+            let mut out = BufWriter::new(file);
+            let written = export(&auditor.pool, SHARD, scope, note, &mut out).await;
+            out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            written
+        }
+        None => {
+            let mut out = BufWriter::new(std::io::stdout());
+            export(&auditor.pool, SHARD, scope, note, &mut out).await
+        }
+    };
+    auditor.close().await?;
+    eprintln!("{} events", written?);
+    Ok(())
+}
+
+fn print_checkpoint(settings: &DatabaseSettings) -> anyhow::Result<()> {
+    let Some(note) = latest_checkpoint(settings)? else { bail!("nothing was signed yet") };
+    std::io::stdout().write_all(note.as_bytes())?;
+    Ok(())
+}
+
+fn latest_checkpoint(settings: &DatabaseSettings) -> anyhow::Result<Option<String>> {
+    let path = settings.data_dir()?.join(CHECKPOINT_FILE);
+    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(split_notes(&bytes).0.last().map(|note| (*note).to_owned()))
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Access to everything, and the private database that was started for it.
+struct Auditor {
+    pool: AuditorPool,
+    started: Option<Database>,
+}
+
+impl Auditor {
+    async fn open(settings: &DatabaseSettings) -> anyhow::Result<Self> {
+        let source = settings.source()?;
+        if let Source::Url { url, .. } = &source {
+            return Ok(Self { pool: Connector::by_url(url)?.auditor(), started: None });
+        }
+        match Database::open(source).await {
+            Ok(database) => Ok(Self { pool: database.auditor().clone(), started: Some(database) }),
+            Err(DatabaseError::Embedded(EmbeddedError::Locked { .. })) => {
+                Self::beside_server(&settings.data_dir()?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn beside_server(data_dir: &Path) -> anyhow::Result<Self> {
+        let options =
+            embedded::running(data_dir).context("the running server has no database yet")?;
+        Ok(Self { pool: Connector::by_login(options).auditor(), started: None })
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        match self.started {
+            Some(database) => database.close().await?,
+            None => self.pool.pool().close().await,
+        }
+        Ok(())
+    }
+}
