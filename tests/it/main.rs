@@ -10,8 +10,11 @@ mod append_only;
 mod arrows;
 mod audit;
 mod embedded;
+#[path = "../../projections/tests/support/history.rs"]
+mod history;
 mod ledger;
 mod migrations;
 mod process;
+mod projections;
 mod row_security;
 mod support;

@@ -1,0 +1,281 @@
+//! The views of positions and of their lots: one row a holding, also after it was closed (its realized profit
+//! stays), and one row a lot that is still held.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::{AccountId, InstrumentId, LotId, OrderId, TenantId};
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use aggregates::order::Side;
+use aggregates::position::{ClosedLot, Position, PositionEvent};
+use aggregates::stream::{Impossible, StreamId};
+
+use crate::fold::{Mirror, Stamped, inexact};
+use crate::log::Recorded;
+use crate::row::{Rows, view_row};
+
+view_row! {
+    /// One position.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    PositionRow in "positions",
+    key {
+        /// Whose.
+        account_id: AccountId = 0,
+        /// Of what.
+        instrument_id: InstrumentId = 1,
+    }
+    facts {
+        /// Who may see it.
+        tenant_id: TenantId,
+        /// Its ticker when it was opened.
+        symbol: String,
+        /// Shares held; negative is short, 0 is closed.
+        qty: Quantity,
+        /// Shares that open sells have reserved.
+        reserved_qty: Quantity,
+        /// The same by order.
+        reservations: BTreeMap<OrderId, Quantity>,
+        /// What the lots cost, or brought when short.
+        cost_basis: Money,
+        /// Profit taken so far.
+        realized_pl: Money,
+        /// The market time at which it was last opened.
+        opened_at: MarketTime,
+        /// The market time of the last fill, split or dividend.
+        updated_at: MarketTime,
+        /// The number of its events.
+        sequence: u64,
+        /// The place of its last event.
+        position: u64,
+    }
+}
+
+view_row! {
+    /// One lot that is held.
+    LotRow in "lots",
+    key {
+        /// Its id.
+        lot_id: LotId = 0,
+    }
+    facts {
+        /// Who may see it.
+        tenant_id: TenantId,
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// Shares left of it; negative is short.
+        qty: Quantity,
+        /// What these shares cost, or brought when sold short.
+        cost: Money,
+        /// The market time of the fill.
+        opened_at: MarketTime,
+        /// The place of the event that opened it: lots are taken in this order.
+        opened_position: u64,
+    }
+}
+
+impl PositionRow {
+    /// The remaining lots' cost over the quantity, to 6 decimals.
+    pub fn avg_entry_price(&self) -> Option<Price> {
+        Price::average(self.cost_basis, self.qty)
+    }
+
+    /// Shares held and not reserved by an open sell.
+    pub fn qty_available(&self) -> Quantity {
+        self.qty.minus(self.reserved_qty).unwrap_or_default()
+    }
+
+    fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {
+        let Some(held) = self.reservations.remove(&order_id) else {
+            return Ok(());
+        };
+        let part = qty.min(held);
+        let left = held.minus(part).map_err(inexact)?;
+        self.reserved_qty = self.reserved_qty.minus(part).map_err(inexact)?;
+        if !left.is_zero() {
+            self.reservations.insert(order_id, left);
+        }
+        Ok(())
+    }
+
+    fn trade(&mut self, side: Side, qty: Quantity, order_id: OrderId) -> Result<(), Impossible> {
+        let signed = if side == Side::Buy { qty } else { qty.negated() };
+        self.qty = self.qty.plus(signed).map_err(inexact)?;
+        self.unreserve(order_id, qty)
+    }
+
+    fn close_lots(&mut self, lots: &[ClosedLot], realized_pl: Money) -> Result<(), Impossible> {
+        for lot in lots {
+            self.cost_basis = self.cost_basis.minus(lot.cost).map_err(inexact)?;
+        }
+        self.realized_pl = self.realized_pl.plus(realized_pl).map_err(inexact)?;
+        Ok(())
+    }
+}
+
+impl Mirror<Position> for PositionRow {
+    fn fold(row: Option<Self>, event: &PositionEvent) -> Result<Self, Impossible> {
+        let mut row = match (row, event) {
+            (Some(row), _) => row,
+            (None, PositionEvent::PositionOpened { account_id, instrument_id, at, .. }) => Self {
+                account_id: *account_id,
+                instrument_id: *instrument_id,
+                tenant_id: TenantId::default(),
+                symbol: String::new(),
+                qty: Quantity::ZERO,
+                reserved_qty: Quantity::ZERO,
+                reservations: BTreeMap::new(),
+                cost_basis: Money::ZERO,
+                realized_pl: Money::ZERO,
+                opened_at: *at,
+                updated_at: *at,
+                sequence: 0,
+                position: 0,
+            },
+            (None, _) => return Err(Impossible("a position that was never opened".into())),
+        };
+        match event {
+            PositionEvent::PositionOpened { symbol, order_id, side, qty, cost, at, .. } => {
+                row.symbol.clone_from(symbol);
+                row.opened_at = *at;
+                row.updated_at = *at;
+                row.cost_basis = *cost;
+                row.trade(*side, *qty, *order_id)?;
+            }
+            PositionEvent::PositionIncreased { order_id, side, qty, cost, at, .. } => {
+                row.cost_basis = row.cost_basis.plus(*cost).map_err(inexact)?;
+                row.updated_at = *at;
+                row.trade(*side, *qty, *order_id)?;
+            }
+            PositionEvent::PositionReduced {
+                order_id, side, qty, lots, realized_pl, at, ..
+            }
+            | PositionEvent::PositionClosed {
+                order_id, side, qty, lots, realized_pl, at, ..
+            } => {
+                row.close_lots(lots, *realized_pl)?;
+                row.updated_at = *at;
+                row.trade(*side, *qty, *order_id)?;
+            }
+            PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
+                row.reservations.insert(*order_id, *qty);
+                row.reserved_qty = *reserved_qty;
+            }
+            PositionEvent::SharesReleased { order_id, reserved_qty, .. } => {
+                row.reservations.remove(order_id);
+                row.reserved_qty = *reserved_qty;
+            }
+            PositionEvent::PositionSplit {
+                position_qty,
+                fraction_cost,
+                realized_pl,
+                reservations,
+                at,
+                ..
+            } => {
+                row.qty = *position_qty;
+                row.cost_basis = row.cost_basis.minus(*fraction_cost).map_err(inexact)?;
+                row.realized_pl = row.realized_pl.plus(*realized_pl).map_err(inexact)?;
+                row.reservations =
+                    reservations.iter().map(|entry| (entry.order_id, entry.qty)).collect();
+                row.reserved_qty = reservations
+                    .iter()
+                    .try_fold(Quantity::ZERO, |sum, entry| sum.plus(entry.qty))
+                    .map_err(inexact)?;
+                row.updated_at = *at;
+            }
+            PositionEvent::DividendAccrued { at, .. }
+            | PositionEvent::DividendSettled { at, .. } => row.updated_at = *at,
+        }
+        Ok(row)
+    }
+}
+
+impl Stamped for PositionRow {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn stamp(&mut self, recorded: &Recorded) {
+        if recorded.sequence == 1 {
+            self.tenant_id = recorded.tenant_id;
+        }
+        self.sequence = recorded.sequence;
+        self.position = recorded.position;
+    }
+}
+
+/// The lots that `event` names: those that have to be loaded before it is folded. A split names all of its
+/// position instead, see [`splits_lots`].
+pub(crate) fn closed_lots(event: &PositionEvent) -> &[ClosedLot] {
+    match event {
+        PositionEvent::PositionReduced { lots, .. }
+        | PositionEvent::PositionClosed { lots, .. } => lots,
+        _ => &[],
+    }
+}
+
+/// Whether `event` replaces all lots of its position.
+pub(crate) fn splits_lots(event: &PositionEvent) -> bool {
+    matches!(event, PositionEvent::PositionSplit { .. })
+}
+
+/// Folds one event of a position into its lots.
+///
+/// # Errors
+/// It closes more of a lot than there is, or a lot that is not there.
+pub(crate) fn fold_lots(
+    lots: &mut Rows<LotRow>,
+    recorded: &Recorded,
+    event: &PositionEvent,
+) -> Result<(), Impossible> {
+    let StreamId::Position(account_id, instrument_id) = recorded.stream else {
+        return Err(Impossible("a position's event in another stream".into()));
+    };
+    match event {
+        PositionEvent::PositionOpened { side, qty, cost, lot_id, at, .. }
+        | PositionEvent::PositionIncreased { side, qty, cost, lot_id, at, .. } => {
+            lots.put(LotRow {
+                lot_id: *lot_id,
+                tenant_id: recorded.tenant_id,
+                account_id,
+                instrument_id,
+                qty: if *side == Side::Buy { *qty } else { qty.negated() },
+                cost: *cost,
+                opened_at: *at,
+                opened_position: recorded.position,
+            });
+        }
+        PositionEvent::PositionSplit { lots: after, .. } => {
+            let of_position: Vec<LotRow> = lots
+                .iter()
+                .filter(|lot| (lot.account_id, lot.instrument_id) == (account_id, instrument_id))
+                .cloned()
+                .collect();
+            for mut row in of_position {
+                match after.iter().find(|lot| lot.lot_id == row.lot_id) {
+                    Some(lot) => {
+                        (row.qty, row.cost) = (lot.qty, lot.cost);
+                        lots.put(row);
+                    }
+                    None => lots.remove(&(row.lot_id,)),
+                }
+            }
+        }
+        _ => {
+            for part in closed_lots(event) {
+                let lot = lots
+                    .get_mut(&(part.lot_id,))
+                    .ok_or_else(|| Impossible(format!("lot {} is not held", part.lot_id)))?;
+                let signed = if lot.qty.is_negative() { part.qty } else { part.qty.negated() };
+                lot.qty = lot.qty.plus(signed).map_err(inexact)?;
+                lot.cost = lot.cost.minus(part.cost).map_err(inexact)?;
+                if lot.qty.is_zero() {
+                    lots.remove(&(part.lot_id,));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Keeps every group of views current: one task a group, woken by the head of the log.
+//!
+//! The loop decides nothing: what to do follows from the rows of `projections` (follow the log, fill a generation
+//! that is being rebuilt, sweep a retired one). A group that stops does not stop the others. A database that fails
+//! is tried again with growing pauses.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::checkpoint::{self, Checkpoint, Status};
+use crate::error::ProjectionError;
+use crate::group::{Group, Step};
+use crate::rebuild;
+
+/// How often a group looks at the log when nobody wakes it: what another process writes is seen after this.
+pub const POLL: Duration = Duration::from_millis(200);
+/// The first and the longest pause after a failure.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How a group is doing in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last event that the rows which are read contain, as far as this process knows.
+    pub position: u64,
+    /// Why it stopped, if it did: its rows are degraded, and stay as they are.
+    pub stopped: Option<String>,
+    /// Why its last try failed, if it did: it goes on trying.
+    pub failing: Option<String>,
+}
+
+/// What readers and `/readyz` ask of the running projections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Views {
+    progress: [watch::Receiver<Progress>; Group::ALL.len()],
+}
+
+impl Views {
+    fn receiver(&self, group: Group) -> &watch::Receiver<Progress> {
+        &self.progress[group as usize]
+    }
+
+    /// How a group is doing now.
+    pub fn progress(&self, group: Group) -> Progress {
+        self.receiver(group).borrow().clone()
+    }
+
+    /// Waits until the rows of `group` contain the event at `position`. False when that took longer than
+    /// `patience`, or when the group has stopped before it.
+    pub async fn wait(&self, group: Group, position: u64, patience: Duration) -> bool {
+        let mut receiver = self.receiver(group).clone();
+        let arrived = receiver
+            .wait_for(|progress| progress.position >= position || progress.stopped.is_some());
+        match tokio::time::timeout(patience, arrived).await {
+            Ok(Ok(progress)) => progress.position >= position,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}
+
+/// The projections of one process.
+#[derive(Debug)]
+pub struct Runner {
+    pool: PgPool,
+    head: watch::Receiver<u64>,
+    progress: Vec<(Group, watch::Sender<Progress>)>,
+}
+
+impl Runner {
+    /// Projections that write on `pool` (as `blotter_projector`) and are woken by `head`, the position of the
+    /// last event that this process knows of.
+    pub fn new(pool: PgPool, head: watch::Receiver<u64>) -> (Self, Views) {
+        let channels = Group::ALL.map(|_| watch::channel(Progress::default()));
+        let progress = channels.each_ref().map(|(_, receiver)| receiver.clone());
+        let senders = Group::ALL.into_iter().zip(channels.into_iter().map(|(sender, _)| sender));
+        (Self { pool, head, progress: senders.collect() }, Views { progress })
+    }
+
+    /// Runs until it is dropped. A step that is under way then leaves no trace.
+    pub async fn run(self) {
+        let mut tasks = JoinSet::new();
+        for (group, progress) in self.progress {
+            let (pool, head) = (self.pool.clone(), self.head.clone());
+            tasks.spawn(Follower { group, pool, head, progress }.follow());
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(failure) = ended {
+                error!(%failure, "a projection has ended: its views are not kept until a restart");
+            }
+        }
+    }
+}
+
+/// One group, followed.
+struct Follower {
+    group: Group,
+    pool: PgPool,
+    head: watch::Receiver<u64>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Follower {
+    async fn follow(mut self) {
+        let mut pause = PAUSES.0;
+        let mut resumed = false;
+        loop {
+            self.head.mark_unchanged();
+            match self.turn(&mut resumed).await {
+                Ok(busy) => {
+                    pause = PAUSES.0;
+                    if !busy {
+                        self.rest().await;
+                    }
+                }
+                Err(failure) => {
+                    warn!(group = self.group.name(), %failure, "a projection failed and tries again");
+                    self.progress.send_modify(|progress| {
+                        progress.failing = Some(failure.to_string());
+                    });
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+    }
+
+    /// Waits for the head to move, but not longer than [`POLL`].
+    async fn rest(&mut self) {
+        let moved = tokio::time::timeout(POLL, self.head.changed()).await;
+        if matches!(moved, Ok(Err(_))) {
+            // Nobody moves the head in this process any more.
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// One step of every generation that needs one. True: there is more to do at once.
+    async fn turn(&self, resumed: &mut bool) -> Result<bool, ProjectionError> {
+        let mut connection = self.pool.acquire().await?;
+        let connection = &mut *connection;
+        if !*resumed {
+            // A stop is kept over restarts of the same program only by being met again.
+            checkpoint::resume(connection, self.group.name()).await?;
+            *resumed = true;
+        }
+        let mut busy = false;
+        for row in checkpoint::all(connection).await? {
+            if row.name == self.group.name() {
+                busy |= self.tend(connection, &row).await?;
+            }
+        }
+        Ok(busy)
+    }
+
+    async fn tend(
+        &self,
+        connection: &mut PgConnection,
+        row: &Checkpoint,
+    ) -> Result<bool, ProjectionError> {
+        if row.status == Status::Retired {
+            return Ok(!rebuild::sweep(connection, self.group, row.generation).await?);
+        }
+        let step = self.group.step(connection, row.generation).await?;
+        if row.active {
+            self.publish(&step);
+        }
+        match step {
+            Step::Advanced { more: true, .. } => Ok(true),
+            Step::Advanced { .. } | Step::Idle { .. } if row.status == Status::Building => {
+                // Switched or not, the next turn looks again: what is read moved on, or is swept.
+                rebuild::switch(connection, self.group, row.generation).await?;
+                Ok(true)
+            }
+            Step::Advanced { .. } => Ok(true),
+            Step::Idle { .. } | Step::Stopped { .. } => Ok(false),
+            Step::Retired => Ok(false),
+        }
+    }
+
+    fn publish(&self, step: &Step) {
+        let (position, stopped) = match step {
+            Step::Idle { position } | Step::Advanced { position, .. } => (*position, None),
+            Step::Stopped { position, error } => (*position, Some(error.clone())),
+            Step::Retired => return,
+        };
+        let now = Progress { position, stopped, failing: None };
+        self.progress.send_if_modified(|progress| {
+            let changed = *progress != now;
+            *progress = now;
+            changed
+        });
+    }
+}

@@ -1,0 +1,190 @@
+//! The group `trading`: accounts, orders, fills, positions, lots and activities, under one checkpoint, since one
+//! answer combines them.
+//!
+//! A batch costs at most one load and one write (and one delete) a table, whatever its length.
+
+use std::collections::BTreeSet;
+
+use aggregates::account::{Account, AccountEvent};
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::order::{Order, OrderEvent};
+use aggregates::position::{Position, PositionEvent};
+use aggregates::stream::{Event, StreamId};
+use sqlx::PgConnection;
+
+use crate::accounts::AccountRow;
+use crate::activities::ActivityRow;
+use crate::error::ProjectionError;
+use crate::fills::{FillRow, fill_of};
+use crate::fold::{Read, fold, read_batch};
+use crate::log::Recorded;
+use crate::orders::OrderRow;
+use crate::positions::{LotRow, PositionRow, closed_lots, fold_lots, splits_lots};
+use crate::row::{Row, Rows};
+
+/// The tables of the group.
+pub const TABLES: &[&str] = &["accounts", "orders", "fills", "positions", "lots", "activities"];
+
+/// The rows that a batch touches.
+#[derive(Debug, Default)]
+pub struct Trading {
+    /// Accounts.
+    pub accounts: Rows<AccountRow>,
+    /// Orders.
+    pub orders: Rows<OrderRow>,
+    /// Fills.
+    pub fills: Rows<FillRow>,
+    /// Positions.
+    pub positions: Rows<PositionRow>,
+    /// Lots.
+    pub lots: Rows<LotRow>,
+    /// Activities.
+    pub activities: Rows<ActivityRow>,
+}
+
+const LOTS_OF_POSITIONS: &str = "SELECT lot_id, tenant_id, account_id, instrument_id, qty, cost, opened_at, \
+     opened_position FROM lots JOIN unnest($2, $3) AS wanted (account_id, instrument_id) \
+     USING (account_id, instrument_id) WHERE generation = $1";
+
+fn wants(recorded: &Recorded) -> bool {
+    matches!(recorded.stream, StreamId::Account(_) | StreamId::Order(_) | StreamId::Position(..))
+}
+
+/// Folds a batch into the tables of `generation`.
+///
+/// # Errors
+/// An event of the batch cannot be folded, or the database failed.
+pub(crate) async fn project(
+    connection: &mut PgConnection,
+    generation: i32,
+    batch: &[Recorded],
+) -> Result<(), ProjectionError> {
+    let events = read_batch(batch, wants)?;
+    let mut rows = Trading::load(connection, generation, &events).await?;
+    for Read { recorded, event } in events {
+        rows.fold(recorded, event)?;
+    }
+    rows.write(connection, generation).await
+}
+
+impl Trading {
+    async fn load(
+        connection: &mut PgConnection,
+        generation: i32,
+        events: &[Read<'_>],
+    ) -> Result<Self, ProjectionError> {
+        let mut accounts = BTreeSet::new();
+        let mut orders = BTreeSet::new();
+        let mut fills = BTreeSet::new();
+        let mut positions = BTreeSet::new();
+        let mut lots = BTreeSet::new();
+        let mut split: BTreeSet<(AccountId, InstrumentId)> = BTreeSet::new();
+        for Read { recorded, event } in events {
+            let stored = recorded.sequence > 1;
+            match (recorded.stream, event) {
+                (StreamId::Account(id), event) if stored => {
+                    accounts.insert((id,));
+                    if let Event::Account(AccountEvent::FeeCharged { fill_id, .. }) = event {
+                        fills.insert((*fill_id,));
+                    }
+                }
+                (StreamId::Order(id), _) if stored => {
+                    orders.insert((id,));
+                }
+                (StreamId::Position(account, instrument), Event::Position(event)) if stored => {
+                    positions.insert((account, instrument));
+                    lots.extend(closed_lots(event).iter().map(|lot| (lot.lot_id,)));
+                    if splits_lots(event) {
+                        split.insert((account, instrument));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut rows = Self::default();
+        rows.accounts.load(connection, generation, accounts).await?;
+        rows.orders.load(connection, generation, orders).await?;
+        rows.fills.load(connection, generation, fills).await?;
+        rows.positions.load(connection, generation, positions).await?;
+        rows.lots.load(connection, generation, lots).await?;
+        if !split.is_empty() {
+            let split: Vec<_> = split.into_iter().collect();
+            let statement = sqlx::query(LOTS_OF_POSITIONS).bind(generation);
+            let found = PositionRow::bind_keys(&split, statement).fetch_all(connection).await?;
+            let found = found.iter().map(LotRow::read).collect::<Result<_, _>>()?;
+            rows.lots.take_stored(found);
+        }
+        Ok(rows)
+    }
+
+    /// Folds one event into the rows, which have to hold those that it touches.
+    ///
+    /// # Errors
+    /// The event is impossible after those before it.
+    pub fn fold(&mut self, recorded: &Recorded, event: Event) -> Result<(), ProjectionError> {
+        match (recorded.stream, event) {
+            (StreamId::Account(id), Event::Account(event)) => {
+                self.fold_account(id, recorded, event)
+            }
+            (StreamId::Order(id), Event::Order(event)) => {
+                let row = self.orders.get(&(id,)).cloned();
+                let order = fold::<Order, _>(row, recorded, event.clone())?;
+                if matches!(event, OrderEvent::OrderFilled { .. })
+                    && let Some(fill) = fill_of(&order, recorded, &event)
+                {
+                    self.activities.put(ActivityRow::of_fill(recorded, &fill));
+                    self.fills.put(fill);
+                }
+                self.orders.put(order);
+                Ok(())
+            }
+            (StreamId::Position(account, instrument), Event::Position(event)) => {
+                self.fold_position((account, instrument), recorded, event)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fold_account(
+        &mut self,
+        id: AccountId,
+        recorded: &Recorded,
+        event: AccountEvent,
+    ) -> Result<(), ProjectionError> {
+        if let Some(mut activity) = ActivityRow::of_account(recorded, id, &event) {
+            if let Some(fill) = activity.fill_id.and_then(|fill_id| self.fills.get(&(fill_id,))) {
+                activity.at = fill.at;
+            }
+            self.activities.put(activity);
+        }
+        let row = self.accounts.get(&(id,)).cloned();
+        self.accounts.put(fold::<Account, _>(row, recorded, event)?);
+        Ok(())
+    }
+
+    fn fold_position(
+        &mut self,
+        key: (AccountId, InstrumentId),
+        recorded: &Recorded,
+        event: PositionEvent,
+    ) -> Result<(), ProjectionError> {
+        fold_lots(&mut self.lots, recorded, &event)
+            .map_err(|error| ProjectionError::poison(recorded.position, error.to_string()))?;
+        let row = self.positions.get(&key).cloned();
+        self.positions.put(fold::<Position, _>(row, recorded, event)?);
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        generation: i32,
+    ) -> Result<(), ProjectionError> {
+        self.accounts.write(connection, generation).await?;
+        self.orders.write(connection, generation).await?;
+        self.fills.write(connection, generation).await?;
+        self.positions.write(connection, generation).await?;
+        self.lots.write(connection, generation).await?;
+        self.activities.write(connection, generation).await
+    }
+}

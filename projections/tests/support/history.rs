@@ -1,0 +1,502 @@
+//! A ledger in memory, for tests: commands are decided on real aggregates and their events recorded as rows of the
+//! log, with any salt and leaf. No database.
+
+use std::collections::BTreeMap;
+
+use aggregates::account::{Account, AccountCommand, AccountKind, Policy, TradingState};
+use aggregates::id::{
+    AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId, TenantId,
+};
+use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
+use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::{
+    CancelReason, Execution, ExpiryReason, Order, OrderClass, OrderSpec, OrderType, Side,
+    TimeInForce,
+};
+use aggregates::position::Position;
+use aggregates::rules::{FeeSchedule, Rules};
+use aggregates::stream::{Decide, Event, StreamId};
+use aggregates::trading::{Command, MarketView, Undecided, World, decide};
+use aggregates::writer::{Writer, WriterCommand};
+use chrono::{DateTime, TimeDelta, Utc};
+use projections::log::Recorded;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// The aggregates, and the log that made them.
+#[derive(Default)]
+pub struct History {
+    pub accounts: BTreeMap<AccountId, Account>,
+    pub orders: BTreeMap<OrderId, Order>,
+    pub positions: BTreeMap<(AccountId, InstrumentId), Position>,
+    pub instruments: BTreeMap<InstrumentId, Instrument>,
+    pub writers: BTreeMap<u16, Writer>,
+    pub log: Vec<Recorded>,
+    sequences: BTreeMap<StreamId, u64>,
+    steps: u64,
+}
+
+/// What is not there is there as its default: a world knows everything.
+struct Known<'a>(&'a History, Account, Order, Position, Instrument, Writer);
+
+impl World for Known<'_> {
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        Some(self.0.accounts.get(&id).unwrap_or(&self.1))
+    }
+    fn order(&self, id: OrderId) -> Option<&Order> {
+        Some(self.0.orders.get(&id).unwrap_or(&self.2))
+    }
+    fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
+        Some(self.0.positions.get(&(account, instrument)).unwrap_or(&self.3))
+    }
+    fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        Some(self.0.instruments.get(&id).unwrap_or(&self.4))
+    }
+    fn writer(&self, shard: u16) -> Option<&Writer> {
+        Some(self.0.writers.get(&shard).unwrap_or(&self.5))
+    }
+}
+
+/// The instruments of every history.
+pub const SYMBOLS: [&str; 3] = ["AAPL", "IBM", "MSFT"];
+
+pub fn account_id(n: u8) -> AccountId {
+    AccountId::new(Uuid::from_u128(0xA000 + u128::from(n)))
+}
+
+pub fn order_id(n: u64) -> OrderId {
+    OrderId::new(Uuid::from_u128(0xB000_0000 + u128::from(n)))
+}
+
+pub fn instrument_id(n: u8) -> InstrumentId {
+    InstrumentId::of_symbol(SYMBOLS[usize::from(n) % SYMBOLS.len()])
+}
+
+/// The tenant of an account: two of three accounts are the operator's.
+pub fn tenant_of(account: AccountId) -> TenantId {
+    if account == account_id(2) { TenantId::new(Uuid::from_u128(77)) } else { OPERATOR_TENANT }
+}
+
+/// One thing that somebody tries; what is refused leaves no trace.
+#[derive(Clone, Debug)]
+pub enum Move {
+    Deposit { account: u8, cents: u32 },
+    Withdraw { account: u8, cents: u32 },
+    Place { account: u8, instrument: u8, buy: bool, qty: u16, cents: Option<u16>, tif: u8 },
+    Fill { order: u16, qty: u16, cents: u16 },
+    Cancel { order: u16 },
+    Expire { order: u16 },
+    Halt { instrument: u8 },
+    Close { instrument: u8, cents: u16 },
+    Split { instrument: u8, numerator: u8, denominator: u8 },
+    Dividend { instrument: u8, cents: u16 },
+    Policy { account: u8, reducing: bool },
+}
+
+/// Any history of `moves` moves, trades more often than the rest.
+pub fn moves(
+    moves: impl Into<proptest::collection::SizeRange>,
+) -> impl Strategy<Value = Vec<Move>> {
+    let place = (0..3u8, 0..3u8, any::<bool>(), 1..200u16, any::<Option<u16>>(), 0..4u8).prop_map(
+        |(account, instrument, buy, qty, cents, tif)| Move::Place {
+            account,
+            instrument,
+            buy,
+            qty,
+            cents,
+            tif,
+        },
+    );
+    let one = prop_oneof![
+        2 => (0..3u8, 1..5_000_000u32).prop_map(|(account, cents)| Move::Deposit { account, cents }),
+        1 => (0..3u8, 1..500_000u32).prop_map(|(account, cents)| Move::Withdraw { account, cents }),
+        12 => place,
+        12 => (any::<u16>(), 1..200u16, 1..20_000u16)
+            .prop_map(|(order, qty, cents)| Move::Fill { order, qty, cents }),
+        3 => any::<u16>().prop_map(|order| Move::Cancel { order }),
+        2 => any::<u16>().prop_map(|order| Move::Expire { order }),
+        1 => (0..3u8).prop_map(|instrument| Move::Halt { instrument }),
+        1 => (0..3u8, 1..20_000u16).prop_map(|(instrument, cents)| Move::Close { instrument, cents }),
+        1 => (0..3u8, 1..5u8, 1..4u8).prop_map(|(instrument, numerator, denominator)| Move::Split {
+            instrument,
+            numerator,
+            denominator,
+        }),
+        1 => (0..3u8, 1..300u16).prop_map(|(instrument, cents)| Move::Dividend { instrument, cents }),
+        1 => (0..3u8, any::<bool>()).prop_map(|(account, reducing)| Move::Policy { account, reducing }),
+    ];
+    proptest::collection::vec(one, moves)
+}
+
+fn cents(value: impl Into<u64>) -> String {
+    let value: u64 = value.into();
+    format!("{}.{:02}", value / 100, value % 100)
+}
+
+fn price(value: u16) -> Price {
+    cents(value.max(1)).parse().unwrap()
+}
+
+fn shares(value: u16) -> Quantity {
+    value.to_string().parse().unwrap()
+}
+
+fn wall_clock() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap()
+}
+
+impl History {
+    /// A history with its writer, instruments and accounts.
+    pub fn begin() -> Self {
+        let mut history = Self::default();
+        let command =
+            WriterCommand::TakeOver { epoch: 1, key_name: "test".into(), public_key: "key".into() };
+        history.submit(&Command::Writer { shard: 0, command });
+        for symbol in SYMBOLS {
+            let instrument_id = InstrumentId::of_symbol(symbol);
+            let command = InstrumentCommand::List {
+                instrument_id,
+                symbol: symbol.into(),
+                name: format!("{symbol} Inc."),
+                kind: InstrumentKind::Stock,
+                at: None,
+            };
+            history.submit(&Command::Instrument { instrument_id, command });
+        }
+        for n in 0..3 {
+            let account_id = account_id(n);
+            let command = AccountCommand::Open {
+                account_id,
+                kind: AccountKind::Cash,
+                option_level: 0,
+                name_digest: "00".into(),
+                starting_balance: "50000".parse().unwrap(),
+                deposit_id: CommandId::default(),
+                at: None,
+            };
+            history.submit(&Command::Account { account_id, command });
+        }
+        history
+    }
+
+    /// A history in which all of `moves` were tried.
+    pub fn of(moves: &[Move]) -> Self {
+        let mut history = Self::begin();
+        for one in moves {
+            history.try_move(one);
+        }
+        history
+    }
+
+    fn at(&self) -> MarketTime {
+        let start: MarketTime = "2026-11-23T14:30:00Z".parse().unwrap();
+        start + TimeDelta::seconds(self.steps.cast_signed())
+    }
+
+    /// Decides and records. False: refused.
+    pub fn submit(&mut self, command: &Command) -> bool {
+        let rules = Rules {
+            fees: FeeSchedule {
+                per_fill: "0.05".parse().unwrap(),
+                per_share: "0.001".parse().unwrap(),
+            },
+            ..Rules::default()
+        };
+        let known = Known(
+            self,
+            Account::default(),
+            Order::default(),
+            Position::default(),
+            Instrument::default(),
+            Writer::default(),
+        );
+        match decide(&known, command, &rules) {
+            Ok(decision) => {
+                for (stream, event) in decision.events {
+                    self.record(stream, &event);
+                }
+                true
+            }
+            Err(Undecided::Refused(_)) => false,
+            Err(Undecided::Absent(stream)) => panic!("{stream} is known"),
+        }
+    }
+
+    fn record(&mut self, stream: StreamId, event: &Event) {
+        match (stream, event) {
+            (StreamId::Account(id), Event::Account(event)) => {
+                self.accounts.entry(id).or_default().evolve(event).unwrap();
+            }
+            (StreamId::Order(id), Event::Order(event)) => {
+                self.orders.entry(id).or_default().evolve(event).unwrap();
+            }
+            (StreamId::Position(account, instrument), Event::Position(event)) => {
+                self.positions.entry((account, instrument)).or_default().evolve(event).unwrap();
+            }
+            (StreamId::Instrument(id), Event::Instrument(event)) => {
+                self.instruments.entry(id).or_default().evolve(event).unwrap();
+            }
+            (StreamId::Writer(shard), Event::Writer(event)) => {
+                self.writers.entry(shard).or_default().evolve(event).unwrap();
+            }
+            _ => panic!("an event of {stream} is of another kind"),
+        }
+        let account_id = match stream {
+            StreamId::Account(id) | StreamId::Position(id, _) => Some(id),
+            StreamId::Order(id) => self.orders[&id].spec().map(|spec| spec.account_id),
+            StreamId::Instrument(_) | StreamId::Writer(_) => None,
+        };
+        let sequence = self.sequences.entry(stream).or_default();
+        *sequence += 1;
+        let position = self.log.len() as u64 + 1;
+        self.log.push(Recorded {
+            shard: 0,
+            position,
+            tenant_id: match (stream, account_id) {
+                (_, Some(account)) => tenant_of(account),
+                (StreamId::Instrument(_), None) => MARKET_TENANT,
+                _ => OPERATOR_TENANT,
+            },
+            account_id,
+            stream,
+            sequence: *sequence,
+            event_type: event.event_type(),
+            event_version: event.event_version(),
+            payload: event.payload().unwrap(),
+            metadata: "{}".into(),
+            recorded_at: wall_clock() + TimeDelta::microseconds(position.cast_signed()),
+            salt: [7; 16],
+            leaf: [9; 32],
+        });
+    }
+
+    fn nth_order(&self, n: u16) -> Option<(OrderId, &Order)> {
+        let open: Vec<_> = self.orders.iter().filter(|(_, order)| order.is_open()).collect();
+        if open.is_empty() {
+            return None;
+        }
+        let (id, order) = open[usize::from(n) % open.len()];
+        Some((*id, order))
+    }
+
+    /// Tries one move. False: refused, or nothing to move.
+    pub fn try_move(&mut self, one: &Move) -> bool {
+        self.steps += 1;
+        let at = self.at();
+        match one.clone() {
+            Move::Deposit { account, cents: value } => {
+                let command = AccountCommand::Deposit {
+                    deposit_id: CommandId::default(),
+                    amount: cents(value).parse().unwrap(),
+                    at: Some(at),
+                };
+                self.submit(&Command::Account { account_id: account_id(account), command })
+            }
+            Move::Withdraw { account, cents: value } => {
+                let command = AccountCommand::Withdraw {
+                    withdrawal_id: CommandId::default(),
+                    amount: cents(value).parse().unwrap(),
+                    at: Some(at),
+                };
+                self.submit(&Command::Account { account_id: account_id(account), command })
+            }
+            Move::Place { account, instrument, buy, qty, cents, tif } => {
+                self.place(account, instrument, buy, qty, cents, tif)
+            }
+            Move::Fill { order, qty, cents } => self.fill(order, qty, cents),
+            Move::Cancel { order } => {
+                let Some((order_id, found)) = self.nth_order(order) else { return false };
+                let account_id = found.spec().unwrap().account_id;
+                let reason = CancelReason::Requested;
+                self.submit(&Command::Cancel { account_id, order_id, reason, at })
+            }
+            Move::Expire { order } => {
+                let Some((order_id, _)) = self.nth_order(order) else { return false };
+                let reason = ExpiryReason::SessionClosed;
+                self.submit(&Command::Expire { order_id, reason, at })
+            }
+            Move::Halt { instrument } => {
+                let instrument_id = instrument_id(instrument);
+                let reason = "LUDP".to_owned();
+                let command = if self.instruments[&instrument_id].is_halted() {
+                    InstrumentCommand::Resume { reason, at }
+                } else {
+                    InstrumentCommand::Halt { reason, at }
+                };
+                self.submit(&Command::Instrument { instrument_id, command })
+            }
+            Move::Close { instrument, cents } => {
+                let command = InstrumentCommand::Close {
+                    session: "2000-01-03".parse::<chrono::NaiveDate>().unwrap()
+                        + TimeDelta::days(self.steps.cast_signed()),
+                    price: price(cents),
+                    source: "test".into(),
+                    at,
+                };
+                let instrument_id = instrument_id(instrument);
+                self.submit(&Command::Instrument { instrument_id, command })
+            }
+            Move::Split { instrument, numerator, denominator } => {
+                self.split(instrument_id(instrument), numerator, denominator)
+            }
+            Move::Dividend { instrument, cents } => self.dividend(instrument_id(instrument), cents),
+            Move::Policy { account, reducing } => {
+                let trading_state =
+                    if reducing { TradingState::Reducing } else { TradingState::Active };
+                let policy = Policy { trading_state, ..Policy::default() };
+                let command = AccountCommand::ChangePolicy { policy };
+                self.submit(&Command::Account { account_id: account_id(account), command })
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        account: u8,
+        instrument: u8,
+        buy: bool,
+        qty: u16,
+        limit: Option<u16>,
+        tif: u8,
+    ) -> bool {
+        let at = self.at();
+        let (account_id, instrument_id) = (account_id(account), instrument_id(instrument));
+        let free = self.positions.get(&(account_id, instrument_id));
+        let free = free.map_or(Quantity::ZERO, |held| held.available().unwrap());
+        // Every other sell is of all there is, so that positions close too.
+        let all = !buy && qty % 2 == 0 && free.is_positive();
+        let spec = OrderSpec {
+            account_id,
+            instrument_id,
+            symbol: SYMBOLS[usize::from(instrument)].into(),
+            side: if buy { Side::Buy } else { Side::Sell },
+            order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
+            qty: if all { free } else { shares(qty) },
+            limit_price: limit.map(|limit| price(limit.max(100))),
+            stop_price: None,
+            trail: None,
+            time_in_force: [TimeInForce::Day, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
+                [usize::from(tif) % 4],
+            extended_hours: false,
+            order_class: OrderClass::Simple,
+            client_order_id: format!("c-{}", self.steps),
+            note_digest: None,
+            parent_order_id: None,
+        };
+        let reference = Some(Reference { price: price(10_000), source: "test".into(), at });
+        let market = MarketView {
+            at,
+            tape_place: self.steps,
+            reference,
+            session_close: at + TimeDelta::hours(6),
+            open: true,
+        };
+        self.submit(&Command::Place { order_id: order_id(self.steps), spec, market })
+    }
+
+    fn fill(&mut self, order: u16, qty: u16, cents: u16) -> bool {
+        let at = self.at();
+        let tape_place = self.steps;
+        let Some((order_id, found)) = self.nth_order(order) else { return false };
+        let spec = found.spec().unwrap();
+        let price = match (spec.side, spec.limit_price) {
+            (Side::Buy, Some(limit)) => limit.min(price(cents)),
+            (Side::Sell, Some(limit)) => limit.max(price(cents)),
+            (_, None) => price(cents),
+        };
+        let leaves = found.leaves_qty().unwrap();
+        let execution = Execution {
+            revision: found.revision(),
+            after_fills: found.fills(),
+            qty: if qty % 2 == 0 { leaves } else { shares(qty).min(leaves) },
+            price,
+            evidence: Evidence {
+                source: "test".into(),
+                tape_place,
+                at,
+                tick: EvidenceTick::Quote {
+                    bid: price,
+                    bid_size: shares(100),
+                    ask: price,
+                    ask_size: shares(100),
+                },
+            },
+        };
+        self.submit(&Command::Fill { order_id, execution, at })
+    }
+
+    fn open_orders_of(&self, account: AccountId, instrument: InstrumentId) -> Vec<OrderId> {
+        self.orders
+            .iter()
+            .filter(|(_, order)| order.is_open())
+            .filter(|(_, order)| {
+                let spec = order.spec().unwrap();
+                (spec.account_id, spec.instrument_id) == (account, instrument)
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// A split, followed by every account that holds or orders the instrument.
+    fn split(&mut self, instrument_id: InstrumentId, numerator: u8, denominator: u8) -> bool {
+        let at = self.at();
+        if numerator == denominator {
+            return false;
+        }
+        let action_id = format!("split-{}", self.steps);
+        let split = Split {
+            numerator: shares(numerator.into()),
+            denominator: shares(denominator.into()),
+            last_close: Some(price(10_000)),
+            at,
+        };
+        let command = InstrumentCommand::BeginSplit { action_id: action_id.clone(), split };
+        let begun = self.submit(&Command::Instrument { instrument_id, command });
+        for n in 0..3 {
+            let account_id = account_id(n);
+            let orders = self.open_orders_of(account_id, instrument_id);
+            let held = self.positions.get(&(account_id, instrument_id));
+            if !orders.is_empty() || held.is_some_and(|held| !held.qty().is_zero()) {
+                self.submit(&Command::FollowSplit { account_id, instrument_id, orders, at });
+            }
+        }
+        let command = InstrumentCommand::CompleteSplit { action_id, at };
+        self.submit(&Command::Instrument { instrument_id, command });
+        begun
+    }
+
+    /// A dividend, accrued and paid in every position.
+    fn dividend(&mut self, instrument_id: InstrumentId, cents: u16) -> bool {
+        let at = self.at();
+        let action_id = format!("dividend-{}", self.steps);
+        let day = at.date_naive();
+        let command = InstrumentCommand::DeclareDividend {
+            action_id: action_id.clone(),
+            amount: price(cents),
+            ex: day,
+            pay: day,
+            at,
+        };
+        let declared = self.submit(&Command::Instrument { instrument_id, command });
+        let holders: Vec<AccountId> = self
+            .positions
+            .iter()
+            .filter(|((_, instrument), held)| *instrument == instrument_id && !held.qty().is_zero())
+            .map(|((account, _), _)| *account)
+            .collect();
+        for account_id in &holders {
+            let (account_id, action_id) = (*account_id, action_id.clone());
+            self.submit(&Command::AccrueDividend { account_id, instrument_id, action_id, at });
+        }
+        let command = InstrumentCommand::CompleteAccrual { action_id: action_id.clone(), at };
+        self.submit(&Command::Instrument { instrument_id, command });
+        for account_id in holders {
+            let action_id = action_id.clone();
+            self.submit(&Command::PayDividend { account_id, instrument_id, action_id, at });
+        }
+        let command = InstrumentCommand::CompleteDividend { action_id, at };
+        self.submit(&Command::Instrument { instrument_id, command });
+        declared
+    }
+}
