@@ -5,5 +5,9 @@
 pub mod calendar;
 mod calendar_table;
 pub mod fields;
+pub mod pace;
+pub mod playback;
 pub mod reading;
+pub mod recorded;
+pub mod source;
 pub mod tick;
