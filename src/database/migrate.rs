@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "roles", include_str!("../../migrations/0001_roles.sql")),
     (2, "log", include_str!("../../migrations/0002_log.sql")),
     (3, "views", include_str!("../../migrations/0003_views.sql")),
+    (4, "engine", include_str!("../../migrations/0004_engine.sql")),
 ];
 
 /// The oldest server whose views can be checked as their caller (`security_invoker`).

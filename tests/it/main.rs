@@ -12,6 +12,7 @@ mod audit;
 mod embedded;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
+mod engine;
 mod ledger;
 mod migrations;
 mod process;

@@ -27,7 +27,8 @@ use super::TestDatabase;
 /// A ledger that writes a test database until it is dropped.
 pub struct TestLedger {
     pub ledger: Ledger,
-    _tenure: Tenure,
+    /// Its term, until an engine takes it.
+    pub tenure: Option<Tenure>,
     _stop: DropGuard,
 }
 
@@ -58,7 +59,7 @@ impl TestLedger {
         let tenure = terms.recv().await.expect("a term begins");
         let mut head = ledger.head();
         head.wait_for(|head| head.writing).await.expect("the take-over is recorded");
-        Self { ledger, _tenure: tenure, _stop: stop.drop_guard() }
+        Self { ledger, tenure: Some(tenure), _stop: stop.drop_guard() }
     }
 
     pub async fn submit(
