@@ -10,9 +10,9 @@ mod append_only;
 mod arrows;
 mod audit;
 mod embedded;
+mod engine;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
-mod engine;
 mod ledger;
 mod migrations;
 mod process;
