@@ -19,6 +19,7 @@ pub mod log;
 mod market;
 pub mod orders;
 pub mod positions;
+pub mod query;
 pub mod rebuild;
 pub mod row;
 pub mod runner;

@@ -19,3 +19,4 @@ mod process;
 mod projections;
 mod row_security;
 mod support;
+mod views;

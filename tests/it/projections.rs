@@ -18,7 +18,7 @@ use crate::history::{History, Move, moves};
 use crate::support::TestDatabase;
 
 /// A history of `count` moves, the same in every run.
-fn a_history(count: usize) -> History {
+pub fn a_history(count: usize) -> History {
     History::of(&some_moves(count))
 }
 
@@ -27,7 +27,7 @@ fn some_moves(count: usize) -> Vec<Move> {
 }
 
 /// Appends rows to the log as the writer.
-async fn append(pool: &PgPool, rows: &[Recorded]) {
+pub async fn append(pool: &PgPool, rows: &[Recorded]) {
     const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version,
             payload, metadata, shard, position, tenant_id, account_id, recorded_at, salt, leaf)
         SELECT t, i, s, e, v, p::json, '{}', 0, n, tenant, account, at, decode(repeat('07', 16), 'hex'),
@@ -54,7 +54,7 @@ async fn append(pool: &PgPool, rows: &[Recorded]) {
 }
 
 /// Steps a generation until there is nothing left to fold.
-async fn catch_up(connection: &mut PgConnection, group: Group, generation: i32) -> u64 {
+pub async fn catch_up(connection: &mut PgConnection, group: Group, generation: i32) -> u64 {
     loop {
         match group.step(connection, generation).await.unwrap() {
             Step::Advanced { .. } => {}
@@ -92,7 +92,7 @@ async fn image(connection: &mut PgConnection, group: Group, generation: i32) -> 
     image
 }
 
-fn in_memory(log: &[Recorded]) -> Trading {
+pub fn in_memory(log: &[Recorded]) -> Trading {
     let mut rows = Trading::default();
     for recorded in log {
         rows.fold(recorded, recorded.event().unwrap()).unwrap();

@@ -365,7 +365,7 @@ impl History {
         let free = self.positions.get(&(account_id, instrument_id));
         let free = free.map_or(Quantity::ZERO, |held| held.available().unwrap());
         // Every other sell is of all there is, so that positions close too.
-        let all = !buy && qty % 2 == 0 && free.is_positive();
+        let all = !buy && qty.is_multiple_of(2) && free.is_positive();
         let spec = OrderSpec {
             account_id,
             instrument_id,
@@ -409,7 +409,7 @@ impl History {
         let execution = Execution {
             revision: found.revision(),
             after_fills: found.fills(),
-            qty: if qty % 2 == 0 { leaves } else { shares(qty).min(leaves) },
+            qty: if qty.is_multiple_of(2) { leaves } else { shares(qty).min(leaves) },
             price,
             evidence: Evidence {
                 source: "test".into(),
