@@ -25,7 +25,7 @@ use super::tape::BlockBuilder;
 use crate::ledger::{
     Committed, CommittedEvent, Interface, Ledger, LedgerError, Origin, Submission, Work,
 };
-use crate::market::tick::Tick;
+use crate::market::tick::{Clock, Tick};
 
 /// Calls that wait for the engine at the most.
 const INBOX: usize = 64;
@@ -110,7 +110,8 @@ pub fn engine() -> (Engine, Works) {
 }
 
 impl Engine {
-    /// Works lines in order. Answers when all that they caused has committed.
+    /// Works lines in order. Answers when all that they caused has committed. Bars of one start belong in one call:
+    /// with its end they are over, and the clock comes to their end by a `clock` line of the engine's own.
     pub async fn lines(&self, source: &str, ticks: Vec<Tick>) -> Result<Report, EngineError> {
         if self.board.condition() == Condition::Idle {
             return Err(EngineError::NotRunning);
@@ -285,10 +286,8 @@ impl<D: Desk> Shift<'_, D> {
     async fn answer(&mut self, ask: Ask) -> Result<(), Ended> {
         let mut report = Report::default();
         for tick in &ask.ticks {
-            self.arrivals().await?;
-            let after = self.core.state().position;
-            let worked = self.core.line(&ask.source, tick);
-            match worked.ignored {
+            let ignored = self.line(&ask.source, tick).await?;
+            match ignored {
                 None => report.accepted += 1,
                 Some(reason) => {
                     report.ignored += 1;
@@ -298,15 +297,9 @@ impl<D: Desk> Shift<'_, D> {
                         .increment(1);
                 }
             }
-            if let Some(place) = worked.place {
-                self.block.push(place, after, &ask.source, tick);
-                let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
-                self.touched.extend(symbol.map(str::to_owned));
-            }
-            self.carry(worked.commands).await?;
-            if self.block.is_full() {
-                self.commit(&[]).await?;
-            }
+        }
+        if let Some(at) = self.core.pending_end() {
+            self.line(&ask.source, &Tick::Clock(Clock { at })).await?;
         }
         self.commit(&[]).await?;
         report.position = self.core.state().position;
@@ -314,6 +307,23 @@ impl<D: Desk> Shift<'_, D> {
         // A caller that went away has no use for the answer.
         let _gone = ask.answer.send(report);
         Ok(())
+    }
+
+    /// Works one line and commits what it causes. Lines that cause nothing wait for company.
+    async fn line(&mut self, source: &str, tick: &Tick) -> Result<Option<Reason>, Ended> {
+        self.arrivals().await?;
+        let after = self.core.state().position;
+        let worked = self.core.line(source, tick);
+        if let Some(place) = worked.place {
+            self.block.push(place, after, source, tick);
+            let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
+            self.touched.extend(symbol.map(str::to_owned));
+        }
+        self.carry(worked.commands).await?;
+        if self.block.is_full() {
+            self.commit(&[]).await?;
+        }
+        Ok(worked.ignored)
     }
 
     /// Evaluates the orders that have arrived, until none waits.

@@ -12,9 +12,9 @@ use chrono::NaiveDate;
 use super::Core;
 use super::matching::ROUND_CAP;
 use super::rounds::Round;
-use super::sessions::{Session, session_after};
+use super::sessions::Session;
 use super::state::{Gate, Issue, Last, Payout};
-use crate::market::tick::{Span, Tick, TradingState};
+use crate::market::tick::{Tick, TradingState};
 
 impl Core {
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
@@ -31,8 +31,9 @@ impl Core {
             .filter(|(_, command)| !self.is_tried_command(command))
             .take(ROUND_CAP)
             .collect();
-        if let Some(session) = self.state.session.filter(|session| now > session.close) {
-            ends.extend(self.official_closes(session).map(|command| (session.close, command)));
+        if let Some(session) = self.state.session.filter(|session| now >= session.close) {
+            let closes = self.official_closes(session, now > session.close);
+            ends.extend(closes.map(|command| (session.close, command)));
             ends.sort_by_key(|(at, _)| *at);
         }
         if !ends.is_empty() {
@@ -56,10 +57,14 @@ impl Core {
         Vec::new()
     }
 
-    /// The last trade in (open, close], else the daily bar's close, of every instrument that has either.
-    fn official_closes(&self, session: Session) -> impl Iterator<Item = Command> {
+    /// The last trade in (open, close], else the daily bar's close, of every instrument that has either. A trade at
+    /// the close itself may still come until the clock has `passed` it.
+    fn official_closes(&self, session: Session, passed: bool) -> impl Iterator<Item = Command> {
         let closes = self.state.issues.iter().filter_map(move |(instrument_id, issue)| {
             let trade = issue.trade.as_ref().filter(|trade| session.counts_for_close(trade.at));
+            if trade.is_some() && !passed {
+                return None;
+            }
             let daily = issue.daily.as_ref().filter(|(date, _)| *date == session.date);
             let last = trade.or(daily.map(|(_, last)| last))?;
             self.close(*instrument_id, issue, session, last)
@@ -85,19 +90,6 @@ impl Core {
         };
         let command = Command::Instrument { instrument_id, command };
         (!self.is_tried_command(&command)).then_some(command)
-    }
-
-    /// The official close that a daily bar gives at its end, where no trade of its session gives one.
-    pub(super) fn bar_close(&self, round: &Round) -> Option<Command> {
-        let Tick::Bar(bar) = &round.tick else { return None };
-        let (instrument_id, issue) = self.issue(&bar.symbol)?;
-        let session = session_after(self.settings.calendar, round.began)?;
-        let (date, last) = issue.daily.as_ref()?;
-        let traded = issue.trade.as_ref().is_some_and(|trade| session.counts_for_close(trade.at));
-        if bar.span != Span::Day || *date != session.date || traded {
-            return None;
-        }
-        self.close(instrument_id, issue, session, last)
     }
 
     /// What a line that is no price makes happen: a halt, a split, a dividend.

@@ -129,6 +129,12 @@ impl Core {
         tenant.copied().unwrap_or(MARKET_TENANT)
     }
 
+    /// The end of the bars that were worked, while the clock has not come to it: it has to be told by a `clock` line
+    /// when no more bars of the same start follow.
+    pub fn pending_end(&self) -> Option<MarketTime> {
+        self.state.ending.filter(|end| self.state.clock.is_none_or(|clock| clock < *end))
+    }
+
     /// Forgets what was tried: proposals that a fault of the ledger kept from being decided are made again.
     pub fn retry(&mut self) {
         self.tried.clear();

@@ -57,10 +57,6 @@ pub enum Stage {
     Listing,
     /// The tick, at each point of its path.
     Work(usize),
-    /// What is due up to the end of a bar.
-    Ending,
-    /// The official close that a daily bar gives.
-    Closing,
 }
 
 /// What tells one proposal of a round from another: the same one is not made twice.
@@ -164,8 +160,6 @@ impl Core {
                 Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => self.matches(round, point),
                 _ => self.happenings(round),
             },
-            Stage::Ending => round.ends.map(|end| self.due(end)).unwrap_or_default(),
-            Stage::Closing => self.bar_close(round).into_iter().collect(),
         };
         commands.truncate(matching::ROUND_CAP);
         commands
@@ -193,14 +187,10 @@ impl Core {
             Stage::Work(point) if matches!(round.tick, Tick::Bar(_)) && point < 2 => {
                 Some(Stage::Work(point + 1))
             }
-            Stage::Work(_) => round.ends.map(|_| Stage::Ending),
-            Stage::Ending => {
-                if let Some(end) = round.ends {
-                    self.set_clock(end);
-                }
-                Some(Stage::Closing)
+            Stage::Work(_) => {
+                self.state.ending = self.state.ending.max(round.ends);
+                None
             }
-            Stage::Closing => None,
         };
         match next {
             Some(stage) => self.state.round = Some(Round { stage, ..round }),

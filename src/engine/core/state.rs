@@ -17,7 +17,7 @@ use super::rounds::Round;
 use super::sessions::Session;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct EngineState {
     pub place: TapePlace,
     /// The market clock; `None` before the first line.
     pub clock: Option<MarketTime>,
+    /// The latest end of a bar that was worked. The clock comes to it by a later line, so that all bars of one start
+    /// are worked before any of them is over.
+    pub ending: Option<MarketTime>,
     /// The earliest session whose official closes are not all fixed.
     pub session: Option<Session>,
     /// Instruments by symbol.

@@ -5,6 +5,7 @@ use aggregates::order::{OrderEvent, OrderStatus};
 use aggregates::stream::Event;
 
 use super::desk::{Desk, trade};
+use crate::market::reading::parse_line;
 
 fn day_before() -> Desk {
     let mut desk = Desk::nyse();
@@ -123,4 +124,24 @@ fn a_daily_bar_gives_the_official_close_unless_a_trade_of_its_session_does() {
     let id = desk.core.state().symbols["AAPL"];
     let (session, price) = desk.core.state().issues[&id].closed.unwrap();
     assert_eq!((session.to_string(), price.to_string()), ("2008-10-13".into(), "98.50".into()));
+}
+
+#[test]
+fn all_bars_of_one_start_are_worked_before_the_session_is_over() {
+    let mut desk = day_before();
+    let account = desk.account("100000");
+    desk.place(account, "buy 10 day");
+    let bar = |symbol: &str| {
+        let line = format!(
+            r#"{{"t":"bar","symbol":"{symbol}","open":"90","high":"95","low":"85","close":"91","volume":"100","at":"2008-10-13T04:00:00Z","span":"1d"}}"#
+        );
+        parse_line(line.as_bytes(), 1).unwrap().unwrap()
+    };
+    desk.tick_alone(&bar("IBM"));
+    assert_eq!(desk.status(1), OrderStatus::Accepted);
+    desk.tick(&bar("AAPL"));
+    assert_eq!(desk.trades(), [trade(1, "90.00", "10")]);
+    desk.rebuild();
+    let closes = desk.market_events().iter().filter(|name| *name == "OfficiallyClosed").count();
+    assert_eq!(closes, 3);
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::super::{Core, EngineState, FillModel, Glance, MarketNow, Settings, Worked};
 use crate::market::calendar::Calendar;
 use crate::market::reading::parse_line;
-use crate::market::tick::Tick;
+use crate::market::tick::{Clock, Tick};
 
 /// The aggregates; what is not there is as it was before its first event.
 #[derive(Default)]
@@ -164,6 +164,16 @@ impl Desk {
     }
 
     pub(super) fn tick(&mut self, tick: &Tick) -> Worked {
+        let worked = self.tick_alone(tick);
+        if let Some(at) = self.core.pending_end() {
+            let over = self.tick_alone(&Tick::Clock(Clock { at }));
+            assert_eq!(over.ignored, None);
+        }
+        worked
+    }
+
+    /// A line that others of the same start follow.
+    pub(super) fn tick_alone(&mut self, tick: &Tick) -> Worked {
         let after = self.log.len() as u64;
         let worked = self.core.line("feed", tick);
         if worked.place.is_some() {
