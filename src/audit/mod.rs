@@ -12,6 +12,7 @@ mod rollback;
 mod row;
 mod source;
 mod verify;
+mod views;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Signed, origin, split_notes};
 pub use custody::{CHECKPOINT_FILE, Checkpointer, CustodyError, Rollback, RollbackCheck};

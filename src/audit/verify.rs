@@ -15,6 +15,7 @@ use super::fold::Fold;
 use super::report::{Findings, Report};
 use super::row::Row;
 use super::source;
+use super::views::Views;
 use crate::database::AuditorPool;
 
 /// The checkpoints that somebody kept outside the database, from any number of files.
@@ -138,8 +139,9 @@ pub async fn verify_database(
     let mut snapshot = auditor.begin().await?;
     let (head, _) = source::head(&mut snapshot, shard).await?;
     let mut verification = Verification::new(evidence);
+    let mut views = Views::open(&mut snapshot, &mut verification.findings).await?;
     let mut whole = true;
-    'log: loop {
+    while whole {
         let rows = source::rows(&mut snapshot, shard, verification.chain.position()).await?;
         if rows.is_empty() {
             break;
@@ -147,11 +149,19 @@ pub async fn verify_database(
         for row in &rows {
             whole = verification.row(row);
             if !whole {
-                break 'log;
+                break;
             }
+            let Verification { fold, findings, .. } = &mut verification;
+            views.after(row, &fold.streams, findings);
+            views.compare_due(&mut snapshot, row.position, &fold.streams, findings).await?;
         }
+        views.compare_chunk(&mut snapshot, &mut verification.findings).await?;
     }
-    Ok(verification.finish(&head, whole, 0))
+    if whole {
+        let Verification { chain, fold, findings, notes } = &mut verification;
+        views.finish(&mut snapshot, chain.position(), &fold.streams, findings, notes).await?;
+    }
+    Ok(verification.finish(&head, whole, views.compared()))
 }
 
 /// Verifies an exported log.

@@ -8,7 +8,8 @@ use blotter::audit::{
     check_rollback, export, signable, verify_database, verify_export,
 };
 use blotter::ledger::SigningName;
-use sqlx::Executor;
+use projections::{Group, Step};
+use sqlx::{Connection, Executor};
 
 use crate::support::history::{History, write_history};
 use crate::support::ledger::TestLedger;
@@ -37,6 +38,7 @@ impl Audited {
         write_history_again(&test, &history).await;
         let size = record(&database, &mut checkpoints).await;
         assert!(first < size);
+        project(&database).await;
         Self { database, directory, history, first, size }
     }
 
@@ -73,6 +75,14 @@ async fn write_history_again(test: &TestLedger, history: &History) {
         .await;
 }
 
+/// Brings every view up to the head.
+async fn project(database: &TestDatabase) {
+    let mut connection = database.projector.pool().acquire().await.unwrap();
+    for group in [Group::Trading, Group::Books, Group::Market, Group::Snapshots] {
+        while !matches!(group.step(&mut connection, 1).await.unwrap(), Step::Idle { .. }) {}
+    }
+}
+
 async fn record(database: &TestDatabase, checkpoints: &mut Checkpointer) -> u64 {
     let (origin, tree) = signable(&database.auditor, 0).await.unwrap().unwrap();
     checkpoints.record(&origin, &tree).unwrap().unwrap();
@@ -94,6 +104,72 @@ async fn a_log_that_nobody_touched_is_valid() {
     let report = audited.verify().await;
     assert!(report.valid, "{report}");
     assert_eq!((report.position, report.checkpoints), (audited.size, 2));
+    assert!(report.view_rows > 50, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_lost_or_invented_row_of_any_view_is_found() {
+    let audited = Audited::new("views").await;
+    let mut superuser = audited.database.superuser().await;
+    superuser.execute("ALTER TABLE journal_postings DISABLE TRIGGER ALL").await.unwrap();
+    for (change, table) in [
+        ("UPDATE accounts SET cash = cash + 0.01", "accounts"),
+        ("UPDATE accounts SET policy = '{\"trading_state\":\"halted\"}'", "accounts"),
+        ("UPDATE orders SET filled_at = filled_at + interval '1 us' WHERE status = 'filled'", "orders"),
+        ("UPDATE orders SET reject = NULL WHERE status = 'rejected'", "orders"),
+        ("DELETE FROM orders WHERE status = 'canceled'", "orders"),
+        ("UPDATE fills SET price = price + 0.000000001 WHERE n = 2", "fills"),
+        ("UPDATE fills SET evidence = '{}' WHERE n = 2", "fills"),
+        ("DELETE FROM fills WHERE n = 2", "fills"),
+        ("UPDATE positions SET realized_pl = realized_pl - 1", "positions"),
+        ("UPDATE lots SET cost = cost - 0.01 WHERE opened_position = (SELECT min(opened_position) FROM lots)", "lots"),
+        ("DELETE FROM activities WHERE activity_type = 'CSW'", "activities"),
+        ("UPDATE journal_postings SET amount = amount * 2 WHERE book IN ('fees', 'external', 'available')
+          AND position = (SELECT max(position) FROM journal_entries WHERE event_type = 'CashWithdrawn')", "postings"),
+        ("UPDATE instruments SET halted = true", "instruments"),
+        ("INSERT INTO official_closes SELECT generation, instrument_id, session - 1, price, source, at, position
+          FROM official_closes", "official_closes"),
+    ] {
+        let mut work = superuser.begin().await.unwrap();
+        work.execute(change).await.unwrap();
+        work.commit().await.unwrap();
+        let report = audited.verify().await;
+        let named = report.problems.iter().any(|problem| problem.message.contains(table));
+        assert!(!report.valid && named, "{change}: {report}");
+        assert!(report.problems.iter().all(|problem| problem.code == Code::View), "{change}: {report}");
+        rebuild(&audited).await;
+        let report = audited.verify().await;
+        assert!(report.valid, "after {change}: {report}");
+    }
+}
+
+/// Empties every view and fills it again.
+async fn rebuild(audited: &Audited) {
+    let mut superuser = audited.database.superuser().await;
+    superuser
+        .execute(
+            "TRUNCATE accounts, orders, fills, positions, lots, activities, journal_entries, journal_postings,
+                share_reservations, instruments, official_closes, corporate_actions, snapshots;
+             UPDATE projections SET position = 0",
+        )
+        .await
+        .unwrap();
+    project(&audited.database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_idempotency_key_is_found_at_its_order() {
+    let audited = Audited::new("key").await;
+    let mut superuser = audited.database.superuser().await;
+    const LOSE: &str =
+        "DELETE FROM order_keys WHERE outcome = (SELECT aggregate_id::uuid FROM events
+        WHERE event_type = 'OrderRejected')";
+    superuser.execute(LOSE).await.unwrap();
+    assert_bad(
+        &audited.verify().await,
+        audited.position_of("OrderRejected").await,
+        Code::Idempotency,
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,8 +259,12 @@ async fn a_database_that_was_rewritten_as_a_whole_is_found_by_the_checkpoints_ou
         .unwrap();
     let without =
         verify_database(&audited.database.auditor, 0, Evidence::read(&[]).unwrap()).await.unwrap();
-    let in_itself = without.problems.iter().all(|problem| problem.code == Code::View);
-    assert!(in_itself && !without.notes.is_empty(), "{without}");
+    let beside_the_log = [Code::View, Code::Idempotency];
+    assert!(
+        without.problems.iter().all(|problem| beside_the_log.contains(&problem.code)),
+        "{without}"
+    );
+    assert!(!without.notes.is_empty(), "{without}");
     assert_bad(&audited.verify().await, 1, Code::Checkpoint);
 }
 

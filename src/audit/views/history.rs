@@ -1,0 +1,218 @@
+//! The views that grow with the log: fills, activities and the journal, chunk by chunk.
+//!
+//! What an entry of the journal moves is found here from the books before and after its event, not from the event's
+//! own amounts; the other side is the one book of the world that such an event can touch.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::state::some;
+use super::table::Kind::{Json, Number, Plain, Time};
+use super::table::{Expected, Table};
+use crate::audit::fold::Streams;
+use crate::audit::fold::amount::Amount;
+use crate::audit::fold::fields::{Fault, Fields};
+use crate::audit::row::Content;
+
+pub(super) const FILLS: Table = Table {
+    name: "fills",
+    source: "fills",
+    key: 1,
+    columns: &[
+        ("fill_id", Plain),
+        ("tenant_id", Plain),
+        ("account_id", Plain),
+        ("order_id", Plain),
+        ("instrument_id", Plain),
+        ("symbol", Plain),
+        ("side", Plain),
+        ("n", Plain),
+        ("qty", Number),
+        ("price", Number),
+        ("amount", Number),
+        ("fees", Number),
+        ("revision", Plain),
+        ("evidence", Json),
+        ("at", Time),
+        ("position", Plain),
+    ],
+};
+
+pub(super) const ACTIVITIES: Table = Table {
+    name: "activities",
+    source: "activities",
+    key: 1,
+    columns: &[
+        ("position", Plain),
+        ("tenant_id", Plain),
+        ("account_id", Plain),
+        ("activity_type", Plain),
+        ("net_amount", Number),
+        ("fill_id", Plain),
+        ("action_id", Plain),
+    ],
+};
+
+/// Postings are summed by book and unit: an entry may be written in more lines than one.
+pub(super) const POSTINGS: Table = Table {
+    name: "journal_postings",
+    source: "(SELECT generation, position, account_id, book, instrument_id, sum(amount) AS amount
+        FROM journal_postings GROUP BY 1, 2, 3, 4, 5 HAVING sum(amount) <> 0) AS postings",
+    key: 4,
+    columns: &[
+        ("position", Plain),
+        ("account_id", Plain),
+        ("book", Plain),
+        ("instrument_id", Plain),
+        ("amount", Number),
+    ],
+};
+
+/// A book of an account and its unit; `None` is cash.
+type Book = (&'static str, Option<Uuid>);
+
+/// The books as they stood after the row before.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    cash: BTreeMap<Uuid, [Amount; 3]>,
+    shares: BTreeMap<(Uuid, Uuid), [Amount; 2]>,
+}
+
+/// The execution that a row is.
+pub(super) fn fill(
+    fills: &mut Expected,
+    activities: &mut Expected,
+    position: u64,
+    content: &Content,
+    streams: &Streams,
+) -> Result<(), Fault> {
+    let payload: Value =
+        serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
+    let body = Fields::of_event(&payload, &content.event_type)?;
+    let id = content.aggregate_id.parse().map_err(|_| "no order's stream".to_owned())?;
+    let order: &crate::audit::fold::Order = streams.orders.get(&id).ok_or("no such order")?;
+    let amount = body.money("amount")?;
+    let cells = vec![
+        some(body.uuid("fill_id")?),
+        some(content.tenant_id),
+        some(order.account),
+        some(id),
+        some(order.instrument),
+        some(&order.symbol),
+        some(if order.is_buy { "buy" } else { "sell" }),
+        some(order.fills),
+        some(body.amount("qty")?),
+        some(body.amount("price")?),
+        some(amount),
+        some(body.money("fees")?),
+        some(order.revision),
+        some(body.value("evidence")?),
+        some(body.time("at")?),
+        some(position),
+    ];
+    fills.add(&FILLS, position, cells);
+    let net = if order.is_buy { -amount } else { amount };
+    activity(activities, position, content, order.account, ("FILL", net), body);
+    Ok(())
+}
+
+/// The activity that an account's row is, and the entry of the journal.
+pub(super) fn activity(
+    activities: &mut Expected,
+    position: u64,
+    content: &Content,
+    account: Uuid,
+    (kind, net): (&str, Amount),
+    body: Fields<'_>,
+) {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let cells = vec![
+        some(position),
+        some(content.tenant_id),
+        some(account),
+        some(kind),
+        some(net),
+        text("fill_id"),
+        text("action_id"),
+    ];
+    activities.add(&ACTIVITIES, position, cells);
+}
+
+/// The activity of an event of an account, if it is one.
+pub(super) fn account_activity(
+    activities: &mut Expected,
+    position: u64,
+    content: &Content,
+    account: Uuid,
+) -> Result<(), Fault> {
+    let (kind, incoming) = match content.event_type.as_str() {
+        "CashDeposited" => ("CSD", true),
+        "CashWithdrawn" => ("CSW", false),
+        "FeeCharged" => ("FEE", false),
+        "DividendPaid" => ("DIV", true),
+        "CashPaidInLieu" => ("CIL", true),
+        _ => return Ok(()),
+    };
+    let payload: Value =
+        serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
+    let body = Fields::of_event(&payload, &content.event_type)?;
+    let amount = body.money("amount")?;
+    let net = if incoming { amount } else { -amount };
+    activity(activities, position, content, account, (kind, net), body);
+    Ok(())
+}
+
+impl Books {
+    /// What the row moved, by the books before and after it.
+    pub(super) fn entry(
+        &mut self,
+        postings: &mut Expected,
+        position: u64,
+        content: &Content,
+        streams: &Streams,
+    ) {
+        let Some(account) = content.account_id else { return };
+        let mut moved: BTreeMap<Book, Amount> = BTreeMap::new();
+        if let Some(state) = streams.accounts.get(&account) {
+            let now = [state.cash - state.reserved, state.reserved, state.dividends_due];
+            let before = self.cash.insert(account, now).unwrap_or_default();
+            for (n, book) in ["available", "reserved", "dividends_due"].into_iter().enumerate() {
+                moved.insert((book, None), now[n] - before[n]);
+            }
+        }
+        let instrument = content.aggregate_id.split_once('/').and_then(|(_, id)| id.parse().ok());
+        if let Some((id, state)) =
+            instrument.and_then(|id| Some((id, streams.positions.get(&(account, id))?)))
+        {
+            let now = [state.qty - state.reserved, state.reserved];
+            let before = self.shares.insert((account, id), now).unwrap_or_default();
+            for (n, book) in ["shares", "shares_reserved"].into_iter().enumerate() {
+                moved.insert((book, Some(id)), now[n] - before[n]);
+            }
+        }
+        for unit in [None, instrument] {
+            let sum: Amount =
+                moved.iter().filter(|((_, of), _)| *of == unit).map(|(_, amount)| *amount).sum();
+            if !sum.is_zero() {
+                moved.insert((world(&content.event_type), unit), -sum);
+            }
+        }
+        for ((book, unit), amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+            let unit = unit.map(|unit| unit.to_string());
+            let cells = vec![some(position), some(account), some(book), unit, some(amount)];
+            postings.add(&POSTINGS, position, cells);
+        }
+    }
+}
+
+/// The book of the world that an event of this type moves.
+fn world(event_type: &str) -> &'static str {
+    match event_type {
+        "CashDeposited" | "CashWithdrawn" => "external",
+        "FeeCharged" => "fees",
+        "CashPaidInLieu" | "DividendAccrued" | "PositionSplit" => "issuers",
+        _ => "market",
+    }
+}
