@@ -402,3 +402,77 @@ async fn the_command_tells_valid_from_invalid_from_unchecked_by_its_exit_code() 
     let signed = ::blotter::audit::Checkpoint::read(&shown).unwrap();
     assert_eq!(signed.size, audited.size);
 }
+
+/// The export with this row's text changed and its leaf made right again, as a writer with a defect would have it.
+fn rewritten(lines: &str, event_type: &str, from: &str, to: &str) -> String {
+    let mut done = false;
+    let lines = lines.lines().map(|line| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        if done || row["event_type"] != event_type {
+            return line.to_owned();
+        }
+        for column in ["payload", "metadata"] {
+            let text = row[column].as_str().unwrap().to_owned();
+            done |= text.contains(from);
+            row[column] = text.replacen(from, to, 1).into();
+        }
+        let text = |name: &str| row[name].as_str().unwrap();
+        let salt: Vec<u8> = (0..16)
+            .map(|n| u8::from_str_radix(&text("salt")[2 * n..2 * n + 2], 16).unwrap())
+            .collect();
+        let recorded_at = chrono::DateTime::parse_from_rfc3339(text("recorded_at")).unwrap();
+        let leaf = ::blotter::ledger::proof::leaf(&::blotter::ledger::proof::LeafInput {
+            shard: 0,
+            position: row["position"].as_u64().unwrap(),
+            tenant_id: text("tenant_id").parse().unwrap(),
+            account_id: row["account_id"].as_str().map(|id| id.parse().unwrap()),
+            aggregate_type: text("aggregate_type"),
+            aggregate_id: text("aggregate_id"),
+            sequence: row["sequence"].as_u64().unwrap(),
+            event_type: text("event_type"),
+            event_version: text("event_version"),
+            recorded_at_micros: recorded_at.timestamp_micros().cast_unsigned(),
+            salt: &salt.try_into().unwrap(),
+            payload: text("payload"),
+            metadata: text("metadata"),
+        });
+        row["leaf"] = leaf.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        row.to_string()
+    });
+    let lines = lines.collect::<Vec<_>>().join("\n") + "\n";
+    assert!(done, "{event_type} has no {from}");
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_break_a_rule_are_found_though_every_leaf_is_right() {
+    let audited = Audited::new("rules").await;
+    let lines = exported(&audited.database, Scope::default()).await;
+    for (event_type, from, to, code) in [
+        ("CashDeposited", r#""cash":"10000.00""#, r#""cash":"10000.01""#, Code::Account),
+        ("CashWithdrawn", r#""amount":"100.01""#, r#""amount":"100.02""#, Code::Account),
+        ("CashReserved", r#""amount":"1872.50""#, r#""amount":"1872.49""#, Code::Reservation),
+        ("OrderFilled", r#""ask":"187.20""#, r#""ask":"187.21""#, Code::Evidence),
+        ("OrderFilled", r#""leaves_qty":"6""#, r#""leaves_qty":"5""#, Code::Order),
+        ("OrderFilled", r#""amount":"748.80""#, r#""amount":"748.81""#, Code::Order),
+        ("FillSettled", r#""amount":"-748.80""#, r#""amount":"-748.70""#, Code::Command),
+        ("PositionOpened", r#""cost":"748.80""#, r#""cost":"748.70""#, Code::Command),
+        ("PositionReduced", r#""realized_pl":"#, r#""realized_pl":"1.00","was":"#, Code::Holding),
+        ("PositionSplit", r#""fraction_cost":"#, r#""fraction_cost":"0.01","was":"#, Code::Holding),
+        ("DividendAccrued", r#""per_share":"0.255""#, r#""per_share":"0.256""#, Code::Holding),
+        ("OrderCanceled", r#""epoch":"1""#, r#""epoch":"2""#, Code::Epoch),
+        ("OrderCanceled", r#""actor":"#, r#""password":"#, Code::Secret),
+        ("OrderPlaced", r#""held":false"#, r#""hold":false"#, Code::Payload),
+        (
+            "OrderRejected",
+            r#""client_order_id":"too much""#,
+            r#""client_order_id":"first""#,
+            Code::Idempotency,
+        ),
+    ] {
+        let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
+        let codes: Vec<_> = report.problems.iter().map(|problem| problem.code).collect();
+        assert!(codes.contains(&code), "{event_type} {to}: {report}");
+        assert!(!codes.contains(&Code::Leaf), "{event_type} {to}: {report}");
+    }
+}
