@@ -1,14 +1,16 @@
 //! The engine: works the market's lines, fills orders, keeps the market's time.
 //!
 //! [`core`] holds the rules, as a pure step machine; [`runtime`] runs it on the ledger; [`tape`] is the record of
-//! the lines; [`history`] finds after a restart where log and tape left it; [`board`] is what everyone may read.
+//! the lines; [`player`] plays sources into it; [`history`] finds after a restart where log and tape left it; [`board`] is what everyone may read.
 
 pub mod board;
 pub mod core;
 pub mod history;
+pub mod player;
 pub mod runtime;
 pub mod tape;
 
 pub use board::{Board, Condition};
 pub use history::PostgresHistory;
+pub use player::{Control, Player, PlayerError, player};
 pub use runtime::{Desk, Engine, EngineError, Feed, Report, Works, engine};

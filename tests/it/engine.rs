@@ -1,5 +1,6 @@
 //! The engine on a real ledger: lines become tape and fills in one commit, and a restart finds where it was.
 
+use std::path::Path;
 use std::time::Duration;
 
 use aggregates::id::{AccountId, OPERATOR_TENANT};
@@ -7,9 +8,12 @@ use aggregates::order::{OrderEvent, Side};
 use aggregates::stream::Event;
 use aggregates::trading::Command;
 use blotter::engine::core::{Reason, Settings};
-use blotter::engine::{Engine, PostgresHistory, engine};
+use blotter::engine::{Control, Engine, PostgresHistory, engine, player};
 use blotter::market::calendar::Calendar;
+use blotter::market::pace::{Pace, Speed};
+use blotter::market::playback::Playback;
 use blotter::market::reading::parse_lines;
+use blotter::market::recorded::Recorded;
 use projections::log::read_after;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -137,4 +141,28 @@ async fn many_lines_share_blocks_and_keep_their_places() {
     }
     assert_eq!(next, 1_301);
     assert_eq!(running.engine.board().glances().len(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_market_runs_to_an_instant_and_fills_what_waited() {
+    let database = TestDatabase::new().await;
+    let running = Running::start(&database, "one").await;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/daily-2008-autumn.jsonl.gz");
+    let playback = Playback::new(Recorded::open(&path).unwrap(), Pace::new(Speed::Max, true));
+    let stop = CancellationToken::new();
+    let _until = stop.clone().drop_guard();
+    let (player, plays) = player(playback, running.engine.clone(), stop);
+    tokio::spawn(plays);
+    let run_to = |at: &str| player.control(Control::RunTo(at.parse().unwrap()));
+    run_to("2008-08-04T22:00:00Z").await.unwrap();
+    let account = running.test.account("100000").await;
+    running.buy(account, "10", "500.00", "a").await;
+    assert_eq!(fills(&database).await, [], "bars that began before the order never fill it");
+    run_to("2008-08-05T22:00:00Z").await.unwrap();
+    let filled = fills(&database).await;
+    assert_eq!(filled.len(), 1);
+    assert_eq!(filled[0].1, "10");
+    let now = running.engine.board().now().unwrap().at.to_rfc3339();
+    assert_eq!(now, "2008-08-05T22:00:00+00:00");
+    assert!(run_to("2008-08-01T22:00:00Z").await.is_err(), "time does not go back");
 }

@@ -1,0 +1,151 @@
+//! Plays a source of its own pace (recorded, simulated) into the engine, under control: pause, resume, run to.
+//!
+//! Lines go in groups that never part lines of one instant. A group that the engine did not take is handed in again:
+//! identical lines are ignored. An answer to a run means that everything up to the instant has committed.
+
+use std::time::Duration;
+
+use aggregates::market::MarketTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::runtime::Engine;
+use crate::market::pace::Backwards;
+use crate::market::playback::Playback;
+use crate::market::source::{MarketData, SourceError};
+use crate::market::tick::Tick;
+
+/// A group is cut after this many lines, where the instant changes.
+const GROUP: usize = 2_000;
+/// How often a running source is asked for what is due.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// What the operator asks of a market that plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Hand nothing over until told.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Everything up to the instant, as fast as it is worked; then pause.
+    RunTo(MarketTime),
+}
+
+/// Why the market did not do as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayerError {
+    /// Its time cannot go back.
+    #[error(transparent)]
+    Backwards(#[from] Backwards),
+    /// Its source failed, and it plays no more.
+    #[error("the market's source has failed and plays no more: the server's log says why")]
+    Over,
+}
+
+type Told = (Control, oneshot::Sender<Result<(), PlayerError>>);
+
+/// The controls of a market that plays. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Player {
+    told: mpsc::Sender<Told>,
+}
+
+impl Player {
+    /// Tells the market, and waits until it is so.
+    pub async fn control(&self, control: Control) -> Result<(), PlayerError> {
+        let (answer, done) = oneshot::channel();
+        self.told.send((control, answer)).await.map_err(|_| PlayerError::Over)?;
+        done.await.map_err(|_| PlayerError::Over)?
+    }
+}
+
+/// The controls of `playback`, and the future that plays it until `stop`; it fails with its source.
+pub fn player<S: MarketData>(
+    playback: Playback<S>,
+    engine: Engine,
+    stop: CancellationToken,
+) -> (Player, impl Future<Output = Result<(), SourceError>>) {
+    let (told, orders) = mpsc::channel(16);
+    let source = playback.source().name();
+    let deck = Deck { playback, engine, source, next: None, beat: Instant::now() };
+    (Player { told }, deck.play(orders, stop))
+}
+
+struct Deck<S> {
+    playback: Playback<S>,
+    engine: Engine,
+    source: &'static str,
+    /// Taken from the source, not yet handed over.
+    next: Option<Tick>,
+    beat: Instant,
+}
+
+impl<S: MarketData> Deck<S> {
+    async fn play(
+        mut self,
+        mut orders: mpsc::Receiver<Told>,
+        stop: CancellationToken,
+    ) -> Result<(), SourceError> {
+        let mut more = true;
+        loop {
+            let pause = if more { Duration::ZERO } else { BEAT };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some((control, answer)) = orders.recv() => {
+                    let done = self.obey(control, &stop).await?;
+                    // Who does not wait for the answer has no use for it.
+                    let _gone = answer.send(done);
+                }
+                () = tokio::time::sleep(pause) => more = self.group(&stop).await?,
+            }
+        }
+    }
+
+    async fn obey(
+        &mut self,
+        control: Control,
+        stop: &CancellationToken,
+    ) -> Result<Result<(), PlayerError>, SourceError> {
+        match control {
+            Control::Pause => self.playback.pause(),
+            Control::Resume => self.playback.resume(),
+            Control::RunTo(to) => {
+                if let Err(backwards) = self.playback.run_to(to) {
+                    return Ok(Err(backwards.into()));
+                }
+                while self.group(stop).await? {}
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Hands over what is due, up to one group; whether more is due already.
+    async fn group(&mut self, stop: &CancellationToken) -> Result<bool, SourceError> {
+        let now = Instant::now();
+        let mut elapsed = now.duration_since(std::mem::replace(&mut self.beat, now));
+        let mut group: Vec<Tick> = self.next.take().into_iter().collect();
+        while let Some(tick) = self.playback.step(std::mem::take(&mut elapsed))? {
+            let cut = group.last().is_some_and(|last| last.at() != tick.at());
+            if cut && group.len() >= GROUP {
+                self.next = Some(tick);
+                break;
+            }
+            group.push(tick);
+        }
+        while !group.is_empty() {
+            match self.engine.lines(self.source, group.clone()).await {
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "lines are handed in again");
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(false),
+                        () = tokio::time::sleep(BEAT) => {}
+                    }
+                }
+            }
+        }
+        Ok(self.next.is_some())
+    }
+}
