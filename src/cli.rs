@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::auditing::AuditCommand;
+use crate::maintenance::{EventsCommand, ProjectionsCommand};
 use blotter::config::{self, ConfigError, Effective, ServerSettings};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -29,6 +30,12 @@ pub enum Command {
     /// Check the log and its views, export it, print its latest checkpoint; the server may be running or not
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Work on the query views
+    #[command(subcommand)]
+    Projections(ProjectionsCommand),
+    /// Show what is written to the log
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Print the effective configuration, where each value comes from, with secrets redacted
     Config(ServerSettings),
 }

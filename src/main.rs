@@ -3,6 +3,7 @@
 
 mod auditing;
 mod cli;
+mod maintenance;
 mod serve;
 
 use std::io::Write;
@@ -27,6 +28,8 @@ async fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Audit(command) => return auditing::run(command).await,
+        Command::Projections(command) => maintenance::projections(command).await,
+        Command::Events(command) => maintenance::events(&command),
         Command::Config(_) => write!(std::io::stdout(), "{effective}").context("standard output"),
     };
     match done {

@@ -16,9 +16,10 @@ use clap::Args;
 use rust_decimal::Decimal;
 
 pub use file::{ConfigError, Effective, read};
-pub use values::{Hours, LogFormat, Market, Record, Registration, Secret, Speed};
+pub use values::{Hours, LogFormat, Market, Record, Registration, Secret};
 
 use crate::database::{Source, default_data_dir, embedded};
+use crate::market::pace::Speed;
 
 /// Where the database is, and the directory for everything that is kept outside it.
 #[derive(Args, Clone, Debug)]
@@ -117,6 +118,17 @@ pub struct ServerSettings {
     /// Who may register
     #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "closed")]
     pub registration: Registration,
+    /// Write to a database that does not contain what this process signed last (a restored backup)
+    #[arg(
+        long,
+        env = "BLOTTER_ACCEPT_ROLLBACK",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub accept_rollback: bool,
     /// The log of the process.
     #[command(flatten)]
     pub log: LogSettings,

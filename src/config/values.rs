@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -78,30 +77,6 @@ impl FromStr for Market {
     }
 }
 
-/// How fast the time of a recorded or simulated market runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speed {
-    /// So many seconds of market time in one second.
-    Times(NonZeroU32),
-    /// As fast as lines can be worked.
-    Max,
-}
-
-impl FromStr for Speed {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "max" {
-            return Ok(Self::Max);
-        }
-        text.strip_suffix('x')
-            .filter(|times| times.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|times| times.parse().ok())
-            .map(Self::Times)
-            .ok_or("a speed is a whole number of times real time, such as 60x, or max")
-    }
-}
-
 /// When the market is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hours {
@@ -160,12 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn speeds_and_markets_are_read_and_nothing_like_them() {
-        assert_eq!("60x".parse(), Ok(Speed::Times(NonZeroU32::new(60).unwrap())));
-        assert_eq!("max".parse(), Ok(Speed::Max));
-        for wrong in ["0x", "60", "-1x", "+1x", "1.5x", "x", ""] {
-            assert!(wrong.parse::<Speed>().is_err(), "{wrong}");
-        }
+    fn markets_are_read_and_nothing_like_them() {
         assert_eq!("recorded:a b.gz".parse(), Ok(Market::Recorded("a b.gz".into())));
         for wrong in ["recorded:", "recorded", "live", ""] {
             assert!(wrong.parse::<Market>().is_err(), "{wrong}");

@@ -31,7 +31,9 @@ impl FromStr for Speed {
         if text == "max" {
             return Ok(Self::Max);
         }
-        let times = text.strip_suffix('x').and_then(|times| times.parse().ok());
+        let digits =
+            text.strip_suffix('x').filter(|times| times.bytes().all(|b| b.is_ascii_digit()));
+        let times = digits.and_then(|times| times.parse().ok());
         times.map(Self::Times).ok_or_else(|| NotASpeed(text.chars().take(40).collect()))
     }
 }
