@@ -335,7 +335,8 @@ impl<T> Sequencer<T> {
             Err(Undecided::Refused(refusal)) => Err(refusal.message),
         };
         if let Err(error) = written {
-            // A later epoch is in the log: the compare-and-set will refuse what this writer appends.
+            // A later epoch is in the log: the compare-and-set refuses what this writer appends.
+            self.recorded_epoch = self.epoch;
             tracing::error!(epoch = self.epoch, error, "the take-over cannot be recorded");
         }
         Ok(())
@@ -570,7 +571,9 @@ impl<T> Sequencer<T> {
         if !flight.events.is_empty() {
             self.recorded_epoch = flight.epoch;
         }
-        self.head = flight.head;
+        if !flight.events.is_empty() || !flight.tape.is_empty() {
+            self.head = flight.head;
+        }
         let mut replies = Vec::with_capacity(flight.commands.len());
         for command in flight.commands {
             let outcome = command.outcome();

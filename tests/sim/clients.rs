@@ -1,0 +1,386 @@
+//! Clients: what they ask, under which keys, what they were told, and what that obliges the log to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::account::{AccountCommand, AccountKind};
+use aggregates::id::{
+    AccountId, ActorId, CommandId, ENGINE, InstrumentId, MARKET_TENANT, OPERATOR, OPERATOR_TENANT,
+    OrderId, RequestId, TenantId,
+};
+use aggregates::instrument::{InstrumentCommand, InstrumentKind};
+use aggregates::market::{MarketTime, Reference};
+use aggregates::money::{Money, Price, Quantity};
+use aggregates::order::{CancelReason, OrderClass, OrderSpec, OrderType, Side, TimeInForce};
+use aggregates::refusal::RefusalCode;
+use aggregates::trading::{Command, MarketView};
+use blotter::ledger::log::KeyRow;
+use blotter::ledger::memory::{Dice, MemoryStore};
+use blotter::ledger::{Committed, Interface, Key, LedgerError, Origin, Submission};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::checker::Checker;
+
+pub const SYMBOLS: [&str; 2] = ["AAPL", "MSFT"];
+
+/// What a client wants, whatever ids an attempt gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    Open {
+        cash: u64,
+    },
+    Deposit {
+        account: AccountId,
+        amount: u64,
+    },
+    Withdraw {
+        account: AccountId,
+        amount: u64,
+    },
+    Place {
+        account: AccountId,
+        symbol: &'static str,
+        sell: bool,
+        qty: u64,
+        limit: Option<u64>,
+    },
+    Cancel {
+        account: AccountId,
+        order: OrderId,
+    },
+    List {
+        symbol: &'static str,
+    },
+    /// Of the engine, by its own ids: sent as it stands.
+    Engine(Box<Command>),
+}
+
+/// One submission that was sent, and what is known of it.
+#[derive(Debug)]
+pub struct Attempt {
+    pub wish: Wish,
+    pub key: Option<Key>,
+    pub submission: Submission,
+    pub answer: Option<Result<Committed, LedgerError>>,
+    /// Its process crashed: nobody will answer.
+    pub lost: bool,
+}
+
+impl Attempt {
+    /// Whether a client may not rely on its not having happened.
+    pub fn is_in_doubt(&self) -> bool {
+        self.lost || matches!(self.answer, Some(Err(LedgerError::OutcomeUnknown)))
+    }
+}
+
+#[derive(Default)]
+pub struct Clients {
+    pub attempts: Vec<Attempt>,
+    /// Commands that were refused: the log must never name them.
+    denied: BTreeSet<String>,
+    /// By key: the outcome that was told.
+    told: BTreeMap<Uuid, Uuid>,
+    carried_out: BTreeSet<Uuid>,
+    keys: u64,
+}
+
+fn price(cents: u64) -> Price {
+    format!("{}.{:02}", cents / 100, cents % 100).parse().unwrap()
+}
+
+pub fn noon() -> MarketTime {
+    "2024-01-17T17:00:00Z".parse().unwrap()
+}
+
+fn money(dollars: u64) -> Money {
+    dollars.to_string().parse().unwrap()
+}
+
+pub fn fresh(dice: &mut Dice) -> Uuid {
+    Uuid::from_u64_pair(dice.any(), dice.any())
+}
+
+fn pick<'a, T>(dice: &mut Dice, from: &'a [T]) -> Option<&'a T> {
+    if from.is_empty() { None } else { from.get(dice.below(from.len() as u64) as usize) }
+}
+
+/// Something that a client might want now.
+pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
+    let accounts: Vec<AccountId> = log.accounts.keys().copied().collect();
+    let symbol = *pick(dice, &SYMBOLS).unwrap();
+    if log.instruments.len() < SYMBOLS.len() && dice.permille(300) {
+        return Wish::List { symbol };
+    }
+    let Some(account) = pick(dice, &accounts).copied().filter(|_| dice.permille(950)) else {
+        return Wish::Open { cash: dice.below(3_000) };
+    };
+    match dice.below(20) {
+        0 => Wish::Deposit { account, amount: dice.below(500) },
+        1..3 => Wish::Withdraw { account, amount: dice.below(1_500) },
+        3..7 => {
+            let orders: Vec<(OrderId, AccountId)> = log
+                .orders
+                .iter()
+                .filter_map(|(id, order)| Some((*id, order.spec()?.account_id)))
+                .collect();
+            match pick(dice, &orders) {
+                // Sometimes of another account, or of none.
+                Some((order, owner)) if dice.permille(900) => {
+                    Wish::Cancel { account: *owner, order: *order }
+                }
+                _ => Wish::Cancel { account, order: OrderId::new(fresh(dice)) },
+            }
+        }
+        _ => Wish::Place {
+            account,
+            symbol: if dice.permille(20) { "NONE" } else { symbol },
+            sell: dice.permille(400),
+            qty: dice.below(8),
+            limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
+        },
+    }
+}
+
+impl Clients {
+    /// A key for something new, or none, or one that was used for something else.
+    pub fn key_for(&mut self, dice: &mut Dice, wish: &Wish) -> Option<Key> {
+        self.keys += 1;
+        let body = format!("{wish:?}");
+        let name = if dice.permille(50) { dice.below(self.keys) } else { self.keys }.to_string();
+        match wish {
+            Wish::Place { account, .. } => {
+                Some(Key::order(OPERATOR_TENANT, *account, &name, body.as_bytes()))
+            }
+            Wish::Engine(_) => None,
+            _ if dice.permille(300) => None,
+            _ => Some(Key::request(OPERATOR_TENANT, "all", &name, body.as_bytes())),
+        }
+    }
+
+    /// Makes an attempt at a wish, with ids of its own, as a face does for each request.
+    pub fn attempt(
+        &mut self,
+        dice: &mut Dice,
+        wish: Wish,
+        key: Option<Key>,
+    ) -> (usize, Submission) {
+        let (tenant, actor): (TenantId, ActorId) = match wish {
+            Wish::Engine(_) => (MARKET_TENANT, ENGINE),
+            Wish::List { .. } => (MARKET_TENANT, OPERATOR),
+            _ => (OPERATOR_TENANT, OPERATOR),
+        };
+        let submission = Submission {
+            origin: Origin {
+                tenant,
+                actor,
+                token: "token".to_owned(),
+                interface: Interface::Rest,
+                request: RequestId::new(fresh(dice)),
+                causation: "request".to_owned(),
+            },
+            command_id: CommandId::new(fresh(dice)),
+            command: command(dice, &wish),
+            key,
+        };
+        let attempt =
+            Attempt { wish, key, submission: submission.clone(), answer: None, lost: false };
+        self.attempts.push(attempt);
+        (self.attempts.len() - 1, submission)
+    }
+
+    /// What a client was told, held against the log at that moment. `known` is where the log ended when the writer
+    /// decided, if it was one.
+    pub fn answered(
+        &mut self,
+        ticket: usize,
+        answer: Result<Committed, LedgerError>,
+        store: &MemoryStore,
+        known: Option<u64>,
+        defects: bool,
+    ) -> Result<(), String> {
+        let attempt = &mut self.attempts[ticket];
+        if attempt.answer.is_some() || attempt.lost {
+            return Err(format!("I12: attempt {ticket} is answered twice"));
+        }
+        match &answer {
+            Ok(committed) => {
+                if committed.position == 0 || committed.position > store.head().position {
+                    return Err(format!("I12: acknowledged at position {}", committed.position));
+                }
+                for event in &committed.events {
+                    if store.events().get(event.row.position as usize - 1) != Some(event) {
+                        return Err(format!(
+                            "I12: position {} is not in the log",
+                            event.row.position
+                        ));
+                    }
+                }
+                // What the engine asks may come to nothing: a split that an account has no part in.
+                let nothing = committed.events.is_empty();
+                if committed.replayed && !nothing
+                    || nothing && !committed.replayed && attempt.key.is_some()
+                {
+                    return Err("I14: a replay has no events, all else under a key has".to_owned());
+                }
+                if let Some(key) = attempt.key {
+                    let row =
+                        store.keys().get(&key.hash).ok_or("I14: the key is not in the log")?;
+                    if (row.fingerprint, row.outcome) != (key.fingerprint, committed.outcome) {
+                        return Err("I14: the answer is not that of the key".to_owned());
+                    }
+                    let told = *self.told.entry(key.hash).or_insert(committed.outcome);
+                    let first = committed.replayed || self.carried_out.insert(key.hash);
+                    if told != committed.outcome || !first {
+                        return Err("I14: one key was carried out twice".to_owned());
+                    }
+                }
+            }
+            Err(LedgerError::OutcomeUnknown) => {}
+            Err(error) => {
+                if *error == LedgerError::Defect && !defects {
+                    return Err(format!("a defect: {:?}", attempt.submission));
+                }
+                let key = attempt.key;
+                if let (LedgerError::Refused(refusal), Some(key)) = (error, key) {
+                    // What the writer knew when it decided: a refusal leaves no trace, so the same key may have
+                    // succeeded since, behind it in the same batch.
+                    let before = |row: &&KeyRow| known.is_some_and(|head| row.position <= head);
+                    let row = store.keys().get(&key.hash);
+                    let (reused, known) =
+                        (refusal.code == RefusalCode::KeyReused, row.filter(before));
+                    if reused && row.is_none_or(|row| row.fingerprint == key.fingerprint) {
+                        return Err(format!("I14: told that a key was reused that has {row:?}"));
+                    }
+                    if !reused && known.is_some() {
+                        return Err(format!("I14: {:?} for a key that has {row:?}", refusal.code));
+                    }
+                }
+                self.denied.insert(attempt.submission.command_id.to_string());
+            }
+        }
+        attempt.answer = Some(answer);
+        Ok(())
+    }
+
+    /// I13: what was refused is not in the log, and everything in it was asked for.
+    pub fn agree_with(&self, log: &Checker) -> Result<(), String> {
+        if let Some(command) = self.denied.intersection(&log.commands).next() {
+            return Err(format!("I13: command {command} was refused and is in the log"));
+        }
+        Ok(())
+    }
+
+    /// I12 to I14 over everything that was ever asked.
+    pub fn agree_in_the_end(&self, log: &Checker) -> Result<(), String> {
+        let mut used: BTreeMap<Uuid, u32> = BTreeMap::new();
+        let mut asked = BTreeSet::new();
+        for (ticket, attempt) in self.attempts.iter().enumerate() {
+            let command = attempt.submission.command_id.to_string();
+            let present = log.commands.contains(&command);
+            if present && let Some(key) = attempt.key {
+                *used.entry(key.hash).or_default() += 1;
+            }
+            match &attempt.answer {
+                None if !attempt.lost => return Err(format!("I28: {ticket} has no answer")),
+                Some(Ok(committed)) if !committed.events.is_empty() && !present => {
+                    return Err(format!("I12: {command} was acknowledged and is not in the log"));
+                }
+                _ => {}
+            }
+            asked.insert(command);
+        }
+        if used.values().any(|times| *times > 1) {
+            return Err("I14: one key has several commands in the log".to_owned());
+        }
+        let causeless = log.commands.difference(&asked).count();
+        // A take-over of each epoch is the writer's own.
+        let epochs = log.sequences.iter().filter(|(stream, _)| stream.aggregate_type() == "writer");
+        if causeless as u64 == epochs.map(|(_, sequence)| sequence).sum::<u64>() {
+            return Ok(());
+        }
+        Err(format!("I13: {causeless} commands of the log were never asked for"))
+    }
+}
+
+fn command(dice: &mut Dice, wish: &Wish) -> Command {
+    let id = CommandId::new(fresh(dice));
+    match wish {
+        Wish::Engine(command) => (**command).clone(),
+        Wish::Open { cash } => {
+            let account_id = AccountId::new(fresh(dice));
+            let command = AccountCommand::Open {
+                account_id,
+                kind: AccountKind::Cash,
+                option_level: 0,
+                name_digest: String::new(),
+                starting_balance: money(*cash),
+                deposit_id: id,
+                at: None,
+            };
+            Command::Account { account_id, command }
+        }
+        Wish::Deposit { account, amount } => Command::Account {
+            account_id: *account,
+            command: AccountCommand::Deposit { deposit_id: id, amount: money(*amount), at: None },
+        },
+        Wish::Withdraw { account, amount } => Command::Account {
+            account_id: *account,
+            command: AccountCommand::Withdraw {
+                withdrawal_id: id,
+                amount: money(*amount),
+                at: None,
+            },
+        },
+        Wish::Cancel { account, order } => Command::Cancel {
+            account_id: *account,
+            order_id: *order,
+            reason: CancelReason::Requested,
+            at: noon(),
+        },
+        Wish::List { symbol } => {
+            let instrument_id = InstrumentId::of_symbol(symbol);
+            let command = InstrumentCommand::List {
+                instrument_id,
+                symbol: (*symbol).to_owned(),
+                name: (*symbol).to_owned(),
+                kind: InstrumentKind::Stock,
+                at: None,
+            };
+            Command::Instrument { instrument_id, command }
+        }
+        Wish::Place { account, symbol, sell, qty, limit } => {
+            let spec = OrderSpec {
+                account_id: *account,
+                instrument_id: InstrumentId::of_symbol(symbol),
+                symbol: (*symbol).to_owned(),
+                side: if *sell { Side::Sell } else { Side::Buy },
+                order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
+                qty: qty.to_string().parse::<Quantity>().unwrap(),
+                limit_price: limit.map(price),
+                stop_price: None,
+                trail: None,
+                time_in_force: TimeInForce::Day,
+                extended_hours: false,
+                order_class: OrderClass::Simple,
+                client_order_id: "client".to_owned(),
+                note_digest: None,
+                parent_order_id: None,
+            };
+            let reference =
+                Reference { price: price(10_000), source: "feed".to_owned(), at: noon() };
+            let market = MarketView {
+                at: noon(),
+                tape_place: 0,
+                reference: Some(reference),
+                session_close: noon() + TimeDelta::hours(4),
+                open: true,
+            };
+            Command::Place { order_id: OrderId::new(fresh(dice)), spec, market }
+        }
+    }
+}
+
+/// A price of the engine.
+pub fn near(dice: &mut Dice) -> Price {
+    price(9_000 + dice.below(2_000))
+}

@@ -1,0 +1,306 @@
+//! A second fold of the log, written from the rules and not from the aggregates: JSON in, integers of a billionth.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Billionths.
+type Amount = i128;
+
+#[derive(Default)]
+struct Account {
+    deposits: Amount,
+    withdrawals: Amount,
+    fills: Amount,
+    fees: Amount,
+    sell_fees: Amount,
+    other: Amount,
+    reserved: BTreeMap<String, Amount>,
+}
+
+impl Account {
+    fn cash(&self) -> Amount {
+        self.deposits - self.withdrawals + self.fills - self.fees + self.other
+    }
+}
+
+#[derive(Default)]
+struct Order {
+    account: String,
+    sell: bool,
+    limit: Option<Amount>,
+    qty: Amount,
+    filled: Amount,
+    fills: u64,
+    revision: u64,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Position {
+    /// By what the position says.
+    qty: Amount,
+    /// By what orders filled and splits did.
+    traded: Amount,
+    reserved: BTreeMap<String, Amount>,
+}
+
+/// One fill, as the three aggregates tell it.
+#[derive(Default)]
+struct Fill {
+    qty: Amount,
+    amount: Amount,
+    settled: u32,
+    traded: Amount,
+}
+
+/// What the log comes to.
+#[derive(Default)]
+pub struct Naive {
+    accounts: BTreeMap<String, Account>,
+    orders: BTreeMap<String, Order>,
+    positions: BTreeMap<String, Position>,
+    fills: BTreeMap<String, Fill>,
+}
+
+fn amount(text: &str) -> Amount {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let scaled = format!("{whole}{part:0<9}");
+    sign * scaled.parse::<Amount>().expect("an amount")
+}
+
+/// `rule` holds, or the error says which does not.
+fn hold(rule: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(rule.to_owned()) }
+}
+
+struct Fact<'a>(&'a Value);
+
+impl Fact<'_> {
+    fn text(&self, field: &str) -> String {
+        self.0[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.0)).to_owned()
+    }
+
+    fn amount(&self, field: &str) -> Amount {
+        amount(&self.text(field))
+    }
+
+    fn optional(&self, field: &str) -> Option<Amount> {
+        self.0[field].as_str().map(amount)
+    }
+
+    fn list(&self, field: &str) -> Vec<Fact<'_>> {
+        self.0[field].as_array().into_iter().flatten().map(Fact).collect()
+    }
+}
+
+impl Naive {
+    /// Takes in one event.
+    pub fn fold(&mut self, kind: &str, id: &str, payload: &str) -> Result<(), String> {
+        let value: Value = serde_json::from_str(payload).map_err(|error| error.to_string())?;
+        let (event, body) = value.as_object().and_then(|map| map.iter().next()).expect("tagged");
+        let fact = Fact(body);
+        match kind {
+            "account" => self.account(id, event, &fact),
+            "order" => self.order(id, event, &fact),
+            "position" => self.position(id, event, &fact),
+            _ => Ok(()),
+        }
+    }
+
+    fn account(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
+        let orders = &self.orders;
+        let account = self.accounts.entry(id.to_owned()).or_default();
+        match event {
+            "CashDeposited" => account.deposits += fact.amount("amount"),
+            "CashWithdrawn" => account.withdrawals += fact.amount("amount"),
+            "DividendPaid" | "CashPaidInLieu" => account.other += fact.amount("amount"),
+            "CashReserved" => {
+                let order = fact.text("order_id");
+                let before = account.reserved.insert(order, fact.amount("amount"));
+                hold("I5: an order reserves once", before.is_none())?;
+            }
+            "ReservationReleased" => {
+                let held = account.reserved.remove(&fact.text("order_id"));
+                hold("I5: all is released, once", held == Some(fact.amount("amount")))?;
+            }
+            "ReservationsAdjusted" => {
+                for change in fact.list("changes") {
+                    let (order, to) = (change.text("order_id"), change.amount("to"));
+                    let from = account.reserved.remove(&order).unwrap_or(0);
+                    hold(
+                        "I5: a reservation changes from what it was",
+                        from == change.amount("from"),
+                    )?;
+                    if to != 0 {
+                        account.reserved.insert(order, to);
+                    }
+                }
+            }
+            "FillSettled" => {
+                let fill = self.fills.get_mut(&fact.text("fill_id"));
+                let fill = fill.ok_or("I6: what is settled was filled")?;
+                fill.settled += 1;
+                hold(
+                    "I3: a fill is paid as it was made",
+                    fact.amount("amount").abs() == fill.amount,
+                )?;
+                account.fills += fact.amount("amount");
+                let (order, released) = (fact.text("order_id"), fact.amount("released"));
+                let held = account.reserved.remove(&order).unwrap_or(0);
+                hold("I5: no more is released than reserved", (0..=held).contains(&released))?;
+                if held != released {
+                    account.reserved.insert(order, held - released);
+                }
+            }
+            "FeeCharged" => {
+                account.fees += fact.amount("amount");
+                if orders.get(&fact.text("order_id")).is_some_and(|order| order.sell) {
+                    account.sell_fees += fact.amount("amount");
+                }
+            }
+            _ => {}
+        }
+        let (cash, reserved) = (account.cash(), account.reserved.values().sum::<Amount>());
+        hold(
+            "I3: cash is what came less what went",
+            fact.optional("cash").is_none_or(|it| it == cash),
+        )?;
+        hold(
+            "I4: what is reserved adds up",
+            fact.optional("reserved").is_none_or(|it| it == reserved),
+        )?;
+        hold("I4: nothing reserved is negative", account.reserved.values().all(|it| *it > 0))?;
+        hold("I4: available is not negative", cash - reserved >= -account.sell_fees)
+    }
+
+    fn order(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
+        if let "OrderPlaced" | "OrderRejected" = event {
+            let spec = Fact(&fact.0["order"]);
+            let order = Order {
+                account: spec.text("account_id"),
+                sell: spec.text("side") == "sell",
+                limit: spec.optional("limit_price"),
+                qty: spec.amount("qty"),
+                ended: event == "OrderRejected",
+                ..Order::default()
+            };
+            let before = self.orders.insert(id.to_owned(), order);
+            return hold("I8: an order begins once", before.is_none());
+        }
+        let order = self.orders.get_mut(id).ok_or("I8: an order begins with its placing")?;
+        hold("I8: nothing happens after the end", !order.ended)?;
+        match event {
+            "OrderFilled" => {
+                let (qty, price) = (fact.amount("qty"), fact.amount("price"));
+                order.filled += qty;
+                order.fills += 1;
+                let fill = Fill { qty, amount: fact.amount("amount"), ..Fill::default() };
+                let before = self.fills.insert(fact.text("fill_id"), fill);
+                hold("I9: a fill is made once", before.is_none())?;
+                hold("I9: a fill is of something", qty > 0)?;
+                hold("I9: no more fills than was asked", order.filled <= order.qty)?;
+                hold("I9: fills add up", order.filled == fact.amount("filled_qty"))?;
+                hold(
+                    "I9: what is left is right",
+                    order.qty - order.filled == fact.amount("leaves_qty"),
+                )?;
+                hold("I9: fills are counted", fact.0["n"].as_u64() == Some(order.fills))?;
+                hold(
+                    "I24: a fill is of the revision",
+                    fact.0["revision"].as_u64() == Some(order.revision),
+                )?;
+                let respected = order
+                    .limit
+                    .is_none_or(|limit| if order.sell { price >= limit } else { price <= limit });
+                hold("I24: a fill respects the limit", respected)?;
+                order.ended = order.filled == order.qty;
+            }
+            "OrderAdjusted" => {
+                order.qty = fact.amount("qty");
+                order.limit = fact.optional("limit_price");
+                order.revision += 1;
+            }
+            "OrderCanceled" | "OrderExpired" => {
+                hold(
+                    "I9: what is left is right",
+                    order.qty - order.filled == fact.amount("leaves_qty"),
+                )?;
+                order.ended = true;
+            }
+            other => return Err(format!("{other} is not simulated")),
+        }
+        Ok(())
+    }
+
+    fn position(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
+        let position = self.positions.entry(id.to_owned()).or_default();
+        match event {
+            "PositionOpened" | "PositionIncreased" | "PositionReduced" | "PositionClosed" => {
+                let sell = fact.text("side") == "sell";
+                let (qty, order) = (fact.amount("qty"), fact.text("order_id"));
+                let fill = self.fills.get_mut(&fact.text("fill_id"));
+                fill.ok_or("I6: what is traded was filled")?.traded += qty;
+                position.traded += if sell { -qty } else { qty };
+                position.qty = fact.optional("position_qty").unwrap_or(0);
+                if sell {
+                    let held = position.reserved.remove(&order).unwrap_or(0);
+                    hold("I5: a sell delivers what it reserved", qty <= held)?;
+                    if held != qty {
+                        position.reserved.insert(order, held - qty);
+                    }
+                }
+            }
+            "SharesReserved" => {
+                let before = position.reserved.insert(fact.text("order_id"), fact.amount("qty"));
+                hold("I5: an order reserves once", before.is_none())?;
+            }
+            "SharesReleased" => {
+                let held = position.reserved.remove(&fact.text("order_id"));
+                hold("I5: all is released, once", held == Some(fact.amount("qty")))?;
+            }
+            "PositionSplit" => {
+                let (new, old) = (fact.amount("numerator"), fact.amount("denominator"));
+                position.traded = position.traded * new / old - fact.amount("fraction");
+                position.qty = fact.amount("position_qty");
+                let lots: Amount = fact.list("lots").iter().map(|lot| lot.amount("qty")).sum();
+                hold("I6: lots add up", lots == position.qty)?;
+                let kept = fact.list("reservations").into_iter();
+                position.reserved =
+                    kept.map(|kept| (kept.text("order_id"), kept.amount("qty"))).collect();
+            }
+            other => return Err(format!("{other} is not simulated")),
+        }
+        hold("I6: a position is what was traded", position.qty == position.traded)?;
+        hold("I6: nothing is short", position.qty >= 0)?;
+        let reserved: Amount = position.reserved.values().sum();
+        hold("I5: no more shares are reserved than held", reserved <= position.qty)
+    }
+
+    /// What holds between commits: an order that ended reserves nothing, one that works reserves what it needs.
+    pub fn at_rest(&self) -> Result<(), String> {
+        for account in self.accounts.values() {
+            for order in account.reserved.keys() {
+                let open = self.orders.get(order).is_some_and(|order| !order.ended && !order.sell);
+                hold("I5: only open buys reserve cash", open)?;
+            }
+        }
+        for position in self.positions.values() {
+            for (id, reserved) in &position.reserved {
+                let order = self.orders.get(id).filter(|order| !order.ended && order.sell);
+                let leaves = order.map(|order| order.qty - order.filled);
+                hold("I5: an open sell reserves what it leaves", leaves == Some(*reserved))?;
+            }
+        }
+        for fill in self.fills.values() {
+            hold("I6: a fill is settled once", fill.settled == 1)?;
+            hold("I6: a fill is traded whole", fill.traded == fill.qty)?;
+        }
+        for order in self.orders.values() {
+            hold("an order belongs to an account", self.accounts.contains_key(&order.account))?;
+            hold("I9: filled is between nothing and all", (0..=order.qty).contains(&order.filled))?;
+        }
+        Ok(())
+    }
+}

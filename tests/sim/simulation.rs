@@ -1,0 +1,364 @@
+//! The run of one seed: chooses what happens next, and has everything checked after it.
+
+use aggregates::money::{Money, Price};
+use aggregates::rules::{FeeSchedule, Rules};
+use blotter::ledger::LedgerError;
+use blotter::ledger::memory::{Dice, Faults, MemoryLog, MemoryStore};
+use blotter::ledger::sequencer::{Reply, Request};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::checker::Checker;
+use crate::clients::{Clients, Wish, noon, wish};
+use crate::engine::{Engine, Proposal};
+use crate::process::{Happened, Process, Ticket};
+
+/// What happened in a run, so that nobody takes an idle run for a proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub events: u64,
+    pub fills: u64,
+    pub splits: u64,
+    pub acknowledged: u64,
+    pub replayed: u64,
+    pub rejected: u64,
+    pub refused: u64,
+    pub in_doubt: u64,
+    pub epochs: u64,
+    pub lines: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.fills += other.fills;
+        self.splits += other.splits;
+        self.acknowledged += other.acknowledged;
+        self.replayed += other.replayed;
+        self.rejected += other.rejected;
+        self.refused += other.refused;
+        self.in_doubt += other.in_doubt;
+        self.epochs += other.epochs;
+        self.lines += other.lines;
+    }
+
+    /// Everything that the simulation is for did happen.
+    pub fn met_everything(&self) -> Result<(), String> {
+        let parts = [
+            self.events,
+            self.fills,
+            self.splits,
+            self.acknowledged,
+            self.replayed,
+            self.rejected,
+            self.refused,
+            self.in_doubt,
+            self.epochs,
+            self.lines,
+        ];
+        if parts.contains(&0) { Err(format!("something never happened: {self:?}")) } else { Ok(()) }
+    }
+}
+
+pub struct Simulation {
+    dice: Dice,
+    now: DateTime<Utc>,
+    rules: Rules,
+    faults: Faults,
+    log: MemoryLog,
+    processes: [Option<Process>; 2],
+    /// The one that took over last.
+    latest: usize,
+    /// How often processes start and crash, in a thousand steps.
+    restless: u32,
+    pub clients: Clients,
+    engine: Engine,
+    pub checker: Checker,
+}
+
+fn faults(dice: &mut Dice) -> Faults {
+    // Some seeds are quiet, some are rough, so that rare faults meet both.
+    let most = [0_u64, 30, 150][dice.below(3) as usize];
+    let mut rate = || dice.below(most + 1) as u32;
+    Faults {
+        lost_after: rate(),
+        lost_before: rate(),
+        lost_running: rate(),
+        duplicated: rate(),
+        taken: rate(),
+        failed: rate(),
+        unreadable: rate(),
+    }
+}
+
+impl Simulation {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let faults = faults(&mut dice);
+        let restless = [0, 5, 30][dice.below(3) as usize];
+        let mut rules = Rules::default();
+        if dice.permille(500) {
+            let (per_fill, per_share): (Money, Price) =
+                ("0.35".parse().unwrap(), "0.005".parse().unwrap());
+            rules.fees = FeeSchedule { per_fill, per_share };
+        }
+        let log = MemoryLog::new(MemoryStore::new(dice.any(), faults));
+        let first = Process::start(&mut log.store(), dice.any(), rules.clone());
+        Self {
+            dice,
+            now: noon(),
+            rules,
+            faults,
+            log,
+            processes: [Some(first), None],
+            latest: 0,
+            restless,
+            clients: Clients::default(),
+            engine: Engine::default(),
+            checker: Checker::default(),
+        }
+    }
+
+    pub fn log(&self) -> &MemoryLog {
+        &self.log
+    }
+
+    /// One step, and every check after it.
+    pub fn step(&mut self) -> Result<(), String> {
+        if self.dice.permille(self.restless) || self.processes.iter().all(Option::is_none) {
+            self.start_or_crash()?;
+            return self.check();
+        }
+        match self.dice.below(100) {
+            0..20 => self.ask()?,
+            20..24 => self.ask_again()?,
+            24..29 => {
+                let tape_end = self.log.store().head().tape_place;
+                let proposal = self.engine.tick(&mut self.dice, &self.checker, tape_end);
+                self.propose(proposal)?;
+            }
+            29..32 => {
+                let proposal = self.engine.corporate_action(&mut self.dice, &self.checker);
+                self.propose(proposal)?;
+            }
+            32..36 => {
+                // The wall clock goes on, stands still, or back.
+                let quarters = self.dice.below(20) as i64 - 4;
+                self.now += TimeDelta::milliseconds(quarters * 250);
+            }
+            36..56 => self.load()?,
+            _ => self.work()?,
+        }
+        self.check()
+    }
+
+    /// Mostly the process that took over last, sometimes the other.
+    fn chosen(&mut self) -> usize {
+        if self.dice.permille(150) { 1 - self.latest } else { self.latest }
+    }
+
+    fn ask(&mut self) -> Result<(), String> {
+        let wish = wish(&mut self.dice, &self.checker);
+        let key = self.clients.key_for(&mut self.dice, &wish);
+        let copies = if self.dice.permille(100) { 3 } else { 1 };
+        for _ in 0..copies {
+            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish.clone(), key);
+            self.send(vec![(Request::Command(Box::new(submission)), ticket)])?;
+        }
+        Ok(())
+    }
+
+    /// A client sends again what it has a key for, mostly because it does not know the outcome.
+    fn ask_again(&mut self) -> Result<(), String> {
+        if self.clients.attempts.is_empty() {
+            return Ok(());
+        }
+        let from = self.dice.below(self.clients.attempts.len() as u64) as usize;
+        let eager = self.dice.permille(300);
+        let again = self.clients.attempts[from..]
+            .iter()
+            .find(|attempt| attempt.key.is_some() && (eager || attempt.is_in_doubt()))
+            .map(|attempt| (attempt.wish.clone(), attempt.key));
+        if let Some((wish, key)) = again {
+            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, key);
+            self.send(vec![(Request::Command(Box::new(submission)), ticket)])?;
+        }
+        Ok(())
+    }
+
+    fn propose(&mut self, proposal: Proposal) -> Result<(), String> {
+        let mut requests = Vec::new();
+        if let Some(block) = proposal.block {
+            requests.push((Request::Tape(block), Ticket::MAX));
+        }
+        for command in proposal.commands {
+            let wish = Wish::Engine(Box::new(command));
+            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, None);
+            requests.push((Request::Command(Box::new(submission)), ticket));
+        }
+        self.send(requests)
+    }
+
+    fn send(&mut self, requests: Vec<(Request, Ticket)>) -> Result<(), String> {
+        let mut to = self.chosen();
+        if self.processes[to].is_none() && self.dice.permille(900) {
+            to = 1 - to;
+        }
+        match &mut self.processes[to] {
+            Some(process) => {
+                process.send(requests);
+                Ok(())
+            }
+            None => self.answer(
+                requests
+                    .into_iter()
+                    .map(|(_, ticket)| (ticket, Err(LedgerError::NotWriter { owner_url: None })))
+                    .collect(),
+                None,
+            ),
+        }
+    }
+
+    fn answer(&mut self, replies: Vec<Reply<Ticket>>, known: Option<u64>) -> Result<(), String> {
+        let store = self.log.store();
+        for (ticket, answer) in replies {
+            if ticket != Ticket::MAX {
+                self.clients.answered(ticket, answer, &store, known, self.faults.taken > 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A process starts and takes the log over, or crashes: before it appends, after, or while it appends.
+    fn start_or_crash(&mut self) -> Result<(), String> {
+        let which = self.dice.below(2) as usize;
+        let Some(process) = self.processes[which].take() else {
+            let seed = self.dice.any();
+            let rules = self.rules.clone();
+            let process = Process::start(&mut self.log.store(), seed, rules);
+            self.processes[which] = Some(process);
+            self.latest = which;
+            return Ok(());
+        };
+        if self.dice.permille(300) {
+            // It stops in order.
+            let replies = process.dissolve();
+            return self.answer(replies, None);
+        }
+        if let Some(batch) = process.batch()
+            && self.dice.permille(500)
+        {
+            // Whatever the log answers, nobody hears it.
+            drop(self.log.store().append(batch));
+        }
+        for ticket in process.crash() {
+            self.lose(ticket);
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, ticket: Ticket) {
+        if let Some(attempt) = self.clients.attempts.get_mut(ticket) {
+            attempt.lost = true;
+        }
+    }
+
+    fn load(&mut self) -> Result<(), String> {
+        let which = self.chosen();
+        let Some(process) = &mut self.processes[which] else { return Ok(()) };
+        let known = process.knows(&self.log.store());
+        let happened = process.load(&mut self.log.store(), &mut self.dice);
+        self.after(which, happened, known)
+    }
+
+    fn work(&mut self) -> Result<(), String> {
+        let which = self.chosen();
+        let crash = self.dice.permille(100);
+        let Some(process) = &mut self.processes[which] else { return Ok(()) };
+        let known = process.knows(&self.log.store());
+        let happened = process.work(&mut self.log.store(), self.now, crash)?;
+        if happened.stepped_down && crash {
+            let crashed = self.processes[which].take();
+            self.answer(happened.replies, known)?;
+            for ticket in crashed.into_iter().flat_map(Process::crash) {
+                self.lose(ticket);
+            }
+            return Ok(());
+        }
+        self.after(which, happened, known)
+    }
+
+    fn after(
+        &mut self,
+        which: usize,
+        happened: Happened,
+        known: Option<u64>,
+    ) -> Result<(), String> {
+        let Happened { replies, committed, stepped_down } = happened;
+        if let (Some(first), Some(last)) = (committed.first(), committed.last()) {
+            let read = self.log.store();
+            let (from, to) = (first.row.position as usize - 1, last.row.position as usize);
+            if read.events().get(from..to) != Some(&committed[..]) {
+                return Err("what the engine is fed is not what the log has".to_owned());
+            }
+        }
+        self.answer(replies, known)?;
+        if stepped_down && let Some(process) = self.processes[which].take() {
+            let replies = process.dissolve();
+            self.answer(replies, None)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        let store = self.log.store();
+        self.checker.read(store.events(), store.tape(), store.head())?;
+        for process in self.processes.iter().flatten() {
+            process.memory_is(&self.checker, &store)?;
+        }
+        self.clients.agree_with(&self.checker)
+    }
+
+    /// No more faults, no more demands: everyone gets an answer, and the whole agrees.
+    pub fn come_to_rest(&mut self) -> Result<(), String> {
+        self.log.store().set_faults(Faults::default());
+        for _ in 0..5_000 {
+            if self.processes.iter().flatten().all(Process::is_idle) {
+                break;
+            }
+            self.load()?;
+            self.work()?;
+            self.check()?;
+        }
+        if !self.processes.iter().flatten().all(Process::is_idle) {
+            return Err("I28: it does not come to rest".to_owned());
+        }
+        self.clients.agree_in_the_end(&self.checker)?;
+        self.checker.root_is(&self.log.store().head().frontier)
+    }
+
+    pub fn tally(&self) -> Tally {
+        let store = self.log.store();
+        let count = |word: &str| {
+            store.events().iter().filter(|event| event.row.event_type == word).count() as u64
+        };
+        let mut tally = Tally {
+            events: self.checker.events(),
+            fills: count("OrderFilled"),
+            splits: count("PositionSplit"),
+            rejected: count("OrderRejected"),
+            epochs: count("WriterTookOver"),
+            lines: store.head().tape_place,
+            ..Tally::default()
+        };
+        for attempt in &self.clients.attempts {
+            match &attempt.answer {
+                Some(Ok(committed)) if committed.replayed => tally.replayed += 1,
+                Some(Ok(_)) => tally.acknowledged += 1,
+                Some(Err(LedgerError::Refused(_))) => tally.refused += 1,
+                _ if attempt.is_in_doubt() => tally.in_doubt += 1,
+                _ => {}
+            }
+        }
+        tally
+    }
+}
