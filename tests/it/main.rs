@@ -20,3 +20,4 @@ mod projections;
 mod row_security;
 mod support;
 mod views;
+mod writers;

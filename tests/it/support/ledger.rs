@@ -12,6 +12,7 @@ use aggregates::market::{MarketTime, Reference};
 use aggregates::order::{OrderClass, OrderSpec, OrderType, Side, TimeInForce};
 use aggregates::rules::Rules;
 use aggregates::trading::{Command, MarketView};
+use blotter::database::WriterPool;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{
     Campaign, Committed, Interface, Key, Ledger, LedgerError, Origin, SigningName, Submission,
@@ -41,11 +42,16 @@ impl TestLedger {
 
     /// The same, with a key that its checkpoints can be signed by.
     pub async fn start_signing(database: &TestDatabase, name: &str, key: SigningName) -> Self {
+        Self::start_over(database.writer.clone(), name, key).await
+    }
+
+    /// The same, by a way of its own to the database.
+    pub async fn start_over(writer: WriterPool, name: &str, key: SigningName) -> Self {
         let ledger = Ledger::new();
         let (tenures, mut terms) = mpsc::channel(1);
         let campaign = Campaign {
-            log: PostgresLog::new(database.writer.clone()),
-            loader: Arc::new(PostgresLoader::new(database.writer.clone())),
+            log: PostgresLog::new(writer.clone()),
+            loader: Arc::new(PostgresLoader::new(writer)),
             owner: Owner { name: name.to_owned(), url: None, sole: false },
             rules: Rules::default(),
             key,

@@ -3,6 +3,7 @@
 pub mod history;
 pub mod ledger;
 mod postgres;
+pub mod proxy;
 mod rows;
 mod server;
 
