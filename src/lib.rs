@@ -7,3 +7,6 @@ pub mod engine;
 pub mod identity;
 pub mod ledger;
 pub mod market;
+pub mod mcp;
+pub mod rest;
+pub mod service;

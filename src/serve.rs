@@ -1,39 +1,296 @@
 //! `blotter serve`: puts the parts together, runs them, and takes them down in the opposite order.
 
+use std::future::IntoFuture;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context;
-use blotter::config::ServerSettings;
-use blotter::database::Database;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use blotter::audit::{self, Checkpointer, ProcessKey};
+use blotter::config::{Hours, Market, ServerSettings};
+use blotter::database::{AuditorPool, Database};
+use blotter::engine::core::Settings;
+use blotter::engine::player::{Player, player};
+use blotter::engine::{self, Engine, PostgresHistory, Works};
 use blotter::identity::OperatorToken;
+use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
+use blotter::ledger::{
+    Campaign, HeadView, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words,
+};
+use blotter::market::calendar::Calendar;
+use blotter::market::pace::Pace;
+use blotter::market::playback::Playback;
+use blotter::market::recorded::Recorded;
+use blotter::rest::auth::{Gate, authenticate};
+use blotter::service::{CursorKey, Interface, Parts, Service};
+use blotter::{mcp, rest};
+use chrono::Utc;
+use projections::Runner;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// A checkpoint is signed this often while the log moves.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// Requests under way may take this long after the server was asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, also while it is still starting.
 pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
     settings.check_available()?;
-    let mut stop = Stop::listen()?;
+    let mut signals = Signals::listen()?;
     let given = std::env::var("BLOTTER_OPERATOR_TOKEN").ok();
     let data_dir = settings.database.data_dir()?;
-    OperatorToken::load(given.as_deref(), &data_dir)?;
+    let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
     let source = settings.database.source()?;
     let database = tokio::select! {
         biased;
-        () = stop.asked() => return Ok(()),
+        () = signals.asked() => return Ok(()),
         opened = Database::open(source) => opened.context("no database")?,
     };
     info!("database ready");
-    stop.asked().await;
-    info!("stopping");
+    let served = compose(&settings, &data_dir, operator, &database, &mut signals).await;
     database.close().await?;
-    Ok(())
+    served
+}
+
+/// Runs everything that stands on the database, and ends it again.
+async fn compose(
+    settings: &ServerSettings,
+    data_dir: &Path,
+    operator: OperatorToken,
+    database: &Database,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let checkpointer = custody(settings, data_dir, database).await?;
+    let key = SigningName {
+        name: checkpointer.key().name().to_owned(),
+        public_key: checkpointer.key().public_key(),
+    };
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+
+    let stop = CancellationToken::new();
+    let ledger = Ledger::new();
+    let (tenures, terms) = mpsc::channel(1);
+    let campaign = Campaign {
+        log: PostgresLog::new(database.writer().clone()),
+        loader: Arc::new(PostgresLoader::new(database.writer().clone())),
+        owner: Owner {
+            name: key.name.clone(),
+            url: Some(format!("http://{address}")),
+            sole: database.is_sole_owner(),
+        },
+        rules: settings.rules.rules(),
+        key,
+        now: Utc::now,
+        entropy: || Box::new(SystemEntropy),
+        tenures,
+    };
+    let (engine, works) = engine::engine();
+    let history = PostgresHistory::new(database.writer().clone(), SHARD);
+    let engine_task = tokio::spawn(work_terms(
+        works,
+        terms,
+        ledger.clone(),
+        history,
+        rules(settings),
+        stop.clone(),
+    ));
+    let (runner, views) = Runner::new(database.projector().pool().clone(), positions(&ledger));
+    let projections = tokio::spawn(runner.run());
+    let player = play(settings, &engine, &stop)?;
+    let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
+    let custody_task =
+        tokio::spawn(sign(checkpointer, database.auditor().clone(), note, stop.clone()));
+
+    let service = Arc::new(Service::new(Parts {
+        ledger: ledger.clone(),
+        words: Words::new(database.writer().clone()),
+        reader: database.reader().clone(),
+        auditor: database.auditor().clone(),
+        views,
+        engine,
+        player,
+        checkpoint,
+        checkpoint_files: vec![data_dir.join(audit::CHECKPOINT_FILE)],
+        operator,
+        cursors: CursorKey::random()?,
+    }));
+    let drain = stop.child_token();
+    let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
+    let mcp = mcp::router(Arc::clone(&service), address, drain.clone());
+    let faces = rest::router(service).merge(mcp.layer(from_fn_with_state(gate, authenticate)));
+    let campaigning = {
+        let (ledger, stop) = (ledger.clone(), stop.clone());
+        tokio::spawn(async move { ledger.campaign(campaign, stop).await })
+    };
+    info!(%address, "listening");
+    let ended = serve_until(listener, faces, campaigning, signals, drain).await;
+
+    info!("stopping");
+    stop.cancel();
+    engine_task.await.context("the engine")?;
+    custody_task.await.context("the checkpoints")?;
+    projections.abort();
+    ended
+}
+
+/// Opens this process's record of checkpoints, and refuses a database that does not contain what it says last.
+async fn custody(
+    settings: &ServerSettings,
+    data_dir: &Path,
+    database: &Database,
+) -> anyhow::Result<Checkpointer> {
+    let mut checkpointer = Checkpointer::open(data_dir, ProcessKey::open_or_create(data_dir)?)?;
+    if let Some(signed) = checkpointer.last()
+        && let Err(rollback) = audit::check_rollback(database.auditor(), SHARD, signed).await?
+    {
+        if !settings.accept_rollback {
+            return Err(rollback.into());
+        }
+        let kept = checkpointer.supersede(data_dir)?;
+        warn!(%rollback, kept = %kept.display(), "a rollback was accepted; the checkpoints before it are kept");
+    }
+    Ok(checkpointer)
+}
+
+/// The engine's settings.
+fn rules(settings: &ServerSettings) -> Settings {
+    let calendar = match settings.market.hours {
+        Hours::Nyse => Calendar::nyse(),
+        Hours::Always => Calendar::always(),
+    };
+    let mut rules = Settings::new(calendar);
+    if settings.market.market == Market::Feed {
+        // The operator feeds quotes when there are new ones: the last one stands until then.
+        rules.max_quote_age = None;
+    }
+    rules
+}
+
+/// Starts playing a market that has ticks of its own.
+fn play(
+    settings: &ServerSettings,
+    engine: &Engine,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Player>> {
+    let market = &settings.market;
+    let Market::Recorded(file) = &market.market else { return Ok(None) };
+    let playback = Playback::new(Recorded::open(file)?, Pace::new(market.speed, market.paused));
+    let (player, playing) = player(playback, engine.clone(), stop.clone());
+    tokio::spawn(async move {
+        if let Err(error) = playing.await {
+            tracing::error!(%error, "the market's source has failed: the market stands still");
+        }
+    });
+    Ok(Some(player))
+}
+
+/// The position of the head alone, for the projections.
+fn positions(ledger: &Ledger) -> watch::Receiver<u64> {
+    let mut head = ledger.head();
+    let (positions, receiver) = watch::channel(head.borrow().position);
+    tokio::spawn(async move {
+        while head.changed().await.is_ok() {
+            let HeadView { position, .. } = *head.borrow_and_update();
+            positions.send_replace(position);
+        }
+    });
+    receiver
+}
+
+/// Lets the engine work through each term of this process as the writer.
+async fn work_terms(
+    mut works: Works,
+    mut terms: mpsc::Receiver<Tenure>,
+    ledger: Ledger,
+    history: PostgresHistory,
+    rules: Settings,
+    stop: CancellationToken,
+) {
+    while let Some(Tenure { feed, .. }) = terms.recv().await {
+        works.term(&ledger, &history, &rules, feed, &stop).await;
+    }
+}
+
+/// Signs a checkpoint every second in which the log moved, and one at the end.
+async fn sign(
+    mut checkpointer: Checkpointer,
+    auditor: AuditorPool,
+    note: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let last = tokio::select! {
+            biased;
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(CHECKPOINT_EVERY) => false,
+        };
+        match audit::signable(&auditor, SHARD).await {
+            Ok(Some((origin, tree))) => {
+                let signed = tokio::task::spawn_blocking(move || {
+                    let signed =
+                        checkpointer.record(&origin, &tree).map(|note| note.map(ToOwned::to_owned));
+                    (checkpointer, signed)
+                });
+                let Ok((returned, signed)) = signed.await else { return };
+                checkpointer = returned;
+                match signed {
+                    Ok(Some(signed)) => {
+                        note.send_replace(Some(signed));
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, "no checkpoint could be kept"),
+                }
+            }
+            Ok(None) => {}
+            Err(error) => warn!(%error, "the log's head cannot be read for a checkpoint"),
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// Serves until a signal, or until this process may not write any more because the log is corrupt.
+async fn serve_until(
+    listener: TcpListener,
+    faces: Router,
+    mut campaigning: JoinHandle<Result<(), blotter::ledger::SteppedDown>>,
+    signals: &mut Signals,
+    drain: CancellationToken,
+) -> anyhow::Result<()> {
+    let until = drain.clone();
+    let server =
+        axum::serve(listener, faces).with_graceful_shutdown(until.cancelled_owned()).into_future();
+    let mut server = tokio::spawn(server);
+    let ended = tokio::select! {
+        () = signals.asked() => Ok(()),
+        campaign = &mut campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
+        served = &mut server => return served?.context("the listener"),
+    };
+    drain.cancel();
+    if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
+        warn!("requests were still under way after {} s and are cut off", DRAIN.as_secs());
+        server.abort();
+    }
+    ended
 }
 
 /// The two signals that end a server.
-struct Stop {
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {

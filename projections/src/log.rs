@@ -106,6 +106,45 @@ pub async fn read_stream(
     rows.iter().map(recorded).collect()
 }
 
+/// Which rows of the log. What is absent does not narrow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Those of one account.
+    pub account: Option<AccountId>,
+    /// Those of one stream.
+    pub stream: Option<StreamId>,
+}
+
+/// Up to `limit` rows of `shard` after `after` that are `wanted`, in order. Those of an account or a stream are found
+/// by an index.
+pub async fn read_matching(
+    connection: &mut PgConnection,
+    shard: u16,
+    wanted: &Wanted,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<Recorded>, LogError> {
+    let account =
+        if wanted.account.is_some() { "AND account_id = $4" } else { "AND $4::uuid IS NULL" };
+    let stream = match wanted.stream {
+        Some(_) => "AND aggregate_type = $5 AND aggregate_id = $6",
+        None => "AND $5::text IS NULL AND $6::text IS NULL",
+    };
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events WHERE shard = $1 AND position > $2 {account} {stream} ORDER BY position LIMIT $3"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(i16::try_from(shard).unwrap_or(i16::MAX))
+        .bind(after.cast_signed())
+        .bind(i64::from(limit))
+        .bind(wanted.account.map(AccountId::uuid))
+        .bind(wanted.stream.map(StreamId::aggregate_type))
+        .bind(wanted.stream.map(StreamId::aggregate_id))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(recorded).collect()
+}
+
 /// One row with [`COLUMNS`].
 pub fn recorded(row: &PgRow) -> Result<Recorded, LogError> {
     let position = row.try_get::<i64, _>("position")?.cast_unsigned();

@@ -13,6 +13,7 @@ pub mod sequencer;
 pub mod store;
 mod submission;
 pub mod task;
+mod words;
 mod world;
 
 pub use handle::{Campaign, Ledger, SHARD, SystemEntropy, Tenure, Work};
@@ -21,3 +22,4 @@ pub use submission::{
     Committed, CommittedEvent, Interface, Key, LedgerError, Origin, Submission, TapeBlock,
 };
 pub use task::{HeadView, SteppedDown};
+pub use words::Words;

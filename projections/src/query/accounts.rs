@@ -1,22 +1,14 @@
-//! Accounts and their activities.
+//! Accounts and their names.
+
+use std::collections::BTreeMap;
 
 use aggregates::id::AccountId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
 
-use super::{PAGE_MAX, fetch, select};
+use super::{limit, read_all, read_one, select};
 use crate::accounts::AccountRow;
-use crate::activities::{ActivityRow, ActivityType};
 use crate::error::ProjectionError;
-use crate::group::Group;
-
-/// Every account that the transaction may see, oldest first.
-///
-/// # Errors
-/// The database failed.
-pub async fn accounts(connection: &mut PgConnection) -> Result<Vec<AccountRow>, ProjectionError> {
-    let statement = format!("{} ORDER BY opened_position", select::<AccountRow>(Group::Trading));
-    fetch(connection, sqlx::query(&statement)).await
-}
 
 /// One account.
 ///
@@ -26,40 +18,46 @@ pub async fn account(
     connection: &mut PgConnection,
     account_id: AccountId,
 ) -> Result<Option<AccountRow>, ProjectionError> {
-    let statement = format!("{} AND account_id = $1", select::<AccountRow>(Group::Trading));
-    Ok(fetch(connection, sqlx::query(&statement).bind(account_id.uuid())).await?.pop())
+    let statement = format!("{} AND account_id = $1", select::<AccountRow>("trading"));
+    let row = sqlx::query(&statement).bind(account_id.uuid()).fetch_optional(connection).await?;
+    read_one(row.as_ref())
 }
 
-/// Which activities a page holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ActivityFilter {
-    /// Of these types; empty for all.
-    pub types: Vec<ActivityType>,
-    /// Only those before this position: the last one of the page before.
-    pub before: Option<u64>,
-    /// How many, at most [`PAGE_MAX`].
-    pub limit: u32,
-}
-
-/// A page of an account's activities, newest first.
+/// Accounts that were opened after a position of the log, oldest first.
 ///
 /// # Errors
 /// The database failed.
-pub async fn activities(
+pub async fn accounts(
     connection: &mut PgConnection,
-    account_id: AccountId,
-    filter: &ActivityFilter,
-) -> Result<Vec<ActivityRow>, ProjectionError> {
+    after: u64,
+    rows: usize,
+) -> Result<Vec<AccountRow>, ProjectionError> {
     let statement = format!(
-        "{} AND account_id = $1 AND (cardinality($2) = 0 OR activity_type = ANY ($2)) AND position < $3 \
-         ORDER BY position DESC LIMIT $4",
-        select::<ActivityRow>(Group::Trading)
+        "{} AND opened_position > $1 ORDER BY opened_position LIMIT $2",
+        select::<AccountRow>("trading")
     );
-    let types: Vec<&str> = filter.types.iter().map(|kind| kind.word()).collect();
-    let statement = sqlx::query(&statement)
-        .bind(account_id.uuid())
-        .bind(types)
-        .bind(filter.before.map_or(i64::MAX, u64::cast_signed))
-        .bind(i64::from(filter.limit.min(PAGE_MAX)));
-    fetch(connection, statement).await
+    let rows = sqlx::query(&statement)
+        .bind(after.cast_signed())
+        .bind(limit(rows))
+        .fetch_all(connection)
+        .await?;
+    read_all(&rows)
+}
+
+/// What the owners of accounts call them; erased names are absent.
+///
+/// # Errors
+/// The database failed.
+pub async fn account_names(
+    connection: &mut PgConnection,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, String>, ProjectionError> {
+    let ids: Vec<Uuid> = accounts.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query("SELECT account_id, name FROM account_names WHERE account_id = ANY($1)")
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((AccountId::new(row.try_get("account_id")?), row.try_get("name")?)))
+        .collect()
 }

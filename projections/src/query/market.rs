@@ -1,72 +1,51 @@
-//! Instruments, official closes and corporate actions.
+//! Instruments.
+
+use std::collections::BTreeMap;
 
 use aggregates::id::InstrumentId;
+use aggregates::instrument::InstrumentKind;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{PAGE_MAX, fetch, select};
+use super::{limit, read_all, select};
 use crate::error::ProjectionError;
-use crate::group::Group;
-use crate::instruments::{ActionRow, CloseRow, InstrumentRow};
+use crate::instruments::InstrumentRow;
 
-/// The instruments whose ticker or name contains `query` in any case, by ticker; the first [`PAGE_MAX`].
+/// Instruments by symbol, after a symbol: all, or those that have `search` in their ticker or name, in any case.
 ///
 /// # Errors
 /// The database failed.
 pub async fn instruments(
     connection: &mut PgConnection,
-    query: &str,
+    search: Option<&str>,
+    after: Option<&str>,
+    rows: usize,
 ) -> Result<Vec<InstrumentRow>, ProjectionError> {
     let statement = format!(
-        "{} AND (strpos(upper(symbol), upper($1)) > 0 OR strpos(upper(name), upper($1)) > 0) \
-         ORDER BY symbol, instrument_id LIMIT $2",
-        select::<InstrumentRow>(Group::Market)
+        "{} AND ($1::text IS NULL OR strpos(lower(symbol), lower($1)) > 0 OR strpos(lower(name), lower($1)) > 0) \
+         AND ($2::text IS NULL OR symbol COLLATE \"C\" > $2) ORDER BY symbol COLLATE \"C\" LIMIT $3",
+        select::<InstrumentRow>("market")
     );
-    fetch(connection, sqlx::query(&statement).bind(query).bind(i64::from(PAGE_MAX))).await
+    let rows = sqlx::query(&statement)
+        .bind(search)
+        .bind(after)
+        .bind(limit(rows))
+        .fetch_all(connection)
+        .await?;
+    read_all(&rows)
 }
 
-/// The instrument that bears this ticker.
+/// What these instruments are.
 ///
 /// # Errors
 /// The database failed.
-pub async fn instrument_by_symbol(
+pub async fn kinds(
     connection: &mut PgConnection,
-    symbol: &str,
-) -> Result<Option<InstrumentRow>, ProjectionError> {
-    let statement = format!(
-        "{} AND symbol = $1 ORDER BY position DESC LIMIT 1",
-        select::<InstrumentRow>(Group::Market)
-    );
-    Ok(fetch(connection, sqlx::query(&statement).bind(symbol)).await?.pop())
-}
-
-/// The last `limit` official closes of an instrument, newest first.
-///
-/// # Errors
-/// The database failed.
-pub async fn closes(
-    connection: &mut PgConnection,
-    instrument_id: InstrumentId,
-    limit: u32,
-) -> Result<Vec<CloseRow>, ProjectionError> {
-    let statement = format!(
-        "{} AND instrument_id = $1 ORDER BY session DESC LIMIT $2",
-        select::<CloseRow>(Group::Market)
-    );
-    let limit = i64::from(limit.min(PAGE_MAX));
-    fetch(connection, sqlx::query(&statement).bind(instrument_id.uuid()).bind(limit)).await
-}
-
-/// The corporate actions of an instrument, newest first.
-///
-/// # Errors
-/// The database failed.
-pub async fn actions(
-    connection: &mut PgConnection,
-    instrument_id: InstrumentId,
-) -> Result<Vec<ActionRow>, ProjectionError> {
-    let statement = format!(
-        "{} AND instrument_id = $1 ORDER BY at DESC, action_id",
-        select::<ActionRow>(Group::Market)
-    );
-    fetch(connection, sqlx::query(&statement).bind(instrument_id.uuid())).await
+    instruments: &[InstrumentId],
+) -> Result<BTreeMap<InstrumentId, InstrumentKind>, ProjectionError> {
+    let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
+    let statement = format!("{} AND instrument_id = ANY($1)", select::<InstrumentRow>("market"));
+    let rows = sqlx::query(&statement).bind(ids).fetch_all(connection).await?;
+    let rows: Vec<InstrumentRow> = read_all(&rows)?;
+    Ok(rows.into_iter().map(|row| (row.instrument_id, row.kind)).collect())
 }

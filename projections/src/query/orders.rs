@@ -1,94 +1,83 @@
-//! Orders, their fills and their events.
+//! Orders and their notes.
+
+use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, OrderId};
+use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use aggregates::order::{OrderClass, Side};
-use aggregates::stream::StreamId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
 
-use super::{PAGE_MAX, fetch, select};
+use super::{limit, read_all, read_one, select};
 use crate::error::ProjectionError;
-use crate::fills::FillRow;
-use crate::group::Group;
-use crate::log::{Recorded, read_stream};
 use crate::orders::OrderRow;
 
-/// Which orders by their end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OrderState {
-    /// Taken and not ended.
-    Open,
-    /// Ended, rejected ones included.
-    Closed,
-    /// Both.
-    #[default]
-    All,
-}
-
-/// The last order of the page before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrderCursor {
-    /// The place of its first event.
-    pub created_position: u64,
-    /// Its id.
-    pub order_id: OrderId,
-}
-
-/// Which orders a page holds. What is `None` does not restrict.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OrderFilter {
-    /// By their end.
-    pub state: OrderState,
-    /// Of this ticker.
+/// Which orders of an account, newest first. What is absent does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct OrdersWanted {
+    /// Those that can still fill, or those that have ended.
+    pub open: Option<bool>,
+    /// Of one symbol.
     pub symbol: Option<String>,
-    /// Buys or sells.
+    /// Of one side.
     pub side: Option<Side>,
-    /// Of this class.
+    /// Of one class.
     pub class: Option<OrderClass>,
-    /// Created after this market time.
+    /// Of one kind of instrument.
+    pub kind: Option<InstrumentKind>,
+    /// Placed later than this, by the market clock.
     pub after: Option<MarketTime>,
-    /// Created at or before this market time.
+    /// Placed no later than this.
     pub until: Option<MarketTime>,
-    /// Those that follow this one.
-    pub cursor: Option<OrderCursor>,
-    /// How many, at most [`PAGE_MAX`].
-    pub limit: u32,
+    /// Placed before this position of the log: where the page before ended.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub rows: usize,
 }
 
-/// A page of an account's orders, newest first.
+/// `open` is compared by two conditions, so that the index of open orders is used.
+const CONDITIONS: &str = "AND account_id = $1
+    AND ($2::bigint IS NULL OR created_position < $2)
+    AND ($3::text IS NULL OR symbol = $3)
+    AND ($4::text IS NULL OR side = $4)
+    AND ($5::text IS NULL OR order_class = $5)
+    AND ($6::timestamptz IS NULL OR created_at > $6)
+    AND ($7::timestamptz IS NULL OR created_at <= $7)
+    AND ($8::text IS NULL OR EXISTS (SELECT FROM instruments i WHERE i.instrument_id = orders.instrument_id
+        AND i.generation = blotter_generation('market') AND i.kind = $8))";
+
+/// Orders of an account, newest first.
 ///
 /// # Errors
 /// The database failed.
 pub async fn orders(
     connection: &mut PgConnection,
     account_id: AccountId,
-    filter: &OrderFilter,
+    wanted: &OrdersWanted,
 ) -> Result<Vec<OrderRow>, ProjectionError> {
-    // A state of its own in the text, so that the index of open orders can serve it.
-    let state = match filter.state {
-        OrderState::Open => "AND open",
-        OrderState::Closed => "AND NOT open",
-        OrderState::All => "",
+    let open = match wanted.open {
+        None => "",
+        Some(true) => "AND open",
+        Some(false) => "AND NOT open",
     };
     let statement = format!(
-        "{} AND account_id = $1 {state} AND ($2::text IS NULL OR symbol = $2) AND ($3::text IS NULL OR side = $3) \
-         AND ($4::text IS NULL OR order_class = $4) AND ($5::timestamptz IS NULL OR created_at > $5) \
-         AND ($6::timestamptz IS NULL OR created_at <= $6) \
-         AND ($7::bigint IS NULL OR (created_position, order_id) < ($7, $8)) \
-         ORDER BY created_position DESC, order_id DESC LIMIT $9",
-        select::<OrderRow>(Group::Trading)
+        "{} {CONDITIONS} {open} ORDER BY created_position DESC LIMIT $9",
+        select::<OrderRow>("trading")
     );
-    let statement = sqlx::query(&statement)
+    let rows = sqlx::query(&statement)
         .bind(account_id.uuid())
-        .bind(filter.symbol.as_deref())
-        .bind(filter.side.map(Side::word))
-        .bind(filter.class.map(OrderClass::word))
-        .bind(filter.after)
-        .bind(filter.until)
-        .bind(filter.cursor.map(|cursor| cursor.created_position.cast_signed()))
-        .bind(filter.cursor.map(|cursor| cursor.order_id.uuid()))
-        .bind(i64::from(filter.limit.min(PAGE_MAX)));
-    fetch(connection, statement).await
+        .bind(wanted.before.map(u64::cast_signed))
+        .bind(&wanted.symbol)
+        .bind(wanted.side.map(Side::word))
+        .bind(wanted.class.map(OrderClass::word))
+        .bind(wanted.after)
+        .bind(wanted.until)
+        .bind(wanted.kind.map(InstrumentKind::word))
+        .bind(limit(wanted.rows))
+        .fetch_all(connection)
+        .await?;
+    read_all(&rows)
 }
 
 /// One order of an account.
@@ -101,12 +90,16 @@ pub async fn order(
     order_id: OrderId,
 ) -> Result<Option<OrderRow>, ProjectionError> {
     let statement =
-        format!("{} AND order_id = $1 AND account_id = $2", select::<OrderRow>(Group::Trading));
-    let statement = sqlx::query(&statement).bind(order_id.uuid()).bind(account_id.uuid());
-    Ok(fetch(connection, statement).await?.pop())
+        format!("{} AND order_id = $1 AND account_id = $2", select::<OrderRow>("trading"));
+    let row = sqlx::query(&statement)
+        .bind(order_id.uuid())
+        .bind(account_id.uuid())
+        .fetch_optional(connection)
+        .await?;
+    read_one(row.as_ref())
 }
 
-/// The order that an account's client gave this id.
+/// The order of an account that its client called so.
 ///
 /// # Errors
 /// The database failed.
@@ -115,37 +108,30 @@ pub async fn order_by_client_id(
     account_id: AccountId,
     client_order_id: &str,
 ) -> Result<Option<OrderRow>, ProjectionError> {
-    let statement = format!(
-        "{} AND account_id = $1 AND client_order_id = $2",
-        select::<OrderRow>(Group::Trading)
-    );
-    let statement = sqlx::query(&statement).bind(account_id.uuid()).bind(client_order_id);
-    Ok(fetch(connection, statement).await?.pop())
+    let statement =
+        format!("{} AND account_id = $1 AND client_order_id = $2", select::<OrderRow>("trading"));
+    let row = sqlx::query(&statement)
+        .bind(account_id.uuid())
+        .bind(client_order_id)
+        .fetch_optional(connection)
+        .await?;
+    read_one(row.as_ref())
 }
 
-/// The fills of an order, in order.
+/// The notes of orders; erased ones are absent.
 ///
 /// # Errors
 /// The database failed.
-pub async fn fills(
+pub async fn order_notes(
     connection: &mut PgConnection,
-    order_id: OrderId,
-) -> Result<Vec<FillRow>, ProjectionError> {
-    let statement = format!("{} AND order_id = $1 ORDER BY n", select::<FillRow>(Group::Trading));
-    fetch(connection, sqlx::query(&statement).bind(order_id.uuid())).await
-}
-
-/// The events of an order, in order, as they stand in the log; those up to `position`, the checkpoint that the
-/// rest of the answer has.
-///
-/// # Errors
-/// The database failed.
-pub async fn order_events(
-    connection: &mut PgConnection,
-    order_id: OrderId,
-    position: u64,
-) -> Result<Vec<Recorded>, ProjectionError> {
-    let mut events = read_stream(connection, StreamId::Order(order_id), 0).await?;
-    events.retain(|recorded| recorded.position <= position);
-    Ok(events)
+    orders: &[OrderId],
+) -> Result<BTreeMap<OrderId, String>, ProjectionError> {
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query("SELECT order_id, note FROM order_notes WHERE order_id = ANY($1)")
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((OrderId::new(row.try_get("order_id")?), row.try_get("note")?)))
+        .collect()
 }

@@ -1,30 +1,59 @@
 //! Positions and their lots.
 
+use std::collections::BTreeMap;
+
 use aggregates::id::{AccountId, InstrumentId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{fetch, select};
+use super::{read_all, read_one, select};
 use crate::error::ProjectionError;
-use crate::group::Group;
 use crate::positions::{LotRow, PositionRow};
 
-/// The positions that an account holds, by ticker; with `closed` those too that it has held.
+/// What these accounts hold.
+///
+/// # Errors
+/// The database failed.
+pub async fn holdings(
+    connection: &mut PgConnection,
+    accounts: &[AccountId],
+) -> Result<BTreeMap<AccountId, Vec<PositionRow>>, ProjectionError> {
+    let ids: Vec<Uuid> = accounts.iter().map(|id| id.uuid()).collect();
+    let statement =
+        format!("{} AND account_id = ANY($1) AND qty <> 0", select::<PositionRow>("trading"));
+    let rows = sqlx::query(&statement).bind(ids).fetch_all(connection).await?;
+    let mut held: BTreeMap<AccountId, Vec<PositionRow>> = BTreeMap::new();
+    for row in read_all::<PositionRow>(&rows)? {
+        held.entry(row.account_id).or_default().push(row);
+    }
+    Ok(held)
+}
+
+/// What an account holds, by symbol, after a symbol.
 ///
 /// # Errors
 /// The database failed.
 pub async fn positions(
     connection: &mut PgConnection,
     account_id: AccountId,
-    closed: bool,
+    after: Option<&str>,
+    rows: usize,
 ) -> Result<Vec<PositionRow>, ProjectionError> {
     let statement = format!(
-        "{} AND account_id = $1 AND ($2 OR qty <> 0) ORDER BY symbol, instrument_id",
-        select::<PositionRow>(Group::Trading)
+        "{} AND account_id = $1 AND qty <> 0 AND ($2::text IS NULL OR symbol COLLATE \"C\" > $2) \
+         ORDER BY symbol COLLATE \"C\" LIMIT $3",
+        select::<PositionRow>("trading")
     );
-    fetch(connection, sqlx::query(&statement).bind(account_id.uuid()).bind(closed)).await
+    let rows = sqlx::query(&statement)
+        .bind(account_id.uuid())
+        .bind(after)
+        .bind(super::limit(rows))
+        .fetch_all(connection)
+        .await?;
+    read_all(&rows)
 }
 
-/// One position, also when it is closed.
+/// The position of an account in one instrument, also when it is closed.
 ///
 /// # Errors
 /// The database failed.
@@ -33,28 +62,35 @@ pub async fn position(
     account_id: AccountId,
     instrument_id: InstrumentId,
 ) -> Result<Option<PositionRow>, ProjectionError> {
-    let statement = format!(
-        "{} AND account_id = $1 AND instrument_id = $2",
-        select::<PositionRow>(Group::Trading)
-    );
-    let statement = sqlx::query(&statement).bind(account_id.uuid()).bind(instrument_id.uuid());
-    Ok(fetch(connection, statement).await?.pop())
+    let statement =
+        format!("{} AND account_id = $1 AND instrument_id = $2", select::<PositionRow>("trading"));
+    let row = sqlx::query(&statement)
+        .bind(account_id.uuid())
+        .bind(instrument_id.uuid())
+        .fetch_optional(connection)
+        .await?;
+    read_one(row.as_ref())
 }
 
-/// The lots of all positions of an account (of one, if given), oldest first within a position.
+/// The lots of an account in these instruments, in the order in which sells take them.
 ///
 /// # Errors
 /// The database failed.
 pub async fn lots(
     connection: &mut PgConnection,
     account_id: AccountId,
-    instrument_id: Option<InstrumentId>,
-) -> Result<Vec<LotRow>, ProjectionError> {
+    instruments: &[InstrumentId],
+) -> Result<BTreeMap<InstrumentId, Vec<LotRow>>, ProjectionError> {
+    let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
     let statement = format!(
-        "{} AND account_id = $1 AND ($2::uuid IS NULL OR instrument_id = $2) \
-         ORDER BY instrument_id, opened_position",
-        select::<LotRow>(Group::Trading)
+        "{} AND account_id = $1 AND instrument_id = ANY($2) ORDER BY opened_position, lot_id",
+        select::<LotRow>("trading")
     );
-    let instrument_id = instrument_id.map(InstrumentId::uuid);
-    fetch(connection, sqlx::query(&statement).bind(account_id.uuid()).bind(instrument_id)).await
+    let rows =
+        sqlx::query(&statement).bind(account_id.uuid()).bind(ids).fetch_all(connection).await?;
+    let mut lots: BTreeMap<InstrumentId, Vec<LotRow>> = BTreeMap::new();
+    for row in read_all::<LotRow>(&rows)? {
+        lots.entry(row.instrument_id).or_default().push(row);
+    }
+    Ok(lots)
 }

@@ -4,6 +4,7 @@ pub mod history;
 pub mod ledger;
 mod postgres;
 pub mod proxy;
+pub mod rest;
 mod rows;
 mod server;
 

@@ -1,0 +1,220 @@
+//! Reads the arguments of a tool: every bad one is named, an unknown one too. Models send numbers where text belongs
+//! and text where numbers belong; what can be read exactly is read, the rest is refused with what to send instead.
+
+use std::str::FromStr;
+
+use aggregates::id::{AccountId, OrderId};
+use aggregates::money::AmountError;
+use rmcp::model::JsonObject;
+use serde_json::Value;
+
+use crate::service::text::{self, KEY_MAX, NOTE_MAX};
+use crate::service::{Fault, ServiceError};
+
+/// Digits that a JSON number carries exactly through a binary float.
+const EXACT_DIGITS: usize = 15;
+
+/// The arguments of one call. Take each by name, then [`Arguments::end`].
+pub struct Arguments {
+    left: JsonObject,
+    faults: Vec<Fault>,
+}
+
+impl Arguments {
+    /// All that was sent. A null is an argument that was left out.
+    pub fn new(mut sent: JsonObject) -> Self {
+        sent.retain(|_, value| !value.is_null());
+        Self { left: sent, faults: Vec::new() }
+    }
+
+    fn fault(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
+        self.faults.push(Fault::new(field, code, message));
+    }
+
+    /// Text of at most `most` characters, without hidden ones.
+    pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
+        match self.left.remove(name)? {
+            Value::String(value) => match text::fault(name, &value, most) {
+                None => Some(value),
+                Some(fault) => {
+                    self.faults.push(fault);
+                    None
+                }
+            },
+            _ => {
+                self.fault(name, "invalid_type", format!("{name} has to be text"));
+                None
+            }
+        }
+    }
+
+    /// Text that has to be there.
+    pub fn required_text(&mut self, name: &str, most: usize) -> String {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
+        self.text(name, most).unwrap_or_default()
+    }
+
+    fn missing(&mut self, name: &str) {
+        self.fault(name, "missing", format!("{name} is missing"));
+    }
+
+    /// A decimal: a string such as "187.25", or a JSON number that is exact.
+    pub fn amount<T: FromStr<Err = AmountError>>(&mut self, name: &str) -> Option<T> {
+        let written = match self.left.remove(name)? {
+            Value::String(written) => written,
+            Value::Number(number) => {
+                let written = number.to_string();
+                let digits = written
+                    .trim_start_matches(['-', '0', '.'])
+                    .bytes()
+                    .filter(u8::is_ascii_digit)
+                    .count();
+                if digits > EXACT_DIGITS || written.contains(['e', 'E']) {
+                    let message = format!(
+                        "{name} has more digits than a JSON number carries: send it as a string"
+                    );
+                    self.fault(name, "invalid_amount", message);
+                    return None;
+                }
+                // 10.0 is how some clients write 10.
+                written.strip_suffix(".0").map(ToOwned::to_owned).unwrap_or(written)
+            }
+            _ => {
+                self.fault(
+                    name,
+                    "invalid_type",
+                    format!("{name} has to be a decimal string such as \"187.25\""),
+                );
+                return None;
+            }
+        };
+        match written.parse() {
+            Ok(amount) => Some(amount),
+            Err(error) => {
+                self.fault(name, "invalid_amount", format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A decimal that has to be there.
+    pub fn required_amount<T: FromStr<Err = AmountError> + Default>(&mut self, name: &str) -> T {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
+        self.amount(name).unwrap_or_default()
+    }
+
+    /// One of some words.
+    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let value = self.left.remove(name)?;
+        let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.fault(
+                name,
+                "invalid_value",
+                format!("{name} has to be one of {}", known.join(", ")),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// A whole number from 1 to `most`.
+    pub fn count(&mut self, name: &str, most: u32) -> Option<u32> {
+        let value = self.left.remove(name)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let number =
+            number.and_then(|number| u32::try_from(number).ok()).filter(|n| (1..=most).contains(n));
+        if number.is_none() {
+            self.fault(
+                name,
+                "invalid_value",
+                format!("{name} has to be a whole number from 1 to {most}"),
+            );
+        }
+        number
+    }
+
+    fn id<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let value = self.left.remove(name)?;
+        let id = value.as_str().and_then(|text| text.parse().ok());
+        if id.is_none() {
+            let message = format!(
+                "{name} has to be an id as it was answered, such as 01890a5d-ac96-774b-bcce-b302099a8057"
+            );
+            self.fault(name, "invalid_value", message);
+        }
+        id
+    }
+
+    /// The account, if one is named.
+    pub fn account_id(&mut self) -> Option<AccountId> {
+        self.id("account_id")
+    }
+
+    /// The order.
+    pub fn order_id(&mut self) -> OrderId {
+        if !self.left.contains_key("order_id") {
+            self.missing("order_id");
+        }
+        self.id("order_id").unwrap_or_default()
+    }
+
+    /// The client's own id of an order.
+    pub fn client_order_id(&mut self) -> Option<String> {
+        self.text("client_order_id", KEY_MAX)
+    }
+
+    /// The owner's note.
+    pub fn note(&mut self) -> Option<String> {
+        self.text("note", NOTE_MAX)
+    }
+
+    /// Everything was taken: what is left is unknown, and every fault is told at once.
+    pub fn end(mut self) -> Result<(), ServiceError> {
+        let unknown: Vec<String> = self.left.keys().cloned().collect();
+        for name in unknown {
+            let shown: String = name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect();
+            self.fault(&shown, "unknown_field", format!("there is no argument {shown}"));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.faults)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aggregates::money::{Price, Quantity};
+    use serde_json::json;
+
+    use super::*;
+
+    fn arguments(value: &Value) -> Arguments {
+        Arguments::new(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn decimals_are_read_from_strings_and_from_exact_numbers() {
+        let mut sent = arguments(&json!({ "a": "187.25", "b": 187.25, "c": 10, "d": 10.0 }));
+        assert_eq!(sent.amount::<Price>("a"), "187.25".parse().ok());
+        assert_eq!(sent.amount::<Price>("b"), "187.25".parse().ok());
+        assert_eq!(sent.amount::<Quantity>("c"), "10".parse().ok());
+        assert_eq!(sent.amount::<Quantity>("d"), "10".parse().ok());
+        assert!(sent.end().is_ok());
+    }
+
+    #[test]
+    fn what_is_not_exact_is_refused_by_name_with_all_else_that_is_wrong() {
+        let mut sent = arguments(
+            &json!({ "a": 1e300, "b": "1_000", "c": [1], "d": 123_456_789_012_345.67_f64, "e": 1 }),
+        );
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(sent.amount::<Price>(name), None);
+        }
+        let Err(ServiceError::Invalid(faults)) = sent.end() else { panic!("it was taken") };
+        let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["a", "b", "c", "d", "e"]);
+    }
+}

@@ -1,0 +1,101 @@
+//! `/v1/accounts`, deposits and withdrawals.
+
+use std::sync::Arc;
+
+use aggregates::account::AccountKind;
+use aggregates::money::Money;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::problem::Problem;
+use super::request::{Caller, IdempotencyKey, JsonBody, Query, id};
+use crate::service::{AccountAnswer, OpenAccount, Page, Service, ServiceError, Written, text};
+
+/// `201`, or `200` for a replay.
+pub(super) fn created<T>(written: Written<T>) -> (StatusCode, Json<Written<T>>) {
+    let status = if written.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    (status, Json(written))
+}
+
+type Created = Result<(StatusCode, Json<Written<AccountAnswer>>), Problem>;
+
+/// `POST /v1/accounts`
+pub async fn open(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(mut body): JsonBody,
+) -> Created {
+    const KINDS: [(&str, AccountKind); 2] =
+        [("cash", AccountKind::Cash), ("margin", AccountKind::Margin)];
+    let name = body.text("name", text::NAME_MAX);
+    let kind = body.word("kind", &KINDS);
+    let starting_balance: Option<Money> = body.amount("starting_balance");
+    let option_level = body.whole("option_level", 0, 4).and_then(|level| u8::try_from(level).ok());
+    let request = OpenAccount {
+        name: body.need("name", name).unwrap_or_else(|| "-".to_owned()),
+        kind: body.need("kind", kind).unwrap_or(AccountKind::Cash),
+        starting_balance: body.need("starting_balance", starting_balance).unwrap_or_default(),
+        option_level,
+    };
+    body.end(request.faults())?;
+    Ok(created(service.open_account(&caller, request, key.as_deref()).await?))
+}
+
+/// `GET /v1/accounts`
+pub async fn list(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    mut query: Query,
+) -> Result<Json<Page<AccountAnswer>>, Problem> {
+    let (page, fresh) = (query.page(), query.fresh());
+    query.0.end([])?;
+    Ok(Json(service.accounts(&caller, &page, fresh).await?))
+}
+
+/// `GET /v1/accounts/{account_id}`
+pub async fn get(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    mut query: Query,
+) -> Result<Json<AccountAnswer>, Problem> {
+    let fresh = query.fresh();
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    Ok(Json(service.account(&caller, account, fresh).await?))
+}
+
+/// `POST /v1/accounts/{account_id}/deposits`
+pub async fn deposit(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+    body: JsonBody,
+) -> Created {
+    let account = id(&account, ServiceError::no_account)?;
+    let amount = amount(body)?;
+    Ok(created(service.deposit(&caller, account, amount, key.as_deref()).await?))
+}
+
+/// `POST /v1/accounts/{account_id}/withdrawals`
+pub async fn withdraw(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+    body: JsonBody,
+) -> Created {
+    let account = id(&account, ServiceError::no_account)?;
+    let amount = amount(body)?;
+    Ok(created(service.withdraw(&caller, account, amount, key.as_deref()).await?))
+}
+
+fn amount(JsonBody(mut body): JsonBody) -> Result<Money, Problem> {
+    let amount: Option<Money> = body.amount("amount");
+    let amount = body.need("amount", amount).unwrap_or_default();
+    body.end([])?;
+    Ok(amount)
+}

@@ -1,0 +1,50 @@
+//! Who is calling: the bearer token of each request, checked before anything of it is read.
+//!
+//! The caller goes into the request's extensions, where handlers and MCP tools find it. A wrong token and none
+//! answer alike.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+use crate::service::{Interface, Service};
+
+/// Knows tokens, for one face.
+#[derive(Clone)]
+pub struct Gate {
+    service: Arc<Service>,
+    interface: Interface,
+}
+
+impl Gate {
+    /// Callers of `interface`.
+    pub fn new(service: Arc<Service>, interface: Interface) -> Self {
+        Self { service, interface }
+    }
+}
+
+/// Middleware: puts the [`Caller`](crate::service::Caller) into the request, or answers 401.
+pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
+    let shown = headers.next().and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|value| value.split_once(' '));
+    let caller = match (token, headers.next()) {
+        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
+            gate.service.authenticate(token.trim(), gate.interface)
+        }
+        _ => None,
+    };
+    let Some(mut caller) = caller else {
+        let detail = "send the header Authorization: Bearer with a valid token";
+        return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
+    };
+    if let Some(super::request::Id(id)) = request.extensions().get() {
+        caller.request = *id;
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

@@ -1,0 +1,193 @@
+//! `/v1/accounts/{account_id}/orders`.
+
+use std::sync::Arc;
+
+use aggregates::instrument::InstrumentKind;
+use aggregates::money::{Price, Quantity};
+use aggregates::order::{CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeInForce, Trail};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::accounts::created;
+use super::input::Fields;
+use super::problem::Problem;
+use super::request::{Caller, JsonBody, Query, id};
+use crate::service::{
+    EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, Service, ServiceError,
+    Written, text,
+};
+
+const SIDES: [(&str, Side); 2] = [("buy", Side::Buy), ("sell", Side::Sell)];
+const TYPES: [(&str, OrderType); 6] = [
+    ("market", OrderType::Market),
+    ("limit", OrderType::Limit),
+    ("stop", OrderType::Stop),
+    ("stop_limit", OrderType::StopLimit),
+    ("trailing_stop", OrderType::TrailingStop),
+    ("trailing_stop_limit", OrderType::TrailingStopLimit),
+];
+const TIMES: [(&str, TimeInForce); 7] = [
+    ("day", TimeInForce::Day),
+    ("gtc", TimeInForce::Gtc),
+    ("gtd", TimeInForce::Gtd),
+    ("ioc", TimeInForce::Ioc),
+    ("fok", TimeInForce::Fok),
+    ("opg", TimeInForce::Opg),
+    ("cls", TimeInForce::Cls),
+];
+const CLASSES: [(&str, OrderClass); 5] = [
+    ("simple", OrderClass::Simple),
+    ("bracket", OrderClass::Bracket),
+    ("oco", OrderClass::Oco),
+    ("oto", OrderClass::Oto),
+    ("mleg", OrderClass::Mleg),
+];
+const STATES: [(&str, OrderState); 3] =
+    [("open", OrderState::Open), ("closed", OrderState::Closed), ("all", OrderState::All)];
+const KINDS: [(&str, InstrumentKind); 2] =
+    [("stock", InstrumentKind::Stock), ("option", InstrumentKind::Option)];
+
+/// Reads the body of an order. A field that cannot be read stands as one that breaks no rule, so that the rules of
+/// the others are checked too.
+fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
+    let symbol = body.text("symbol", crate::service::SYMBOL_MAX);
+    let side = body.word("side", &SIDES);
+    let order_type = body.word("type", &TYPES);
+    for field in ["notional", "take_profit", "stop_loss", "legs"] {
+        body.not_yet(field);
+    }
+    let qty: Option<Quantity> = body.amount("qty");
+    let limit_price: Option<Price> = body.amount("limit_price");
+    let stop_price: Option<Price> = body.amount("stop_price");
+    let trail_price: Option<Price> = body.amount("trail_price");
+    let trail_percent: Option<Price> = body.amount("trail_percent");
+    let mut request = OrderRequest {
+        symbol: body.need("symbol", symbol).unwrap_or_else(|| "-".to_owned()),
+        side: body.need("side", side).unwrap_or(Side::Buy),
+        order_type: body.need("type", order_type).unwrap_or(OrderType::Market),
+        qty: Quantity::ZERO,
+        limit_price,
+        stop_price,
+        trail: trail_price.map(Trail::Price).or(trail_percent.map(Trail::Percent)),
+        time_in_force: body.word("time_in_force", &TIMES).unwrap_or_default(),
+        extended_hours: body.flag("extended_hours").unwrap_or_default(),
+        order_class: body.word("order_class", &CLASSES).unwrap_or_default(),
+        client_order_id: body.text("client_order_id", CLIENT_ORDER_ID_MAX),
+        note: body.text("note", text::NOTE_MAX),
+    };
+    if !body.is_faulty("notional") {
+        request.qty = body.need("qty", qty).unwrap_or_default();
+    }
+    let untyped = body.is_faulty("type");
+    let mut faults = request.faults();
+    faults.retain(|fault| !(untyped && TYPED.contains(&fault.field.as_str())));
+    faults.retain(|fault| !(fault.field == "qty" && body.is_faulty("notional")));
+    body.end(faults)?;
+    Ok(request)
+}
+
+/// Fields whose rules depend on the type: without one, nothing is wrong with them.
+const TYPED: [&str; 3] = ["limit_price", "stop_price", "trail_price"];
+
+/// `POST /v1/accounts/{account_id}/orders`
+pub async fn place(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<Written<OrderAnswer>>), Problem> {
+    let account = id(&account, ServiceError::no_account)?;
+    let request = read(body)?;
+    Ok(created(service.place_order(&caller, account, request).await?))
+}
+
+/// `GET /v1/accounts/{account_id}/orders`
+pub async fn list(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    mut query: Query,
+) -> Result<Json<Page<OrderAnswer>>, Problem> {
+    let (page, fresh) = (query.page(), query.fresh());
+    let fields = &mut query.0;
+    let filter = OrderFilter {
+        state: fields.word("status", &STATES).unwrap_or_default(),
+        symbol: fields.text("symbol", crate::service::SYMBOL_MAX),
+        side: fields.word("side", &SIDES),
+        class: fields.word("class", &CLASSES),
+        kind: fields.word("kind", &KINDS),
+        after: fields.time("after"),
+        until: fields.time("until"),
+    };
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    Ok(Json(service.orders(&caller, account, &filter, &page, fresh).await?))
+}
+
+/// `GET /v1/accounts/{account_id}/orders/{order_id}`
+pub async fn get(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path((account, order)): Path<(String, String)>,
+    mut query: Query,
+) -> Result<Json<OrderAnswer>, Problem> {
+    let fresh = query.fresh();
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    let order = id(&order, ServiceError::no_order)?;
+    Ok(Json(service.order(&caller, account, order, fresh).await?))
+}
+
+/// `GET /v1/accounts/{account_id}/orders/by-client-id/{client_order_id}`
+pub async fn get_by_client_id(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path((account, client_order_id)): Path<(String, String)>,
+    mut query: Query,
+) -> Result<Json<OrderAnswer>, Problem> {
+    let fresh = query.fresh();
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    Ok(Json(service.order_by_client_id(&caller, account, &client_order_id, fresh).await?))
+}
+
+/// `GET /v1/accounts/{account_id}/orders/{order_id}/events`
+pub async fn events(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path((account, order)): Path<(String, String)>,
+    mut query: Query,
+) -> Result<Json<Page<EventAnswer>>, Problem> {
+    let fresh = query.fresh();
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    let order = id(&order, ServiceError::no_order)?;
+    Ok(Json(service.order_events(&caller, account, order, fresh).await?))
+}
+
+/// `DELETE /v1/accounts/{account_id}/orders/{order_id}`
+pub async fn cancel(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path((account, order)): Path<(String, String)>,
+    query: Query,
+) -> Result<Json<Written<OrderAnswer>>, Problem> {
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    let order = id(&order, ServiceError::no_order)?;
+    Ok(Json(service.cancel_order(&caller, account, order).await?))
+}
+
+/// `DELETE /v1/accounts/{account_id}/orders`
+pub async fn cancel_all(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    mut query: Query,
+) -> Result<Json<Page<OrderAnswer>>, Problem> {
+    let kind = query.0.word("kind", &KINDS);
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    Ok(Json(service.cancel_orders(&caller, account, kind).await?))
+}

@@ -1,0 +1,160 @@
+//! Failures as RFC 9457 problem documents: `application/problem+json` with the machine word in `code` and every bad
+//! field in `errors`.
+//!
+//! The body of a 404 depends on the kind of thing alone, so that an id of another tenant reads byte for byte as a
+//! random one does. What went wrong inside is logged and never shown.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::OrderId;
+use aggregates::refusal::{Refusal, RefusalKind};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::service::{Fault, ServiceError};
+
+/// Seconds after which a client that was turned away may come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// One failure.
+#[derive(Debug)]
+pub struct Problem(Box<Document>);
+
+#[derive(Debug, Serialize)]
+struct Document {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "number")]
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    figures: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+}
+
+fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A failure with a word and a sentence.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self(Box::new(Document {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            figures: BTreeMap::new(),
+            order_id: None,
+            replayed: None,
+            position: None,
+        }))
+    }
+
+    /// A request that cannot be read.
+    pub fn unreadable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unreadable", detail)
+    }
+
+    /// A path that leads nowhere.
+    pub fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    /// Fields that are wrong, at least one.
+    fn invalid(faults: Vec<Fault>) -> Self {
+        let (code, detail) = match faults.as_slice() {
+            [only] => (only.code, only.message.clone()),
+            [first, ..] => (first.code, format!("{} fields are wrong", faults.len())),
+            [] => ("invalid_request", "the request is malformed".to_owned()),
+        };
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
+        problem.0.errors = faults;
+        problem
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        let status = match refusal.code.kind() {
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Invalid | RefusalKind::Business => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut problem = Self::new(status, refusal.code.word(), refusal.message.clone());
+        problem.0.figures = refusal.figures.clone();
+        if refusal.field.is_some() {
+            problem.0.errors.push(refusal.into());
+        }
+        problem
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let (code, detail) = (error.code(), error.to_string());
+        let status = match error {
+            ServiceError::Invalid(faults) => return Self::invalid(faults),
+            ServiceError::Refused(refusal) => return Self::refused(refusal),
+            ServiceError::Rejected { refusal, order_id, replayed, position } => {
+                let mut problem = Self::refused(refusal);
+                problem.0.order_id = Some(order_id);
+                problem.0.replayed = Some(replayed);
+                problem.0.position = Some(position);
+                return problem;
+            }
+            ServiceError::BadCursor | ServiceError::Unreadable(_) => StatusCode::BAD_REQUEST,
+            ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
+            ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::Conflict(_) => StatusCode::CONFLICT,
+            ServiceError::Behind { position, .. } => {
+                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+                problem.0.position = Some(position);
+                return problem;
+            }
+            ServiceError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            ServiceError::Database(source) => {
+                tracing::error!(%source, "the database failed a request");
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ServiceError::Degraded(_)
+            | ServiceError::NotHere(_)
+            | ServiceError::OutcomeUnknown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ServiceError::Defect(inside) => {
+                tracing::error!(inside, "a request met a defect");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, code, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self(document) = self;
+        let body = serde_json::to_string(&document).unwrap_or_default();
+        let mut response = (document.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match document.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
+        }
+        response
+    }
+}

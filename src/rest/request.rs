@@ -1,0 +1,149 @@
+//! What every handler takes out of a request: its id, its caller, its body, its key.
+
+use std::str::FromStr;
+
+use aggregates::id::RequestId;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::input::Fields;
+use super::problem::Problem;
+use crate::service::{self, Fresh, PageRequest, ServiceError, text};
+
+/// The largest JSON body, in bytes.
+const BODY_MAX: usize = 256 * 1024;
+/// The largest body of the feed, in bytes.
+const FEED_MAX: usize = 8 * 1024 * 1024;
+
+/// The id of a request, also in the metadata of the events that it causes.
+#[derive(Clone, Copy, Debug)]
+pub struct Id(pub RequestId);
+
+/// Middleware: gives the request an id and names it in the answer.
+pub async fn with_id(mut request: Request, next: Next) -> Response {
+    let id = RequestId::new(Uuid::now_v7());
+    request.extensions_mut().insert(Id(id));
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+/// The caller whom [`super::auth`] let in.
+pub struct Caller(pub service::Caller);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().map(Self).ok_or_else(|| {
+            Problem::from(ServiceError::Defect("a route without authentication".to_owned()))
+        })
+    }
+}
+
+/// The query, each parameter once.
+pub struct Query(pub Fields);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Fields::of_query(parts.uri.query()).map(Self)
+    }
+}
+
+impl Query {
+    /// How fresh the answer has to be.
+    pub fn fresh(&mut self) -> Fresh {
+        Fresh { min_position: self.0.whole("min_position", 0, i64::MAX.cast_unsigned()) }
+    }
+
+    /// Which page.
+    pub fn page(&mut self) -> PageRequest {
+        let limit = self.0.whole("limit", 1, service::PAGE_MAX);
+        PageRequest { limit, cursor: self.0.text("cursor", 1_024) }
+    }
+}
+
+/// A JSON object of at most 256 KiB.
+pub struct JsonBody(pub Fields);
+
+impl<S: Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = take_body(request, "application/json", BODY_MAX).await?;
+        Fields::of_body(&bytes).map(Self)
+    }
+}
+
+/// Lines of JSON of at most 8 MiB together.
+pub struct Lines(pub Bytes);
+
+impl<S: Sync> FromRequest<S> for Lines {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        take_body(request, "application/x-ndjson", FEED_MAX).await.map(Self)
+    }
+}
+
+async fn take_body(request: Request, media_type: &str, most: usize) -> Result<Bytes, Problem> {
+    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(media_type) {
+        let detail =
+            format!("the body has to be {media_type}, named so in the header Content-Type");
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            detail,
+        ));
+    }
+    let too_large = || {
+        let detail = format!("the body is larger than the {most} bytes that are taken here");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    };
+    let body: Body = request.into_body();
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    // The only other failure is a client that hangs up, who reads no answer.
+    axum::body::to_bytes(body, most).await.map_err(|_| too_large())
+}
+
+/// The `Idempotency-Key`, if there is one.
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        idempotency_key(&parts.headers).map(Self)
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| text::fault("", text, text::KEY_MAX).is_none());
+    match (text, given.next()) {
+        (Some(text), None) => Ok(Some(text.to_owned())),
+        _ => Err(Problem::unreadable(format!(
+            "Idempotency-Key is given once and has 1 to {} printable characters",
+            text::KEY_MAX
+        ))),
+    }
+}
+
+/// An id out of a path: one that is no id is one that nobody has.
+pub fn id<T: FromStr>(text: &str, absent: fn() -> ServiceError) -> Result<T, Problem> {
+    text.parse().map_err(|_| absent().into())
+}

@@ -1,0 +1,336 @@
+//! Accounts: open, pay in and out, and what they hold and are worth.
+//!
+//! The id of an account is that of the command which opened it, so that a repeated request finds the account by its
+//! key alone. What depends on a price is computed at read, with the price's source and time; without a price it is
+//! absent, never guessed.
+
+use aggregates::account::{AccountCommand, AccountKind, Policy};
+use aggregates::id::{AccountId, CommandId};
+use aggregates::market::MarketTime;
+use aggregates::money::Money;
+use aggregates::trading::Command;
+use projections::Group;
+use projections::accounts::AccountRow;
+use projections::positions::PositionRow;
+use projections::query;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::positions::Valued;
+use super::reading::Snapshot;
+use super::{Caller, Fault, Fresh, Page, PageRequest, Service, ServiceError, Written, text};
+use crate::ledger::{Key, LedgerError, Words};
+
+/// A new account.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenAccount {
+    /// What its owner calls it, 1 to 100 characters. Erasable, never in the log.
+    pub name: String,
+    /// Cash or margin.
+    pub kind: AccountKind,
+    /// The first deposit, in dollars: 0 or more.
+    pub starting_balance: Money,
+    /// Which options it may trade, 0 to 4; by default 0 for cash, 3 for margin.
+    pub option_level: Option<u8>,
+}
+
+/// An account as its owner sees it. Amounts are dollars.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccountAnswer {
+    /// Its id.
+    pub account_id: AccountId,
+    /// What its owner calls it; absent once erased.
+    pub name: Option<String>,
+    /// Cash or margin.
+    pub kind: AccountKind,
+    /// What it may trade: active, reducing or halted.
+    pub status: &'static str,
+    /// The balance.
+    pub cash: Money,
+    /// What open orders have set aside of it.
+    pub reserved: Money,
+    /// What new orders may cost.
+    pub buying_power: Money,
+    /// Cash and what the positions are worth; absent when one of them has no price.
+    pub equity: Option<Money>,
+    /// What long positions are worth.
+    pub long_market_value: Option<Money>,
+    /// What short positions are worth, below zero.
+    pub short_market_value: Option<Money>,
+    /// What the positions need to be opened; nothing in a cash account.
+    pub initial_margin: Money,
+    /// What the positions need to be held; nothing in a cash account.
+    pub maintenance_margin: Money,
+    /// Which options it may trade.
+    pub option_level: u8,
+    /// What is out of the ordinary: `deficit` when cash is below zero.
+    pub flags: Vec<&'static str>,
+    /// The limits that it trades under.
+    pub policy: Policy,
+    /// The oldest of the prices that it is valued at, by the market clock; absent without positions.
+    pub marked_at: Option<MarketTime>,
+    /// Where these prices come from.
+    pub mark_sources: Vec<String>,
+    /// When it was opened, by the wall clock.
+    pub created_at: chrono::DateTime<chrono::Utc>,
+    /// The last event of the log that this contains.
+    pub position: u64,
+}
+
+impl Service {
+    /// Opens an account.
+    ///
+    /// # Errors
+    /// The name or the level does not fit, a margin account, or the ledger's.
+    pub async fn open_account(
+        &self,
+        caller: &Caller,
+        request: OpenAccount,
+        once: Option<&str>,
+    ) -> Result<Written<AccountAnswer>, ServiceError> {
+        let faults = request.faults();
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        let command_id = CommandId::new(Uuid::now_v7());
+        let account_id = AccountId::new(command_id.uuid());
+        let canonical = canonical(&request)?;
+        let route = "POST /v1/accounts";
+        let key = once.map(|key| Key::request(caller.tenant, route, key, &canonical));
+        let default_level = match request.kind {
+            AccountKind::Cash => 0,
+            AccountKind::Margin => 3,
+        };
+        let command = AccountCommand::Open {
+            account_id,
+            kind: request.kind,
+            option_level: request.option_level.unwrap_or(default_level),
+            name_digest: Words::digest(&request.name),
+            starting_balance: request.starting_balance,
+            deposit_id: command_id,
+            at: self.market_time(),
+        };
+        let words = &self.parts.words;
+        words.name_account(caller.tenant, account_id, &request.name).await?;
+        let command = Command::Account { account_id, command };
+        let submitted = Self::submission(caller, command_id, command, key);
+        let committed = match self.parts.ledger.submit(submitted).await {
+            Ok(committed) => committed,
+            Err(unknown @ LedgerError::OutcomeUnknown) => return Err(unknown.into()),
+            Err(refused) => {
+                words.forget_account(account_id).await?;
+                return Err(refused.into());
+            }
+        };
+        let opened = AccountId::new(committed.outcome);
+        if opened != account_id {
+            words.forget_account(account_id).await?;
+        }
+        self.remember(caller, opened);
+        let answer = self.account(caller, opened, Fresh::default()).await?;
+        Ok(Written { answer, replayed: committed.replayed })
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// There is none with this id, or not for this caller.
+    pub async fn account(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        fresh: Fresh,
+    ) -> Result<AccountAnswer, ServiceError> {
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let row = query::account(snapshot.connection(), account_id).await?;
+        let row = row.ok_or_else(ServiceError::no_account)?;
+        let mut answers = self.account_answers(&mut snapshot, vec![row]).await?;
+        answers.pop().ok_or_else(ServiceError::no_account)
+    }
+
+    /// The caller's accounts, oldest first.
+    ///
+    /// # Errors
+    /// A cursor of another list.
+    pub async fn accounts(
+        &self,
+        caller: &Caller,
+        page: &PageRequest,
+        fresh: Fresh,
+    ) -> Result<Page<AccountAnswer>, ServiceError> {
+        let list = format!("{}/accounts", caller.tenant);
+        let after = self.after(&list, page)?.unwrap_or(0);
+        let mut snapshot = self.snapshot(caller, None, Group::Trading, fresh).await?;
+        let size = page.size();
+        let rows = query::accounts(snapshot.connection(), after, size + 1).await?;
+        let seal =
+            |row: &AccountRow| self.parts.cursors.seal(&list, &row.opened_position.to_string());
+        let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
+        let items = self.account_answers(&mut snapshot, rows.items).await?;
+        Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
+    }
+
+    /// Pays money in.
+    ///
+    /// # Errors
+    /// The amount is not above 0, there is no such account, or the ledger's.
+    pub async fn deposit(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        amount: Money,
+        once: Option<&str>,
+    ) -> Result<Written<AccountAnswer>, ServiceError> {
+        let at = self.market_time();
+        let command = |deposit_id| AccountCommand::Deposit { deposit_id, amount, at };
+        self.pay(caller, account_id, "deposits", amount, once, command).await
+    }
+
+    /// Pays money out.
+    ///
+    /// # Errors
+    /// The amount is not above 0 or more than is available, there is no such account, or the ledger's.
+    pub async fn withdraw(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        amount: Money,
+        once: Option<&str>,
+    ) -> Result<Written<AccountAnswer>, ServiceError> {
+        let at = self.market_time();
+        let command = |withdrawal_id| AccountCommand::Withdraw { withdrawal_id, amount, at };
+        self.pay(caller, account_id, "withdrawals", amount, once, command).await
+    }
+
+    async fn pay(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        noun: &'static str,
+        amount: Money,
+        once: Option<&str>,
+        command: impl FnOnce(CommandId) -> AccountCommand,
+    ) -> Result<Written<AccountAnswer>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let command_id = CommandId::new(Uuid::now_v7());
+        let route = format!("POST /v1/accounts/{account_id}/{noun}");
+        let request = amount.to_string();
+        let key = once.map(|key| Key::request(caller.tenant, &route, key, request.as_bytes()));
+        let command = Command::Account { account_id, command: command(command_id) };
+        let submitted = Self::submission(caller, command_id, command, key);
+        let committed = self.parts.ledger.submit(submitted).await?;
+        let answer = self.account(caller, account_id, Fresh::default()).await?;
+        Ok(Written { answer, replayed: committed.replayed })
+    }
+
+    /// Rows of accounts with their names and what they are worth, in the same snapshot.
+    async fn account_answers(
+        &self,
+        snapshot: &mut Snapshot,
+        rows: Vec<AccountRow>,
+    ) -> Result<Vec<AccountAnswer>, ServiceError> {
+        let ids: Vec<_> = rows.iter().map(|row| row.account_id).collect();
+        let mut names = query::account_names(snapshot.connection(), &ids).await?;
+        let mut held = query::holdings(snapshot.connection(), &ids).await?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let holdings = held.remove(&row.account_id).unwrap_or_default();
+            let name = names.remove(&row.account_id);
+            answers.push(self.account_answer(&row, name, &holdings, snapshot.position)?);
+        }
+        Ok(answers)
+    }
+
+    fn account_answer(
+        &self,
+        row: &AccountRow,
+        name: Option<String>,
+        holdings: &[PositionRow],
+        position: u64,
+    ) -> Result<AccountAnswer, ServiceError> {
+        let worth = self.worth(holdings)?;
+        let equity = match &worth {
+            Some(worth) => Some(row.cash.plus(worth.long)?.plus(worth.short)?),
+            None => None,
+        };
+        let mut flags = Vec::new();
+        if row.cash.is_negative() {
+            flags.push("deficit");
+        }
+        let worth = worth.as_ref();
+        Ok(AccountAnswer {
+            account_id: row.account_id,
+            name,
+            kind: row.kind,
+            status: row.trading_state.word(),
+            cash: row.cash,
+            reserved: row.reserved,
+            buying_power: row.cash.minus(row.reserved)?,
+            equity,
+            long_market_value: worth.map(|worth| worth.long),
+            short_market_value: worth.map(|worth| worth.short),
+            initial_margin: Money::ZERO,
+            maintenance_margin: Money::ZERO,
+            option_level: row.option_level,
+            flags,
+            policy: row.policy.clone(),
+            marked_at: worth.and_then(|worth| worth.marked_at),
+            mark_sources: worth
+                .map(|worth| worth.sources.iter().cloned().collect())
+                .unwrap_or_default(),
+            created_at: row.opened_at,
+            position,
+        })
+    }
+
+    /// What holdings are worth together; `None` when one of them has no price.
+    fn worth(&self, holdings: &[PositionRow]) -> Result<Option<Worth>, ServiceError> {
+        let mut worth = Worth::default();
+        for row in holdings {
+            let Some(Valued { value, mark }) = self.valued(row)? else { return Ok(None) };
+            if value.is_negative() {
+                worth.short = worth.short.plus(value)?;
+            } else {
+                worth.long = worth.long.plus(value)?;
+            }
+            worth.marked_at =
+                Some(worth.marked_at.map_or(mark.at, |at: MarketTime| at.min(mark.at)));
+            worth.sources.insert(mark.source);
+        }
+        Ok(Some(worth))
+    }
+}
+
+/// What holdings are worth, and by which prices.
+#[derive(Default)]
+struct Worth {
+    long: Money,
+    short: Money,
+    marked_at: Option<MarketTime>,
+    sources: std::collections::BTreeSet<String>,
+}
+
+/// The bytes that stand for a request: two requests that mean the same have the same.
+pub(super) fn canonical(request: &impl Serialize) -> Result<Vec<u8>, ServiceError> {
+    serde_json::to_vec(request).map_err(|error| ServiceError::Defect(error.to_string()))
+}
+
+impl OpenAccount {
+    /// Every field that is wrong by itself.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<_> =
+            text::fault("name", &self.name, text::NAME_MAX).into_iter().collect();
+        if self.kind == AccountKind::Margin {
+            let message = "margin accounts are not supported by this version: open a cash account";
+            faults.push(Fault::new("kind", "unsupported", message));
+        }
+        if self.starting_balance.is_negative() {
+            let message = format!("starting_balance {} has to be 0 or more", self.starting_balance);
+            faults.push(Fault::new("starting_balance", "invalid_amount", message));
+        }
+        if self.option_level.is_some_and(|level| level > 4) {
+            faults.push(Fault::new("option_level", "invalid_value", "option_level is 0 to 4"));
+        }
+        faults
+    }
+}

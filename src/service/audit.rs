@@ -1,0 +1,144 @@
+//! What the operator audits: events as they are stored, the verdict on the whole log, the last signed checkpoint.
+
+use aggregates::id::{AccountId, TenantId};
+use aggregates::stream::StreamId;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use projections::log::{self, Recorded};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Caller, Page, PageRequest, Service, ServiceError};
+use crate::audit::{AuditError, Evidence, Report, verify_database};
+use crate::ledger::SHARD;
+
+/// One event as it is stored: payload and metadata are the very bytes that were hashed.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventAnswer {
+    /// The place in the log.
+    pub position: u64,
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// The account that it belongs to, if any.
+    pub account_id: Option<AccountId>,
+    /// The stream: its type and its id.
+    pub stream: String,
+    /// The place in its stream.
+    pub sequence: u64,
+    /// What happened.
+    pub event_type: String,
+    /// The version of the payload's shape.
+    pub event_version: String,
+    /// When it was recorded, by the wall clock.
+    pub recorded_at: DateTime<Utc>,
+    /// The event.
+    pub payload: Box<RawValue>,
+    /// Who, how and why.
+    pub metadata: Box<RawValue>,
+    /// What keeps the leaf from being guessed, base64.
+    pub salt: String,
+    /// The leaf of the Merkle tree, base64.
+    pub leaf: String,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of one account.
+    pub account_id: Option<AccountId>,
+    /// Of one stream.
+    pub stream: Option<StreamId>,
+    /// Later than this position.
+    pub after: Option<u64>,
+}
+
+impl EventAnswer {
+    /// The event of a row.
+    pub(super) fn of(row: Recorded) -> Result<Self, ServiceError> {
+        let raw =
+            |text| RawValue::from_string(text).map_err(|e| ServiceError::Defect(e.to_string()));
+        Ok(Self {
+            position: row.position,
+            tenant_id: row.tenant_id,
+            account_id: row.account_id,
+            stream: format!("{}/{}", row.stream.aggregate_type(), row.stream.aggregate_id()),
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            recorded_at: row.recorded_at,
+            payload: raw(row.payload)?,
+            metadata: raw(row.metadata)?,
+            salt: STANDARD.encode(row.salt),
+            leaf: STANDARD.encode(row.leaf),
+        })
+    }
+}
+
+impl Service {
+    /// Events of the log, in order.
+    ///
+    /// # Errors
+    /// The caller is not the operator, or a cursor of another list.
+    pub async fn audit_events(
+        &self,
+        caller: &Caller,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<EventAnswer>, ServiceError> {
+        caller.operator_only("the audit")?;
+        let list = format!("audit/events/{filter:?}");
+        let after: Option<u64> = self.after(&list, page)?;
+        let after = after.or(filter.after).unwrap_or(0);
+        let mut snapshot = self.parts.auditor.begin().await?;
+        let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
+            .bind(SHARD.cast_signed())
+            .fetch_one(&mut *snapshot)
+            .await?;
+        let size = page.size();
+        let limit = u32::try_from(size + 1).unwrap_or(u32::MAX);
+        let wanted = log::Wanted { account: filter.account_id, stream: filter.stream };
+        let rows = log::read_matching(&mut snapshot, SHARD, &wanted, after, limit).await?;
+        let seal = |row: &Recorded| self.parts.cursors.seal(&list, &row.position.to_string());
+        let rows = Page::cut(rows, size, position.cast_unsigned(), seal, |row| row);
+        let items = rows.items.into_iter().map(EventAnswer::of).collect::<Result<_, _>>()?;
+        Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
+    }
+
+    /// The verdict on the whole log and every view, against the checkpoints that this process keeps. Reads all of
+    /// it: linear in the length of the log.
+    ///
+    /// # Errors
+    /// The caller is not the operator, or the database or the checkpoints cannot be read.
+    pub async fn verify(&self, caller: &Caller) -> Result<Report, ServiceError> {
+        caller.operator_only("the audit")?;
+        let kept = self
+            .parts
+            .checkpoint_files
+            .iter()
+            .filter(|path| path.exists())
+            .cloned()
+            .collect::<Vec<_>>();
+        let evidence = Evidence::read(&kept)?;
+        Ok(verify_database(&self.parts.auditor, SHARD, evidence).await?)
+    }
+
+    /// The last checkpoint that this process signed, as a note.
+    ///
+    /// # Errors
+    /// The caller is not the operator, or nothing was signed yet.
+    pub fn checkpoint(&self, caller: &Caller) -> Result<String, ServiceError> {
+        caller.operator_only("the audit")?;
+        self.parts.checkpoint.borrow().clone().ok_or(ServiceError::NotFound("checkpoint yet"))
+    }
+}
+
+impl From<AuditError> for ServiceError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Database(error) => error.into(),
+            AuditError::Unreachable(error) => error.into(),
+            other => Self::Defect(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The journal of an account, double entry, and its activities.
+
+use aggregates::id::{AccountId, FillId, InstrumentId, OrderId};
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use aggregates::order::Side;
+use chrono::{DateTime, Utc};
+use projections::Group;
+use projections::activities::{ActivityRow, ActivityType};
+use projections::journal::{Book, Entry, PostingRow};
+use projections::query;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
+
+/// One entry of the journal: what one event moved. Its postings sum to zero in each unit.
+#[derive(Clone, Debug, Serialize)]
+pub struct EntryAnswer {
+    /// The place of the event in the log: the id of the entry.
+    pub entry: u64,
+    /// What happened.
+    pub event_type: String,
+    /// The order behind it.
+    pub order_id: Option<OrderId>,
+    /// The fill behind it.
+    pub fill_id: Option<FillId>,
+    /// The corporate action behind it.
+    pub action_id: Option<String>,
+    /// The market time, where the event names it.
+    pub at: Option<MarketTime>,
+    /// When it was recorded, by the wall clock.
+    pub recorded_at: DateTime<Utc>,
+    /// What it moved.
+    pub postings: Vec<PostingAnswer>,
+}
+
+/// One posting.
+#[derive(Clone, Debug, Serialize)]
+pub struct PostingAnswer {
+    /// Which book it moves.
+    pub book: Book,
+    /// Cash in dollars if absent, else shares of this instrument.
+    pub instrument_id: Option<InstrumentId>,
+    /// Into the book, or out of it when below zero.
+    pub amount: String,
+}
+
+/// What changed an account's cash.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivityAnswer {
+    /// The place of the event in the log: the id of the activity.
+    pub activity: u64,
+    /// Its kind.
+    pub activity_type: ActivityType,
+    /// The ticker of a fill.
+    pub symbol: Option<String>,
+    /// Buy or sell, of a fill.
+    pub side: Option<Side>,
+    /// Shares of a fill.
+    pub qty: Option<Quantity>,
+    /// The price of a fill.
+    pub price: Option<Price>,
+    /// The change of cash, before the fees of a fill.
+    pub net_amount: Money,
+    /// The order of a fill or a fee.
+    pub order_id: Option<OrderId>,
+    /// The fill, or that of a fee.
+    pub fill_id: Option<FillId>,
+    /// The corporate action.
+    pub action_id: Option<String>,
+    /// The market time; the wall clock's where the market has none yet.
+    pub at: MarketTime,
+}
+
+impl Service {
+    /// The journal of an account, newest entry first.
+    ///
+    /// # Errors
+    /// There is no such account, or a cursor of another list.
+    pub async fn journal(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        page: &PageRequest,
+        fresh: Fresh,
+    ) -> Result<Page<EntryAnswer>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/journal", caller.tenant);
+        let before: Option<u64> = self.after(&list, page)?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Books, fresh).await?;
+        let size = page.size();
+        let rows = query::journal(snapshot.connection(), account_id, before, size + 1).await?;
+        let seal = |row: &Entry| self.parts.cursors.seal(&list, &row.entry.position.to_string());
+        Ok(Page::cut(rows, size, snapshot.position, seal, EntryAnswer::from))
+    }
+
+    /// What changed an account's cash, newest first; of some kinds, if given.
+    ///
+    /// # Errors
+    /// There is no such account, or a cursor of another list.
+    pub async fn activities(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        kinds: &[ActivityType],
+        page: &PageRequest,
+        fresh: Fresh,
+    ) -> Result<Page<ActivityAnswer>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/activities/{kinds:?}", caller.tenant);
+        let before: Option<u64> = self.after(&list, page)?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let size = page.size();
+        let rows =
+            query::activities(snapshot.connection(), account_id, kinds, before, size + 1).await?;
+        let seal = |row: &ActivityRow| self.parts.cursors.seal(&list, &row.position.to_string());
+        Ok(Page::cut(rows, size, snapshot.position, seal, ActivityAnswer::from))
+    }
+}
+
+impl From<Entry> for EntryAnswer {
+    fn from(Entry { entry, postings }: Entry) -> Self {
+        Self {
+            entry: entry.position,
+            event_type: entry.event_type,
+            order_id: entry.order_id,
+            fill_id: entry.fill_id,
+            action_id: entry.action_id,
+            at: entry.at,
+            recorded_at: entry.recorded_at,
+            postings: postings.into_iter().map(PostingAnswer::from).collect(),
+        }
+    }
+}
+
+impl From<PostingRow> for PostingAnswer {
+    fn from(row: PostingRow) -> Self {
+        let amount: Decimal = row.amount.normalize();
+        Self { book: row.book, instrument_id: row.instrument_id, amount: amount.to_string() }
+    }
+}
+
+impl From<ActivityRow> for ActivityAnswer {
+    fn from(row: ActivityRow) -> Self {
+        Self {
+            activity: row.position,
+            activity_type: row.activity_type,
+            symbol: row.symbol,
+            side: row.side,
+            qty: row.qty,
+            price: row.price,
+            net_amount: row.net_amount,
+            order_id: row.order_id,
+            fill_id: row.fill_id,
+            action_id: row.action_id,
+            at: row.at,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Why a use case was not carried out, in words that both faces render and neither adds to.
+
+use aggregates::id::OrderId;
+use aggregates::money::AmountError;
+use aggregates::refusal::{Refusal, RefusalCode};
+use projections::ProjectionError;
+use projections::log::LogError;
+
+use crate::engine::EngineError;
+use crate::ledger::LedgerError;
+
+/// One field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// The field, by its name in the request; nested ones with dots.
+    pub field: String,
+    /// The machine word.
+    pub code: &'static str,
+    /// What is wrong with it, and the next step.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of `field`.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), code, message: message.into() }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.field.unwrap_or_default(), refusal.code.word(), refusal.message)
+    }
+}
+
+/// Why a use case was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The request makes no sense by itself; nothing was stored. Every bad field, at least one.
+    #[error("{}", .0.first().map_or("the request is malformed", |fault| fault.message.as_str()))]
+    Invalid(Vec<Fault>),
+    /// The domain said no; nothing was stored.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The business refused an order, which is recorded as rejected.
+    #[error("{refusal}")]
+    Rejected {
+        /// Why.
+        refusal: Refusal,
+        /// The order.
+        order_id: OrderId,
+        /// It had been refused before, under the same key.
+        replayed: bool,
+        /// Where the rejection stands in the log.
+        position: u64,
+    },
+    /// The caller may not do this.
+    #[error("{0} is for the operator alone")]
+    Forbidden(&'static str),
+    /// A cursor that this server did not give for this list.
+    #[error("the cursor does not belong to this list: leave it out to start from the first page")]
+    BadCursor,
+    /// What was read has not come as far as the reader asked for.
+    #[error(
+        "the views have come to position {position}, not yet to {wanted}: ask again in a second"
+    )]
+    Behind {
+        /// How far they are.
+        position: u64,
+        /// How far they should be.
+        wanted: u64,
+    },
+    /// A view met an event that it cannot fold.
+    #[error("the view {0} is degraded and is not being served: the operator has to look at it")]
+    Degraded(&'static str),
+    /// There is no such thing, where no rule of the domain says so itself.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Feed lines that cannot be read; nothing was applied.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Not in this way of running the server.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too many commands are waiting; nothing happened.
+    #[error("the ledger is busy: send the command again in a second")]
+    Busy,
+    /// Nothing happened here, and it is worth trying again: another process writes, or the engine is starting.
+    #[error("{0}")]
+    NotHere(String),
+    /// The command may or may not have happened.
+    #[error("{0}")]
+    OutcomeUnknown(String),
+    /// The database does not answer; nothing was done.
+    #[error("the database does not answer: ask again in a second")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A defect of this program.
+    #[error("the request met a defect of this program")]
+    Defect(String),
+}
+
+impl ServiceError {
+    /// There is no such account, or not for this caller: the two read the same.
+    pub fn no_account() -> Self {
+        Refusal::new(RefusalCode::AccountNotFound, "there is no such account").into()
+    }
+
+    /// There is no such order, or not for this caller.
+    pub fn no_order() -> Self {
+        Refusal::new(RefusalCode::OrderNotFound, "there is no such order").into()
+    }
+
+    /// The machine word, the same over REST and MCP.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(faults) => faults.first().map_or("invalid_request", |fault| fault.code),
+            Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.code.word(),
+            Self::Forbidden(_) => "forbidden",
+            Self::BadCursor => "bad_cursor",
+            Self::Behind { .. } => "behind",
+            Self::Degraded(_) => "degraded",
+            Self::NotFound(_) => "not_found",
+            Self::Unreadable(_) => "unreadable",
+            Self::Conflict(_) => "conflict",
+            Self::Busy => "busy",
+            Self::NotHere(_) => "not_writer",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Database(_) => "unavailable",
+            Self::Defect(_) => "defect",
+        }
+    }
+}
+
+impl From<LedgerError> for ServiceError {
+    fn from(error: LedgerError) -> Self {
+        let message = error.to_string();
+        match error {
+            LedgerError::Refused(refusal) => Self::Refused(refusal),
+            LedgerError::Busy => Self::Busy,
+            LedgerError::NotWriter { .. } => Self::NotHere(message),
+            LedgerError::OutcomeUnknown => Self::OutcomeUnknown(message),
+            LedgerError::Unavailable => Self::Database(Box::new(error)),
+            LedgerError::Defect => Self::Defect(message),
+        }
+    }
+}
+
+impl From<EngineError> for ServiceError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::NotRunning => Self::NotHere(error.to_string()),
+            EngineError::Interrupted => Self::OutcomeUnknown(error.to_string()),
+        }
+    }
+}
+
+impl From<ProjectionError> for ServiceError {
+    fn from(error: ProjectionError) -> Self {
+        match error {
+            ProjectionError::Database(error) => error.into(),
+            ProjectionError::Log(error) => error.into(),
+            other => Self::Defect(other.to_string()),
+        }
+    }
+}
+
+impl From<LogError> for ServiceError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Database(error) => error.into(),
+            other => Self::Defect(other.to_string()),
+        }
+    }
+}
+
+impl From<AmountError> for ServiceError {
+    /// Sums over what was stored: they fit, or the bounds are wrong.
+    fn from(error: AmountError) -> Self {
+        Self::Defect(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for ServiceError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                Self::Defect(error.to_string())
+            }
+            other => Self::Database(Box::new(other)),
+        }
+    }
+}
+
+impl From<crate::database::DatabaseError> for ServiceError {
+    fn from(error: crate::database::DatabaseError) -> Self {
+        Self::Database(Box::new(error))
+    }
+}

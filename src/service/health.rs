@@ -1,0 +1,86 @@
+//! Whether this process can serve, part by part. Costs one short query.
+
+use std::time::Duration;
+
+use projections::Group;
+use serde::Serialize;
+
+use super::Service;
+use crate::engine::Condition;
+
+/// How long the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How this process is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// Commands are taken here or by another process, and reads are served.
+    pub ready: bool,
+    /// The database answers.
+    pub database: bool,
+    /// This process writes the ledger.
+    pub writer: bool,
+    /// The engine: idle (another process writes), recovering, working or restarting.
+    pub engine: &'static str,
+    /// The market clock, once there is one.
+    pub market_time: Option<aggregates::market::MarketTime>,
+    /// The last position of the log that this process knows of.
+    pub position: u64,
+    /// The groups of views.
+    pub views: Vec<ViewHealth>,
+}
+
+/// How a group of views is.
+#[derive(Clone, Debug, Serialize)]
+pub struct ViewHealth {
+    /// Its name.
+    pub name: &'static str,
+    /// The last event that its rows contain.
+    pub position: u64,
+    /// How many events it has yet to take in.
+    pub lag: u64,
+    /// It met an event that it cannot take in, and serves what it has.
+    pub degraded: bool,
+}
+
+impl Service {
+    /// How this process is.
+    pub async fn health(&self) -> Health {
+        let database = self.database_answers().await;
+        let head = *self.parts.ledger.head().borrow();
+        let board = self.parts.engine.board();
+        let condition = board.condition();
+        let views = Group::ALL.map(|group| {
+            let progress = self.parts.views.progress(group);
+            ViewHealth {
+                name: group.name(),
+                position: progress.position,
+                lag: head.position.saturating_sub(progress.position),
+                degraded: progress.stopped.is_some(),
+            }
+        });
+        let working = condition == Condition::Working;
+        Health {
+            ready: database && (working || !head.writing),
+            database,
+            writer: head.writing,
+            engine: match condition {
+                Condition::Idle => "idle",
+                Condition::Recovering => "recovering",
+                Condition::Working => "working",
+                Condition::Restarting(_) => "restarting",
+            },
+            market_time: self.market_time(),
+            position: head.position,
+            views: views.into(),
+        }
+    }
+
+    async fn database_answers(&self) -> bool {
+        let asked = async {
+            let mut connection = self.parts.auditor.pool().acquire().await?;
+            sqlx::query("SELECT 1").execute(&mut *connection).await
+        };
+        matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)))
+    }
+}

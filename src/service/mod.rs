@@ -1,0 +1,187 @@
+//! The use cases: what REST and MCP can do, once, in words of the business. Knows neither HTTP nor JSON-RPC.
+//!
+//! Guarantees: every command and every read carries the caller's tenant; an id of another tenant reads as one that
+//! does not exist; a read sees what was committed before it began, or says how far it got. A write costs what the
+//! ledger costs and one read of its result; a read one wait for its view and one transaction.
+
+mod accounts;
+mod answers;
+mod audit;
+mod books;
+mod cursor;
+mod error;
+mod health;
+mod market;
+mod orders;
+mod placing;
+mod positions;
+mod reading;
+pub mod text;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+
+use aggregates::id::{
+    AccountId, ActorId, CommandId, OPERATOR, OPERATOR_TENANT, RequestId, TenantId,
+};
+use aggregates::trading::Command;
+use projections::Views;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::database::{AuditorPool, ReaderPool};
+use crate::engine::Engine;
+use crate::engine::player::Player;
+use crate::identity::OperatorToken;
+use crate::ledger::{Key, Ledger, Origin, Submission, Words};
+
+pub use crate::audit::Report as VerifyReport;
+pub use crate::engine::player::Control;
+pub use crate::ledger::Interface;
+pub use accounts::{AccountAnswer, OpenAccount};
+pub use answers::{Page, Written};
+pub use audit::{EventAnswer, EventFilter};
+pub use books::{ActivityAnswer, EntryAnswer, PostingAnswer};
+pub use cursor::CursorKey;
+pub use error::{Fault, ServiceError};
+pub use health::{Health, ViewHealth};
+pub use market::{ControlAnswer, FeedAnswer, InstrumentAnswer, QuoteAnswer};
+pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
+pub use positions::{LotAnswer, PositionAnswer};
+pub use reading::{Fresh, PAGE_MAX, PageRequest};
+
+/// What the operator's token is called in the metadata of events.
+const OPERATOR_TOKEN: &str = "operator";
+/// Accounts whose tenant is remembered at the most.
+const KNOWN_ACCOUNTS: usize = 100_000;
+
+/// On whose behalf a use case runs, and how it was asked for.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose rows it sees and writes.
+    pub tenant: TenantId,
+    /// Who acts.
+    pub actor: ActorId,
+    /// The id of the token that was shown, never the token.
+    pub token_id: String,
+    /// The face.
+    pub interface: Interface,
+    /// The request.
+    pub request: RequestId,
+}
+
+impl Caller {
+    /// Whether this is the operator.
+    pub fn is_operator(&self) -> bool {
+        self.actor == OPERATOR
+    }
+
+    fn operator_only(&self, what: &'static str) -> Result<(), ServiceError> {
+        if self.is_operator() { Ok(()) } else { Err(ServiceError::Forbidden(what)) }
+    }
+}
+
+/// What the service is composed of.
+pub struct Parts {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Names and notes.
+    pub words: Words,
+    /// Reads of requests.
+    pub reader: ReaderPool,
+    /// Reads of the operator.
+    pub auditor: AuditorPool,
+    /// How far the views are.
+    pub views: Views,
+    /// The engine.
+    pub engine: Engine,
+    /// Plays the market, where it has a source of its own; else the operator feeds it.
+    pub player: Option<Player>,
+    /// The last checkpoint of the log that this process signed.
+    pub checkpoint: watch::Receiver<Option<String>>,
+    /// The files outside the database with the checkpoints that the log is verified against.
+    pub checkpoint_files: Vec<PathBuf>,
+    /// Knows the operator.
+    pub operator: OperatorToken,
+    /// Makes cursors.
+    pub cursors: CursorKey,
+}
+
+/// The use cases of one process.
+pub struct Service {
+    parts: Parts,
+    /// Accounts that were found to be their tenant's: an account never changes its tenant.
+    known: RwLock<BTreeSet<(TenantId, AccountId)>>,
+}
+
+impl Service {
+    /// Composes the use cases.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, known: RwLock::default() }
+    }
+
+    /// The caller that shows this bearer token over this face, as one new request; `None` for a token that is
+    /// nobody's. Takes the same time whatever is shown.
+    pub fn authenticate(&self, bearer: &str, interface: Interface) -> Option<Caller> {
+        self.parts.operator.is(bearer).then(|| Caller {
+            tenant: OPERATOR_TENANT,
+            actor: OPERATOR,
+            token_id: OPERATOR_TOKEN.to_owned(),
+            interface,
+            request: RequestId::new(Uuid::now_v7()),
+        })
+    }
+
+    /// Sees that the account is the caller's.
+    async fn own(&self, caller: &Caller, account_id: AccountId) -> Result<(), ServiceError> {
+        if self.is_known(caller, account_id) {
+            return Ok(());
+        }
+        self.account(caller, account_id, Fresh::default()).await?;
+        self.remember(caller, account_id);
+        Ok(())
+    }
+
+    fn is_known(&self, caller: &Caller, account_id: AccountId) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&(caller.tenant, account_id))
+    }
+
+    fn remember(&self, caller: &Caller, account_id: AccountId) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_ACCOUNTS {
+            known.clear();
+        }
+        known.insert((caller.tenant, account_id));
+    }
+
+    /// Where a page of `list` begins, in the words of its own keyset; `None` for the first.
+    fn after<T: std::str::FromStr>(
+        &self,
+        list: &str,
+        page: &PageRequest,
+    ) -> Result<Option<T>, ServiceError> {
+        let Some(cursor) = &page.cursor else { return Ok(None) };
+        let after = self.parts.cursors.open(list, cursor)?;
+        after.parse().map(Some).map_err(|_| ServiceError::BadCursor)
+    }
+
+    /// A command of the caller's.
+    fn submission(
+        caller: &Caller,
+        command_id: CommandId,
+        command: Command,
+        key: Option<Key>,
+    ) -> Submission {
+        let origin = Origin {
+            tenant: caller.tenant,
+            actor: caller.actor,
+            token: caller.token_id.clone(),
+            interface: caller.interface,
+            request: caller.request,
+            causation: "request".to_owned(),
+        };
+        Submission { origin, command_id, command, key }
+    }
+}

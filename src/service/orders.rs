@@ -1,0 +1,376 @@
+//! Orders: what is asked for, and what is answered. How they are placed and ended stands in [`super::placing`].
+
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::instrument::InstrumentKind;
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use aggregates::order::{
+    CancelReason, ExpiryReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
+    Trail,
+};
+use aggregates::refusal::Refusal;
+use projections::Group;
+use projections::orders::OrderRow;
+use projections::query::{self, OrdersWanted};
+use serde::Serialize;
+
+use super::reading::Snapshot;
+use super::{Caller, EventAnswer, Fault, Fresh, Page, PageRequest, Service, ServiceError, text};
+use crate::ledger::Words;
+
+/// The longest symbol, in characters.
+pub const SYMBOL_MAX: usize = 32;
+
+/// A new order. Amounts are dollars and shares.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrderRequest {
+    /// The ticker.
+    pub symbol: String,
+    /// Buy or sell.
+    pub side: Side,
+    /// How the price is found.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// Shares, above 0.
+    pub qty: Quantity,
+    /// The worst price of limit types.
+    pub limit_price: Option<Price>,
+    /// The trigger of stop types.
+    pub stop_price: Option<Price>,
+    /// The distance of trailing types.
+    pub trail: Option<Trail>,
+    /// How long it lives.
+    pub time_in_force: TimeInForce,
+    /// Whether it may fill outside regular hours.
+    pub extended_hours: bool,
+    /// Which other orders it belongs with.
+    pub order_class: OrderClass,
+    /// The client's own id, unique in the account for ever: sent again, it is the same order. Made if absent.
+    pub client_order_id: Option<String>,
+    /// Words of the owner's, erasable, never in the log.
+    pub note: Option<String>,
+}
+
+/// An order as its owner sees it. Times are of the market clock.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrderAnswer {
+    /// Its id.
+    pub order_id: OrderId,
+    /// Whose.
+    pub account_id: AccountId,
+    /// The client's own id.
+    pub client_order_id: String,
+    /// The ticker when it was placed.
+    pub symbol: String,
+    /// Buy or sell.
+    pub side: Side,
+    /// How the price is found.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// Which other orders it belongs with.
+    pub order_class: OrderClass,
+    /// How long it lives.
+    pub time_in_force: TimeInForce,
+    /// Whether it may fill outside regular hours.
+    pub extended_hours: bool,
+    /// Shares, what has filled included.
+    pub qty: Quantity,
+    /// The worst price of limit types.
+    pub limit_price: Option<Price>,
+    /// The trigger of stop types.
+    pub stop_price: Option<Price>,
+    /// The distance of a trailing stop in dollars.
+    pub trail_price: Option<Price>,
+    /// The distance of a trailing stop in percent.
+    pub trail_percent: Option<Price>,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// Shares filled.
+    pub filled_qty: Quantity,
+    /// Their average price, to 6 decimals.
+    pub filled_avg_price: Option<Price>,
+    /// What the fills were charged.
+    pub fees: Money,
+    /// Why the business refused it.
+    pub reject: Option<Refusal>,
+    /// Why it was canceled.
+    pub cancel_reason: Option<CancelReason>,
+    /// Which time ended it.
+    pub expiry_reason: Option<ExpiryReason>,
+    /// How often it was replaced or adjusted.
+    pub revision: u32,
+    /// The order whose fill activates it.
+    pub parent_order_id: Option<OrderId>,
+    /// The owner's words; absent once erased.
+    pub note: Option<String>,
+    /// When it was taken or refused.
+    pub created_at: MarketTime,
+    /// When anything last happened to it.
+    pub updated_at: MarketTime,
+    /// When its time is over.
+    pub expires_at: Option<MarketTime>,
+    /// When its stop was reached.
+    pub triggered_at: Option<MarketTime>,
+    /// When its owner last changed it.
+    pub replaced_at: Option<MarketTime>,
+    /// When all of it had filled.
+    pub filled_at: Option<MarketTime>,
+    /// When it was canceled.
+    pub canceled_at: Option<MarketTime>,
+    /// When its time was over.
+    pub expired_at: Option<MarketTime>,
+    /// The last event of the log that this contains.
+    pub position: u64,
+}
+
+/// Which orders by their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrderState {
+    /// Those that can still fill.
+    Open,
+    /// Those that have ended.
+    Closed,
+    /// Both.
+    #[default]
+    All,
+}
+
+/// Which orders a list has.
+#[derive(Clone, Debug, Default)]
+pub struct OrderFilter {
+    /// By their end.
+    pub state: OrderState,
+    /// Of one symbol.
+    pub symbol: Option<String>,
+    /// Of one side.
+    pub side: Option<Side>,
+    /// Of one class.
+    pub class: Option<OrderClass>,
+    /// Of one kind of instrument.
+    pub kind: Option<InstrumentKind>,
+    /// Placed later than this, by the market clock.
+    pub after: Option<MarketTime>,
+    /// Placed no later than this.
+    pub until: Option<MarketTime>,
+}
+
+impl OrderFilter {
+    fn wanted(&self, before: Option<u64>, rows: usize) -> OrdersWanted {
+        let open = match self.state {
+            OrderState::Open => Some(true),
+            OrderState::Closed => Some(false),
+            OrderState::All => None,
+        };
+        OrdersWanted {
+            open,
+            symbol: self.symbol.clone(),
+            side: self.side,
+            class: self.class,
+            kind: self.kind,
+            after: self.after,
+            until: self.until,
+            before,
+            rows,
+        }
+    }
+}
+
+impl OrderRequest {
+    /// Every field that is wrong by itself, whatever the account and the market say.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<_> =
+            text::fault("symbol", &self.symbol, SYMBOL_MAX).into_iter().collect();
+        if let Some(id) = &self.client_order_id {
+            faults.extend(text::fault(
+                "client_order_id",
+                id,
+                aggregates::order::CLIENT_ORDER_ID_MAX,
+            ));
+        }
+        if let Some(note) = &self.note {
+            faults.extend(text::fault("note", note, text::NOTE_MAX));
+        }
+        let spec = self.spec(AccountId::default(), "-");
+        for error in spec.faults() {
+            let fault = Fault::from(Refusal::from(error));
+            if !faults.iter().any(|known| known.field == fault.field) {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    /// The order in the words of the domain.
+    pub(super) fn spec(&self, account_id: AccountId, fresh_client_order_id: &str) -> OrderSpec {
+        let client_order_id = self.client_order_id.as_deref().unwrap_or(fresh_client_order_id);
+        OrderSpec {
+            account_id,
+            instrument_id: InstrumentId::of_symbol(&self.symbol),
+            symbol: self.symbol.clone(),
+            side: self.side,
+            order_type: self.order_type,
+            qty: self.qty,
+            limit_price: self.limit_price,
+            stop_price: self.stop_price,
+            trail: self.trail,
+            time_in_force: self.time_in_force,
+            extended_hours: self.extended_hours,
+            order_class: self.order_class,
+            client_order_id: client_order_id.to_owned(),
+            note_digest: self.note.as_deref().map(Words::digest),
+            parent_order_id: None,
+        }
+    }
+}
+
+impl Service {
+    /// One order of an account.
+    ///
+    /// # Errors
+    /// There is none with this id in it, or not for this caller.
+    pub async fn order(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        order_id: OrderId,
+        fresh: Fresh,
+    ) -> Result<OrderAnswer, ServiceError> {
+        self.own(caller, account_id).await?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let row = query::order(snapshot.connection(), account_id, order_id).await?;
+        self.one(snapshot, row).await
+    }
+
+    /// The order of an account that its client called `client_order_id`.
+    ///
+    /// # Errors
+    /// There is none, or not for this caller.
+    pub async fn order_by_client_id(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        client_order_id: &str,
+        fresh: Fresh,
+    ) -> Result<OrderAnswer, ServiceError> {
+        self.own(caller, account_id).await?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let row =
+            query::order_by_client_id(snapshot.connection(), account_id, client_order_id).await?;
+        self.one(snapshot, row).await
+    }
+
+    async fn one(
+        &self,
+        mut snapshot: Snapshot,
+        row: Option<OrderRow>,
+    ) -> Result<OrderAnswer, ServiceError> {
+        let row = row.ok_or_else(ServiceError::no_order)?;
+        let mut answers = order_answers(&mut snapshot, vec![row]).await?;
+        answers.pop().ok_or_else(ServiceError::no_order)
+    }
+
+    /// Orders of an account, newest first.
+    ///
+    /// # Errors
+    /// There is no such account, or a cursor of another list.
+    pub async fn orders(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        filter: &OrderFilter,
+        page: &PageRequest,
+        fresh: Fresh,
+    ) -> Result<Page<OrderAnswer>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/orders/{filter:?}", caller.tenant);
+        let before: Option<u64> = self.after(&list, page)?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let size = page.size();
+        let wanted = filter.wanted(before, size + 1);
+        let rows = query::orders(snapshot.connection(), account_id, &wanted).await?;
+        let seal =
+            |row: &OrderRow| self.parts.cursors.seal(&list, &row.created_position.to_string());
+        let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
+        let items = order_answers(&mut snapshot, rows.items).await?;
+        Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
+    }
+
+    /// Everything that happened to an order, in order.
+    ///
+    /// # Errors
+    /// There is no such order, or not for this caller.
+    pub async fn order_events(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        order_id: OrderId,
+        fresh: Fresh,
+    ) -> Result<Page<EventAnswer>, ServiceError> {
+        self.order(caller, account_id, order_id, fresh).await?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let stream = aggregates::stream::StreamId::Order(order_id);
+        let rows = projections::log::read_stream(snapshot.connection(), stream, 0).await?;
+        let items = rows.into_iter().map(EventAnswer::of).collect::<Result<_, _>>()?;
+        Ok(Page { items, next_cursor: None, position: snapshot.position })
+    }
+}
+
+/// Rows of orders with their notes, in the same snapshot.
+pub(super) async fn order_answers(
+    snapshot: &mut Snapshot,
+    rows: Vec<OrderRow>,
+) -> Result<Vec<OrderAnswer>, ServiceError> {
+    let ids: Vec<_> = rows.iter().map(|row| row.order_id).collect();
+    let mut notes = query::order_notes(snapshot.connection(), &ids).await?;
+    let position = snapshot.position;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let note = notes.remove(&row.order_id);
+            order_answer(row, note, position)
+        })
+        .collect())
+}
+
+fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnswer {
+    let (trail_price, trail_percent) = match row.trail {
+        Some(Trail::Price(price)) => (Some(price), None),
+        Some(Trail::Percent(percent)) => (None, Some(percent)),
+        None => (None, None),
+    };
+    OrderAnswer {
+        order_id: row.order_id,
+        account_id: row.account_id,
+        filled_avg_price: row.filled_avg_price(),
+        client_order_id: row.client_order_id,
+        symbol: row.symbol,
+        side: row.side,
+        order_type: row.order_type,
+        order_class: row.order_class,
+        time_in_force: row.time_in_force,
+        extended_hours: row.extended_hours,
+        qty: row.qty,
+        limit_price: row.limit_price,
+        stop_price: row.stop_price,
+        trail_price,
+        trail_percent,
+        status: row.status,
+        filled_qty: row.filled_qty,
+        fees: row.fees,
+        reject: row.reject,
+        cancel_reason: row.cancel_reason,
+        expiry_reason: row.expiry_reason,
+        revision: row.revision,
+        parent_order_id: row.parent_order_id,
+        note,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        expires_at: row.expires_at,
+        triggered_at: row.triggered_at,
+        replaced_at: row.replaced_at,
+        filled_at: row.filled_at,
+        canceled_at: row.canceled_at,
+        expired_at: row.expired_at,
+        position,
+    }
+}

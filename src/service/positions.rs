@@ -1,0 +1,188 @@
+//! Positions: what is held, what it cost and what it is worth at the last price.
+
+use aggregates::id::{AccountId, LotId};
+use aggregates::instrument::InstrumentKind;
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use aggregates::order::Side;
+use projections::Group;
+use projections::positions::{LotRow, PositionRow};
+use projections::query;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
+use crate::engine::core::Shown;
+
+/// Decimals of a rate of profit.
+const RATE_DECIMALS: u32 = 6;
+
+/// One lot.
+#[derive(Clone, Debug, Serialize)]
+pub struct LotAnswer {
+    /// Its id.
+    pub lot_id: LotId,
+    /// Shares left of it; below zero when short.
+    pub qty: Quantity,
+    /// What these shares cost, or brought when short.
+    pub cost: Money,
+    /// The market time of the fill that opened it.
+    pub opened_at: MarketTime,
+}
+
+/// A position as its owner sees it. Amounts are dollars; what depends on a price is absent without one.
+#[derive(Clone, Debug, Serialize)]
+pub struct PositionAnswer {
+    /// Its ticker.
+    pub symbol: String,
+    /// What it is.
+    pub kind: InstrumentKind,
+    /// Shares; below zero when short.
+    pub qty: Quantity,
+    /// Shares that no open sell has reserved.
+    pub qty_available: Quantity,
+    /// `long` or `short`.
+    pub side: &'static str,
+    /// The remaining lots' cost over the quantity, to 6 decimals.
+    pub avg_entry_price: Option<Price>,
+    /// What the remaining lots cost.
+    pub cost_basis: Money,
+    /// What it is worth at `current_price`.
+    pub market_value: Option<Money>,
+    /// The bid for a long position, the ask for a short one, else the last price.
+    pub current_price: Option<Price>,
+    /// Profit if it were closed at `current_price`.
+    pub unrealized_pl: Option<Money>,
+    /// The same as a rate of its cost: 0.05 is 5 %.
+    pub unrealized_plpc: Option<String>,
+    /// Profit taken so far.
+    pub realized_pl: Money,
+    /// What it consists of, in the order in which sells take it.
+    pub lots: Vec<LotAnswer>,
+    /// When the price was seen, by the market clock.
+    pub marked_at: Option<MarketTime>,
+    /// Where the price came from.
+    pub mark_source: Option<String>,
+    /// The last event of the log that this contains.
+    pub position: u64,
+}
+
+/// What a holding is worth, and by which price.
+pub(super) struct Valued {
+    pub(super) value: Money,
+    pub(super) mark: Shown,
+}
+
+impl Service {
+    /// The positions of an account that are held, by symbol.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub async fn positions(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        page: &PageRequest,
+        fresh: Fresh,
+    ) -> Result<Page<PositionAnswer>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/positions", caller.tenant);
+        let after: Option<String> = self.after(&list, page)?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let (size, connection) = (page.size(), snapshot.connection());
+        let rows = query::positions(connection, account_id, after.as_deref(), size + 1).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.instrument_id).collect();
+        let kinds = query::kinds(connection, &ids).await?;
+        let mut lots = query::lots(connection, account_id, &ids).await?;
+        let position = snapshot.position;
+        let seal = |row: &PositionRow| self.parts.cursors.seal(&list, &row.symbol);
+        let rows = Page::cut(rows, size, position, seal, |row| row);
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            let lots = lots.remove(&row.instrument_id).unwrap_or_default();
+            let kind = kinds.get(&row.instrument_id).copied().unwrap_or_default();
+            items.push(self.position_answer(row, lots, kind, position)?);
+        }
+        Ok(Page { items, next_cursor: rows.next_cursor, position })
+    }
+
+    /// The position of an account in one symbol, also when it is closed: its profit stays.
+    ///
+    /// # Errors
+    /// There is no such account, or it never held the symbol.
+    pub async fn position(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        symbol: &str,
+        fresh: Fresh,
+    ) -> Result<PositionAnswer, ServiceError> {
+        self.own(caller, account_id).await?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let instrument = aggregates::id::InstrumentId::of_symbol(symbol);
+        let row = query::position(snapshot.connection(), account_id, instrument).await?;
+        let row = row.ok_or(ServiceError::NotFound("position"))?;
+        let ids = [row.instrument_id];
+        let kinds = query::kinds(snapshot.connection(), &ids).await?;
+        let mut lots = query::lots(snapshot.connection(), account_id, &ids).await?;
+        let kind = kinds.get(&row.instrument_id).copied().unwrap_or_default();
+        let lots = lots.remove(&row.instrument_id).unwrap_or_default();
+        self.position_answer(row, lots, kind, snapshot.position)
+    }
+
+    fn position_answer(
+        &self,
+        row: PositionRow,
+        lots: Vec<LotRow>,
+        kind: InstrumentKind,
+        position: u64,
+    ) -> Result<PositionAnswer, ServiceError> {
+        let valued = self.valued(&row)?;
+        let unrealized = match &valued {
+            Some(valued) => Some(valued.value.minus(row.cost_basis)?),
+            None => None,
+        };
+        let rate = unrealized.and_then(|profit| {
+            let rate = profit.decimal().checked_div(row.cost_basis.decimal().abs())?;
+            Some(rate.round_dp(RATE_DECIMALS).normalize().to_string())
+        });
+        let (value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
+        let mark: Option<Shown> = mark;
+        Ok(PositionAnswer {
+            kind,
+            qty: row.qty,
+            qty_available: row.qty_available(),
+            side: if row.qty.is_negative() { "short" } else { "long" },
+            avg_entry_price: row.avg_entry_price(),
+            cost_basis: row.cost_basis,
+            market_value: value,
+            current_price: mark.as_ref().map(|mark| mark.price),
+            unrealized_pl: unrealized,
+            unrealized_plpc: rate,
+            realized_pl: row.realized_pl,
+            lots: lots.into_iter().map(LotAnswer::from).collect(),
+            marked_at: mark.as_ref().map(|mark| mark.at),
+            mark_source: mark.map(|mark| mark.source),
+            symbol: row.symbol,
+            position,
+        })
+    }
+
+    /// What a holding is worth at the last price; `None` without one.
+    pub(super) fn valued(&self, row: &PositionRow) -> Result<Option<Valued>, ServiceError> {
+        if row.qty.decimal() == Decimal::ZERO {
+            return Ok(None);
+        }
+        let side = if row.qty.is_negative() { Side::Sell } else { Side::Buy };
+        let glance = self.parts.engine.board().glance(&row.symbol);
+        let Some(mark) = glance.and_then(|glance| glance.mark(side)) else { return Ok(None) };
+        let value = Money::of_fill(row.qty, mark.price)?;
+        Ok(Some(Valued { value, mark }))
+    }
+}
+
+impl From<LotRow> for LotAnswer {
+    fn from(row: LotRow) -> Self {
+        Self { lot_id: row.lot_id, qty: row.qty, cost: row.cost, opened_at: row.opened_at }
+    }
+}

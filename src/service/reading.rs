@@ -1,0 +1,102 @@
+//! Reads that see writes: a snapshot of the views that has come at least as far as the log had when it was asked for.
+
+use std::time::Duration;
+
+use aggregates::id::AccountId;
+use projections::Group;
+use projections::checkpoint::{self, Status};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::{Caller, Service, ServiceError};
+
+/// How long a read waits for the last position committed when it arrived.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a read waits for a position that the caller named.
+const MIN_POSITION_PATIENCE: Duration = Duration::from_secs(5);
+/// Entries of a page when the caller does not say.
+pub const PAGE: u64 = 50;
+/// Entries of a page at the most.
+pub const PAGE_MAX: u64 = 500;
+
+/// How fresh a read has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fresh {
+    /// The answer contains this position of the log, or there is none. Without it, the answer contains what was
+    /// committed when the read arrived, if that comes within a second.
+    pub min_position: Option<u64>,
+}
+
+/// Which page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// Entries at the most: 1 to [`PAGE_MAX`], [`PAGE`] if absent.
+    pub limit: Option<u64>,
+    /// Where it begins: `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl PageRequest {
+    /// Entries at the most.
+    pub(super) fn size(&self) -> usize {
+        let size = self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+}
+
+/// A read-only transaction of one tenant, with the position that its rows stand for.
+pub(super) struct Snapshot {
+    transaction: Transaction<'static, Postgres>,
+    /// The last event that the rows contain.
+    pub(super) position: u64,
+}
+
+impl Snapshot {
+    /// The connection to ask.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+impl Service {
+    /// Waits for the views of `group` and takes a snapshot of them, restricted to the caller's tenant and, if
+    /// given, one account of it.
+    pub(super) async fn snapshot(
+        &self,
+        caller: &Caller,
+        account: Option<AccountId>,
+        group: Group,
+        fresh: Fresh,
+    ) -> Result<Snapshot, ServiceError> {
+        let (wanted, patience) = match fresh.min_position {
+            Some(position) => (position, MIN_POSITION_PATIENCE),
+            None => (self.head(caller).await?, PATIENCE),
+        };
+        self.parts.views.wait(group, wanted, patience).await;
+        let mut transaction = self.parts.reader.begin(caller.tenant, account).await?;
+        let reached = checkpoint::active(&mut transaction, group.name()).await?;
+        let snapshot = Snapshot { transaction, position: reached.position };
+        if snapshot.position >= wanted {
+            Ok(snapshot)
+        } else if reached.status == Status::Stopped {
+            Err(ServiceError::Degraded(group.name()))
+        } else if fresh.min_position.is_some() {
+            Err(ServiceError::Behind { position: snapshot.position, wanted })
+        } else {
+            Ok(snapshot)
+        }
+    }
+
+    /// The last position committed: known in the process that writes, else read.
+    pub(super) async fn head(&self, caller: &Caller) -> Result<u64, ServiceError> {
+        let head = *self.parts.ledger.head().borrow();
+        if head.writing {
+            return Ok(head.position);
+        }
+        let mut reader = self.parts.reader.begin(caller.tenant, None).await?;
+        let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
+            .bind(crate::ledger::SHARD.cast_signed())
+            .fetch_one(&mut *reader)
+            .await?;
+        Ok(position.cast_unsigned())
+    }
+}

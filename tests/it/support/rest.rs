@@ -1,0 +1,195 @@
+//! The REST face over a test database, in this process: ledger, engine and views as a server composes them, and a
+//! client with the operator's token.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aggregates::rules::Rules;
+use blotter::engine::core::Settings;
+use blotter::engine::{PostgresHistory, engine};
+use blotter::identity::OperatorToken;
+use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
+use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
+use blotter::market::calendar::Calendar;
+use blotter::rest;
+use blotter::service::{CursorKey, Parts, Service};
+use chrono::Utc;
+use projections::Runner;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::TestDatabase;
+
+/// The operator's token of every test server.
+pub const TOKEN: &str = "the-operators-token-of-tests";
+/// A time at which the market is open: a Wednesday, 10:00 in New York.
+pub const OPEN: &str = "2024-01-17T15:00:00Z";
+
+/// A server in this process. Everything of it ends when it is dropped.
+pub struct TestRest {
+    base: String,
+    client: reqwest::Client,
+    pub ledger: Ledger,
+    _tasks: JoinSet<()>,
+    _stop: DropGuard,
+}
+
+/// An answer, its body read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body of an answer that has to have this status.
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.json()
+    }
+}
+
+impl TestRest {
+    /// Serves a database of which it is the only writer.
+    pub async fn start(database: &TestDatabase) -> Self {
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        let ledger = Ledger::new();
+        let (tenures, mut terms) = mpsc::channel(1);
+        let campaign = Campaign {
+            log: PostgresLog::new(database.writer.clone()),
+            loader: Arc::new(PostgresLoader::new(database.writer.clone())),
+            owner: Owner { name: "test".to_owned(), url: None, sole: false },
+            rules: Rules::default(),
+            key: SigningName { name: "test".to_owned(), public_key: "a test key".to_owned() },
+            now: Utc::now,
+            entropy: || Box::new(SystemEntropy),
+            tenures,
+        };
+        let (campaigns, until) = (ledger.clone(), stop.clone());
+        tasks.spawn(async move { campaigns.campaign(campaign, until).await.unwrap() });
+
+        let (head, heads) = watch::channel(0);
+        let mut ledger_head = ledger.head();
+        tasks.spawn(async move {
+            while ledger_head.changed().await.is_ok() {
+                head.send_replace(ledger_head.borrow().position);
+            }
+        });
+        let (runner, views) = Runner::new(database.projector.pool().clone(), heads);
+        tasks.spawn(runner.run());
+
+        let (engine, mut works) = engine();
+        let history = PostgresHistory::new(database.writer.clone(), SHARD);
+        let (desk, until) = (ledger.clone(), stop.clone());
+        tasks.spawn(async move {
+            let settings = Settings { max_quote_age: None, ..Settings::new(Calendar::nyse()) };
+            while let Some(tenure) = terms.recv().await {
+                works.term(&desk, &history, &settings, tenure.feed, &until).await;
+            }
+        });
+
+        let service = Arc::new(Service::new(Parts {
+            ledger: ledger.clone(),
+            words: Words::new(database.writer.clone()),
+            reader: database.reader.clone(),
+            auditor: database.auditor.clone(),
+            views,
+            engine,
+            player: None,
+            checkpoint: watch::channel(None).1,
+            checkpoint_files: Vec::new(),
+            operator: OperatorToken::load(Some(TOKEN), Path::new("/nowhere")).unwrap(),
+            cursors: CursorKey::random().unwrap(),
+        }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = rest::router(service);
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let client = reqwest::Client::new();
+        let server = Self { base, client, ledger, _tasks: tasks, _stop: stop.drop_guard() };
+        while server.get("/readyz").await.status != StatusCode::OK
+            || server.get("/readyz").await.json()["writer"] != json!(true)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        server
+    }
+
+    /// A request without a token, to be completed.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a request with the operator's token.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        send(request.bearer_auth(TOKEN)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// Posts a body as it is.
+    pub async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        self.send(request.body(body)).await
+    }
+
+    /// Posts lines of the market.
+    pub async fn feed(&self, lines: &[Value]) -> Answer {
+        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let request = self.request(Method::POST, "/v1/market/feed");
+        self.send(request.header("content-type", "application/x-ndjson").body(body)).await
+    }
+
+    /// Opens a cash account and gives its id.
+    pub async fn account(&self, balance: &str) -> String {
+        let body = json!({"name": "test", "kind": "cash", "starting_balance": balance});
+        let account = self.post("/v1/accounts", body).await.expect(201);
+        account["account_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Lists AAPL and quotes it at 100 by 101, 1,000 shares each, in an open market.
+    pub async fn quoted(&self) {
+        self.feed(&[instrument("AAPL"), quote("AAPL", "100", "101", OPEN)]).await.expect(200);
+    }
+
+    /// The position at which the log ends.
+    pub fn head(&self) -> u64 {
+        self.ledger.head().borrow().position
+    }
+}
+
+/// Sends a request and reads the answer.
+pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// A line that lists a stock.
+pub fn instrument(symbol: &str) -> Value {
+    json!({"t": "instrument", "symbol": symbol, "name": "A stock", "kind": "stock", "tick": "0.01"})
+}
+
+/// A line that quotes 1,000 shares on each side.
+pub fn quote(symbol: &str, bid: &str, ask: &str, at: &str) -> Value {
+    json!({"t": "quote", "symbol": symbol, "bid": bid, "bid_size": "1000", "ask": ask, "ask_size": "1000", "at": at})
+}
