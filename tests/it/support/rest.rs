@@ -28,6 +28,9 @@ pub const TOKEN: &str = "the-operators-token-of-tests";
 /// A time at which the market is open: a Wednesday, 10:00 in New York.
 pub const OPEN: &str = "2024-01-17T15:00:00Z";
 
+/// The public key of the first test vector of RFC 8032, base64: nothing is signed here.
+const PUBLIC_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
 /// A server in this process. Everything of it ends when it is dropped.
 pub struct TestRest {
     base: String,
@@ -69,7 +72,7 @@ impl TestRest {
             loader: Arc::new(PostgresLoader::new(database.writer.clone())),
             owner: Owner { name: "test".to_owned(), url: None, sole: false },
             rules: Rules::default(),
-            key: SigningName { name: "test".to_owned(), public_key: "a test key".to_owned() },
+            key: SigningName { name: "test".to_owned(), public_key: PUBLIC_KEY.to_owned() },
             now: Utc::now,
             entropy: || Box::new(SystemEntropy),
             tenures,
@@ -116,14 +119,15 @@ impl TestRest {
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
         let server = Self { base, client, ledger, _tasks: tasks, _stop: stop.drop_guard() };
-        while server.get("/readyz").await.status != StatusCode::OK
-            || server.get("/readyz").await.json()["writer"] != json!(true)
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        for _ in 0..400 {
+            let health = server.get("/readyz").await;
+            if health.status == StatusCode::OK && health.json()["writer"] == json!(true) {
+                return server;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
-        server
+        panic!("not ready: {:?}", server.get("/readyz").await);
     }
-
     /// A request without a token, to be completed.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
