@@ -306,6 +306,26 @@ async fn active_row(
     Ok(load_rows(connection, generation, &[key]).await?.pop())
 }
 
+/// The last snapshot of a stream, if there is one that this program can read: the sequence of the last event in it,
+/// and the aggregate as JSON text. What came since is for the caller to read.
+///
+/// # Errors
+/// The database failed.
+pub async fn stored(
+    connection: &mut PgConnection,
+    stream: StreamId,
+) -> Result<Option<(u64, String)>, ProjectionError> {
+    let Some(row) = active_row(connection, stream).await? else { return Ok(None) };
+    let sequence = match stream {
+        StreamId::Account(_) => opened::<Account>(Some(&row)).sequence,
+        StreamId::Order(_) => opened::<Order>(Some(&row)).sequence,
+        StreamId::Position(..) => opened::<Position>(Some(&row)).sequence,
+        StreamId::Instrument(_) => opened::<Instrument>(Some(&row)).sequence,
+        StreamId::Writer(_) => opened::<Writer>(Some(&row)).sequence,
+    };
+    Ok((sequence > 0).then_some((sequence, row.state)))
+}
+
 macro_rules! loaders {
     ($($(#[$doc:meta])* $name:ident: $aggregate:ident by ($($id:ident: $type:ty),+) in $stream:expr;)+) => {$(
         $(#[$doc])*

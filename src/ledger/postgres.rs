@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use aggregates::id::AccountId;
+use aggregates::position::Position;
 use aggregates::stream::StreamId;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use projections::log::{LogError, Recorded, read_stream, recorded};
+use cqrs_es::Aggregate;
+use projections::log::{LogError, Recorded, read_stream};
+use projections::snapshots;
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
@@ -51,11 +54,17 @@ const TAKEN_KEYS: &str = "SELECT true AS lasting, key, fingerprint, outcome, 0::
 /// Forgets keys of requests after 24 hours.
 const PURGE_KEYS: &str = "DELETE FROM request_keys WHERE made_at < now() - interval '24 hours'";
 
-/// The positions of one account, by the primary key: every id that begins with `<account_id>/`.
-const POSITIONS_OF: &str = "SELECT shard, position, tenant_id, account_id, aggregate_type, aggregate_id, sequence,
-        event_type, event_version, payload::text AS payload, metadata::text AS metadata, recorded_at, salt, leaf
-     FROM events WHERE aggregate_type = 'position' AND aggregate_id >= $1 AND aggregate_id < $2
-     ORDER BY aggregate_id, sequence";
+/// The positions of one account: every id that begins with `<account_id>/`, found by one step in the primary key
+/// for each, however long their streams are.
+const POSITIONS_OF: &str = "WITH RECURSIVE ids AS (
+        (SELECT aggregate_id FROM events WHERE aggregate_type = 'position' AND aggregate_id >= $1 AND aggregate_id < $2
+            ORDER BY aggregate_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.aggregate_id FROM events next WHERE next.aggregate_type = 'position'
+            AND next.aggregate_id > ids.aggregate_id AND next.aggregate_id < $2 ORDER BY next.aggregate_id LIMIT 1)
+        FROM ids WHERE ids.aggregate_id IS NOT NULL
+    )
+    SELECT aggregate_id FROM ids WHERE aggregate_id IS NOT NULL ORDER BY aggregate_id";
 
 /// Whether the writer of epoch `$2` is gone: the connection that it writes on holds this lock while it lives. Held
 /// until the transaction ends. Only a hint for a quick take-over; safety is the compare-and-set.
@@ -444,22 +453,25 @@ fn log_fault(error: &LogError) -> LogFault {
     }
 }
 
-fn into_streams(rows: Vec<Recorded>) -> Result<Vec<LoadedStream>, LogFault> {
-    let mut streams: Vec<LoadedStream> = Vec::new();
-    for row in rows {
-        let event = row
-            .event()
-            .map_err(|error| LogFault::Corrupt(format!("position {}: {error}", row.position)))?;
-        match streams.last_mut() {
-            Some(last) if last.stream == row.stream => last.events.push((row.sequence, event)),
-            _ => streams.push(LoadedStream {
-                stream: row.stream,
-                snapshot: None,
-                events: vec![(row.sequence, event)],
-            }),
-        }
-    }
-    Ok(streams)
+/// One stream: its last snapshot, and the events since. `None` for a stream without events.
+async fn load_stream(
+    connection: &mut PgConnection,
+    stream: StreamId,
+) -> Result<Option<LoadedStream>, LogFault> {
+    let snapshot = snapshots::stored(connection, stream).await;
+    let snapshot = snapshot.map_err(|error| LogFault::Failed(error.to_string()))?;
+    let after = snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
+    let rows = read_stream(connection, stream, after).await.map_err(|error| log_fault(&error))?;
+    let read = |row: Recorded| match row.event() {
+        Ok(event) => Ok((row.sequence, event)),
+        Err(error) => Err(LogFault::Corrupt(format!("position {}: {error}", row.position))),
+    };
+    let events = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok((snapshot.is_some() || !events.is_empty()).then_some(LoadedStream {
+        stream,
+        snapshot,
+        events,
+    }))
 }
 
 #[async_trait]
@@ -474,18 +486,19 @@ impl Loader for PostgresLoader {
                 return Ok(Loaded { streams: Vec::new(), keys });
             }
         };
-        let rows =
-            read_stream(&mut connection, stream, 0).await.map_err(|error| log_fault(&error))?;
-        let mut streams = into_streams(rows)?;
+        let mut streams: Vec<_> = load_stream(&mut connection, stream).await?.into_iter().collect();
         if let LoadUnit::Account(account) = unit {
-            let rows = sqlx::query(POSITIONS_OF)
+            let ids: Vec<String> = sqlx::query_scalar(POSITIONS_OF)
                 .bind(format!("{account}/"))
                 .bind(format!("{account}0"))
                 .fetch_all(&mut *connection)
                 .await
                 .map_err(failed)?;
-            let rows: Result<Vec<Recorded>, LogError> = rows.iter().map(recorded).collect();
-            streams.extend(into_streams(rows.map_err(|error| log_fault(&error))?)?);
+            for id in ids {
+                let stream = StreamId::parse(Position::TYPE, &id)
+                    .map_err(|error| LogFault::Corrupt(error.to_string()))?;
+                streams.extend(load_stream(&mut connection, stream).await?);
+            }
         }
         Ok(Loaded { streams, keys: Vec::new() })
     }
