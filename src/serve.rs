@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use blotter::audit::{self, Checkpointer, ProcessKey};
 use blotter::config::{Hours, Market, ServerSettings};
 use blotter::database::{AuditorPool, Database};
@@ -27,6 +28,7 @@ use blotter::rest::auth::{Gate, authenticate};
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
 use chrono::Utc;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::Runner;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,6 +41,9 @@ use tracing::{info, warn};
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Requests under way may take this long after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Metrics are folded this often.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT, also while it is still starting.
 pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
@@ -126,7 +131,8 @@ async fn compose(
     let drain = stop.child_token();
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
     let mcp = mcp::router(Arc::clone(&service), address, drain.clone());
-    let faces = rest::router(service).merge(mcp.layer(from_fn_with_state(gate, authenticate)));
+    let faces = rest::router(service)
+        .merge(mcp.merge(metrics()?).layer(from_fn_with_state(gate, authenticate)));
     let campaigning = {
         let (ledger, stop) = (ledger.clone(), stop.clone());
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })
@@ -204,6 +210,21 @@ fn positions(ledger: &Ledger) -> watch::Receiver<u64> {
         }
     });
     receiver
+}
+
+/// `/metrics` in Prometheus's text format. Not public: it comes behind the same middleware as everything else.
+fn metrics() -> anyhow::Result<Router> {
+    let recorder = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let upkeep = recorder.clone();
+    tokio::spawn(async move {
+        // Samples of histograms pile up until they are folded.
+        let mut beat = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            beat.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(Router::new().route("/metrics", get(move || std::future::ready(recorder.render()))))
 }
 
 /// Lets the engine work through each term of this process as the writer.

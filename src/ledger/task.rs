@@ -253,7 +253,11 @@ impl<L: Log> Driver<L> {
     }
 
     async fn append(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<(), SteppedDown> {
+        let began = Instant::now();
         let appended = timeout(DEADLINE, self.log.append(batch)).await;
+        metrics::histogram!("blotter_append_seconds").record(began.elapsed());
+        metrics::counter!("blotter_batches_total").increment(1);
+        metrics::counter!("blotter_events_total").increment(batch.events.len() as u64);
         let late = || Err(LogFault::AnswerLost("no answer in time".to_owned()));
         match appended.unwrap_or_else(|_| late()) {
             Ok(Appended::Committed) => self.commit(),
