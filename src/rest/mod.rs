@@ -2,8 +2,8 @@
 //!
 //! Guarantees: nobody without a token gets past [`auth`]; whatever comes in, the answer is JSON with a fitting
 //! status, never 500; a panic costs its own request alone; every answer bears `x-request-id`. A request takes at
-//! most [`DEADLINE`] (the feed [`FEED_DEADLINE`]); a write whose answer is lost so may have happened and is safe to
-//! repeat under its key.
+//! most [`DEADLINE`] (the feed, a run of the market and a verification [`LONG_DEADLINE`]); a write whose answer is
+//! lost so may have happened and is safe to repeat under its key.
 
 mod accounts;
 mod audit;
@@ -35,15 +35,16 @@ use auth::Gate;
 
 /// How long a request may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long the feed may take to work what was posted.
-const FEED_DEADLINE: Duration = Duration::from_secs(300);
+/// How long a request may take that works through many lines: the feed, a run of the market, a verification.
+const LONG_DEADLINE: Duration = Duration::from_secs(300);
 
 /// All routes over `service`.
 pub fn router(service: Arc<Service>) -> Router {
     let gate = Gate::new(Arc::clone(&service), Interface::Rest);
-    let feed = Router::new()
+    let long = Router::new()
         .route("/market/feed", post(market::feed))
-        .route("/market/control", post(market::control));
+        .route("/market/control", post(market::control))
+        .route("/audit/verify", get(audit::verify));
     let v1 = Router::new()
         .route("/accounts", post(accounts::open).get(accounts::list))
         .route("/accounts/{account_id}", get(accounts::get))
@@ -66,11 +67,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/market/quotes/{symbol}", get(market::quote))
         .route("/market/instruments", get(market::instruments))
         .route("/audit/events", get(audit::events))
-        .route("/audit/verify", get(audit::verify))
         .route("/audit/checkpoint", get(audit::checkpoint))
         .layer(middleware::from_fn(|request, next| within(DEADLINE, request, next)))
         .merge(
-            feed.layer(middleware::from_fn(|request, next| within(FEED_DEADLINE, request, next))),
+            long.layer(middleware::from_fn(|request, next| within(LONG_DEADLINE, request, next))),
         )
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
