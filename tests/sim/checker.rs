@@ -15,6 +15,7 @@ use blotter::ledger::log::Head;
 use blotter::ledger::proof::{Frontier, leaf_of, node};
 use blotter::ledger::{CommittedEvent, TapeBlock};
 use chrono::{DateTime, Utc};
+use projections::trading::Trading;
 use serde_json::Value;
 
 use crate::naive::Naive;
@@ -35,6 +36,8 @@ pub struct Checker {
     /// The streams that followed a corporate action.
     pub followed: BTreeSet<(StreamId, String)>,
     naive: Naive,
+    /// The rows of the query views, folded by their own code.
+    views: Trading,
     pub accounts: BTreeMap<AccountId, Account>,
     pub orders: BTreeMap<OrderId, Order>,
     pub positions: BTreeMap<(AccountId, InstrumentId), Position>,
@@ -81,6 +84,31 @@ impl Checker {
             return Err("the frontier is not that of the leaves".to_owned());
         }
         self.naive.at_rest()
+    }
+
+    /// I17: the views say what the aggregates say.
+    pub fn views_agree(&self) -> Result<(), String> {
+        for (id, account) in &self.accounts {
+            let row = self.views.accounts.get(&(*id,));
+            if row.map(|row| (row.cash, row.reserved)) != Some((account.cash(), account.reserved()))
+            {
+                return Err(format!("I17: the view of account {id} is {row:?}"));
+            }
+        }
+        for (id, order) in &self.orders {
+            let row = self.views.orders.get(&(*id,));
+            let said = row.map(|row| (Some(row.status), row.filled_qty));
+            if said != Some((order.status(), order.filled_qty())) {
+                return Err(format!("I17: the view of order {id} is {row:?}"));
+            }
+        }
+        for ((account, instrument), position) in &self.positions {
+            let row = self.views.positions.get(&(*account, *instrument));
+            if row.map(|row| row.qty) != Some(position.qty()) {
+                return Err(format!("I17: the view of position {account}/{instrument} is {row:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn event(&mut self, event: &CommittedEvent) -> Result<(), String> {
@@ -132,6 +160,7 @@ impl Checker {
         if stored != event.event {
             return Err("I19: the event reads back as another".to_owned());
         }
+        self.views.fold(row, stored.clone()).map_err(|error| error.to_string())?;
         match (stream, &stored) {
             (StreamId::Account(id), Event::Account(event)) => evolve(&mut self.accounts, id, event),
             (StreamId::Order(id), Event::Order(event)) => evolve(&mut self.orders, id, event),

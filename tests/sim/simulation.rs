@@ -333,6 +333,7 @@ impl Simulation {
             return Err("I28: it does not come to rest".to_owned());
         }
         self.clients.agree_in_the_end(&self.checker)?;
+        self.checker.views_agree()?;
         self.checker.root_is(&self.log.store().head().frontier)
     }
 
