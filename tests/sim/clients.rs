@@ -165,7 +165,10 @@ impl Clients {
         key: Option<Key>,
     ) -> (usize, Submission) {
         let (tenant, actor): (TenantId, ActorId) = match wish {
-            Wish::Engine(_) => (MARKET_TENANT, ENGINE),
+            Wish::Engine(ref command) if matches!(**command, Command::Instrument { .. }) => {
+                (MARKET_TENANT, ENGINE)
+            }
+            Wish::Engine(_) => (OPERATOR_TENANT, ENGINE),
             Wish::List { .. } => (MARKET_TENANT, OPERATOR),
             _ => (OPERATOR_TENANT, OPERATOR),
         };

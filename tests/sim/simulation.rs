@@ -11,6 +11,10 @@ use crate::checker::Checker;
 use crate::clients::{Clients, Wish, noon, wish};
 use crate::engine::{Engine, Proposal};
 use crate::process::{Happened, Process, Ticket};
+use crate::works::{Standing, Works};
+
+/// Tickets from here on are of lines of the tape.
+const LINES: Ticket = Ticket::MAX / 2;
 
 /// What happened in a run, so that nobody takes an idle run for a proof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +76,10 @@ pub struct Simulation {
     restless: u32,
     pub clients: Clients,
     engine: Engine,
+    /// The real engine, in half of the seeds; in the others one that proposes what it likes.
+    works: Option<Works>,
+    /// What became of each call with lines; nothing yet, or whether they are certainly settled.
+    lines: Vec<Option<bool>>,
     pub checker: Checker,
 }
 
@@ -95,6 +103,7 @@ impl Simulation {
         let mut dice = Dice::new(seed);
         let faults = faults(&mut dice);
         let restless = [0, 5, 30][dice.below(3) as usize];
+        let works = dice.permille(500);
         let mut rules = Rules::default();
         if dice.permille(500) {
             let (per_fill, per_share): (Money, Price) =
@@ -114,6 +123,8 @@ impl Simulation {
             restless,
             clients: Clients::default(),
             engine: Engine::default(),
+            works: works.then(Works::default),
+            lines: Vec::new(),
             checker: Checker::default(),
         }
     }
@@ -131,6 +142,7 @@ impl Simulation {
         match self.dice.below(100) {
             0..20 => self.ask()?,
             20..24 => self.ask_again()?,
+            24..32 if self.works.is_some() => self.work_engine()?,
             24..29 => {
                 let tape_end = self.log.store().head().tape_place;
                 let proposal = self.engine.tick(&mut self.dice, &self.checker, tape_end);
@@ -188,14 +200,42 @@ impl Simulation {
     fn propose(&mut self, proposal: Proposal) -> Result<(), String> {
         let mut requests = Vec::new();
         if let Some(block) = proposal.block {
-            requests.push((Request::Tape(block), Ticket::MAX));
+            requests.push((Request::Tape(block), LINES + self.lines.len()));
+            self.lines.push(None);
         }
         for command in proposal.commands {
             let wish = Wish::Engine(Box::new(command));
             let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, None);
             requests.push((Request::Command(Box::new(submission)), ticket));
         }
+        if let Some(works) = &mut self.works {
+            works.sent = requests.iter().map(|(_, ticket)| *ticket).collect();
+        }
         self.send(requests)
+    }
+
+    /// The real engine goes a step further.
+    fn work_engine(&mut self) -> Result<(), String> {
+        let Some(works) = &mut self.works else { return Ok(()) };
+        let mut standing = Standing::Done;
+        for ticket in &works.sent {
+            let settled = match self.clients.attempts.get(*ticket) {
+                None => self.lines[ticket - LINES],
+                Some(attempt) if attempt.lost => Some(false),
+                Some(attempt) => attempt
+                    .answer
+                    .as_ref()
+                    .map(|answer| matches!(answer, Ok(_) | Err(LedgerError::Refused(_)))),
+            };
+            standing = match settled {
+                None => Standing::Waiting,
+                Some(false) => Standing::Lost,
+                Some(true) => continue,
+            };
+            break;
+        }
+        let proposal = works.step(&mut self.dice, &self.log, &standing)?;
+        proposal.map_or(Ok(()), |proposal| self.propose(proposal))
     }
 
     fn send(&mut self, requests: Vec<(Request, Ticket)>) -> Result<(), String> {
@@ -221,7 +261,9 @@ impl Simulation {
     fn answer(&mut self, replies: Vec<Reply<Ticket>>, known: Option<u64>) -> Result<(), String> {
         let store = self.log.store();
         for (ticket, answer) in replies {
-            if ticket != Ticket::MAX {
+            if let Some(lines) = ticket.checked_sub(LINES) {
+                self.lines[lines] = Some(answer.is_ok());
+            } else {
                 self.clients.answered(ticket, answer, &store, known, self.faults.taken > 0)?;
             }
         }
@@ -257,8 +299,9 @@ impl Simulation {
     }
 
     fn lose(&mut self, ticket: Ticket) {
-        if let Some(attempt) = self.clients.attempts.get_mut(ticket) {
-            attempt.lost = true;
+        match self.clients.attempts.get_mut(ticket) {
+            Some(attempt) => attempt.lost = true,
+            None => self.lines[ticket - LINES] = Some(false),
         }
     }
 
@@ -275,6 +318,11 @@ impl Simulation {
         let crash = self.dice.permille(100);
         let Some(process) = &mut self.processes[which] else { return Ok(()) };
         let known = process.knows(&self.log.store());
+        if known.is_none() && process.batch().is_none() && self.dice.permille(100) {
+            // Its lease could not be renewed.
+            let happened = Happened { stepped_down: true, ..Happened::default() };
+            return self.after(which, happened, None);
+        }
         let happened = process.work(&mut self.log.store(), self.now, crash)?;
         if happened.stepped_down && crash {
             let crashed = self.processes[which].take();
@@ -321,20 +369,35 @@ impl Simulation {
     /// No more faults, no more demands: everyone gets an answer, and the whole agrees.
     pub fn come_to_rest(&mut self) -> Result<(), String> {
         self.log.store().set_faults(Faults::default());
+        if let Some(works) = &mut self.works {
+            works.quiet = true;
+        }
         for _ in 0..5_000 {
-            if self.processes.iter().flatten().all(Process::is_idle) {
+            if self.is_at_rest() {
                 break;
             }
+            if self.processes.iter().all(Option::is_none) {
+                self.start_or_crash()?;
+            }
+            self.work_engine()?;
             self.load()?;
             self.work()?;
             self.check()?;
         }
-        if !self.processes.iter().flatten().all(Process::is_idle) {
+        if !self.is_at_rest() {
             return Err("I28: it does not come to rest".to_owned());
+        }
+        if let Some(works) = &mut self.works {
+            works.is_what_it_recovers(&self.log)?;
         }
         self.clients.agree_in_the_end(&self.checker)?;
         self.checker.views_agree()?;
         self.checker.root_is(&self.log.store().head().frontier)
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.processes.iter().flatten().all(Process::is_idle)
+            && self.works.as_ref().is_none_or(|works| works.idle)
     }
 
     pub fn tally(&self) -> Tally {

@@ -115,6 +115,8 @@ pub struct Sequencer<T> {
     epoch: u64,
     /// The last epoch whose take-over is recorded.
     recorded_epoch: u64,
+    /// A later take-over is in the log: this one writes nothing any more.
+    superseded: bool,
     signing: SigningName,
     head: Head,
     memory: Memory,
@@ -139,6 +141,7 @@ impl<T> Sequencer<T> {
             shard,
             epoch,
             recorded_epoch: 0,
+            superseded: false,
             signing,
             head,
             memory: Memory::default(),
@@ -172,7 +175,7 @@ impl<T> Sequencer<T> {
 
     /// Whether its take-over has yet to be recorded: a batch shall be formed, also of nothing.
     pub fn must_record_epoch(&self) -> bool {
-        self.recorded_epoch != self.epoch
+        self.recorded_epoch != self.epoch && !self.superseded
     }
 
     /// Whether the take-over waits for the history of writers.
@@ -193,6 +196,12 @@ impl<T> Sequencer<T> {
         if let Err(unit) = self.record_epoch(&mut flight) {
             // Nothing comes before the record of a take-over.
             self.park(unit, queue.into(), &mut formed);
+            return formed;
+        }
+        if self.superseded {
+            let tickets = queue.into_iter().flat_map(Pending::into_tickets);
+            let told = LedgerError::NotWriter { owner_url: None };
+            formed.replies.extend(tickets.map(|ticket| (ticket, Err(told.clone()))));
             return formed;
         }
         while let Some(call) = queue.pop_front() {
@@ -335,8 +344,7 @@ impl<T> Sequencer<T> {
             Err(Undecided::Refused(refusal)) => Err(refusal.message),
         };
         if let Err(error) = written {
-            // A later epoch is in the log: the compare-and-set refuses what this writer appends.
-            self.recorded_epoch = self.epoch;
+            self.superseded = true;
             tracing::error!(epoch = self.epoch, error, "the take-over cannot be recorded");
         }
         Ok(())

@@ -1,0 +1,192 @@
+//! The engine itself at work on the simulated log: recovers from log and tape, works random lines, has what it
+//! proposes carried out, and starts anew whenever it does not know what became of a proposal.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aggregates::trading::Command;
+use blotter::engine::core::{Core, EngineState, Settings};
+use blotter::engine::history::{History, RecoveryError, recover};
+use blotter::engine::tape::BlockBuilder;
+use blotter::ledger::memory::{Dice, MemoryLog};
+use blotter::ledger::{CommittedEvent, TapeBlock};
+use blotter::market::calendar::Calendar;
+use blotter::market::reading::parse_line;
+use blotter::market::tick::Tick;
+use chrono::{SecondsFormat, TimeDelta};
+use futures::FutureExt;
+use projections::log::Recorded;
+
+use crate::clients::{SYMBOLS, noon};
+use crate::engine::Proposal;
+use crate::process::Ticket;
+
+/// Log and tape of a store, read at once.
+struct MemoryHistory(MemoryLog);
+
+impl History for MemoryHistory {
+    async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
+        Ok(None)
+    }
+
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        let store = self.0.store();
+        Ok(store.events().iter().skip(after as usize).map(|event| event.row.clone()).collect())
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let store = self.0.store();
+        Ok(store.tape().iter().filter(|block| block.last_place > after).cloned().collect())
+    }
+
+    async fn keep(&self, _: &EngineState) -> Result<(), RecoveryError> {
+        Ok(())
+    }
+}
+
+/// How the proposals that were sent stand.
+pub enum Standing {
+    /// Some have no answer yet.
+    Waiting,
+    /// All were carried out or refused.
+    Done,
+    /// Of some it is not known.
+    Lost,
+}
+
+#[derive(Default)]
+pub struct Works {
+    core: Option<Core>,
+    block: BlockBuilder,
+    pub sent: BTreeSet<Ticket>,
+    minute: i64,
+    actions: u64,
+    /// No more lines come.
+    pub quiet: bool,
+    /// The last step had nothing to send, and waited for nothing.
+    pub idle: bool,
+}
+
+fn settings() -> Settings {
+    Settings { max_quote_age: None, ..Settings::new(Calendar::always()) }
+}
+
+fn recovered(log: &MemoryLog) -> Result<Core, String> {
+    let core = recover(&MemoryHistory(log.clone()), settings()).now_or_never();
+    core.expect("memory is ready at once").map_err(|error| format!("the engine: {error}"))
+}
+
+impl Works {
+    /// A step: what to send next, with its lines, if anything. `standing` is of what was sent before.
+    pub fn step(
+        &mut self,
+        dice: &mut Dice,
+        log: &MemoryLog,
+        standing: &Standing,
+    ) -> Result<Option<Proposal>, String> {
+        self.idle = false;
+        match standing {
+            Standing::Waiting => return Ok(None),
+            Standing::Done => {}
+            Standing::Lost => {
+                self.core = None;
+                self.block = BlockBuilder::default();
+            }
+        }
+        self.sent.clear();
+        let core = match &mut self.core {
+            Some(core) => core,
+            None => self.core.insert(recovered(log)?),
+        };
+        observe(core, log.store().events());
+        let mut commands = core.again();
+        if commands.is_empty() {
+            commands = core.arrivals();
+        }
+        if commands.is_empty() && self.block.is_empty() && !self.quiet {
+            let line = self.line(dice);
+            let tick =
+                parse_line(line.as_bytes(), 1).map_err(|error| format!("{line}: {error}"))?;
+            commands = self.work(&tick.ok_or("an empty line")?);
+        }
+        let block = self.block.take();
+        self.idle = block.is_none() && commands.is_empty();
+        Ok((block.is_some() || !commands.is_empty()).then_some(Proposal { block, commands }))
+    }
+
+    fn work(&mut self, tick: &Tick) -> Vec<Command> {
+        let Some(core) = &mut self.core else { return Vec::new() };
+        let after = core.state().position;
+        let worked = core.line("simulated", tick);
+        if let Some(place) = worked.place {
+            self.block.push(place, after, "simulated", tick);
+        }
+        worked.commands
+    }
+
+    /// A line of a market that trades, halts and splits.
+    fn line(&mut self, dice: &mut Dice) -> String {
+        self.minute += dice.below(3) as i64;
+        let at =
+            (noon() + TimeDelta::minutes(self.minute)).to_rfc3339_opts(SecondsFormat::Secs, true);
+        let symbol = SYMBOLS[dice.below(2) as usize];
+        let cents = 9_000 + dice.below(2_000);
+        let price = |cents: u64| format!("{}.{:02}", cents / 100, cents % 100);
+        let (low, mid, high) = (price(cents), price(cents + 20), price(cents + 50));
+        let size = 1 + dice.below(6);
+        match dice.below(20) {
+            0 => format!(r#"{{"t":"clock","at":"{at}"}}"#),
+            1..4 => format!(
+                r#"{{"t":"bar","symbol":"{symbol}","open":"{mid}","high":"{high}","low":"{low}","close":"{mid}","volume":"{size}","span":"1m","at":"{at}"}}"#
+            ),
+            4 => {
+                let state = if dice.permille(400) { "halted" } else { "trading" };
+                format!(r#"{{"t":"status","symbol":"{symbol}","state":"{state}","at":"{at}"}}"#)
+            }
+            5 => {
+                self.actions += 1;
+                let (new, old) = if dice.permille(700) { (2, 1) } else { (1, 2) };
+                let id = self.actions;
+                format!(
+                    r#"{{"t":"split","symbol":"{symbol}","numerator":"{new}","denominator":"{old}","id":"split {id}","at":"{at}"}}"#
+                )
+            }
+            6 => format!(
+                r#"{{"t":"trade","symbol":"{symbol}","price":"{mid}","size":"{size}","at":"{at}"}}"#
+            ),
+            _ => format!(
+                r#"{{"t":"quote","symbol":"{symbol}","bid":"{low}","bid_size":"{size}","ask":"{high}","ask_size":"{size}","at":"{at}"}}"#
+            ),
+        }
+    }
+
+    /// At rest, what the engine knows is what it would know after a restart.
+    pub fn is_what_it_recovers(&mut self, log: &MemoryLog) -> Result<(), String> {
+        let Some(core) = &mut self.core else { return Ok(()) };
+        observe(core, log.store().events());
+        let mut again = recovered(log)?;
+        // What it would propose was refused before: the line ends as it did.
+        while !again.again().is_empty() {}
+        let (known, again) = (core.state(), again.state());
+        let parts = [
+            ("orders", known.orders == again.orders),
+            ("holders", known.holders == again.holders),
+            ("issues", known.issues == again.issues),
+            ("gates", known.gates == again.gates),
+            ("position", known.position == again.position),
+            ("place", known.place == again.place),
+            ("clock", known.clock == again.clock),
+        ];
+        if let Some((part, _)) = parts.iter().find(|(_, same)| !same) {
+            return Err(format!("I19: the engine recovers to other {part}"));
+        }
+        Ok(())
+    }
+}
+
+fn observe(core: &mut Core, events: &[Arc<CommittedEvent>]) {
+    for event in events.iter().skip(core.state().position as usize) {
+        let row = &event.row;
+        core.observe(row.position, row.tenant_id, row.stream, &event.event);
+    }
+}
