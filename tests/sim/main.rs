@@ -26,7 +26,7 @@ use std::time::Instant;
 use simulation::Simulation;
 
 /// How many seeds a run tries unless it is told.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// Steps of one seed, before everything is left to come to rest.
 const STEPS: usize = 300;
 
