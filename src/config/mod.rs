@@ -179,6 +179,9 @@ impl ServerSettings {
         if self.market.market == Market::Simulated {
             return missing("--market simulated");
         }
+        if self.market.record == Record::Working {
+            return missing("--record working");
+        }
         match self.registration {
             Registration::Closed => Ok(()),
             Registration::Open => missing("--registration open"),
