@@ -1,0 +1,29 @@
+//! Why an instrument refuses.
+
+use crate::money::AmountError;
+use crate::refusal::{Refusal, RefusalCode};
+
+/// Why an instrument refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstrumentError {
+    /// Nobody has listed it.
+    #[error("there is no such instrument")]
+    NotListed,
+    /// It is in that state already.
+    #[error("{0}")]
+    AlreadyApplied(String),
+    /// A side of a split, a dividend or a close that is not above zero.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+impl From<InstrumentError> for Refusal {
+    fn from(error: InstrumentError) -> Self {
+        let code = match &error {
+            InstrumentError::NotListed => RefusalCode::InstrumentNotFound,
+            InstrumentError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
+            InstrumentError::Amount(_) => RefusalCode::InvalidAmount,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,154 @@
+//! What has happened to an instrument, and what it consists of.
+
+use chrono::NaiveDate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::InstrumentId;
+use crate::market::MarketTime;
+use crate::money::{Price, Quantity};
+
+/// What kind of thing an instrument is: the kind decides what is a stock, never the spelling of its symbol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InstrumentKind {
+    /// A share or a fund.
+    #[default]
+    Stock,
+    /// An option contract.
+    Option,
+}
+
+impl InstrumentKind {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::Option => "option",
+        }
+    }
+}
+
+/// A split that has been announced by the market: `numerator` new shares for `denominator` old ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Split {
+    /// New shares.
+    pub numerator: Quantity,
+    /// Old shares.
+    pub denominator: Quantity,
+    /// The last close before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_close: Option<Price>,
+    /// The market time from which it is in force.
+    pub at: MarketTime,
+}
+
+/// A cash dividend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Dividend {
+    /// Dollars a share.
+    pub amount: Price,
+    /// The first New York session without it.
+    pub ex: NaiveDate,
+    /// The New York date on which it is paid.
+    pub pay: NaiveDate,
+    /// How far it has come.
+    pub stage: DividendStage,
+}
+
+/// How far a dividend has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DividendStage {
+    /// Known; nothing has accrued.
+    Declared,
+    /// Accrued in every position held at the close before the ex date.
+    Accrued,
+    /// Paid to every account.
+    Paid,
+}
+
+/// Facts of an instrument, written as `{"InstrumentListed": {…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum InstrumentEvent {
+    /// It can be traded.
+    InstrumentListed {
+        /// Its id.
+        instrument_id: InstrumentId,
+        /// Its ticker.
+        symbol: String,
+        /// Its name: the symbol, where the market has named none.
+        name: String,
+        /// What it is.
+        kind: InstrumentKind,
+        /// The market time, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<MarketTime>,
+    },
+    /// Orders are taken and canceled, nothing fills or triggers.
+    TradingHalted {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// It trades again.
+    TradingResumed {
+        /// The market's word for why.
+        reason: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// It is gated until every account has followed the split.
+    SplitBegun {
+        /// The corporate action.
+        action_id: String,
+        /// The ratio and its time.
+        split: Split,
+    },
+    /// Every account has followed.
+    SplitCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A dividend is known.
+    DividendDeclared {
+        /// The corporate action.
+        action_id: String,
+        /// Dollars a share.
+        amount: Price,
+        /// The ex date.
+        ex: NaiveDate,
+        /// The pay date.
+        pay: NaiveDate,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every position held at the close before the ex date has accrued it.
+    DividendAccrualCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every account was paid.
+    DividendCompleted {
+        /// The corporate action.
+        action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The official close of a session.
+    OfficiallyClosed {
+        /// The New York date of the session.
+        session: NaiveDate,
+        /// The price.
+        price: Price,
+        /// Which market data it came from.
+        source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+}
