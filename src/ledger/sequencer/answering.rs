@@ -1,6 +1,5 @@
 //! What follows a batch: its answers when it committed, its commands again when it did not, and what was loaded.
 
-use super::{ATTEMPTS, Sequencer, Settlement, needs};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,6 +7,7 @@ use uuid::Uuid;
 use super::flight::{Decided, Flight, InFlight, regroup};
 use super::keys::KnownKey;
 use super::request::{Pending, Reply, Request};
+use super::{ATTEMPTS, Sequencer, Settlement, needs};
 use crate::ledger::log::{Batch, KeyRow, LoadUnit, Loaded, LogFault, Settled};
 use crate::ledger::submission::{Committed, CommittedEvent, LedgerError};
 

@@ -1,8 +1,5 @@
 //! Forming a batch: every waiting call is decided in order, and what it makes happen becomes rows.
 
-use super::answering::replay;
-use super::{BATCH_COMMANDS, BATCH_EVENTS, Sequencer, needs};
-use crate::ledger::submission::TapeBlock;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,12 +14,14 @@ use chrono::{DateTime, Utc};
 use projections::log::Recorded;
 use uuid::Uuid;
 
+use super::answering::replay;
 use super::flight::{Decided, Flight, InFlight, Metadata, regroup};
 use super::keys::KnownKey;
-use super::request::Member;
-use super::request::{Formed, Pending, Request};
+use super::request::{Formed, Member, Pending, Request};
+use super::{BATCH_COMMANDS, BATCH_EVENTS, Sequencer, needs};
 use crate::ledger::log::{Batch, Head, KeyRow, LoadUnit};
 use crate::ledger::proof;
+use crate::ledger::submission::TapeBlock;
 use crate::ledger::submission::{CommittedEvent, Interface, Key, LedgerError, Origin, Submission};
 
 /// What taking one request into the batch came to.
