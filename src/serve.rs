@@ -81,7 +81,7 @@ async fn compose(
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
 
-    let stop = CancellationToken::new();
+    let (stop, written) = (CancellationToken::new(), CancellationToken::new());
     let ledger = Ledger::new();
     let (tenures, terms) = mpsc::channel(1);
     let campaign = Campaign {
@@ -113,7 +113,7 @@ async fn compose(
     let player = play(settings, &engine, &stop)?;
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
     let custody_task =
-        tokio::spawn(sign(checkpointer, database.auditor().clone(), note, stop.clone()));
+        tokio::spawn(sign(checkpointer, database.auditor().clone(), note, written.clone()));
 
     let service = Arc::new(Service::new(Parts {
         ledger: ledger.clone(),
@@ -133,16 +133,21 @@ async fn compose(
     let mcp = mcp::router(Arc::clone(&service), address, drain.clone());
     let faces = rest::router(service)
         .merge(mcp.merge(metrics()?).layer(from_fn_with_state(gate, authenticate)));
-    let campaigning = {
+    let mut campaigning = {
         let (ledger, stop) = (ledger.clone(), stop.clone());
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })
     };
     info!(%address, "listening");
-    let ended = serve_until(listener, faces, campaigning, signals, drain).await;
+    let ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
 
     info!("stopping");
     stop.cancel();
     engine_task.await.context("the engine")?;
+    if !campaigning.is_finished() {
+        campaigning.await.context("the ledger")??;
+    }
+    // Nothing is written any more: the last checkpoint is of all that was.
+    written.cancel();
     custody_task.await.context("the checkpoints")?;
     projections.abort();
     ended
@@ -284,7 +289,7 @@ async fn sign(
 async fn serve_until(
     listener: TcpListener,
     faces: Router,
-    mut campaigning: JoinHandle<Result<(), blotter::ledger::SteppedDown>>,
+    campaigning: &mut JoinHandle<Result<(), blotter::ledger::SteppedDown>>,
     signals: &mut Signals,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -294,7 +299,7 @@ async fn serve_until(
     let mut server = tokio::spawn(server);
     let ended = tokio::select! {
         () = signals.asked() => Ok(()),
-        campaign = &mut campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
+        campaign = campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
         served = &mut server => return served?.context("the listener"),
     };
     drain.cancel();
