@@ -17,6 +17,7 @@ mod ledger;
 mod migrations;
 mod process;
 mod projections;
+mod readme;
 mod rest;
 mod row_security;
 mod support;

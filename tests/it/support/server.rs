@@ -20,7 +20,7 @@ pub fn blotter(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(arguments).stdin(Stdio::null());
+    command.env("NO_COLOR", "1").args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -28,6 +28,8 @@ pub fn blotter(arguments: &[&str]) -> Command {
 pub struct Server {
     child: Child,
     log: Receiver<String>,
+    base: String,
+    token: String,
 }
 
 impl Server {
@@ -40,7 +42,7 @@ impl Server {
 
     /// Starts `blotter serve` on `data_dir` and returns at once.
     pub fn launch(data_dir: &Path) -> Self {
-        let mut command = blotter(&["serve", "--data-dir"]);
+        let mut command = blotter(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
         let mut child = command.arg(data_dir).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
@@ -50,15 +52,44 @@ impl Server {
                 let _ = sender.send(line);
             }
         });
-        Self { child, log }
+        Self { child, log, base: String::new(), token: String::new() }
     }
 
-    /// Waits until the log says `expected`.
-    pub fn wait_for_line(&self, expected: &str) {
+    /// Starts `blotter serve` on `data_dir`, a free port and its operator's token, and returns when it takes commands.
+    pub async fn serve(data_dir: &Path) -> Self {
+        let mut server = Self::launch(data_dir);
+        let line = server.wait_for_line("listening address=");
+        let (_, address) = line.split_once("address=").unwrap();
+        server.base = format!("http://{address}");
+        server.token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
+        let (client, start) = (reqwest::Client::new(), Instant::now());
+        loop {
+            let health = client.get(format!("{}/readyz", server.base)).send().await.unwrap();
+            let health: serde_json::Value = health.json().await.unwrap();
+            if health["ready"] == true && health["writer"] == true {
+                return server;
+            }
+            assert!(start.elapsed() < PATIENCE, "{health}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Where a server from [`Server::serve`] is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Its operator's token.
+    pub fn token(&self) -> &str {
+        self.token.trim()
+    }
+
+    /// Waits until the log says `expected`, and gives the line.
+    pub fn wait_for_line(&self, expected: &str) -> String {
         let (start, mut seen) = (Instant::now(), Vec::new());
         loop {
             match self.log.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
-                Ok(line) if line.contains(expected) => return,
+                Ok(line) if line.contains(expected) => return line,
                 Ok(line) => seen.push(line),
                 Err(RecvTimeoutError::Timeout) => panic!("no {expected:?} in {seen:#?}"),
                 Err(RecvTimeoutError::Disconnected) => panic!("it ended: {seen:#?}"),
