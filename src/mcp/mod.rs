@@ -43,16 +43,10 @@ const INSTRUCTIONS: &str = "Blotter is a paper-trading ledger: no order reaches 
 
 /// The route `/mcp`; who calls is found out before it.
 pub fn router(service: Arc<Service>, address: SocketAddr, stop: CancellationToken) -> Router {
-    let hosts = [
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "::1".to_owned(),
-        address.ip().to_string(),
-    ];
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_allowed_hosts(hosts)
+        .with_allowed_hosts(hosts(address))
         .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"])
         .with_max_request_body_bytes(BODY_MAX)
         .with_cancellation_token(stop);
@@ -60,6 +54,18 @@ pub fn router(service: Arc<Service>, address: SocketAddr, stop: CancellationToke
     let mcp: StreamableHttpService<Tools, NeverSessionManager> =
         StreamableHttpService::new(make, Arc::default(), config);
     Router::new().nest_service("/mcp", mcp)
+}
+
+/// The names that a request may call this server by; none stands for any.
+///
+/// On the loopback interface a foreign name is a web page's that had it resolved to this machine. Elsewhere the
+/// server cannot know the names that it is reached by, and the token alone decides.
+fn hosts(address: SocketAddr) -> Vec<String> {
+    if !address.ip().is_loopback() {
+        return Vec::new();
+    }
+    let ip = address.ip().to_string();
+    ["localhost", "127.0.0.1", "::1", &ip].map(ToOwned::to_owned).to_vec()
 }
 
 /// The handler of one request.

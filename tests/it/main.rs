@@ -14,6 +14,7 @@ mod engine;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
 mod ledger;
+mod mcp;
 mod migrations;
 mod process;
 mod projections;
