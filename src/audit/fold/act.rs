@@ -168,7 +168,7 @@ fn reservation(
             (false, false) => (Amount::ZERO, order.leaves()),
         };
     // Fees are reserved on top, and a split never raises what is reserved.
-    let enough = if needs_cash.is_zero() || order.adjusted {
+    let enough = if needs_cash.is_zero() || !order.splits.is_empty() {
         cash.is_zero() == needs_cash.is_zero()
     } else {
         cash >= needs_cash

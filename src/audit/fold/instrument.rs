@@ -13,6 +13,23 @@ pub(in crate::audit) struct Action {
     pub(in crate::audit) ratio: Option<(Amount, Amount)>,
     pub(in crate::audit) amount: Option<Amount>,
     pub(in crate::audit) stage: &'static str,
+    /// The ex date and the pay date of a dividend.
+    pub(in crate::audit) dates: Option<(String, String)>,
+    /// The last close before a split.
+    pub(in crate::audit) close_before: Option<Amount>,
+    /// The market time of its first stage.
+    pub(in crate::audit) began_at: i64,
+    /// The market time and the position of its last stage.
+    pub(in crate::audit) at: (i64, u64),
+}
+
+/// One official close.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct Close {
+    pub(in crate::audit) price: Amount,
+    pub(in crate::audit) source: String,
+    pub(in crate::audit) at: i64,
+    pub(in crate::audit) position: u64,
 }
 
 /// One instrument.
@@ -21,12 +38,14 @@ pub(in crate::audit) struct Instrument {
     pub(in crate::audit) symbol: String,
     pub(in crate::audit) name: String,
     pub(in crate::audit) kind: String,
+    pub(in crate::audit) listed_at: Option<i64>,
     pub(in crate::audit) halted: bool,
+    pub(in crate::audit) halt_reason: Option<String>,
     pub(in crate::audit) splitting: Option<String>,
     pub(in crate::audit) last_close: Option<(String, Amount)>,
     pub(in crate::audit) actions: BTreeMap<String, Action>,
-    /// Closes by session: the price and where it came from.
-    pub(in crate::audit) closes: BTreeMap<String, (Amount, String)>,
+    /// Closes by session.
+    pub(in crate::audit) closes: BTreeMap<String, Close>,
 }
 
 impl Actions for Instrument {
@@ -65,11 +84,14 @@ impl Instrument {
                 self.symbol = body.text("symbol")?.to_owned();
                 self.name = body.text("name")?.to_owned();
                 self.kind = body.text("kind")?.to_owned();
+                self.listed_at = body.time_or_none("at")?;
             }
             "TradingHalted" | "TradingResumed" => {
                 let halts = event_type == "TradingHalted";
                 expect(self.halted != halts, "it is so already");
                 self.halted = halts;
+                let reason = body.text("reason")?;
+                self.halt_reason = halts.then(|| reason.to_owned());
             }
             "SplitBegun" => {
                 let (id, split) = (body.text("action_id")?, body.object("split")?);
@@ -80,34 +102,55 @@ impl Instrument {
                     "another is under way, or it was",
                 );
                 self.splitting = Some(id.to_owned());
-                let action = Action { ratio: Some(ratio), amount: None, stage: "begun" };
+                let began_at = split.time("at")?;
+                let action = Action {
+                    ratio: Some(ratio),
+                    amount: None,
+                    stage: "begun",
+                    dates: None,
+                    close_before: split.amount_or_none("last_close")?,
+                    began_at,
+                    at: (began_at, position),
+                };
                 self.actions.insert(id.to_owned(), action);
             }
             "SplitCompleted" => {
                 let id = body.text("action_id")?;
                 expect(self.splitting.as_deref() == Some(id), "it is not under way");
                 self.splitting = None;
-                self.advance(id, "begun", "completed", &mut expect);
+                let at = (body.time("at")?, position);
+                self.advance(id, "begun", "completed", at, &mut expect);
             }
             "DividendDeclared" => {
                 let id = body.text("action_id")?;
                 expect(!self.actions.contains_key(id), "it was declared before");
-                let action =
-                    Action { ratio: None, amount: Some(body.amount("amount")?), stage: "declared" };
+                let began_at = body.time("at")?;
+                let action = Action {
+                    ratio: None,
+                    amount: Some(body.amount("amount")?),
+                    stage: "declared",
+                    dates: Some((body.text("ex")?.to_owned(), body.text("pay")?.to_owned())),
+                    close_before: None,
+                    began_at,
+                    at: (began_at, position),
+                };
                 self.actions.insert(id.to_owned(), action);
             }
             "DividendAccrualCompleted" => {
-                self.advance(body.text("action_id")?, "declared", "accrued", &mut expect)
+                let at = (body.time("at")?, position);
+                self.advance(body.text("action_id")?, "declared", "accrued", at, &mut expect)
             }
             "DividendCompleted" => {
-                self.advance(body.text("action_id")?, "accrued", "paid", &mut expect)
+                let at = (body.time("at")?, position);
+                self.advance(body.text("action_id")?, "accrued", "completed", at, &mut expect)
             }
             "OfficiallyClosed" => {
                 let (session, price) = (body.text("session")?.to_owned(), body.amount("price")?);
                 // ISO dates order as text.
                 let later = self.last_close.as_ref().is_none_or(|(last, _)| *last < session);
                 expect(later && price.sign() > 0, "sessions close in order, at a price");
-                self.closes.insert(session.clone(), (price, body.text("source")?.to_owned()));
+                let (source, at) = (body.text("source")?.to_owned(), body.time("at")?);
+                self.closes.insert(session.clone(), Close { price, source, at, position });
                 self.last_close = Some((session, price));
             }
             other => return Err(format!("an instrument has no event {other}")),
@@ -120,10 +163,14 @@ impl Instrument {
         id: &str,
         from: &str,
         to: &'static str,
+        at: (i64, u64),
         expect: &mut impl FnMut(bool, &str),
     ) {
         match self.actions.get_mut(id).filter(|action| action.stage == from) {
-            Some(action) => action.stage = to,
+            Some(action) => {
+                action.stage = to;
+                action.at = at;
+            }
             None => expect(false, "it has not come so far"),
         }
     }

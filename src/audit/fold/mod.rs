@@ -24,7 +24,7 @@ use act::Act;
 use fields::{Fault, Fields};
 
 pub(super) use account::Account;
-pub(super) use instrument::Instrument;
+pub(super) use instrument::{Action, Instrument};
 pub(super) use order::Order;
 pub(super) use position::Holding;
 
@@ -35,8 +35,17 @@ pub(super) struct Streams {
     pub(super) orders: BTreeMap<Uuid, Order>,
     pub(super) positions: BTreeMap<(Uuid, Uuid), Holding>,
     pub(super) instruments: BTreeMap<Uuid, Instrument>,
+    pub(super) writer: Writer,
     /// The tenant, the number of events and the position of the last one, by stream.
     pub(super) stamps: BTreeMap<Stream, Stamp>,
+}
+
+/// Who writes the shard.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    pub(super) shard: u16,
+    pub(super) epoch: u64,
+    pub(super) public_key: String,
 }
 
 /// A stream by its ids.
@@ -154,8 +163,10 @@ impl Fold {
                     .apply(event_type, body, position, findings)?;
             }
             Stream::Writer => {
-                body.whole("epoch")?;
+                streams.writer.shard = content.shard;
+                streams.writer.epoch = body.whole("epoch")?;
                 body.text("key_name")?;
+                body.text("public_key")?.clone_into(&mut streams.writer.public_key);
             }
         }
         Ok(())
@@ -198,7 +209,8 @@ fn owner(content: &Content, account: Uuid, position: u64, findings: &mut Finding
     });
 }
 
-fn stream(content: &Content) -> Result<Stream, Fault> {
+/// The stream that a row is of.
+pub(super) fn stream(content: &Content) -> Result<Stream, Fault> {
     let id = content.aggregate_id.as_str();
     let uuid = |text: &str| text.parse::<Uuid>().map_err(|_| format!("no stream is named {id}"));
     Ok(match content.aggregate_type.as_str() {

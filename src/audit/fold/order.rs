@@ -1,5 +1,7 @@
 //! Orders, folded again: the life of an order, its sums, and the price of each fill.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -39,8 +41,8 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) replaced_at: Option<i64>,
     pub(in crate::audit) ended_at: Option<i64>,
     pub(in crate::audit) created_position: u64,
-    /// A split has changed it: its reservation was cut down, never up.
-    pub(in crate::audit) adjusted: bool,
+    /// The splits that it has followed: each cut its reservation down, never up.
+    pub(in crate::audit) splits: BTreeSet<String>,
 }
 
 impl Order {
@@ -117,7 +119,10 @@ impl Order {
                     self.replaced_at = Some(at);
                 } else {
                     self.follow_split(body, position, findings)?;
-                    self.adjusted = true;
+                    let first = self.splits.insert(body.text("action_id")?.to_owned());
+                    findings.expect(first, position, Code::Order, || {
+                        "it follows one split twice".into()
+                    });
                 }
                 self.revision = revision;
                 self.qty = body.amount("qty")?;

@@ -31,8 +31,9 @@ pub(in crate::audit) struct Holding {
     pub(in crate::audit) realized: Amount,
     pub(in crate::audit) opened_at: i64,
     pub(in crate::audit) updated_at: i64,
-    accrued: BTreeMap<String, Amount>,
-    actions: BTreeSet<String>,
+    pub(in crate::audit) accrued: BTreeMap<String, Amount>,
+    pub(in crate::audit) splits: BTreeSet<String>,
+    pub(in crate::audit) dividends: BTreeSet<String>,
 }
 
 /// The split and the dividends that the instrument has made known.
@@ -131,7 +132,7 @@ impl Holding {
                 let (per_share, amount) = (body.amount("per_share")?, body.money("amount")?);
                 let declared =
                     actions.is_none_or(|actions| actions.dividend(action) == Some(per_share));
-                let first = self.actions.insert(format!("dividend {action}"));
+                let first = self.dividends.insert(action.to_owned());
                 let right = qty == self.qty && qty.cash(per_share) == Some(amount);
                 findings.expect(declared && first && right, position, Code::Holding, || {
                     format!(
@@ -277,7 +278,7 @@ impl Holding {
         let position = act.position;
         let action = body.text("action_id")?;
         let (numerator, denominator) = (body.amount("numerator")?, body.amount("denominator")?);
-        let first = self.actions.insert(format!("split {action}"));
+        let first = self.splits.insert(action.to_owned());
         let known = ratio.is_none_or(|ratio| ratio == (numerator, denominator));
         findings.expect(first && known, position, Code::Holding, || {
             format!(

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::state::some;
+use super::state::{maybe, some};
 use super::table::Kind::{Json, Number, Plain, Time};
-use super::table::{Expected, Table};
+use super::table::{Cells, Expected, Table};
 use crate::audit::fold::Streams;
 use crate::audit::fold::amount::Amount;
 use crate::audit::fold::fields::{Fault, Fields};
@@ -49,23 +49,49 @@ pub(super) const ACTIVITIES: Table = Table {
         ("tenant_id", Plain),
         ("account_id", Plain),
         ("activity_type", Plain),
+        ("instrument_id", Plain),
+        ("symbol", Plain),
+        ("side", Plain),
+        ("qty", Number),
+        ("price", Number),
         ("net_amount", Number),
+        ("order_id", Plain),
         ("fill_id", Plain),
         ("action_id", Plain),
+        ("at", Time),
+    ],
+};
+
+pub(super) const ENTRIES: Table = Table {
+    name: "journal_entries",
+    source: "journal_entries",
+    key: 1,
+    columns: &[
+        ("position", Plain),
+        ("tenant_id", Plain),
+        ("account_id", Plain),
+        ("event_type", Plain),
+        ("instrument_id", Plain),
+        ("order_id", Plain),
+        ("fill_id", Plain),
+        ("action_id", Plain),
+        ("at", Time),
+        ("recorded_at", Time),
     ],
 };
 
 /// Postings are summed by book and unit: an entry may be written in more lines than one.
 pub(super) const POSTINGS: Table = Table {
     name: "journal_postings",
-    source: "(SELECT generation, position, account_id, book, instrument_id, sum(amount) AS amount
-        FROM journal_postings GROUP BY 1, 2, 3, 4, 5 HAVING sum(amount) <> 0) AS postings",
+    source: "(SELECT generation, position, account_id, book, instrument_id, tenant_id, sum(amount) AS amount
+        FROM journal_postings GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(amount) <> 0) AS postings",
     key: 4,
     columns: &[
         ("position", Plain),
         ("account_id", Plain),
         ("book", Plain),
         ("instrument_id", Plain),
+        ("tenant_id", Plain),
         ("amount", Number),
     ],
 };
@@ -113,31 +139,29 @@ pub(super) fn fill(
         some(position),
     ];
     fills.add(&FILLS, position, cells);
-    let net = if order.is_buy { -amount } else { amount };
-    activity(activities, position, content, order.account, ("FILL", net), body);
-    Ok(())
-}
-
-/// The activity that an account's row is, and the entry of the journal.
-pub(super) fn activity(
-    activities: &mut Expected,
-    position: u64,
-    content: &Content,
-    account: Uuid,
-    (kind, net): (&str, Amount),
-    body: Fields<'_>,
-) {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let cells = vec![
         some(position),
         some(content.tenant_id),
-        some(account),
-        some(kind),
-        some(net),
-        text("fill_id"),
-        text("action_id"),
+        some(order.account),
+        some("FILL"),
+        some(order.instrument),
+        some(&order.symbol),
+        some(if order.is_buy { "buy" } else { "sell" }),
+        some(body.amount("qty")?),
+        some(body.amount("price")?),
+        some(if order.is_buy { -amount } else { amount }),
+        some(id),
+        some(body.uuid("fill_id")?),
+        None,
+        some(body.time("at")?),
     ];
     activities.add(&ACTIVITIES, position, cells);
+    Ok(())
+}
+
+/// A field of a payload that names something, if it is there.
+fn named(body: Fields<'_>, name: &str) -> Option<String> {
+    body.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The activity of an event of an account, if it is one.
@@ -160,7 +184,23 @@ pub(super) fn account_activity(
     let body = Fields::of_event(&payload, &content.event_type)?;
     let amount = body.money("amount")?;
     let net = if incoming { amount } else { -amount };
-    activity(activities, position, content, account, (kind, net), body);
+    let cells = vec![
+        some(position),
+        some(content.tenant_id),
+        some(account),
+        some(kind),
+        named(body, "instrument_id"),
+        None,
+        None,
+        None,
+        None,
+        some(net),
+        named(body, "order_id"),
+        named(body, "fill_id"),
+        named(body, "action_id"),
+        some(body.time_or_none("at")?.unwrap_or(content.recorded_at)),
+    ];
+    activities.add(&ACTIVITIES, position, cells);
     Ok(())
 }
 
@@ -168,12 +208,12 @@ impl Books {
     /// What the row moved, by the books before and after it.
     pub(super) fn entry(
         &mut self,
-        postings: &mut Expected,
+        (entries, postings): (&mut Expected, &mut Expected),
         position: u64,
         content: &Content,
         streams: &Streams,
-    ) {
-        let Some(account) = content.account_id else { return };
+    ) -> Result<(), Fault> {
+        let Some(account) = content.account_id else { return Ok(()) };
         let mut moved: BTreeMap<Book, Amount> = BTreeMap::new();
         if let Some(state) = streams.accounts.get(&account) {
             let now = [state.cash - state.reserved, state.reserved, state.dividends_due];
@@ -199,12 +239,50 @@ impl Books {
                 moved.insert((world(&content.event_type), unit), -sum);
             }
         }
-        for ((book, unit), amount) in moved.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+        moved.retain(|_, amount| !amount.is_zero());
+        if moved.is_empty() {
+            return Ok(());
+        }
+        entries.add(&ENTRIES, position, entry_cells(position, content, account, instrument)?);
+        for ((book, unit), amount) in moved {
             let unit = unit.map(|unit| unit.to_string());
-            let cells = vec![some(position), some(account), some(book), unit, some(amount)];
+            let cells = vec![
+                some(position),
+                some(account),
+                some(book),
+                unit,
+                some(content.tenant_id),
+                some(amount),
+            ];
             postings.add(&POSTINGS, position, cells);
         }
+        Ok(())
     }
+}
+
+/// The entry of an event: what it names as the cause, and when it was.
+fn entry_cells(
+    position: u64,
+    content: &Content,
+    account: Uuid,
+    instrument: Option<Uuid>,
+) -> Result<Cells, Fault> {
+    let payload: Value =
+        serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
+    let body = Fields::of_event(&payload, &content.event_type)?;
+    let instrument = instrument.map(|id| id.to_string());
+    Ok(vec![
+        some(position),
+        some(content.tenant_id),
+        some(account),
+        some(&content.event_type),
+        instrument.or_else(|| named(body, "instrument_id")),
+        named(body, "order_id"),
+        named(body, "fill_id"),
+        named(body, "action_id"),
+        maybe(body.time_or_none("at")?),
+        some(content.recorded_at),
+    ])
 }
 
 /// The book of the world that an event of this type moves.

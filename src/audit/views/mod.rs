@@ -3,7 +3,11 @@
 //! Views that hold the present are compared whole when the log has come to their checkpoint; those that grow with the
 //! log are compared chunk by chunk, so that memory stays bounded.
 
+mod aggregate;
 mod history;
+mod market;
+mod shape;
+mod snapshots;
 mod state;
 mod table;
 
@@ -16,7 +20,8 @@ use super::error::AuditError;
 use super::fold::Streams;
 use super::report::{Code, Findings};
 use super::row::Row;
-use history::{ACTIVITIES, Books, FILLS, POSTINGS};
+use history::{ACTIVITIES, Books, ENTRIES, FILLS, POSTINGS};
+use snapshots::Snapshots;
 use table::{Expected, Table};
 
 const GROUPS: &str = "SELECT name, generation, position, status FROM projections WHERE active";
@@ -35,7 +40,9 @@ pub(super) struct Views {
     books: Books,
     fills: Expected,
     activities: Expected,
+    entries: Expected,
     postings: Expected,
+    snapshots: Snapshots,
     /// The chunk that is collected: after this position, up to that one.
     chunk: (u64, u64),
     compared: u64,
@@ -48,7 +55,7 @@ impl Views {
         findings: &mut Findings,
     ) -> Result<Self, AuditError> {
         let mut groups = BTreeMap::new();
-        for row in sqlx::query(GROUPS).fetch_all(connection).await? {
+        for row in sqlx::query(GROUPS).fetch_all(&mut *connection).await? {
             let (name, status): (String, String) = (row.try_get("name")?, row.try_get("status")?);
             let position = row.try_get::<i64, _>("position")?.cast_unsigned();
             findings.expect(status == "live", position + 1, Code::Projection, || {
@@ -57,10 +64,15 @@ impl Views {
             groups.insert(name, Group { generation: row.try_get("generation")?, position });
         }
         Ok(Self {
+            snapshots: match groups.get("snapshots") {
+                Some(group) => Snapshots::open(connection, group.generation).await?,
+                None => Snapshots::default(),
+            },
             groups,
             books: Books::default(),
             fills: Expected::default(),
             activities: Expected::default(),
+            entries: Expected::default(),
             postings: Expected::default(),
             chunk: (0, 0),
             compared: 0,
@@ -81,8 +93,14 @@ impl Views {
         let position = row.position;
         self.chunk.1 = position;
         let Some(content) = &row.content else { return };
+        if self.reaches("snapshots", position) {
+            self.snapshots.after(position, content, streams);
+        }
         if self.reaches("books", position) {
-            self.books.entry(&mut self.postings, position, content, streams);
+            let into = (&mut self.entries, &mut self.postings);
+            if let Err(fault) = self.books.entry(into, position, content, streams) {
+                findings.report(position, Code::Payload, fault);
+            }
         }
         if !self.reaches("trading", position) {
             return;
@@ -107,21 +125,30 @@ impl Views {
         connection: &mut PgConnection,
         findings: &mut Findings,
     ) -> Result<(), AuditError> {
-        for (group, table) in [("trading", &FILLS), ("trading", &ACTIVITIES), ("books", &POSTINGS)]
-        {
+        let (after, to) = self.chunk;
+        // The first chunk looks below the first position as well: nothing may stand there.
+        let lowest = if after == 0 { i64::MIN } else { after.cast_signed() };
+        let range = (lowest, to.cast_signed());
+        for (group, table) in [
+            ("trading", &FILLS),
+            ("trading", &ACTIVITIES),
+            ("books", &ENTRIES),
+            ("books", &POSTINGS),
+        ] {
             let Some(generation) = self.groups.get(group).map(|group| group.generation) else {
                 continue;
             };
             let expected = match table.name {
                 "fills" => std::mem::take(&mut self.fills),
                 "activities" => std::mem::take(&mut self.activities),
+                "journal_entries" => std::mem::take(&mut self.entries),
                 _ => std::mem::take(&mut self.postings),
             };
-            let (after, to) = self.chunk;
             self.compared += expected
-                .compare(connection, table, generation, Some((after, to)), after + 1, findings)
+                .compare(connection, table, generation, Some(range), after + 1, findings)
                 .await?;
         }
+        self.compared += self.snapshots.compare(connection, range, findings).await?;
         self.chunk.0 = self.chunk.1;
         Ok(())
     }
@@ -145,9 +172,16 @@ impl Views {
             tables.push((&state::LOTS, lots, group));
         }
         if let Some(group) = due("market") {
-            let (instruments, closes) = state::instruments(streams);
-            tables.push((&state::INSTRUMENTS, instruments, group));
-            tables.push((&state::CLOSES, closes, group));
+            tables.push((&market::INSTRUMENTS, market::instruments(streams), group));
+            tables.push((&market::CLOSES, market::closes(streams), group));
+            tables.push((&market::ACTIONS, market::actions(streams), group));
+        }
+        if let Some(group) = due("books") {
+            let reservations = state::share_reservations(streams);
+            tables.push((&state::SHARE_RESERVATIONS, reservations, group));
+        }
+        if due("snapshots").is_some() {
+            self.snapshots.complete(streams, position, findings);
         }
         for (table, expected, group) in tables {
             self.compared += expected

@@ -110,29 +110,18 @@ pub(super) const LOTS: Table = Table {
     ],
 };
 
-pub(super) const INSTRUMENTS: Table = Table {
-    name: "instruments",
-    source: "instruments",
-    key: 1,
+/// What each open sell has set aside.
+pub(super) const SHARE_RESERVATIONS: Table = Table {
+    name: "share_reservations",
+    source: "share_reservations",
+    key: 3,
     columns: &[
+        ("account_id", Plain),
         ("instrument_id", Plain),
-        ("symbol", Plain),
-        ("name", Plain),
-        ("kind", Plain),
-        ("halted", Plain),
-        ("splitting", Plain),
-        ("last_session", Plain),
-        ("last_close", Number),
-        ("sequence", Plain),
-        ("position", Plain),
+        ("order_id", Plain),
+        ("tenant_id", Plain),
+        ("qty", Number),
     ],
-};
-
-pub(super) const CLOSES: Table = Table {
-    name: "official_closes",
-    source: "official_closes",
-    key: 2,
-    columns: &[("instrument_id", Plain), ("session", Plain), ("price", Number), ("source", Plain)],
 };
 
 #[expect(clippy::needless_pass_by_value, reason = "values and references are given alike")]
@@ -140,11 +129,11 @@ pub(super) fn some(value: impl ToString) -> Option<String> {
     Some(value.to_string())
 }
 
-fn maybe<T: ToString>(value: Option<T>) -> Option<String> {
+pub(super) fn maybe<T: ToString>(value: Option<T>) -> Option<String> {
     value.map(|value| value.to_string())
 }
 
-fn stamp(streams: &Streams, stream: Stream) -> Stamp {
+pub(super) fn stamp(streams: &Streams, stream: Stream) -> Stamp {
     let none = Stamp { tenant: Uuid::nil(), sequence: 0, position: 0 };
     streams.stamps.get(&stream).copied().unwrap_or(none)
 }
@@ -267,28 +256,15 @@ pub(super) fn positions(streams: &Streams) -> (Expected, Expected) {
     (positions, lots)
 }
 
-pub(super) fn instruments(streams: &Streams) -> (Expected, Expected) {
-    let (mut instruments, mut closes) = (Expected::default(), Expected::default());
-    for (id, instrument) in &streams.instruments {
-        let at = stamp(streams, Stream::Instrument(*id));
-        let last = instrument.last_close.as_ref();
-        let cells = vec![
-            some(id),
-            some(&instrument.symbol),
-            some(&instrument.name),
-            some(&instrument.kind),
-            some(instrument.halted),
-            instrument.splitting.clone(),
-            maybe(last.map(|(session, _)| session)),
-            maybe(last.map(|(_, price)| price)),
-            some(at.sequence),
-            some(at.position),
-        ];
-        instruments.add(&INSTRUMENTS, at.position, cells);
-        for (session, (price, source)) in &instrument.closes {
-            let cells = vec![some(id), some(session), some(price), some(source)];
-            closes.add(&CLOSES, at.position, cells);
+pub(super) fn share_reservations(streams: &Streams) -> Expected {
+    let mut expected = Expected::default();
+    for ((account, instrument), holding) in &streams.positions {
+        let at = stamp(streams, Stream::Position(*account, *instrument));
+        for (order, qty) in &holding.reservations {
+            let cells =
+                vec![some(account), some(instrument), some(order), some(at.tenant), some(qty)];
+            expected.add(&SHARE_RESERVATIONS, at.position, cells);
         }
     }
-    (instruments, closes)
+    expected
 }

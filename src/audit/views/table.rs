@@ -52,14 +52,14 @@ impl Expected {
         connection: &mut PgConnection,
         table: &Table,
         generation: i32,
-        range: Option<(u64, u64)>,
+        range: Option<(i64, i64)>,
         otherwise: u64,
         findings: &mut Findings,
     ) -> Result<u64, AuditError> {
         let statement = select(table, range.is_some());
         let mut query = sqlx::query(&statement).bind(generation);
         if let Some((after, to)) = range {
-            query = query.bind(after.cast_signed()).bind(to.cast_signed());
+            query = query.bind(after).bind(to);
         }
         let rows = query.fetch_all(connection).await?;
         for row in &rows {

@@ -108,7 +108,8 @@ impl History {
         self.instrument(test, close).await;
     }
 
-    async fn instrument(&self, test: &TestLedger, command: InstrumentCommand) {
+    /// Sends a command of the stock.
+    pub async fn instrument(&self, test: &TestLedger, command: InstrumentCommand) {
         let instrument_id = self.instrument;
         test.submit(MARKET_TENANT, Command::Instrument { instrument_id, command }, None)
             .await
@@ -144,7 +145,8 @@ impl History {
         order_id
     }
 
-    async fn cancel(&self, test: &TestLedger, order_id: OrderId) {
+    /// Cancels an order for its owner.
+    pub async fn cancel(&self, test: &TestLedger, order_id: OrderId) {
         let (account_id, reason) = (self.account, CancelReason::Requested);
         let cancel = Command::Cancel { account_id, order_id, reason, at: noon() };
         test.submit(OPERATOR_TENANT, cancel, None).await.unwrap();
