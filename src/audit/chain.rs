@@ -3,7 +3,7 @@
 //!
 //! Memory is one number for each stream, and the checkpoints given.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -55,6 +55,8 @@ pub(super) struct Chain {
     recorded_at: i64,
     epoch: u64,
     keys: Vec<StandardVerifier>,
+    /// Name and public half of each of them: a process that takes over again names the same key again.
+    named: BTreeSet<(String, String)>,
     pending: BTreeMap<u64, Vec<Kept>>,
     passed: Vec<Kept>,
     /// The size of the last checkpoint that the log agreed with.
@@ -82,6 +84,7 @@ impl Chain {
             recorded_at: i64::MIN,
             epoch: 0,
             keys: Vec::new(),
+            named: BTreeSet::new(),
             pending,
             passed: Vec::new(),
             agreed: 0,
@@ -187,8 +190,13 @@ impl Chain {
             format!("epoch {epoch} takes over from epoch {}", self.epoch)
         });
         self.epoch = epoch;
-        match verifier(text("key_name"), text("public_key")) {
-            Some(key) => self.keys.push(key),
+        let (name, public) = (text("key_name"), text("public_key"));
+        match verifier(name, public) {
+            Some(key) => {
+                if self.named.insert((name.to_owned(), public.to_owned())) {
+                    self.keys.push(key);
+                }
+            }
             None => findings.report(position, Code::Payload, "the writer's public key is none"),
         }
     }
