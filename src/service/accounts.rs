@@ -124,10 +124,11 @@ impl Service {
         };
         let opened = AccountId::new(committed.outcome);
         if opened != account_id {
-            words.forget_account(account_id).await?;
+            let forgotten = words.forget_account(account_id).await;
+            forgotten.map_err(|error| ServiceError::from(error).after_commit())?;
         }
         self.remember(caller, opened);
-        let answer = self.account(caller, opened, Fresh::default()).await?;
+        let answer = self.account_after(caller, opened, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
     }
 
@@ -219,8 +220,22 @@ impl Service {
         let command = Command::Account { account_id, command: command(command_id) };
         let submitted = Self::submission(caller, command_id, command, key);
         let committed = self.parts.ledger.submit(submitted).await?;
-        let answer = self.account(caller, account_id, Fresh::default()).await?;
+        let answer = self.account_after(caller, account_id, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
+    }
+
+    /// An account after a command about it was committed at `position`.
+    async fn account_after(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        position: u64,
+    ) -> Result<AccountAnswer, ServiceError> {
+        let read = async {
+            let fresh = self.fresh_after(caller, position).await?;
+            self.account(caller, account_id, fresh).await
+        };
+        read.await.map_err(ServiceError::after_commit)
     }
 
     /// Rows of accounts with their names and what they are worth, in the same snapshot.

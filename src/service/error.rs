@@ -110,6 +110,20 @@ impl ServiceError {
         Refusal::new(RefusalCode::OrderNotFound, "there is no such order").into()
     }
 
+    /// The same failure, met by what comes after the commit of a command: that the database does not answer then, or
+    /// that the views are behind, does not mean that nothing was done.
+    pub(super) fn after_commit(self) -> Self {
+        match self {
+            error @ (Self::Database(_) | Self::Behind { .. }) => {
+                tracing::error!(?error, "what a command has done could not be read after it");
+                let message = "the command was carried out, but what came of it cannot be read now: ask for it in a \
+                               second, or send the command again with the same key";
+                Self::OutcomeUnknown(message.to_owned())
+            }
+            other => other,
+        }
+    }
+
     /// The machine word, the same over REST and MCP.
     pub fn code(&self) -> &'static str {
         match self {

@@ -58,7 +58,11 @@ impl Service {
             Err(error) => matches!(error, LedgerError::OutcomeUnknown),
         };
         if request.note.is_some() && !recorded {
-            self.parts.words.forget_order(order_id).await?;
+            let forgotten = self.parts.words.forget_order(order_id).await;
+            forgotten.map_err(|error| match committed {
+                Ok(_) => ServiceError::from(error).after_commit(),
+                Err(_) => error.into(),
+            })?;
         }
         let committed = committed?;
         let (order_id, replayed) = (OrderId::new(committed.outcome), committed.replayed);
@@ -69,7 +73,7 @@ impl Service {
         if !replayed {
             self.parts.engine.settled(position, ARRIVAL).await;
         }
-        let answer = self.order(caller, account_id, order_id, Fresh::default()).await?;
+        let answer = self.order_after(caller, account_id, order_id, position).await?;
         match answer.reject {
             Some(refusal) => Err(ServiceError::Rejected { refusal, order_id, replayed, position }),
             None => Ok(Written { answer, replayed }),
@@ -87,19 +91,20 @@ impl Service {
         order_id: OrderId,
     ) -> Result<Written<OrderAnswer>, ServiceError> {
         self.own(caller, account_id).await?;
-        let replayed = match self.cancel(caller, account_id, order_id).await {
-            Ok(()) => false,
+        match self.cancel(caller, account_id, order_id).await {
+            Ok(position) => {
+                let answer = self.order_after(caller, account_id, order_id, position).await?;
+                Ok(Written { answer, replayed: false })
+            }
             Err(ServiceError::Refused(refusal)) if refusal.code == RefusalCode::OrderNotOpen => {
                 let answer = self.order(caller, account_id, order_id, Fresh::default()).await?;
                 if answer.status != OrderStatus::Canceled {
                     return Err(refusal.into());
                 }
-                true
+                Ok(Written { answer, replayed: true })
             }
-            Err(other) => return Err(other),
-        };
-        let answer = self.order(caller, account_id, order_id, Fresh::default()).await?;
-        Ok(Written { answer, replayed })
+            Err(other) => Err(other),
+        }
     }
 
     /// Ends every open order of an account, or those of one kind of instrument. Answers with those that it ended.
@@ -119,9 +124,9 @@ impl Service {
             let open = self.orders(caller, account_id, &filter, &page, Fresh::default()).await?;
             for order in &open.items {
                 match self.cancel(caller, account_id, order.order_id).await {
-                    Ok(()) => {
-                        let fresh = Fresh::default();
-                        items.push(self.order(caller, account_id, order.order_id, fresh).await?);
+                    Ok(position) => {
+                        let order_id = order.order_id;
+                        items.push(self.order_after(caller, account_id, order_id, position).await?);
                     }
                     // It ended by itself in between.
                     Err(ServiceError::Refused(refusal))
@@ -137,20 +142,36 @@ impl Service {
         }
     }
 
+    /// An order after a command about it was committed at `position`.
+    async fn order_after(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        order_id: OrderId,
+        position: u64,
+    ) -> Result<OrderAnswer, ServiceError> {
+        let read = async {
+            let fresh = self.fresh_after(caller, position).await?;
+            self.order(caller, account_id, order_id, fresh).await
+        };
+        read.await.map_err(ServiceError::after_commit)
+    }
+
+    /// Ends an order; the position at which that was committed.
     async fn cancel(
         &self,
         caller: &Caller,
         account_id: AccountId,
         order_id: OrderId,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<u64, ServiceError> {
         let Some(at) = self.market_time() else {
             return Err(self.no_clock());
         };
         let reason = CancelReason::Requested;
         let command = Command::Cancel { account_id, order_id, reason, at };
         let command_id = CommandId::new(Uuid::now_v7());
-        self.parts.ledger.submit(Self::submission(caller, command_id, command, None)).await?;
-        Ok(())
+        let submitted = Self::submission(caller, command_id, command, None);
+        Ok(self.parts.ledger.submit(submitted).await?.position)
     }
 
     /// Why there is no market time: no line has come, or the engine is not at work in this process.

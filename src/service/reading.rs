@@ -86,6 +86,17 @@ impl Service {
         }
     }
 
+    /// As fresh as the answer to a command has to be that was committed at `position`: it shows what the command did,
+    /// and what had come of it by now.
+    pub(super) async fn fresh_after(
+        &self,
+        caller: &Caller,
+        position: u64,
+    ) -> Result<Fresh, ServiceError> {
+        let head = self.head(caller).await?;
+        Ok(Fresh { min_position: Some(head.max(position)) })
+    }
+
     /// The last position committed: known in the process that writes, else read.
     pub(super) async fn head(&self, caller: &Caller) -> Result<u64, ServiceError> {
         let head = *self.parts.ledger.head().borrow();
