@@ -447,3 +447,7 @@ impl<D: Desk> Shift<'_, D> {
 fn is_passing(fault: &LedgerError) -> bool {
     matches!(fault, LedgerError::Busy | LedgerError::Unavailable)
 }
+
+#[cfg(test)]
+#[path = "runtime_tests.rs"]
+mod tests;

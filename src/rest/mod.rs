@@ -75,15 +75,19 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(gate, auth::authenticate));
-    Router::new()
+    let routes = Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .nest("/v1", v1)
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(request::with_id))
-        .with_state(service)
+        .with_state(service);
+    guarded(routes)
+}
+
+/// Gives every request an id, and lets a panic cost its own request alone.
+fn guarded(routes: Router) -> Router {
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(middleware::from_fn(request::with_id))
 }
 
 async fn no_route() -> Problem {
@@ -110,4 +114,33 @@ async fn within(deadline: Duration, request: Request, next: Next) -> Response {
 fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
     let detail = "the request met a defect of this program";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", detail).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn defective() {
+        panic!("a defect, on purpose")
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_request_alone() {
+        let routes =
+            Router::new().route("/panic", get(defective)).route("/livez", get(health::live));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, guarded(routes)).into_future());
+        let client = reqwest::Client::new();
+        for _ in 0..2 {
+            let answer = client.get(format!("{base}/panic")).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(answer.headers().contains_key("x-request-id"));
+            let problem: serde_json::Value = answer.json().await.unwrap();
+            assert_eq!(problem["code"], "defect");
+            assert!(!problem.to_string().contains("on purpose"), "{problem}");
+            let alive = client.get(format!("{base}/livez")).send().await.unwrap();
+            assert_eq!(alive.status(), StatusCode::OK);
+        }
+    }
 }

@@ -1,0 +1,199 @@
+//! The supervision of the engine, over a ledger and a history that fail by a script: what passes is tried again, what
+//! does not and what panics ends in a new start from the tape, and no line is ever on it twice.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use projections::log::Recorded;
+use tokio::task::JoinHandle;
+
+use super::super::core::EngineState;
+use super::*;
+use crate::ledger::TapeBlock;
+use crate::market::calendar::Calendar;
+use crate::market::reading::parse_lines;
+
+/// What the ledger does with one call instead of carrying it out.
+#[derive(Debug)]
+enum Act {
+    Panic,
+    Fail(LedgerError),
+    /// It is carried out, and nobody hears of it.
+    LoseAnswer,
+}
+
+/// A tape in memory, its calls, and what happens to the next ones.
+#[derive(Default)]
+struct Scripted {
+    tape: Vec<TapeBlock>,
+    calls: usize,
+    desk: VecDeque<Act>,
+    poisoned_reads: usize,
+}
+
+#[derive(Clone, Default)]
+struct Poisoned(Arc<Mutex<Scripted>>);
+
+impl Poisoned {
+    fn with(acts: impl IntoIterator<Item = Act>) -> Self {
+        let poisoned = Self::default();
+        poisoned.0.lock().unwrap().desk.extend(acts);
+        poisoned
+    }
+
+    /// Lines of the tape, and calls of the ledger.
+    fn seen(&self) -> (u64, usize) {
+        let scripted = self.0.lock().unwrap();
+        let lines = scripted.tape.iter().map(|block| block.last_place - block.first_place + 1);
+        (lines.sum(), scripted.calls)
+    }
+
+    /// Takes the next act and lets go of the lock: a panic poisons nothing but the call.
+    fn next(&self) -> Option<Act> {
+        let mut scripted = self.0.lock().unwrap();
+        scripted.calls += 1;
+        scripted.desk.pop_front()
+    }
+}
+
+impl Desk for Poisoned {
+    async fn work(&self, work: Work) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
+        assert!(work.submissions.is_empty(), "a clock causes nothing");
+        let act = self.next();
+        match act {
+            Some(Act::Panic) => panic!("a defect, on purpose"),
+            Some(Act::Fail(fault)) => return Err(fault),
+            Some(Act::LoseAnswer) | None => {
+                self.0.lock().unwrap().tape.extend(work.block);
+            }
+        }
+        if act.is_some() { Err(LedgerError::OutcomeUnknown) } else { Ok(Vec::new()) }
+    }
+}
+
+impl History for Poisoned {
+    async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
+        let poisoned = {
+            let mut scripted = self.0.lock().unwrap();
+            let left = scripted.poisoned_reads;
+            scripted.poisoned_reads = left.saturating_sub(1);
+            left > 0
+        };
+        assert!(!poisoned, "a poisoned read, on purpose");
+        Ok(None)
+    }
+
+    async fn events(&self, _: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        Ok(Vec::new())
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let scripted = self.0.lock().unwrap();
+        Ok(scripted.tape.iter().filter(|block| block.last_place > after).cloned().collect())
+    }
+
+    async fn keep(&self, _: &EngineState) -> Result<(), RecoveryError> {
+        Ok(())
+    }
+}
+
+/// An engine at work on what is poisoned.
+struct Running {
+    engine: Engine,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    _feed: mpsc::UnboundedSender<Vec<Arc<CommittedEvent>>>,
+}
+
+impl Running {
+    async fn start(poisoned: &Poisoned) -> Self {
+        let (engine, mut works) = engine();
+        let (feed, events) = mpsc::unbounded_channel();
+        let (poisoned, stop) = (poisoned.clone(), CancellationToken::new());
+        let until = stop.clone();
+        let task = tokio::spawn(async move {
+            let settings = Settings::new(Calendar::nyse());
+            works.term(&poisoned, &poisoned, &settings, events, &until).await;
+        });
+        let running = Self { engine, task, stop, _feed: feed };
+        running.works().await;
+        running
+    }
+
+    async fn works(&self) {
+        let start = Instant::now();
+        while self.engine.board().condition() != Condition::Working {
+            assert!(start.elapsed() < Duration::from_secs(10), "it does not come back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets the clock come to a minute after ten.
+    async fn clock(&self, minute: u32) -> Result<Report, EngineError> {
+        let line = format!(r#"{{"t":"clock","at":"2024-01-17T15:{minute:02}:00Z"}}"#);
+        self.engine.lines("feed", parse_lines(line.as_bytes(), 1).unwrap()).await
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic gets out of it");
+        assert_eq!(self.engine.board().condition(), Condition::Idle);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_own_call_and_the_engine_starts_anew() {
+    let poisoned = Poisoned::with([Act::Panic]);
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await, Err(EngineError::Interrupted));
+    assert_ne!(running.engine.board().condition(), Condition::Working, "and it shows");
+    running.works().await;
+    assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+    assert_eq!(poisoned.seen(), (1, 2));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_recovery_that_panics_is_tried_until_it_succeeds() {
+    let poisoned = Poisoned::default();
+    poisoned.0.lock().unwrap().poisoned_reads = 2;
+    let start = Instant::now();
+    let running = Running::start(&poisoned).await;
+    assert!(start.elapsed() >= 2 * RESTART_PAUSE, "with a pause before each");
+    assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn faults_that_pass_are_waited_for_and_the_caller_hears_nothing_of_them() {
+    let faults = [LedgerError::Busy, LedgerError::Unavailable, LedgerError::Busy];
+    let poisoned = Poisoned::with(faults.map(Act::Fail));
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+    assert_eq!(poisoned.seen(), (1, 4));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_reading_the_tape_again() {
+    let poisoned = Poisoned::with([Act::LoseAnswer]);
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await, Err(EngineError::Interrupted));
+    running.works().await;
+    let at = running.engine.board().now().expect("the line was on the tape").at;
+    assert_eq!(at.to_rfc3339(), "2024-01-17T15:01:00+00:00");
+    running.clock(2).await.unwrap();
+    assert_eq!(poisoned.seen().0, 2);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn another_writer_ends_the_term_and_no_restart_follows() {
+    let poisoned = Poisoned::with([Act::Fail(LedgerError::NotWriter { owner_url: None })]);
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await, Err(EngineError::Interrupted));
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+    assert_eq!(running.engine.board().condition(), Condition::Idle);
+    assert_eq!(poisoned.seen(), (0, 1));
+}
