@@ -11,6 +11,7 @@ mod arrows;
 mod audit;
 mod embedded;
 mod engine;
+mod faults;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
 mod ledger;

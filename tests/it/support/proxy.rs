@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use blotter::database::{Connector, WriterPool};
@@ -20,14 +21,19 @@ pub enum Cut {
     Before,
     /// The statement is executed, its answer never arrives.
     After,
+    /// The same, and nobody gets through anew before [`Proxy::mend`].
+    AfterForGood,
 }
 
 /// What is to be cut next: the statement that has these bytes in it.
 type Plan = Arc<Mutex<Option<(Vec<u8>, Cut)>>>;
+/// Whether new connections are dropped.
+type Broken = Arc<AtomicBool>;
 
 /// A listening proxy. It ends with the test's runtime.
 pub struct Proxy {
     plan: Plan,
+    broken: Broken,
     directory: Scratch,
     options: PgConnectOptions,
 }
@@ -38,9 +44,15 @@ impl Proxy {
         let options = PgConnectOptions::from_str(&database.url("blotter_writer")).unwrap();
         let server = options.get_socket().unwrap().join(".s.PGSQL.5432");
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
-        let plan = Plan::default();
-        tokio::spawn(accept(listener, server, Arc::clone(&plan)));
-        Self { plan, directory, options }
+        let (plan, broken) = (Plan::default(), Broken::default());
+        tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&broken)));
+        Self { plan, broken, directory, options }
+    }
+
+    /// The database as a URL for `login` through the proxy, as `--database-url` takes it.
+    pub fn url(&self, login: &str) -> String {
+        let socket = self.directory.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://{login}@{socket}:5432/{}", self.options.get_database().unwrap())
     }
 
     /// The writer's pool through the proxy.
@@ -53,17 +65,25 @@ impl Proxy {
         *self.plan.lock().unwrap() = Some((marker.as_bytes().to_vec(), cut));
     }
 
+    /// Lets new connections through again.
+    pub fn mend(&self) {
+        self.broken.store(false, Ordering::SeqCst);
+    }
+
     /// Whether the cut was made.
     pub fn has_cut(&self) -> bool {
         self.plan.lock().unwrap().is_none()
     }
 }
 
-async fn accept(listener: UnixListener, server: PathBuf, plan: Plan) {
+async fn accept(listener: UnixListener, server: PathBuf, plan: Plan, broken: Broken) {
     while let Ok((client, _)) = listener.accept().await {
-        let (server, plan) = (server.clone(), Arc::clone(&plan));
+        if broken.load(Ordering::SeqCst) {
+            continue;
+        }
+        let (server, plan, broken) = (server.clone(), Arc::clone(&plan), Arc::clone(&broken));
         tokio::spawn(async move {
-            forward(client, UnixStream::connect(server).await.unwrap(), plan).await
+            forward(client, UnixStream::connect(server).await.unwrap(), plan, broken).await
         });
     }
 }
@@ -76,7 +96,7 @@ fn due(plan: &Plan, sent: &[u8]) -> Option<Cut> {
     if met { plan.take().map(|(_, cut)| cut) } else { None }
 }
 
-async fn forward(mut client: UnixStream, mut server: UnixStream, plan: Plan) {
+async fn forward(mut client: UnixStream, mut server: UnixStream, plan: Plan, broken: Broken) {
     let (mut sent, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         tokio::select! {
@@ -86,7 +106,10 @@ async fn forward(mut client: UnixStream, mut server: UnixStream, plan: Plan) {
                 if cut == Some(Cut::Before) || server.write_all(&sent[..length]).await.is_err() {
                     return;
                 }
-                if cut == Some(Cut::After) {
+                if cut == Some(Cut::AfterForGood) {
+                    broken.store(true, Ordering::SeqCst);
+                }
+                if matches!(cut, Some(Cut::After | Cut::AfterForGood)) {
                     // That it answers says that it was executed; nobody hears what.
                     server.readable().await.unwrap();
                     return;

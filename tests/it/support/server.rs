@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::rest::TOKEN;
 
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +31,7 @@ pub fn blotter(arguments: &[&str]) -> Command {
 pub struct Server {
     child: Child,
     log: Receiver<String>,
-    base: String,
+    base: OnceLock<String>,
     token: String,
 }
 
@@ -42,8 +45,19 @@ impl Server {
 
     /// Starts `blotter serve` on `data_dir` and returns at once.
     pub fn launch(data_dir: &Path) -> Self {
-        let mut command = blotter(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
-        let mut child = command.arg(data_dir).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir))
+    }
+
+    /// Starts `blotter serve` with more arguments and returns at once. It knows the operator by [`TOKEN`].
+    pub fn launch_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = blotter(&["serve"]);
+        command.arg("--data-dir").arg(data_dir).args(arguments);
+        Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", TOKEN))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let command = command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || {
@@ -52,19 +66,17 @@ impl Server {
                 let _ = sender.send(line);
             }
         });
-        Self { child, log, base: String::new(), token: String::new() }
+        Self { child, log, base: OnceLock::new(), token: String::new() }
     }
 
     /// Starts `blotter serve` on `data_dir`, a free port and its operator's token, and returns when it takes commands.
     pub async fn serve(data_dir: &Path) -> Self {
         let mut server = Self::launch(data_dir);
-        let line = server.wait_for_line("listening address=");
-        let (_, address) = line.split_once("address=").unwrap();
-        server.base = format!("http://{address}");
+        let base = server.base().to_owned();
         server.token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
         let (client, start) = (reqwest::Client::new(), Instant::now());
         loop {
-            let health = client.get(format!("{}/readyz", server.base)).send().await.unwrap();
+            let health = client.get(format!("{base}/readyz")).send().await.unwrap();
             let health: serde_json::Value = health.json().await.unwrap();
             if health["ready"] == true && health["writer"] == true {
                 return server;
@@ -74,12 +86,16 @@ impl Server {
         }
     }
 
-    /// Where a server from [`Server::serve`] is.
+    /// Where it listens, such as `http://127.0.0.1:4711`; waits until it does.
     pub fn base(&self) -> &str {
-        &self.base
+        self.base.get_or_init(|| {
+            let line = self.wait_for_line("listening address=");
+            let (_, address) = line.split_once("address=").unwrap();
+            format!("http://{address}")
+        })
     }
 
-    /// Its operator's token.
+    /// The operator's token of a server from [`Server::serve`].
     pub fn token(&self) -> &str {
         self.token.trim()
     }
@@ -99,8 +115,12 @@ impl Server {
 
     /// Sends a signal to the server alone.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
     /// Waits for the server's end.

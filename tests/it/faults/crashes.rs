@@ -1,0 +1,104 @@
+//! A server that is killed, asked to stop, or loses its Postgres, each under load. Durable as in earnest: fsync is on.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::workload::{Record, Told, Workload};
+use super::{until, verify_directory, writes};
+use crate::support::{Server, scratch_with_cluster};
+
+/// How often the server is killed.
+const KILLS: usize = 20;
+/// How long a restart may take, until commands are taken again; on a machine that is busy with other tests, the
+/// worst of many may take [`BUSY`] times as long.
+const RECOVERY: Duration = Duration::from_secs(5);
+const BUSY: u32 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_kills_under_load_lose_nothing_and_double_nothing() {
+    let (begin, directory) = (Instant::now(), scratch_with_cluster("twenty-kills").await);
+    let mut server = Server::launch_with(directory.path(), &[]);
+    writes(&server).await;
+    let workload = Workload::begin(&server).await;
+    let (mut record, mut recoveries, mut acked) = (Record::new(), Vec::new(), 0);
+    for kill in 0..KILLS {
+        let load = workload.start(server.base(), &format!("kill-{kill}"), 4);
+        // Another moment of a batch each time.
+        tokio::time::sleep(Duration::from_millis(400 + 37 * (kill as u64 % 7))).await;
+        server.signal(Signal::KILL);
+        assert!(!server.wait().success());
+        let killed = Instant::now();
+        acked += load.stop(&mut record).await;
+        server = Server::launch_with(directory.path(), &[]);
+        writes(&server).await;
+        recoveries.push(killed.elapsed());
+    }
+    workload.check(&server, &record).await;
+    verify_directory(directory.path());
+    let unknown = record.values().filter(|told| told.contains(&Told::Unknown)).count();
+    recoveries.sort_unstable();
+    println!(
+        "{KILLS} kills in {:?}: {acked} orders acknowledged, {unknown} unknown; back after {:?} (median), {:?} (worst)",
+        begin.elapsed(),
+        recoveries[KILLS / 2],
+        recoveries[KILLS - 1]
+    );
+    assert!(unknown > 0 && acked > KILLS, "the kills met work under way");
+    assert!(recoveries[KILLS / 2] < RECOVERY, "{recoveries:?}");
+    assert!(recoveries[KILLS - 1] < BUSY * RECOVERY, "{recoveries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_asked_to_stop_under_load_answers_all_that_it_has_done() {
+    let directory = scratch_with_cluster("term-under-load").await;
+    let mut server = Server::launch_with(directory.path(), &[]);
+    writes(&server).await;
+    let workload = Workload::begin(&server).await;
+    let (mut record, load) = (Record::new(), workload.start(server.base(), "term", 8));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.signal(Signal::TERM);
+    let asked = Instant::now();
+    assert_eq!(server.wait().code(), Some(0));
+    let took = asked.elapsed();
+    let acked = load.stop(&mut record).await;
+    println!("{acked} orders acknowledged; stopped in {took:?}");
+    assert!(acked > 0 && took < Duration::from_secs(10), "{took:?}");
+
+    let server = Server::launch_with(directory.path(), &[]);
+    writes(&server).await;
+    // Whoever was not answered was not heard: what is there was acknowledged.
+    for (id, order) in workload.orders(&server).await {
+        assert_eq!(record.get(&id), Some(&vec![Told::Acked(order)]), "{id}");
+    }
+    workload.check(&server, &record).await;
+    verify_directory(directory.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_is_brought_back_and_the_server_goes_on_by_itself() {
+    let directory = scratch_with_cluster("postmaster").await;
+    let server = Server::launch_with(directory.path(), &[]);
+    writes(&server).await;
+    let workload = Workload::begin(&server).await;
+    let (mut record, mut acked) = (Record::new(), Vec::new());
+    for round in ["one", "two"] {
+        let load = workload.start(server.base(), round, 4);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let pid = std::fs::read_to_string(directory.path().join("pg/postmaster.pid")).unwrap();
+        let pid = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        let killed = Instant::now();
+        until(&server, |status, health| status == 503 && health["database"] == false).await;
+        writes(&server).await;
+        let name = format!("after-{round}");
+        workload.settle(server.base(), &name).await;
+        record.entry(name).or_default().push(Told::Unknown);
+        println!("commands are taken {:?} after Postgres was killed", killed.elapsed());
+        assert!(killed.elapsed() < BUSY * RECOVERY);
+        acked.push(load.stop(&mut record).await);
+    }
+    assert!(acked.iter().all(|&acked| acked > 0), "{acked:?}");
+    workload.check(&server, &record).await;
+    verify_directory(directory.path());
+}
