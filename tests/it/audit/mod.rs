@@ -111,6 +111,21 @@ async fn a_log_that_nobody_touched_is_valid() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_writes_again_with_its_key_is_believed() {
+    let audited = Audited::new("again").await;
+    let key = ProcessKey::open_or_create(audited.directory.path()).unwrap();
+    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+    let again = TestLedger::start_signing(&audited.database, "one", name).await;
+    let mut checkpoints = Checkpointer::open(audited.directory.path(), key).unwrap();
+    let size = record(&audited.database, &mut checkpoints).await;
+    project(&audited.database).await;
+    let report = audited.verify().await;
+    assert!(report.valid, "{report}");
+    assert_eq!((report.position, report.checkpoints), (size, 3));
+    drop(again);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_idempotency_key_is_found_at_its_order() {
     let audited = Audited::new("key").await;
     let mut superuser = audited.database.superuser().await;
