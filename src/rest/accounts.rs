@@ -5,11 +5,11 @@ use std::sync::Arc;
 use aggregates::account::AccountKind;
 use aggregates::money::Money;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::problem::Problem;
-use super::request::{Caller, IdempotencyKey, JsonBody, Query, id};
+use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use crate::service::{AccountAnswer, OpenAccount, Page, Service, ServiceError, Written, text};
 
 /// `201`, or `200` for a replay.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::problem::Problem;
-use super::request::{Caller, JsonBody, Lines, Query};
+use super::request::{Caller, JsonBody, Lines, Path, Query};
 use crate::service::{
     Control, ControlAnswer, Fault, FeedAnswer, InstrumentAnswer, Page, QuoteAnswer, Service,
 };

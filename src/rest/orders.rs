@@ -6,13 +6,13 @@ use aggregates::instrument::InstrumentKind;
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeInForce, Trail};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::accounts::created;
 use super::input::Fields;
 use super::problem::Problem;
-use super::request::{Caller, JsonBody, Query, id};
+use super::request::{Caller, JsonBody, Path, Query, id};
 use crate::service::{
     EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, Service, ServiceError,
     Written, text,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use projections::activities::ActivityType;
 
 use super::problem::Problem;
-use super::request::{Caller, Query, id};
+use super::request::{Caller, Path, Query, id};
 use crate::service::{ActivityAnswer, EntryAnswer, Page, PositionAnswer, Service, ServiceError};
 
 /// `GET /v1/accounts/{account_id}/positions`

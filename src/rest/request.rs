@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::input::Fields;
@@ -96,11 +97,10 @@ impl<S: Sync> FromRequest<S> for Lines {
 }
 
 async fn take_body(request: Request, media_type: &str, most: usize) -> Result<Bytes, Problem> {
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(media_type) {
-        let detail =
-            format!("the body has to be {media_type}, named so in the header Content-Type");
+    if !is_plain(request.headers(), media_type) {
+        let detail = format!(
+            "the body has to be {media_type} in UTF-8, named so in the header Content-Type, and not compressed"
+        );
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
@@ -117,6 +117,24 @@ async fn take_body(request: Request, media_type: &str, most: usize) -> Result<By
     }
     // The only other failure is a client that hangs up, who reads no answer.
     axum::body::to_bytes(body, most).await.map_err(|_| too_large())
+}
+
+/// Whether the body says that it is of this type, in UTF-8 and not compressed.
+fn is_plain(headers: &HeaderMap, media_type: &str) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = given.unwrap_or_default().split(';').map(str::trim);
+    let typed = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
+    let utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    let plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    typed && utf8 && plain
 }
 
 /// The `Idempotency-Key`, if there is one.
@@ -140,6 +158,19 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             "Idempotency-Key is given once and has 1 to {} printable characters",
             text::KEY_MAX
         ))),
+    }
+}
+
+/// The parameters of a path. One that is not percent-encoded UTF-8 leads nowhere.
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(parameters)| Self(parameters))
+            .map_err(|_| Problem::no_route())
     }
 }
 

@@ -253,6 +253,10 @@ impl Service {
         fresh: Fresh,
     ) -> Result<OrderAnswer, ServiceError> {
         self.own(caller, account_id).await?;
+        // No order was ever taken under such an id, and the database does not take a NUL.
+        if text::fault("", client_order_id, aggregates::order::CLIENT_ORDER_ID_MAX).is_some() {
+            return Err(ServiceError::no_order());
+        }
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let row =
             query::order_by_client_id(snapshot.connection(), account_id, client_order_id).await?;

@@ -58,6 +58,27 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
     rest.post_text(&orders, vec![b'{', 0xff, b'}']).await.expect(400);
     let request = rest.request(Method::POST, &orders).header("content-type", "text/plain");
     rest.send(request.body("{}")).await.expect(415);
+    for (header, value) in
+        [("content-type", "application/json; charset=utf-16"), ("content-encoding", "gzip")]
+    {
+        let mut request = rest.request(Method::POST, &orders).header(header, value);
+        if header != "content-type" {
+            request = request.header("content-type", "application/json");
+        }
+        rest.send(request.body("{}")).await.expect(415);
+    }
+    for path in [
+        "/v1/accounts/%ff".to_owned(),
+        format!("{orders}/%ff"),
+        format!("{orders}/by-client-id/%ff"),
+        format!("{orders}/by-client-id/%00"),
+        format!("/v1/accounts/{account}/positions/%00"),
+        "/v1/market/quotes/%ff".to_owned(),
+    ] {
+        let answer = rest.get(&path).await;
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{path}");
+        answer.expect(404);
+    }
     for query in ["?limit=0", "?limit=501", "?limit=x", "?status=odd", "?surprise=1", "?after=noon"]
     {
         rest.get(&format!("{orders}{query}")).await.expect(422);
