@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::id::{CommandId, ENGINE, RequestId};
+use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -434,6 +435,13 @@ impl<D: Desk> Shift<'_, D> {
         for committed in batch {
             let row = &committed.row;
             self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);
+            // A line that names no symbol changes instruments too: a clock makes their closes official.
+            if let StreamId::Instrument(instrument_id) = row.stream
+                && let Some(issue) = self.core.state().issues.get(&instrument_id)
+                && !self.touched.contains(&issue.symbol)
+            {
+                self.touched.insert(issue.symbol.clone());
+            }
         }
     }
 

@@ -263,3 +263,17 @@ async fn quotes_and_instruments_come_with_source_and_time() {
     let none = rest.get("/v1/market/instruments?query=zzz").await.expect(200);
     assert_eq!(none["items"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_that_the_clock_makes_official_is_shown_at_once() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let trade = json!({"t": "trade", "symbol": "AAPL", "price": "100.50", "size": "10", "at": "2024-01-17T20:00:00Z"});
+    let clock = json!({"t": "clock", "at": "2024-01-17T21:00:01Z"});
+    rest.feed(&[trade]).await.expect(200);
+    rest.feed(&[clock]).await.expect(200);
+    let quote = rest.get("/v1/market/quotes/AAPL").await.expect(200);
+    assert_eq!(quote["previous_close"], "100.50");
+    assert_eq!(quote["previous_session"], "2024-01-17");
+}
