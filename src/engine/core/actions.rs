@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
 use aggregates::market::MarketTime;
+use aggregates::money::Price;
 use aggregates::order::ExpiryReason;
 use aggregates::trading::Command;
 use chrono::NaiveDate;
@@ -114,8 +115,7 @@ impl Core {
                 if issue.splits.contains(&split.id) {
                     return Vec::new();
                 }
-                let last_close = issue.closed.map(|(_, price)| price);
-                let last_close = last_close.or_else(|| issue.last.as_ref().map(|last| last.price));
+                let last_close = issue.price_of_a_fraction();
                 let (numerator, denominator) = (split.numerator, split.denominator);
                 InstrumentCommand::BeginSplit {
                     action_id: split.id.clone(),
@@ -230,5 +230,16 @@ impl Core {
     fn untried(&self, mut commands: Vec<Command>) -> Vec<Command> {
         commands.retain(|command| !self.is_tried_command(command));
         commands
+    }
+}
+
+impl Issue {
+    /// What a share is paid with that a split leaves a fraction of: the last official close, else the last price,
+    /// else the standing bid.
+    pub(super) fn price_of_a_fraction(&self) -> Option<Price> {
+        let close = self.closed.map(|(_, price)| price);
+        let last = || self.last.as_ref().map(|last| last.price);
+        let bid = || self.quote.as_ref().map(|quote| quote.bid);
+        close.or_else(last).or_else(bid)
     }
 }

@@ -31,6 +31,8 @@ pub enum Reason {
     OutOfOrder,
     /// At a time that the exchange's calendar does not know.
     OutsideCalendar,
+    /// A split of what is held and has no price, so that a fraction could not be paid: to be sent after a quote.
+    Unpriced,
 }
 
 impl Reason {
@@ -44,6 +46,7 @@ impl Reason {
             Self::Duplicate => "duplicate",
             Self::OutOfOrder => "out_of_order",
             Self::OutsideCalendar => "outside_calendar",
+            Self::Unpriced => "unpriced",
         }
     }
 }
@@ -110,7 +113,15 @@ impl Core {
             Tick::Split(split) => {
                 let issue = self.issue(&split.symbol);
                 let known = issue.is_some_and(|(_, issue)| issue.splits.contains(&split.id));
-                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+                let unpriced = issue.is_some_and(|(instrument_id, issue)| {
+                    self.state.holders.get(&instrument_id).is_some_and(|held| !held.is_empty())
+                        && issue.price_of_a_fraction().is_none()
+                });
+                return match (known, unpriced) {
+                    (true, _) => Err(Reason::Duplicate),
+                    (_, true) => Err(Reason::Unpriced),
+                    _ => Ok(()),
+                };
             }
             Tick::Dividend(dividend) => {
                 let issue = self.issue(&dividend.symbol);

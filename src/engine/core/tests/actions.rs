@@ -63,6 +63,30 @@ fn a_reverse_split_cancels_open_orders_and_pays_fractions_in_cash() {
 }
 
 #[test]
+fn a_fraction_of_what_has_never_traded_is_paid_at_the_bid_and_the_symbol_opens_again() {
+    let (mut desk, _, two) = holders();
+    desk.line(&split("1", "10"));
+    assert_eq!(desk.held(two), "3");
+    // 100,000 - 3,300 + 0.3 * 990
+    assert_eq!(desk.cash(two), "96997.00");
+    assert_eq!(desk.market_events()[1..], ["SplitBegun", "SplitCompleted"]);
+}
+
+#[test]
+fn a_split_of_what_has_no_price_is_left_off_and_may_be_sent_again_after_a_quote() {
+    let (mut desk, _, two) = holders();
+    desk.line(&split("4", "1"));
+    let again = split("1", "10").replace("s1", "s2").replace("-24T", "-25T");
+    let worked = desk.line(&again);
+    assert_eq!((worked.ignored, worked.place), (Some(Reason::Unpriced), None));
+    desk.quote("24.00", 50, "25.00", 50, "2026-11-24T15:00:00Z");
+    desk.line(&again);
+    assert_eq!(desk.held(two), "13");
+    // 100,000 - 3,300 + 0.2 * 240
+    assert_eq!(desk.cash(two), "96748.00");
+}
+
+#[test]
 fn a_restart_in_the_middle_of_a_split_finishes_it() {
     for stop_after in 0..6 {
         let (mut desk, one, two) = holders();
