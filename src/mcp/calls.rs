@@ -215,7 +215,32 @@ async fn place(
     };
     arguments.end()?;
     let account = account(service, caller, named).await?;
-    answer(&service.place_order(caller, account, request).await?)
+    let placed = service.place_order(caller, account, request).await;
+    answer(&placed.map_err(by_argument)?)
+}
+
+/// The quantity of an order by the name that it has among the arguments of a tool.
+fn by_argument(mut error: ServiceError) -> ServiceError {
+    let rename = |field: &mut String, message: &mut String| {
+        if field == "qty" {
+            *field = "quantity".to_owned();
+            *message = message.replacen("qty", "quantity", 1);
+        }
+    };
+    match &mut error {
+        ServiceError::Invalid(faults) => {
+            for fault in faults {
+                rename(&mut fault.field, &mut fault.message);
+            }
+        }
+        ServiceError::Refused(refusal) | ServiceError::Rejected { refusal, .. } => {
+            if let Some(field) = &mut refusal.field {
+                rename(field, &mut refusal.message);
+            }
+        }
+        _ => {}
+    }
+    error
 }
 
 async fn stock_orders(
@@ -264,4 +289,25 @@ async fn verify_audit(
 ) -> Result<CallToolResult, ServiceError> {
     arguments.end()?;
     answer(&service.verify(caller).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Fault;
+
+    #[test]
+    fn a_fault_names_the_argument_that_the_tool_takes() {
+        let message = "qty is 0: an order needs a quantity above 0";
+        let faults = vec![
+            Fault::new("qty", "invalid_order", message),
+            Fault::new("symbol", "missing", "symbol is missing"),
+        ];
+        let ServiceError::Invalid(named) = by_argument(ServiceError::Invalid(faults)) else {
+            panic!("it became another error")
+        };
+        assert_eq!(named[0].field, "quantity");
+        assert_eq!(named[0].message, "quantity is 0: an order needs a quantity above 0");
+        assert_eq!(named[1].field, "symbol");
+    }
 }

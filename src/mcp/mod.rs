@@ -1,6 +1,7 @@
 //! The MCP face: the tools of agents over streamable HTTP at `/mcp`, for every revision that rmcp speaks.
 //!
-//! [`tools`] is the table of what there is, [`arguments`] reads what a model sent, [`calls`] runs a use case and
+//! [`tools`] is the table of what there is, [`reading`] refuses what is no proper request, [`arguments`] reads what a
+//! model sent, [`calls`] runs a use case and
 //! renders its answer. No rule of the business lives here. No sessions: each request brings its own caller, put into
 //! it by the same middleware as on REST.
 //!
@@ -10,6 +11,7 @@
 
 mod arguments;
 mod calls;
+mod reading;
 mod tools;
 
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
+use axum::middleware::from_fn;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
@@ -53,7 +56,7 @@ pub fn router(service: Arc<Service>, address: SocketAddr, stop: CancellationToke
     let make = move || Ok(Tools { service: Arc::clone(&service) });
     let mcp: StreamableHttpService<Tools, NeverSessionManager> =
         StreamableHttpService::new(make, Arc::default(), config);
-    Router::new().nest_service("/mcp", mcp)
+    Router::new().nest_service("/mcp", mcp).layer(from_fn(reading::strictly))
 }
 
 /// The names that a request may call this server by; none stands for any.
