@@ -1,7 +1,7 @@
 //! The scratch Postgres of a benchmark: durable as in production, one database a run.
 
 use anyhow::Context;
-use blotter::database::{Connector, Embedded, WriterPool, embedded, migrate};
+use blotter::database::{Connector, Embedded, ProjectorPool, WriterPool, embedded, migrate};
 use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
 
 pub struct Cluster {
@@ -13,6 +13,7 @@ pub struct Cluster {
 /// One database.
 pub struct Run {
     pub writer: WriterPool,
+    pub projector: ProjectorPool,
     pub superuser: PgPool,
 }
 
@@ -75,6 +76,7 @@ impl Cluster {
         let connector = Connector::by_login(options.clone());
         Ok(Run {
             writer: connector.writer(),
+            projector: connector.projector(),
             superuser: sqlx::postgres::PgPoolOptions::new()
                 .max_connections(32)
                 .connect_with(options)

@@ -10,10 +10,12 @@ mod bulk;
 mod checks;
 mod cluster;
 mod framework;
+mod history;
 mod measure;
 mod ours;
 mod report;
 mod scene;
+mod views;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -34,6 +36,7 @@ struct Plan {
     rounds: usize,
     time: Duration,
     clients: Vec<usize>,
+    log: history::Size,
 }
 
 impl Plan {
@@ -49,6 +52,18 @@ impl Plan {
                 if quick { 1_000 } else { 2_000 },
             )),
             clients: if quick { vec![64] } else { vec![1, 16, 64, 256, 1_024] },
+            log: history::Size {
+                events: usize::try_from(number(
+                    "BENCH_LOG_EVENTS",
+                    if quick { 60_000 } else { 400_000 },
+                ))
+                .unwrap_or(usize::MAX),
+                open_orders: usize::try_from(number(
+                    "BENCH_OPEN_ORDERS",
+                    if quick { 1_000 } else { 10_000 },
+                ))
+                .unwrap_or(usize::MAX),
+            },
         }
     }
 }
@@ -75,13 +90,14 @@ async fn main() -> anyhow::Result<()> {
     let machine = machine(&cluster).await?;
     println!("{}", serde_json::to_string_pretty(&machine)?);
     let mut report = Report::default();
-    let contenders: [&'static str; 6] = [
+    let contenders: [&'static str; 7] = [
         "ours",
         "ours, one hot account",
         "ours, resting",
         "postgres-es",
         "postgres-es, resting",
         "W1",
+        "views",
     ];
     for round in 0..plan.rounds {
         println!("round {} of {}, load {}", round + 1, plan.rounds, load());
@@ -92,6 +108,9 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     }
+    println!("a log of {} events, load {}", plan.log.events, load());
+    let run = cluster.fresh().await?;
+    history::play(&run, plan.log, &mut report).await?;
     ratios(&mut report, &plan);
     report.print();
     report.write(Path::new("target/bench/report.json"), machine)?;
@@ -118,6 +137,7 @@ async fn play(
         "postgres-es, resting" if clients == 64 => {
             framework(&run, "W3r", clients, plan, report).await
         }
+        "views" if clients == 64 => views::play(&run, plan.time, report).await,
         "W1" if clients <= 64 => w1(&run, clients, plan, report).await,
         _ => Ok(()),
     }
@@ -296,6 +316,21 @@ fn ratios(report: &mut Report, plan: &Plan) {
     let (ours, framework) = (report.rate("W3r", "ours", 64), report.rate("W3r", "postgres-es", 64));
     report.ratio("W3r.vs_postgres_es", ours, framework);
     report.ratio("W3r.of_copy", ours, report.rate("W3r", "copy", 64));
+    report.ratio(
+        "W3.projectors_on_of_off",
+        report.rate("W3", "ours, projectors on", 64),
+        report.rate("W3", "ours", 64),
+    );
+    let raw = report.rate("W5", "raw decode", 1);
+    report.ratio("W5.read_of_raw", report.rate("W5", "read", 1), raw);
+    report.ratio("W5.rebuild_of_raw", report.rate("W5", "rebuild of every view", 1), raw);
+    // How many times as long a start takes on four times the log: 1 means that the length does not matter.
+    for (key, small, large) in [
+        ("W9.growth_by_log", "a quarter, checkpoint", "all, checkpoint"),
+        ("W9.growth_by_log_without_checkpoint", "a quarter, no checkpoint", "all, no checkpoint"),
+    ] {
+        report.ratio(key, report.rate("W9", small, 1), report.rate("W9", large, 1));
+    }
 }
 
 async fn machine(cluster: &Cluster) -> anyhow::Result<Value> {

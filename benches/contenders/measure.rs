@@ -29,10 +29,23 @@ impl Measured {
     }
 }
 
-/// Runs `clients` loops of `send(n)` for `time`. The first failure ends the run.
+/// When a loop ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    Elapsed(Duration),
+    Sent(usize),
+}
+
+impl From<Duration> for Until {
+    fn from(time: Duration) -> Self {
+        Self::Elapsed(time)
+    }
+}
+
+/// Runs `clients` loops of `send(n)` until the end. The first failure ends the run.
 pub async fn closed_loop<F, Fut>(
     clients: usize,
-    time: Duration,
+    until: impl Into<Until>,
     send: F,
 ) -> anyhow::Result<Measured>
 where
@@ -40,15 +53,24 @@ where
     Fut: Future<Output = anyhow::Result<()>> + Send,
 {
     let (send, next) = (Arc::new(send), Arc::new(AtomicUsize::new(0)));
+    let until = until.into();
     let began = Instant::now();
     let loops: Vec<_> = (0..clients)
         .map(|_| {
             let (send, next) = (Arc::clone(&send), Arc::clone(&next));
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
-                while began.elapsed() < time {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let ended = match until {
+                        Until::Elapsed(time) => began.elapsed() >= time,
+                        Until::Sent(count) => n >= count,
+                    };
+                    if ended {
+                        break;
+                    }
                     let sent = Instant::now();
-                    send(next.fetch_add(1, Ordering::Relaxed)).await?;
+                    send(n).await?;
                     latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
                 }
                 anyhow::Ok(latencies)

@@ -11,16 +11,17 @@ use aggregates::trading::Command;
 use anyhow::Context;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{
-    Campaign, Interface, Key, Ledger, Origin, SigningName, Submission, SystemEntropy, Tenure,
+    Campaign, HeadView, Interface, Key, Ledger, Origin, SigningName, Submission, SystemEntropy,
+    Tenure,
 };
 use chrono::Utc;
 use projections::log::Recorded;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Run;
-use crate::measure::{Measured, closed_loop};
+use crate::measure::{Measured, Until, closed_loop};
 use crate::scene::{Scene, fresh_command, fresh_order, fresh_request};
 
 pub struct Ours {
@@ -47,7 +48,8 @@ fn submission(tenant: TenantId, command: Command, key: Option<Key>) -> Submissio
 }
 
 impl Ours {
-    pub async fn start(run: &Run, scene: &Scene) -> anyhow::Result<Self> {
+    /// A ledger on the run's database, once it may write; nothing is in memory yet.
+    pub async fn resume(run: &Run) -> anyhow::Result<Self> {
         let ledger = Ledger::new();
         let (tenures, mut terms) = mpsc::channel(1);
         let campaign = Campaign {
@@ -67,6 +69,13 @@ impl Ours {
         });
         let tenure = terms.recv().await.context("no term began")?;
         ledger.head().wait_for(|head| head.writing).await?;
+        Ok(Self { ledger, stop, campaign, tenure })
+    }
+
+    /// A ledger on a fresh database, with the instrument listed and every account opened.
+    pub async fn start(run: &Run, scene: &Scene) -> anyhow::Result<Self> {
+        let ours = Self::resume(run).await?;
+        let ledger = ours.ledger.clone();
         let instrument_id = scene.instrument;
         let list = InstrumentCommand::List {
             instrument_id,
@@ -91,7 +100,11 @@ impl Ours {
         while let Some(opened) = opening.join_next().await {
             opened??;
         }
-        Ok(Self { ledger, stop, campaign, tenure })
+        Ok(ours)
+    }
+
+    pub fn head(&self) -> watch::Receiver<HeadView> {
+        self.ledger.head()
     }
 
     /// W1: one event to a new stream.
@@ -123,33 +136,24 @@ impl Ours {
         &self,
         scene: &Arc<Scene>,
         clients: usize,
-        time: Duration,
+        until: impl Into<Until>,
         fills: bool,
     ) -> anyhow::Result<Measured> {
         let (ledger, scene) = (self.ledger.clone(), Arc::clone(scene));
-        closed_loop(clients, time, move |n| {
+        closed_loop(clients, until, move |n| {
             let (ledger, scene) = (ledger.clone(), Arc::clone(&scene));
-            async move {
-                let (order_id, account) = (fresh_order(), scene.account(n));
-                let spec = scene.order(account);
-                let key =
-                    Key::order(OPERATOR_TENANT, account, &spec.client_order_id, b"the request");
-                let place = Command::Place { order_id, spec, market: scene.market() };
-                let placed = ledger.submit(submission(OPERATOR_TENANT, place, Some(key))).await?;
-                anyhow::ensure!(
-                    placed.rejected.is_none() && placed.events.len() == 2,
-                    "{placed:?}"
-                );
-                if fills {
-                    let fill =
-                        Command::Fill { order_id, execution: scene.execution(), at: scene.at };
-                    let filled = ledger.submit(submission(OPERATOR_TENANT, fill, None)).await?;
-                    anyhow::ensure!(filled.events.len() == 3, "{filled:?}");
-                }
-                Ok(())
-            }
+            async move { order(&ledger, &scene, n, fills).await.map(drop) }
         })
         .await
+    }
+
+    /// Lets go of what is committed: nobody in this run reads the feed.
+    pub fn ignore_feed(&mut self) {
+        self.tenure.feed.close();
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     /// Drains what was committed: the events of each batch.
@@ -166,4 +170,21 @@ impl Ours {
         self.campaign.await?;
         Ok(())
     }
+}
+
+/// One order, and the position of the last event that it caused.
+pub async fn order(ledger: &Ledger, scene: &Scene, n: usize, fills: bool) -> anyhow::Result<u64> {
+    let (order_id, account) = (fresh_order(), scene.account(n));
+    let spec = scene.order(account);
+    let key = Key::order(OPERATOR_TENANT, account, &spec.client_order_id, b"the request");
+    let place = Command::Place { order_id, spec, market: scene.market() };
+    let placed = ledger.submit(submission(OPERATOR_TENANT, place, Some(key))).await?;
+    anyhow::ensure!(placed.rejected.is_none() && placed.events.len() == 2, "{placed:?}");
+    if !fills {
+        return Ok(placed.position);
+    }
+    let fill = Command::Fill { order_id, execution: scene.execution(), at: scene.at };
+    let filled = ledger.submit(submission(OPERATOR_TENANT, fill, None)).await?;
+    anyhow::ensure!(filled.events.len() == 3, "{filled:?}");
+    Ok(filled.position)
 }

@@ -1,6 +1,6 @@
 -- The tables of an unmodified postgres-es 0.5, and a copy of ours for the bulk contenders.
 ALTER ROLE blotter_writer LOGIN;
-ALTER ROLE blotter_auditor LOGIN;
+ALTER ROLE blotter_projector LOGIN;
 CREATE TABLE plain_events (
     aggregate_type text NOT NULL,
     aggregate_id text NOT NULL,
