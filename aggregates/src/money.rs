@@ -230,7 +230,7 @@ macro_rules! amount {
 
 amount! {
     /// An amount of the account's currency (US dollars), in whole cents; negative is owed.
-    Money, "amount of money", max 10_000_000_000_000u64, decimals 2, shown with at least 2
+    Money, "sum of money", max 10_000_000_000_000u64, decimals 2, shown with at least 2
 }
 amount! {
     /// A price of one share (or, for options, of one share of the deliverable).

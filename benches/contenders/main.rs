@@ -113,7 +113,7 @@ async fn main() -> anyhow::Result<()> {
     history::play(&run, plan.log, &mut report).await?;
     ratios(&mut report, &plan);
     report.print();
-    report.write(Path::new("target/bench/report.json"), machine)?;
+    report.write(Path::new("target/bench/report.json"), &machine)?;
     cluster.stop().await
 }
 

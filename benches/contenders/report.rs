@@ -101,7 +101,7 @@ impl Report {
     }
 
     /// Writes `target/bench/report.json`.
-    pub fn write(&self, path: &Path, machine: Value) -> anyhow::Result<()> {
+    pub fn write(&self, path: &Path, machine: &Value) -> anyhow::Result<()> {
         let rows: Vec<Value> = self
             .samples
             .iter()
