@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -96,6 +97,10 @@ impl<S: Sync> FromRequest<S> for Lines {
     }
 }
 
+/// What is read of a body beyond its limit, and thrown away: a client that is still sending when the connection
+/// closes sees a broken pipe instead of the answer.
+const DRAINED: usize = 8 * 1024 * 1024;
+
 async fn take_body(request: Request, media_type: &str, most: usize) -> Result<Bytes, Problem> {
     if !is_plain(request.headers(), media_type) {
         let detail = format!(
@@ -112,11 +117,22 @@ async fn take_body(request: Request, media_type: &str, most: usize) -> Result<By
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     };
     let body: Body = request.into_body();
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > (most + DRAINED) as u64 {
         return Err(too_large());
     }
-    // The only other failure is a client that hangs up, who reads no answer.
-    axum::body::to_bytes(body, most).await.map_err(|_| too_large())
+    let (mut chunks, mut taken, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        // The only failure is a client that hangs up, who reads no answer.
+        let chunk = chunk.map_err(|_| too_large())?;
+        length += chunk.len();
+        if length > most + DRAINED {
+            return Err(too_large());
+        }
+        if length <= most {
+            taken.extend_from_slice(&chunk);
+        }
+    }
+    if length > most { Err(too_large()) } else { Ok(taken.into()) }
 }
 
 /// Whether the body says that it is of this type, in UTF-8 and not compressed.
