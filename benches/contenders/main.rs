@@ -33,6 +33,8 @@ use crate::scene::{ACCOUNTS, Scene};
 
 /// How long and how often.
 struct Plan {
+    /// The contenders whose names begin with this; all of them and the long log unless it is given.
+    only: Option<String>,
     rounds: usize,
     time: Duration,
     clients: Vec<usize>,
@@ -46,6 +48,7 @@ impl Plan {
             std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
         };
         Self {
+            only: std::env::var("BENCH_ONLY").ok(),
             rounds: usize::try_from(number("BENCH_ROUNDS", if quick { 1 } else { 5 })).unwrap_or(5),
             time: Duration::from_millis(number(
                 "BENCH_MILLISECONDS",
@@ -104,13 +107,18 @@ async fn main() -> anyhow::Result<()> {
         for &clients in &plan.clients {
             for turn in 0..contenders.len() {
                 let contender = contenders[(turn + round) % contenders.len()];
+                if plan.only.as_ref().is_some_and(|only| !contender.starts_with(only.as_str())) {
+                    continue;
+                }
                 play(contender, clients, &plan, &mut cluster, &mut report).await?;
             }
         }
     }
-    println!("a log of {} events, load {}", plan.log.events, load());
-    let run = cluster.fresh().await?;
-    history::play(&run, plan.log, &mut report).await?;
+    if plan.only.is_none() {
+        println!("a log of {} events, load {}", plan.log.events, load());
+        let run = cluster.fresh().await?;
+        history::play(&run, plan.log, &mut report).await?;
+    }
     ratios(&mut report, &plan);
     report.print();
     report.write(Path::new("target/bench/report.json"), &machine)?;

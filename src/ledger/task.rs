@@ -1,11 +1,14 @@
 //! Drives the Sequencer over a log: takes what waits, appends it, answers; keeps the lease; steps down when somebody
-//! else writes. One task, so commands need no lock; a batch forms by itself from what came in while the last one
-//! was being appended.
+//! else writes. One task, so commands need no lock; a batch forms by itself from what comes in while the last one
+//! is being appended, goes out as soon as that one is known to have committed, and only then are the answers given.
 //!
 //! Every caller is answered by what is known: "not carried out" only when that is certain, "outcome unknown" when a
 //! batch may have committed.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,8 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Appended, Batch, LoadUnit, Loaded, Loader, Log, LogFault};
-use super::sequencer::{BATCH_COMMANDS, Pending, Reply, Request, Sequencer, Settlement};
+use super::log::{Appended, Batch, Head, LoadUnit, Loaded, Loader, Log, LogFault};
+use super::sequencer::{BATCH_COMMANDS, Pending, Reply, Request, Sent, Sequencer, Settlement};
 use super::submission::{Committed, CommittedEvent, LedgerError};
 
 /// A call to the log that takes longer counts as lost. A lost append is settled.
@@ -24,6 +27,8 @@ const RENEWAL: Duration = Duration::from_millis(1_600);
 /// Between two attempts to settle a lost answer, and before a failed load is answered: a storm of either against a
 /// database that fails is no help.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Calls decided at once while a batch is under way: its answer waits no longer than these take.
+const SLICE: usize = 32;
 /// How often old keys are dropped.
 const PURGE: Duration = Duration::from_secs(600);
 
@@ -68,12 +73,17 @@ pub struct Lanes {
     pub commands: mpsc::Receiver<Ask>,
 }
 
-/// A Sequencer with what it needs to run.
+/// A Sequencer with the log that it writes.
 pub struct Driver<L> {
     log: L,
+    shard: u16,
+    desk: Desk,
+}
+
+/// All of a driver but the log, so that it works on while the log appends.
+struct Desk {
     loader: Arc<dyn Loader>,
     sequencer: Sequencer<Ticket>,
-    shard: u16,
     lanes: Lanes,
     feed: mpsc::UnboundedSender<Vec<Arc<CommittedEvent>>>,
     head: watch::Sender<HeadView>,
@@ -87,6 +97,13 @@ pub struct Driver<L> {
 }
 
 type Arrival = (LoadUnit, Result<Loaded, LogFault>);
+
+/// What a commit makes known: the events to the engine, the head to readers, the answers to callers.
+struct News {
+    events: Vec<Arc<CommittedEvent>>,
+    head: HeadView,
+    replies: Vec<Reply<Ticket>>,
+}
 
 impl<L: Log> Driver<L> {
     /// A driver that has yet to record its take-over.
@@ -103,11 +120,9 @@ impl<L: Log> Driver<L> {
     ) -> Self {
         let (loads, loaded) = mpsc::unbounded_channel();
         let (waiting, heard) = (Vec::new(), Instant::now());
-        Self {
-            log,
+        let desk = Desk {
             loader,
             sequencer,
-            shard,
             lanes,
             feed,
             head,
@@ -117,7 +132,8 @@ impl<L: Log> Driver<L> {
             waiting,
             heard,
             purged: None,
-        }
+        };
+        Self { log, shard, desk }
     }
 
     /// Writes until it is stopped or somebody else writes. Gives the log back, so that it may be released.
@@ -127,15 +143,16 @@ impl<L: Log> Driver<L> {
                 break stepped_down;
             }
         };
-        let epoch = self.sequencer.epoch();
-        self.head.send_modify(|head| head.writing = false);
-        let Lanes { mut urgent, mut commands } = self.lanes;
+        let desk = self.desk;
+        let epoch = desk.sequencer.epoch();
+        desk.head.send_modify(|head| head.writing = false);
+        let Lanes { mut urgent, mut commands } = desk.lanes;
         urgent.close();
         commands.close();
         let queued = std::iter::from_fn(|| urgent.try_recv().or_else(|_| commands.try_recv()).ok());
         // What was never in a batch has not happened.
-        refuse(self.waiting.into_iter().chain(queued), &not_writer());
-        answer(self.sequencer.dissolve());
+        refuse(desk.waiting.into_iter().chain(queued), &not_writer());
+        answer(desk.sequencer.dissolve());
         (self.log, epoch, stepped_down)
     }
 
@@ -143,61 +160,45 @@ impl<L: Log> Driver<L> {
         if stop.is_cancelled() {
             return Err(SteppedDown::Stopped);
         }
-        if self.waiting.is_empty() && !self.may_record_epoch() {
+        if !self.desk.has_work() {
             self.wait(stop).await?;
-        } else if self.heard.elapsed() >= RENEWAL {
+        } else if self.desk.heard.elapsed() >= RENEWAL {
             // Busy, but nothing was appended: refusals, or appends that fail.
             self.renew().await?;
         }
-        self.purge();
-        self.drain();
-        let formed = self.sequencer.form(std::mem::take(&mut self.waiting), (self.now)());
-        self.waiting = formed.rest;
-        answer(formed.replies);
-        for unit in formed.loads {
-            self.load(unit);
+        self.desk.take(BATCH_COMMANDS);
+        let mut next = self.desk.send();
+        let mut news = None;
+        while let Some(batch) = next {
+            news = self.append(&batch, news, stop).await?;
+            if stop.is_cancelled() {
+                break;
+            }
+            next = news.as_ref().and_then(|_| self.desk.send());
         }
-        match formed.batch {
-            Some(batch) => self.append(&batch, stop).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Whether there is a take-over to record that does not wait for a load.
-    fn may_record_epoch(&self) -> bool {
-        self.sequencer.must_record_epoch() && !self.sequencer.waits_for_writer()
+        news.into_iter().for_each(|news| self.desk.publish(news));
+        Ok(())
     }
 
     /// Waits for the first thing to do, and renews the lease meanwhile.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), SteppedDown> {
-        loop {
+        while !self.desk.has_work() {
+            let renewal = self.desk.heard + RENEWAL;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(SteppedDown::Stopped),
-                Some((unit, loaded)) = self.loaded.recv() => {
-                    self.take_in(unit, loaded);
-                    if !self.waiting.is_empty() || self.may_record_epoch() {
-                        return Ok(());
-                    }
-                }
-                Some(ask) = self.lanes.urgent.recv() => {
-                    self.waiting.push(ask);
-                    return Ok(());
-                }
-                Some(ask) = self.lanes.commands.recv() => {
-                    self.waiting.push(ask);
-                    return Ok(());
-                }
-                () = tokio::time::sleep_until(self.heard + RENEWAL) => self.renew().await?,
-                else => return Err(SteppedDown::Stopped),
+                arrived = self.desk.arrival() => arrived?,
+                () = tokio::time::sleep_until(renewal) => self.renew().await?,
             }
         }
+        Ok(())
     }
 
     async fn renew(&mut self) -> Result<(), SteppedDown> {
-        let renewed = timeout(DEADLINE, self.log.renew(self.shard, self.sequencer.epoch())).await;
+        let renewed = timeout(DEADLINE, self.log.renew(self.shard, self.desk.sequencer.epoch()));
+        let renewed = renewed.await;
         // Also after a failure: the next attempt waits its turn.
-        self.heard = Instant::now();
+        self.desk.heard = Instant::now();
         match renewed {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => return Err(SteppedDown::Fenced),
@@ -205,6 +206,178 @@ impl<L: Log> Driver<L> {
             Err(_) => tracing::warn!("the lease could not be renewed in time"),
         }
         Ok(())
+    }
+
+    /// Appends a batch, publishes the `news` of the one before while it is under way, and forms the next. Gives what
+    /// it made known if it committed.
+    async fn append(
+        &mut self,
+        batch: &Batch,
+        news: Option<News>,
+        stop: &CancellationToken,
+    ) -> Result<Option<News>, SteppedDown> {
+        let began = Instant::now();
+        let appended = {
+            let mut append = pin!(timeout(DEADLINE, self.log.append(batch)));
+            // The statement goes out first.
+            let early = poll_fn(|context| Poll::Ready(append.as_mut().poll(context))).await;
+            news.into_iter().for_each(|news| self.desk.publish(news));
+            match early {
+                Poll::Ready(appended) => appended,
+                Poll::Pending => self.desk.work_until(append).await,
+            }
+        };
+        metrics::histogram!("blotter_append_seconds").record(began.elapsed());
+        metrics::counter!("blotter_batches_total").increment(1);
+        metrics::counter!("blotter_events_total").increment(batch.events.len() as u64);
+        let late = || Err(LogFault::AnswerLost("no answer in time".to_owned()));
+        match appended.unwrap_or_else(|_| late()) {
+            Ok(Appended::Committed) => return Ok(Some(self.desk.commit())),
+            Ok(Appended::HeadMoved) => {
+                // Certain: nothing of it was written, by this statement or any other.
+                self.desk.refuse_flight(&not_writer());
+                return Err(SteppedDown::Fenced);
+            }
+            Ok(Appended::Taken) => self.look_up_keys().await,
+            Err(LogFault::Failed(fault)) => {
+                tracing::error!(fault, "a batch was not appended; its commands are refused");
+                self.desk.refuse_flight(&LedgerError::Unavailable);
+            }
+            Err(LogFault::Corrupt(fault)) => return Err(SteppedDown::Corrupt(fault)),
+            Err(LogFault::AnswerLost(fault)) => {
+                tracing::warn!(fault, "the answer to an append was lost; settling it");
+                return self.settle(batch, stop).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Something of the batch is taken: a key that was used before this process remembered, or a defect.
+    async fn look_up_keys(&mut self) {
+        let hashes = self.desk.sequencer.keys_in_flight();
+        let keys = timeout(DEADLINE, self.log.keys(&hashes)).await;
+        match keys.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned()))) {
+            Ok(taken) => {
+                self.desk.form_again(&LedgerError::Defect);
+                self.desk.sequencer.known(&taken);
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "keys cannot be looked up");
+                self.desk.refuse_flight(&LedgerError::Unavailable);
+            }
+        }
+    }
+
+    /// Asks until the log answers whether the batch committed. The question raises the epoch, so that the batch
+    /// cannot commit later.
+    async fn settle(
+        &mut self,
+        batch: &Batch,
+        stop: &CancellationToken,
+    ) -> Result<Option<News>, SteppedDown> {
+        loop {
+            let settled = self.log.settle(self.shard, self.desk.sequencer.epoch());
+            let settled = timeout(DEADLINE, settled).await;
+            match settled.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned())))
+            {
+                Ok(settled) => match self.desk.sequencer.settled(&settled, batch) {
+                    Settlement::Committed => return Ok(Some(self.desk.commit())),
+                    Settlement::Abandoned => self.desk.form_again(&LedgerError::Unavailable),
+                    Settlement::Fenced => return Err(SteppedDown::Fenced),
+                    Settlement::Corrupt(fault) => return Err(SteppedDown::Corrupt(fault)),
+                },
+                Err(fault) => {
+                    tracing::warn!(%fault, "a lost answer cannot be settled yet");
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Err(SteppedDown::Stopped),
+                        () = sleep(PAUSE) => continue,
+                    }
+                }
+            }
+            return Ok(None);
+        }
+    }
+}
+
+impl Desk {
+    /// Whether there is something to form a batch of, a take-over that does not wait for a load included.
+    fn has_work(&self) -> bool {
+        let epoch = self.sequencer.must_record_epoch() && !self.sequencer.waits_for_writer();
+        epoch || !self.waiting.is_empty() || self.sequencer.has_work()
+    }
+
+    /// Waits for a call or a load. Fails when no more can come.
+    async fn arrival(&mut self) -> Result<(), SteppedDown> {
+        tokio::select! {
+            biased;
+            Some((unit, loaded)) = self.loaded.recv() => self.take_in(unit, loaded),
+            Some(ask) = self.lanes.urgent.recv() => self.waiting.push(ask),
+            Some(ask) = self.lanes.commands.recv() => self.waiting.push(ask),
+            else => return Err(SteppedDown::Stopped),
+        }
+        Ok(())
+    }
+
+    /// Forms the next batch of what arrives until `appended` is there.
+    async fn work_until<T>(&mut self, mut appended: impl Future<Output = T> + Unpin) -> T {
+        loop {
+            let room = self.waiting.is_empty() && !self.sequencer.holds();
+            tokio::select! {
+                biased;
+                appended = &mut appended => return appended,
+                arrived = self.arrival(), if room => match arrived {
+                    Ok(()) => self.take(SLICE),
+                    Err(_) => return appended.await,
+                },
+            }
+        }
+    }
+
+    /// Takes what waits into the open batch, urgent lane first, `calls` at the most.
+    fn take(&mut self, calls: usize) {
+        self.purge();
+        while let Ok((unit, loaded)) = self.loaded.try_recv() {
+            self.take_in(unit, loaded);
+        }
+        while self.waiting.len() < calls {
+            let Ok(ask) = self.lanes.urgent.try_recv().or_else(|_| self.lanes.commands.try_recv())
+            else {
+                break;
+            };
+            self.waiting.push(ask);
+        }
+        let formed = self.sequencer.take(std::mem::take(&mut self.waiting), (self.now)());
+        self.waiting = formed.rest;
+        answer(formed.replies);
+        for unit in formed.loads {
+            self.load(unit);
+        }
+    }
+
+    /// Closes the open batch.
+    fn send(&mut self) -> Option<Batch> {
+        let Sent { batch, replies } = self.sequencer.send();
+        answer(replies);
+        batch
+    }
+
+    fn take_in(&mut self, unit: LoadUnit, loaded: Result<Loaded, LogFault>) {
+        let (replies, waiting) = self.sequencer.loaded(unit, loaded);
+        answer(replies);
+        self.waiting.extend(waiting);
+    }
+
+    fn load(&self, unit: LoadUnit) {
+        let (loader, loads) = (Arc::clone(&self.loader), self.loads.clone());
+        tokio::spawn(async move {
+            let loaded = loader.load(unit).await;
+            if loaded.is_err() {
+                sleep(PAUSE).await;
+            }
+            // The writer may have stepped down meanwhile; nobody waits for the answer then.
+            drop(loads.send((unit, loaded)));
+        });
     }
 
     fn purge(&mut self) {
@@ -220,75 +393,19 @@ impl<L: Log> Driver<L> {
         });
     }
 
-    fn take_in(&mut self, unit: LoadUnit, loaded: Result<Loaded, LogFault>) {
-        let (replies, waiting) = self.sequencer.loaded(unit, loaded);
-        answer(replies);
-        self.waiting.extend(waiting);
-    }
-
-    /// Takes what else waits, urgent lane first, up to the size of a batch.
-    fn drain(&mut self) {
-        while let Ok((unit, loaded)) = self.loaded.try_recv() {
-            self.take_in(unit, loaded);
-        }
-        while self.waiting.len() < BATCH_COMMANDS {
-            let Ok(ask) = self.lanes.urgent.try_recv().or_else(|_| self.lanes.commands.try_recv())
-            else {
-                return;
-            };
-            self.waiting.push(ask);
-        }
-    }
-
-    fn load(&self, unit: LoadUnit) {
-        let (loader, loads) = (Arc::clone(&self.loader), self.loads.clone());
-        tokio::spawn(async move {
-            let loaded = loader.load(unit).await;
-            if loaded.is_err() {
-                sleep(PAUSE).await;
-            }
-            // The writer may have stepped down meanwhile; nobody waits for the answer then.
-            drop(loads.send((unit, loaded)));
-        });
-    }
-
-    async fn append(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<(), SteppedDown> {
-        let began = Instant::now();
-        let appended = timeout(DEADLINE, self.log.append(batch)).await;
-        metrics::histogram!("blotter_append_seconds").record(began.elapsed());
-        metrics::counter!("blotter_batches_total").increment(1);
-        metrics::counter!("blotter_events_total").increment(batch.events.len() as u64);
-        let late = || Err(LogFault::AnswerLost("no answer in time".to_owned()));
-        match appended.unwrap_or_else(|_| late()) {
-            Ok(Appended::Committed) => self.commit(),
-            Ok(Appended::HeadMoved) => {
-                // Certain: nothing of it was written, by this statement or any other.
-                self.refuse_flight(&not_writer());
-                return Err(SteppedDown::Fenced);
-            }
-            Ok(Appended::Taken) => self.look_up_keys().await,
-            Err(LogFault::Failed(fault)) => {
-                tracing::error!(fault, "a batch was not appended; its commands are refused");
-                self.refuse_flight(&LedgerError::Unavailable);
-            }
-            Err(LogFault::Corrupt(fault)) => return Err(SteppedDown::Corrupt(fault)),
-            Err(LogFault::AnswerLost(fault)) => {
-                tracing::warn!(fault, "the answer to an append was lost; settling it");
-                return self.settle(batch, stop).await;
-            }
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) {
+    fn commit(&mut self) -> News {
         self.heard = Instant::now();
         let (replies, events) = self.sequencer.committed();
-        let (position, tape_place) =
-            (self.sequencer.head().position, self.sequencer.head().tape_place);
+        let Head { position, tape_place, .. } = *self.sequencer.head();
         let epoch = self.sequencer.epoch();
-        // The engine reads ahead of the callers: an order is in its book before its placer is answered.
+        let head = HeadView { position, tape_place, epoch, writing: true };
+        News { events, head, replies }
+    }
+
+    /// The engine reads ahead of the callers: an order is in its book before its placer is answered.
+    fn publish(&self, News { events, head, replies }: News) {
         drop(self.feed.send(events));
-        self.head.send_replace(HeadView { position, tape_place, epoch, writing: true });
+        self.head.send_replace(head);
         answer(replies);
     }
 
@@ -302,49 +419,6 @@ impl<L: Log> Driver<L> {
         let (replies, again) = self.sequencer.abandoned(error);
         answer(replies);
         self.waiting.splice(0..0, again);
-    }
-
-    /// Something of the batch is taken: a key that was used before this process remembered, or a defect.
-    async fn look_up_keys(&mut self) {
-        let hashes = self.sequencer.keys_in_flight();
-        let keys = timeout(DEADLINE, self.log.keys(&hashes)).await;
-        match keys.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned()))) {
-            Ok(taken) => {
-                self.form_again(&LedgerError::Defect);
-                self.sequencer.known(&taken);
-            }
-            Err(fault) => {
-                tracing::error!(%fault, "keys cannot be looked up");
-                self.refuse_flight(&LedgerError::Unavailable);
-            }
-        }
-    }
-
-    /// Asks until the log answers whether the batch committed. The question raises the epoch, so that the batch
-    /// cannot commit later.
-    async fn settle(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<(), SteppedDown> {
-        loop {
-            let settled = self.log.settle(self.shard, self.sequencer.epoch());
-            let settled = timeout(DEADLINE, settled).await;
-            match settled.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned())))
-            {
-                Ok(settled) => match self.sequencer.settled(&settled, batch) {
-                    Settlement::Committed => self.commit(),
-                    Settlement::Abandoned => self.form_again(&LedgerError::Unavailable),
-                    Settlement::Fenced => return Err(SteppedDown::Fenced),
-                    Settlement::Corrupt(fault) => return Err(SteppedDown::Corrupt(fault)),
-                },
-                Err(fault) => {
-                    tracing::warn!(%fault, "a lost answer cannot be settled yet");
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Err(SteppedDown::Stopped),
-                        () = sleep(PAUSE) => continue,
-                    }
-                }
-            }
-            return Ok(());
-        }
     }
 }
 

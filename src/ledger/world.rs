@@ -160,11 +160,6 @@ impl Memory {
 
     /// Takes in what was loaded for `unit`. What is in memory already stays: it is never older.
     pub fn install(&mut self, unit: LoadUnit, streams: Vec<LoadedStream>) -> Result<(), LogFault> {
-        if self.residents.len() >= RESIDENT_ACCOUNTS {
-            self.accounts = Shelf::default();
-            self.positions = Shelf::default();
-            self.residents = HashMap::new();
-        }
         let stream = match unit {
             LoadUnit::Account(account) => StreamId::Account(account),
             LoadUnit::Stream(stream) => stream,
@@ -196,6 +191,23 @@ impl Memory {
             }
         }
         Ok(())
+    }
+
+    /// Forgets all accounts but those of `kept` when there are too many: they are loaded again when they are needed.
+    pub fn shed(&mut self, kept: &[StreamId]) {
+        if self.residents.len() < RESIDENT_ACCOUNTS {
+            return;
+        }
+        let kept: HashSet<AccountId> = kept
+            .iter()
+            .filter_map(|stream| match stream {
+                StreamId::Account(id) | StreamId::Position(id, _) => Some(*id),
+                StreamId::Order(_) | StreamId::Instrument(_) | StreamId::Writer(_) => None,
+            })
+            .collect();
+        self.accounts.slots.retain(|id, _| kept.contains(id));
+        self.positions.slots.retain(|(id, _), _| kept.contains(id));
+        self.residents.retain(|id, _| kept.contains(id));
     }
 
     /// Forgets a stream: the next command that needs it has it loaded. An account takes its positions along.

@@ -16,7 +16,7 @@ use aggregates::trading::Command;
 use aggregates::writer::Writer;
 use blotter::ledger::log::{Appended, LoadUnit, Loader, Log, Settled};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog, TakenOver};
-use blotter::ledger::sequencer::{Formed, Sequencer};
+use blotter::ledger::sequencer::{Sent, Sequencer};
 use blotter::ledger::{Key, LedgerError, SHARD, SigningName, SystemEntropy};
 use chrono::Utc;
 use cqrs_es::EventStore;
@@ -83,10 +83,11 @@ async fn a_writer_that_was_paused_has_its_next_batch_refused_and_does_not_take_t
     let entropy = Box::new(SystemEntropy);
     let mut sequencer =
         Sequencer::<()>::new(SHARD, epoch, head, Rules::default(), entropy, signing());
-    for unit in sequencer.form(vec![], Utc::now()).loads {
+    for unit in sequencer.take(vec![], Utc::now()).loads {
         sequencer.loaded(unit, loader.load(unit).await);
     }
-    let Formed { batch, .. } = sequencer.form(vec![], Utc::now());
+    sequencer.take(vec![], Utc::now());
+    let Sent { batch, .. } = sequencer.send();
     let appended = paused.append(&batch.unwrap()).await.unwrap();
     assert_eq!(appended, Appended::HeadMoved);
     assert!(!paused.renew(SHARD, epoch).await.unwrap());

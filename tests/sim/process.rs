@@ -72,6 +72,7 @@ impl Process {
             && self.loads.is_empty()
             && self.batch.is_none()
             && self.sequencer.parked() == 0
+            && !self.sequencer.has_work()
             && !self.sequencer.must_record_epoch()
     }
 
@@ -80,7 +81,7 @@ impl Process {
         (self.sequencer.epoch() == store.epoch()).then_some(self.sequencer.head().position)
     }
 
-    /// The batch that it has formed and not yet appended.
+    /// The batch that it has closed and not yet appended.
     pub fn batch(&self) -> Option<&Batch> {
         self.batch.as_ref()
     }
@@ -94,9 +95,7 @@ impl Process {
         let chosen = dice.below(self.loads.len() as u64) as usize;
         if self.loads[chosen].1.is_none() {
             self.loads[chosen].1 = Some(store.load(self.loads[chosen].0));
-        } else if self.batch.is_none()
-            && let (unit, Some(loaded)) = self.loads.swap_remove(chosen)
-        {
+        } else if let (unit, Some(loaded)) = self.loads.swap_remove(chosen) {
             let (replies, waiting) = self.sequencer.loaded(unit, loaded);
             happened.replies = replies;
             self.waiting.extend(waiting);
@@ -104,21 +103,27 @@ impl Process {
         happened
     }
 
-    /// Forms a batch, or appends the one that it has formed.
+    /// Takes what waits into the open batch and sometimes closes it, or appends the one that was closed.
     pub fn work(
         &mut self,
         store: &mut MemoryStore,
+        dice: &mut Dice,
         now: DateTime<Utc>,
         panicked: bool,
     ) -> Result<Happened, String> {
-        if let Some(batch) = self.batch.take() {
+        let ahead = !self.waiting.is_empty() && dice.permille(500);
+        if !ahead && let Some(batch) = self.batch.take() {
             return self.append(store, &batch, panicked);
         }
-        let Formed { batch, replies, loads, rest } =
-            self.sequencer.form(std::mem::take(&mut self.waiting), now);
+        let Formed { mut replies, loads, rest } =
+            self.sequencer.take(std::mem::take(&mut self.waiting), now);
         self.waiting = rest;
         self.loads.extend(loads.into_iter().map(|unit| (unit, None)));
-        self.batch = batch;
+        if self.batch.is_none() && dice.permille(700) {
+            let sent = self.sequencer.send();
+            self.batch = sent.batch;
+            replies.extend(sent.replies);
+        }
         Ok(Happened { replies, ..Happened::default() })
     }
 
@@ -195,7 +200,10 @@ impl Process {
 
     /// I18: what is in memory is the fold of the log. Only of the writer, between two batches.
     pub fn memory_is(&self, checker: &Checker, store: &MemoryStore) -> Result<(), String> {
-        if self.batch.is_some() || self.sequencer.epoch() != store.epoch() {
+        if self.batch.is_some()
+            || self.sequencer.has_work()
+            || self.sequencer.epoch() != store.epoch()
+        {
             return Ok(());
         }
         let memory = self.sequencer.memory();

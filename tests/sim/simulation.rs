@@ -323,7 +323,7 @@ impl Simulation {
             let happened = Happened { stepped_down: true, ..Happened::default() };
             return self.after(which, happened, None);
         }
-        let happened = process.work(&mut self.log.store(), self.now, crash)?;
+        let happened = process.work(&mut self.log.store(), &mut self.dice, self.now, crash)?;
         if happened.stepped_down && crash {
             let crashed = self.processes[which].take();
             self.answer(happened.replies, known)?;

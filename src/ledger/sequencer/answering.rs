@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aggregates::stream::StreamId;
 use uuid::Uuid;
 
 use super::flight::{Decided, Flight, InFlight, regroup};
@@ -21,15 +22,19 @@ impl<T> Sequencer<T> {
         if !flight.events.is_empty() {
             self.recorded_epoch = flight.epoch;
         }
-        if !flight.events.is_empty() || !flight.tape.is_empty() {
+        if flight.writes() {
             self.head = flight.head;
+        }
+        if self.open.as_ref().is_some_and(|open| open.epoch != self.epoch) {
+            // The epoch was raised while it was formed, and the take-over comes first.
+            self.give_up_open();
         }
         let mut replies = Vec::with_capacity(flight.commands.len());
         for command in flight.commands {
             let outcome = command.outcome();
             let InFlight { member, decided, followers, .. } = command;
             for stream in needs::named(&member.request) {
-                self.memory.evict_if_idle(stream);
+                self.evict_if_idle(stream);
             }
             let Decided { rows, rejected } = match decided {
                 Ok(decided) => decided,
@@ -46,15 +51,33 @@ impl<T> Sequencer<T> {
             replies.push((member.ticket, Ok(committed)));
         }
         for stream in flight.touched {
-            self.memory.evict_if_idle(stream);
+            self.evict_if_idle(stream);
         }
         (replies, flight.events)
     }
 
-    /// The batch was not written: memory forgets what it touched, and its calls come back to be formed anew. A
-    /// command that was in too many such batches is answered with `error`.
+    /// Lets a stream go that no decision will need soon, unless a batch that is not yet committed has changed it:
+    /// what is loaded next would be older.
+    fn evict_if_idle(&mut self, stream: StreamId) {
+        let mut uncommitted = self.flight.iter().chain(&self.open);
+        if !uncommitted.any(|flight| flight.touched.contains(&stream)) {
+            self.memory.evict_if_idle(stream);
+        }
+    }
+
+    /// Gives the open batch up: memory forgets what it touched, and its calls come first in the next.
+    pub(super) fn give_up_open(&mut self) {
+        if let Some(open) = self.open.take() {
+            let calls = self.scrap(open);
+            self.again.splice(0..0, calls);
+        }
+    }
+
+    /// The batch was not written: memory forgets what it and the open batch touched, and the calls of both come back
+    /// to be formed anew. A command that was in too many such batches is answered with `error`.
     pub fn abandoned(&mut self, error: &LedgerError) -> (Vec<Reply<T>>, Vec<Pending<T>>) {
         let Some(flight) = self.flight.take() else { return (Vec::new(), Vec::new()) };
+        self.give_up_open();
         let mut replies = Vec::new();
         let mut again = Vec::new();
         for mut call in self.scrap(flight) {
@@ -66,6 +89,7 @@ impl<T> Sequencer<T> {
                 again.push(call);
             }
         }
+        again.append(&mut self.again);
         (replies, again)
     }
 
@@ -78,16 +102,17 @@ impl<T> Sequencer<T> {
         regroup(flight.commands)
     }
 
-    /// Everyone who waits is told: what is in a batch under way may have happened, what waits for a load has not.
+    /// Everyone who waits is told: what is in a batch under way may have happened, what was never sent has not.
     pub fn dissolve(mut self) -> Vec<Reply<T>> {
+        self.give_up_open();
         let flight = self.flight.take().map_or_else(Vec::new, |flight| regroup(flight.commands));
         let told = |calls: Vec<Pending<T>>, error: LedgerError| {
             let tickets = calls.into_iter().flat_map(Pending::into_tickets);
             tickets.map(|ticket| (ticket, Err(error.clone()))).collect::<Vec<_>>()
         };
         let mut replies = told(flight, LedgerError::OutcomeUnknown);
-        let parked = self.parked.into_values().flatten().collect();
-        replies.extend(told(parked, LedgerError::NotWriter { owner_url: None }));
+        let unsent = self.again.into_iter().chain(self.parked.into_values().flatten());
+        replies.extend(told(unsent.collect(), LedgerError::NotWriter { owner_url: None }));
         replies
     }
 
@@ -108,16 +133,13 @@ impl<T> Sequencer<T> {
         }
     }
 
-    /// Takes in what was loaded, and gives the calls that waited for it.
-    ///
-    /// # Panics
-    /// If a batch is under way: what is loaded beside it may be older than what it wrote.
+    /// Takes in what was loaded, and gives the calls that waited for it. It is never older than a batch under way:
+    /// what that one touched was in memory when it was sent, and stays there until it is answered.
     pub fn loaded(
         &mut self,
         unit: LoadUnit,
         loaded: Result<Loaded, LogFault>,
     ) -> (Vec<Reply<T>>, Vec<Pending<T>>) {
-        assert!(self.flight.is_none(), "what is loaded is taken in between two batches");
         let mut waiting = self.parked.remove(&unit).unwrap_or_default();
         let installed = loaded.and_then(|loaded| {
             self.known(&loaded.keys);
@@ -130,8 +152,10 @@ impl<T> Sequencer<T> {
                 LogFault::AnswerLost(_) | LogFault::Failed(_) => LedgerError::Unavailable,
             };
             let members = waiting.iter().flat_map(|call| &call.members);
-            for stream in members.flat_map(|member| needs::named(&member.request)) {
-                self.memory.evict_if_idle(stream);
+            let named: Vec<StreamId> =
+                members.flat_map(|member| needs::named(&member.request)).collect();
+            for stream in named {
+                self.evict_if_idle(stream);
             }
             let tickets = waiting.into_iter().flat_map(Pending::into_tickets);
             return (tickets.map(|ticket| (ticket, Err(error.clone()))).collect(), Vec::new());

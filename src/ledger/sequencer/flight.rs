@@ -1,4 +1,4 @@
-//! The batch under way: what it holds, and how its calls come back if it is not written.
+//! A batch, open or under way: what it holds, and how its calls come back if it is not written.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::super::log::{Head, KeyRow};
 use super::super::submission::{CommittedEvent, Interface, LedgerError, TapeBlock};
 use super::request::{Member, Pending};
 
-/// A request in the batch under way. A refusal waits with the others: it stands on what they did, and is decided
+/// A request in a batch. A refusal waits with the others: it stands on what they did, and is decided
 /// again if they do not commit.
 #[derive(Debug)]
 pub(super) struct InFlight<T> {
@@ -31,17 +31,27 @@ pub(super) struct Decided {
     pub rejected: Option<Refusal>,
 }
 
-/// The batch under way.
+/// A batch, open or under way.
 #[derive(Debug)]
 pub(super) struct Flight<T> {
     pub epoch: u64,
+    /// Position and tape place that the head has before it.
+    pub base: (u64, u64),
     pub calls: usize,
     pub commands: Vec<InFlight<T>>,
     pub events: Vec<Arc<CommittedEvent>>,
+    /// The head after it.
     pub head: Head,
     pub touched: Vec<StreamId>,
     pub keys: Vec<KeyRow>,
     pub tape: Vec<TapeBlock>,
+}
+
+impl<T> Flight<T> {
+    /// Whether it has anything to append.
+    pub fn writes(&self) -> bool {
+        !self.events.is_empty() || !self.tape.is_empty()
+    }
 }
 
 /// The calls of commands that were in a batch, as they were handed in. Copies are calls of their own again: the

@@ -1,4 +1,4 @@
-//! Forming a batch: every waiting call is decided in order, and what it makes happen becomes rows.
+//! Forming a batch: every waiting call is decided in order, and what it makes happen becomes rows of the open batch.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::answering::replay;
 use super::flight::{Decided, Flight, InFlight, Metadata, regroup};
 use super::keys::KnownKey;
-use super::request::{Formed, Member, Pending, Request};
+use super::request::{Formed, Member, Pending, Request, Sent};
 use super::{BATCH_COMMANDS, BATCH_EVENTS, Sequencer, needs};
 use crate::ledger::log::{Batch, Head, KeyRow, LoadUnit};
 use crate::ledger::proof;
@@ -42,23 +42,27 @@ enum KeyState {
     Unknown(Uuid),
     /// Its command is committed.
     Settled { position: u64, outcome: Uuid },
+    /// Its command is this one of the open batch.
+    Open(usize),
     /// Its command is this one of the batch under way.
-    InFlight(usize),
+    Sent(usize),
     /// Another request used it.
     Reused,
 }
 
 impl<T> Sequencer<T> {
-    /// Decides `waiting` in order and forms the batch of what they make happen.
-    ///
-    /// # Panics
-    /// If the batch before has neither been committed nor abandoned.
-    pub fn form(&mut self, waiting: Vec<Pending<T>>, now: DateTime<Utc>) -> Formed<T> {
-        assert!(self.flight.is_none(), "one batch at a time is under way");
-        let mut formed =
-            Formed { batch: None, replies: Vec::new(), loads: Vec::new(), rest: Vec::new() };
-        let mut queue = VecDeque::from(waiting);
-        let mut flight = self.take_off(now, queue.len());
+    /// Decides `waiting` in order, and adds what they make happen to the open batch.
+    pub fn take(&mut self, waiting: Vec<Pending<T>>, now: DateTime<Utc>) -> Formed<T> {
+        let mut formed = Formed { replies: Vec::new(), loads: Vec::new(), rest: Vec::new() };
+        if self.holds() {
+            formed.rest = waiting;
+            return formed;
+        }
+        let mut queue: VecDeque<Pending<T>> = self.again.drain(..).chain(waiting).collect();
+        let mut flight = match self.open.take() {
+            Some(open) => open,
+            None => self.take_off(now),
+        };
         if let Err(unit) = self.record_epoch(&mut flight) {
             // Nothing comes before the record of a take-over.
             self.park(unit, queue.into(), &mut formed);
@@ -111,7 +115,7 @@ impl<T> Sequencer<T> {
                     }));
                     break;
                 }
-                match self.take(member, &mut flight, &mut formed) {
+                match self.admit(member, &mut flight, &mut formed) {
                     Taken::Done => {}
                     Taken::Absent(unit, member) if !together => {
                         self.park(unit, vec![Pending { members: vec![*member] }], &mut formed);
@@ -126,7 +130,7 @@ impl<T> Sequencer<T> {
                         self.park(unit, vec![Pending { members: whole }], &mut formed);
                         let again = self.scrap(flight);
                         queue = again.into_iter().chain(queue).collect();
-                        flight = self.take_off(now, queue.len());
+                        flight = self.take_off(now);
                         break;
                     }
                     Taken::Defect(ticket) => {
@@ -138,10 +142,15 @@ impl<T> Sequencer<T> {
                             again.push(Pending { members });
                         }
                         queue = again.into_iter().chain(queue).collect();
-                        flight = self.take_off(now, queue.len());
+                        flight = self.take_off(now);
                         break;
                     }
                 }
+            }
+            if flight.calls == 0 && self.flight.is_some() {
+                // It was scrapped, and what it touched may not be loaded before the batch under way is answered.
+                self.again = queue.into();
+                break;
             }
             // Nothing of the flight is left after it was scrapped: the take-over comes first again.
             if let Err(unit) = self.record_epoch(&mut flight) {
@@ -149,28 +158,40 @@ impl<T> Sequencer<T> {
                 break;
             }
         }
-        self.flight = Some(flight);
-        match &self.flight {
-            Some(flight) if !flight.events.is_empty() || !flight.tape.is_empty() => {
-                formed.batch = Some(self.batch(flight));
-            }
-            _ => formed.replies.extend(self.committed().0),
-        }
+        self.open = Some(flight);
         formed
     }
 
-    /// An empty batch that begins at the head.
-    fn take_off(&self, now: DateTime<Utc>, commands: usize) -> Flight<T> {
+    /// Closes the open batch: it is under way now, if it has anything to append.
+    ///
+    /// # Panics
+    /// If the batch before has neither been committed nor abandoned.
+    pub fn send(&mut self) -> Sent<T> {
+        assert!(self.flight.is_none(), "one batch at a time is under way");
+        self.flight = self.open.take();
+        match &self.flight {
+            Some(flight) if flight.writes() => {
+                Sent { batch: Some(self.batch(flight)), replies: Vec::new() }
+            }
+            _ => Sent { batch: None, replies: self.committed().0 },
+        }
+    }
+
+    /// An empty batch that begins where the one under way ends, or else at the head.
+    fn take_off(&mut self, now: DateTime<Utc>) -> Flight<T> {
+        let touched = self.flight.as_ref().map_or(&[][..], |flight| &flight.touched);
+        self.memory.shed(touched);
+        let mut head = self.flight.as_ref().map_or(&self.head, |flight| &flight.head).clone();
         // Postgres keeps microseconds: what is hashed is what is stored.
-        let now = DateTime::from_timestamp_micros(now.timestamp_micros())
-            .unwrap_or(self.head.recorded_at);
-        let mut head = self.head.clone();
+        let now =
+            DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(head.recorded_at);
         head.recorded_at = head.recorded_at.max(now);
         Flight {
             epoch: self.epoch,
+            base: (head.position, head.tape_place),
             calls: 0,
-            commands: Vec::with_capacity(commands),
-            events: Vec::with_capacity(commands * 3),
+            commands: Vec::new(),
+            events: Vec::new(),
             head,
             touched: Vec::new(),
             keys: Vec::new(),
@@ -180,7 +201,7 @@ impl<T> Sequencer<T> {
 
     /// Puts the take-over at the front of the first batch of an epoch. `Err` is what has to be loaded for it.
     fn record_epoch(&mut self, flight: &mut Flight<T>) -> Result<(), LoadUnit> {
-        if !self.must_record_epoch() || !flight.events.is_empty() {
+        if !self.must_record_epoch() || self.flight.is_some() || !flight.events.is_empty() {
             return Ok(());
         }
         let request = Request::Command(Box::new(Submission {
@@ -220,8 +241,8 @@ impl<T> Sequencer<T> {
         Batch {
             shard: self.shard,
             epoch: self.epoch,
-            expected_position: self.head.position,
-            expected_tape_place: self.head.tape_place,
+            expected_position: flight.base.0,
+            expected_tape_place: flight.base.1,
             head: flight.head.clone(),
             events: flight.events.clone(),
             keys: flight.keys.clone(),
@@ -239,7 +260,7 @@ impl<T> Sequencer<T> {
     }
 
     /// Decides one request and adds what it makes happen to the batch.
-    fn take(
+    fn admit(
         &mut self,
         member: Member<T>,
         flight: &mut Flight<T>,
@@ -251,8 +272,13 @@ impl<T> Sequencer<T> {
                 formed.replies.push((member.ticket, Ok(replay(position, outcome))));
                 return Taken::Done;
             }
-            KeyState::InFlight(first) => {
+            KeyState::Open(first) => {
                 flight.commands[first].followers.push(member);
+                return Taken::Done;
+            }
+            KeyState::Sent(first) => {
+                let sent = self.flight.as_mut().expect("the key was found in it");
+                sent.commands[first].followers.push(member);
                 return Taken::Done;
             }
             KeyState::Reused => Err(Undecided::Refused(reused())),
@@ -308,10 +334,11 @@ impl<T> Sequencer<T> {
         if let Some(position) = known.position {
             return KeyState::Settled { position, outcome: known.outcome };
         }
-        let mut commands = flight.commands.iter();
-        commands
-            .position(|first| first.outcome() == known.outcome)
-            .map_or(KeyState::Unknown(key.hash), KeyState::InFlight)
+        let of = |flight: &Flight<T>| {
+            flight.commands.iter().position(|first| first.outcome() == known.outcome)
+        };
+        let sent = || self.flight.as_ref().and_then(of).map(KeyState::Sent);
+        of(flight).map(KeyState::Open).or_else(sent).unwrap_or(KeyState::Unknown(key.hash))
     }
 
     /// What a request makes happen; `None` if deciding it panicked.

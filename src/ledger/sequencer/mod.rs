@@ -1,14 +1,17 @@
 //! The Sequencer: gives every event its place in one order, and decides every command on the aggregates in memory.
 //!
-//! A step machine without I/O: [`Sequencer::form`] turns waiting calls into one [`Batch`], the driver appends it,
-//! and one of [`Sequencer::committed`] or [`Sequencer::abandoned`] follows, after [`Sequencer::settled`] if the answer
-//! was lost. The runtime drives it over Postgres, the simulation over a log that fails on purpose.
+//! A step machine without I/O: [`Sequencer::take`] decides waiting calls into the open batch, [`Sequencer::send`]
+//! closes it for the driver to append, and one of [`Sequencer::committed`] or [`Sequencer::abandoned`] follows, after
+//! [`Sequencer::settled`] if the answer was lost. One batch is under way at a time; the next is formed meanwhile, on
+//! what it leaves if it commits, and is sent only when it has. The runtime drives it over Postgres, the simulation
+//! over a log that fails on purpose.
 //!
 //! What it guarantees:
 //! - Each command is decided on the state that all commands before it left, in this batch or an earlier one.
 //! - Decisions change nothing until all of a command is decided, so a refusal leaves no trace. Events are applied
-//!   to memory as the batch forms; if the batch does not commit, every stream that it touched is forgotten and
-//!   loaded again, so memory never holds what the log does not.
+//!   to memory as the batch forms; if the batch does not commit, every stream that it or the open batch touched is
+//!   forgotten and loaded again, so memory never holds what the log does not.
+//! - Nothing is loaded that the batch under way touches: what it touched stays in memory until it is answered.
 //! - The requests of one call are in one batch, in order: a line of the tape is never written without what it caused.
 //! - A key acts once: a known key is answered, an unknown one goes into the batch, where the log's unique index
 //!   decides; a command under an unknown key is refused only after the log was asked for the key.
@@ -33,7 +36,7 @@ use super::log::{Head, LoadUnit};
 use super::world::Memory;
 use flight::Flight;
 use keys::Keys;
-pub use request::{Formed, Pending, Reply, Request};
+pub use request::{Formed, Pending, Reply, Request, Sent};
 
 /// Commands in one batch at the most, a call that is larger by itself excepted. More only adds latency: see
 /// `docs/performance.md`.
@@ -88,7 +91,12 @@ pub struct Sequencer<T> {
     entropy: Box<dyn Entropy>,
     keys: Keys,
     parked: BTreeMap<LoadUnit, Vec<Pending<T>>>,
+    /// The batch under way.
     flight: Option<Flight<T>>,
+    /// The batch that is being formed: begins where the one under way ends.
+    open: Option<Flight<T>>,
+    /// Calls that were in an open batch which was given up; they come first in the next.
+    again: Vec<Pending<T>>,
 }
 
 impl<T> Sequencer<T> {
@@ -114,6 +122,8 @@ impl<T> Sequencer<T> {
             keys: Keys::default(),
             parked: BTreeMap::new(),
             flight: None,
+            open: None,
+            again: Vec::new(),
         }
     }
 
@@ -127,7 +137,7 @@ impl<T> Sequencer<T> {
         self.epoch
     }
 
-    /// The aggregates in memory, as the batch under way leaves them.
+    /// The aggregates in memory, as the open batch leaves them.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -140,6 +150,16 @@ impl<T> Sequencer<T> {
     /// Whether its take-over has yet to be recorded: a batch shall be formed, also of nothing.
     pub fn must_record_epoch(&self) -> bool {
         self.recorded_epoch != self.epoch && !self.superseded
+    }
+
+    /// Whether a batch can be formed of what it has taken already.
+    pub fn has_work(&self) -> bool {
+        self.open.is_some() || !self.again.is_empty()
+    }
+
+    /// Whether it takes nothing until the batch under way is answered: what it gave up stands on that batch.
+    pub fn holds(&self) -> bool {
+        self.flight.is_some() && !self.again.is_empty()
     }
 
     /// Whether the take-over waits for the history of writers.

@@ -70,15 +70,22 @@ impl<T> Pending<T> {
 /// An answer for a caller.
 pub type Reply<T> = (T, Result<Committed, LedgerError>);
 
-/// What forming a batch came to.
+/// What taking calls into the open batch came to.
 #[derive(Debug)]
 pub struct Formed<T> {
-    /// What to append, if anything.
-    pub batch: Option<Batch>,
-    /// What can be answered without an append: replays and refusals.
+    /// What can be answered at once: replays and defects.
     pub replies: Vec<Reply<T>>,
     /// What has to be loaded; the commands that need it wait.
     pub loads: Vec<LoadUnit>,
     /// What no longer fitted: to be handed in again, before anything newer.
     pub rest: Vec<Pending<T>>,
+}
+
+/// What closing the open batch came to.
+#[derive(Debug)]
+pub struct Sent<T> {
+    /// What to append, if anything.
+    pub batch: Option<Batch>,
+    /// What is answered without an append: refusals in a batch of nothing else.
+    pub replies: Vec<Reply<T>>,
 }
