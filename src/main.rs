@@ -3,6 +3,7 @@
 
 mod auditing;
 mod cli;
+mod heads;
 mod maintenance;
 mod serve;
 

@@ -17,9 +17,7 @@ use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, Works};
 use blotter::identity::OperatorToken;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
-use blotter::ledger::{
-    Campaign, HeadView, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words,
-};
+use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
 use blotter::market::calendar::Calendar;
 use blotter::market::pace::Pace;
 use blotter::market::playback::Playback;
@@ -36,6 +34,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::heads;
 
 /// A checkpoint is signed this often while the log moves.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -108,7 +108,10 @@ async fn compose(
         rules(settings),
         stop.clone(),
     ));
-    let (runner, views) = Runner::new(database.projector().pool().clone(), positions(&ledger));
+    let (runner, views) = Runner::new(
+        database.projector().pool().clone(),
+        heads::follow(&ledger, database.projector().clone()),
+    );
     let projections = tokio::spawn(runner.run());
     let player = play(settings, &engine, &stop)?;
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
@@ -202,19 +205,6 @@ fn play(
         }
     });
     Ok(Some(player))
-}
-
-/// The position of the head alone, for the projections.
-fn positions(ledger: &Ledger) -> watch::Receiver<u64> {
-    let mut head = ledger.head();
-    let (positions, receiver) = watch::channel(head.borrow().position);
-    tokio::spawn(async move {
-        while head.changed().await.is_ok() {
-            let HeadView { position, .. } = *head.borrow_and_update();
-            positions.send_replace(position);
-        }
-    });
-    receiver
 }
 
 /// `/metrics` in Prometheus's text format. Not public: it comes behind the same middleware as everything else.

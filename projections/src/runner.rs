@@ -16,8 +16,8 @@ use crate::error::ProjectionError;
 use crate::group::{Group, Step};
 use crate::rebuild;
 
-/// How often a group looks at the log when nobody wakes it: what another process writes is seen after this.
-pub const POLL: Duration = Duration::from_millis(200);
+/// How often a group looks at the log when nobody wakes it: a wake-up that was lost costs no more than this.
+pub const POLL: Duration = Duration::from_millis(500);
 /// The first and the longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
