@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::log::{Loader, LogFault};
-use super::postgres::{Owner, PostgresLog, TakenOver};
+use super::postgres::{Bid, Owner, PostgresLog, TakenOver};
 use super::sequencer::{Entropy, Request, Sequencer, SigningName};
 use super::submission::{Committed, CommittedEvent, LedgerError, Submission, TapeBlock};
 use super::task::{Ask, Driver, HeadView, Lanes, SteppedDown, asked};
@@ -34,8 +34,15 @@ pub const SHARD: u16 = 0;
 /// Who may be asked to write.
 #[derive(Clone)]
 enum Role {
-    Standby,
-    Writer { urgent: mpsc::Sender<Ask>, commands: mpsc::Sender<Ask> },
+    /// Another process writes, or nobody does.
+    Standby {
+        /// Where the writer listens, as far as it is known.
+        writer_url: Option<String>,
+    },
+    Writer {
+        urgent: mpsc::Sender<Ask>,
+        commands: mpsc::Sender<Ask>,
+    },
 }
 
 struct Shared {
@@ -76,7 +83,12 @@ impl Ledger {
     /// A ledger that nobody writes yet.
     pub fn new() -> Self {
         let (head, _) = watch::channel(HeadView::default());
-        Self { shared: Arc::new(Shared { role: RwLock::new(Role::Standby), head }) }
+        Self {
+            shared: Arc::new(Shared {
+                role: RwLock::new(Role::Standby { writer_url: None }),
+                head,
+            }),
+        }
     }
 
     /// The end of the log as this process knows it: exact while it writes.
@@ -130,16 +142,27 @@ impl Ledger {
     }
 
     fn send(&self, ask: Ask, urgent: bool) -> Result<(), LedgerError> {
-        let role =
-            self.shared.role.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let Role::Writer { urgent: fast, commands } = role else {
-            return Err(LedgerError::NotWriter { owner_url: None });
+        let Role::Writer { urgent: fast, commands } = self.role() else {
+            return Err(self.not_writer());
         };
         let lane = if urgent { fast } else { commands };
         lane.try_send(ask).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LedgerError::Busy,
             mpsc::error::TrySendError::Closed(_) => LedgerError::NotWriter { owner_url: None },
         })
+    }
+
+    /// The error of a command that this process cannot carry out because another writes: names that one.
+    pub fn not_writer(&self) -> LedgerError {
+        let owner_url = match self.role() {
+            Role::Standby { writer_url } => writer_url,
+            Role::Writer { .. } => None,
+        };
+        LedgerError::NotWriter { owner_url }
+    }
+
+    fn role(&self) -> Role {
+        self.shared.role.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn set_role(&self, role: Role) {
@@ -161,8 +184,8 @@ impl Ledger {
                     taken = tokio::time::timeout(TAKE_OVER_DEADLINE, log.take_over(SHARD, &campaign.owner)) => taken,
                 };
                 match taken {
-                    Ok(Ok(Some(taken))) => break taken,
-                    Ok(Ok(None)) => {}
+                    Ok(Ok(Bid::Won(taken))) => break taken,
+                    Ok(Ok(Bid::Held { url })) => self.set_role(Role::Standby { writer_url: url }),
                     Ok(Err(fault @ LogFault::Corrupt(_))) => {
                         return Err(SteppedDown::Corrupt(fault.to_string()));
                     }
@@ -202,7 +225,7 @@ impl Ledger {
             }
             self.set_role(Role::Writer { urgent, commands });
             let (returned, epoch, why) = driver.run(&stop).await;
-            self.set_role(Role::Standby);
+            self.set_role(Role::Standby { writer_url: None });
             log = returned;
             match why {
                 SteppedDown::Stopped => {

@@ -182,7 +182,7 @@ impl Service {
                                post one to the feed";
                 Refusal::new(RefusalCode::MarketClockUnset, message).into()
             }
-            Condition::Idle => LedgerError::NotWriter { owner_url: None }.into(),
+            Condition::Idle => self.parts.ledger.not_writer().into(),
             Condition::Recovering | Condition::Restarting(_) => EngineError::NotRunning.into(),
         }
     }

@@ -72,11 +72,11 @@ async fn a_writer_that_was_paused_has_its_next_batch_refused_and_does_not_take_t
     let database = TestDatabase::new().await;
     let mut paused = PostgresLog::new(database.writer.clone());
     let TakenOver { epoch, head } =
-        paused.take_over(SHARD, &owner("paused")).await.unwrap().unwrap();
+        paused.take_over(SHARD, &owner("paused")).await.unwrap().won().unwrap();
     let mut next = PostgresLog::new(database.writer.clone());
-    assert_eq!(next.take_over(SHARD, &owner("next")).await.unwrap(), None, "its lease runs");
+    assert_eq!(next.take_over(SHARD, &owner("next")).await.unwrap().won(), None, "its lease runs");
     end_lease(&database).await;
-    let taken = next.take_over(SHARD, &owner("next")).await.unwrap().unwrap();
+    let taken = next.take_over(SHARD, &owner("next")).await.unwrap().won().unwrap();
     assert_eq!(taken.epoch, epoch + 1);
 
     let loader = PostgresLoader::new(database.writer.clone());
@@ -92,7 +92,7 @@ async fn a_writer_that_was_paused_has_its_next_batch_refused_and_does_not_take_t
     assert_eq!(appended, Appended::HeadMoved);
     assert!(!paused.renew(SHARD, epoch).await.unwrap());
     assert_eq!(paused.settle(SHARD, epoch).await.unwrap(), Settled::Theirs);
-    assert_eq!(paused.take_over(SHARD, &owner("paused")).await.unwrap(), None);
+    assert_eq!(paused.take_over(SHARD, &owner("paused")).await.unwrap().won(), None);
     assert!(next.renew(SHARD, taken.epoch).await.unwrap());
     assert!(log_of(&database).await.is_empty());
 }
@@ -101,16 +101,16 @@ async fn a_writer_that_was_paused_has_its_next_batch_refused_and_does_not_take_t
 async fn a_writer_that_is_gone_is_followed_at_once_and_one_on_a_new_connection_is_not_gone() {
     let database = TestDatabase::new().await;
     let mut first = PostgresLog::new(database.writer.clone());
-    let taken = first.take_over(SHARD, &owner("first")).await.unwrap().unwrap();
+    let taken = first.take_over(SHARD, &owner("first")).await.unwrap().won().unwrap();
     let Settled::Mine { epoch, .. } = first.settle(SHARD, taken.epoch).await.unwrap() else {
         panic!("it is fenced by nobody");
     };
     let mut second = PostgresLog::new(database.writer.clone());
-    assert_eq!(second.take_over(SHARD, &owner("second")).await.unwrap(), None, "{epoch}");
+    assert_eq!(second.take_over(SHARD, &owner("second")).await.unwrap().won(), None, "{epoch}");
     drop(first);
     let gone = Instant::now();
     let taken = loop {
-        match second.take_over(SHARD, &owner("second")).await.unwrap() {
+        match second.take_over(SHARD, &owner("second")).await.unwrap().won() {
             Some(taken) => break taken,
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }

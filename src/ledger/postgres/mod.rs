@@ -1,23 +1,21 @@
-//! The log in Postgres. An append is one statement and one round trip; see `append.sql`.
+//! The log in Postgres. An append is one statement and one round trip; see `append.sql`. Loads run beside it, on
+//! connections of their own: `loading.rs`.
+
+mod loading;
 
 use std::time::Duration;
 
 use aggregates::id::AccountId;
-use aggregates::position::Position;
-use aggregates::stream::StreamId;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use cqrs_es::Aggregate;
-use projections::log::{LogError, Recorded, read_stream};
-use projections::snapshots;
+use projections::log::Recorded;
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use super::log::{
-    Appended, Batch, Head, KeyRow, LoadUnit, Loaded, LoadedStream, Loader, Log, LogFault, Settled,
-};
+use super::log::{Appended, Batch, Head, KeyRow, Log, LogFault, Settled};
 use super::proof::Frontier;
 use crate::database::WriterPool;
+pub use loading::PostgresLoader;
 
 /// Appends a batch with a compare-and-set of the head.
 const APPEND: &str = include_str!("append.sql");
@@ -31,8 +29,8 @@ const RENEW: &str =
     "UPDATE ledger_head SET lease_until = clock_timestamp() + make_interval(secs => $3)
      WHERE shard = $1 AND epoch = $2";
 
-/// The epoch of a shard's last writer.
-const EPOCH: &str = "SELECT epoch FROM ledger_head WHERE shard = $1";
+/// The epoch of a shard's last writer, and where it listens.
+const HOLDER: &str = "SELECT epoch, owner_url FROM ledger_head WHERE shard = $1";
 
 /// Takes a shard over from the writer of epoch `$6`: at once if `$5` says that it is gone, else when its lease has
 /// run out.
@@ -50,21 +48,6 @@ const TAKEN_KEYS: &str = "SELECT true AS lasting, key, fingerprint, outcome, 0::
      FROM order_keys WHERE key = ANY($1)
      UNION ALL SELECT false, key, fingerprint, outcome, position FROM request_keys
      WHERE key = ANY($1) AND made_at >= now() - interval '24 hours'";
-
-/// Forgets keys of requests after 24 hours.
-const PURGE_KEYS: &str = "DELETE FROM request_keys WHERE made_at < now() - interval '24 hours'";
-
-/// The positions of one account: every id that begins with `<account_id>/`, found by one step in the primary key
-/// for each, however long their streams are.
-const POSITIONS_OF: &str = "WITH RECURSIVE ids AS (
-        (SELECT aggregate_id FROM events WHERE aggregate_type = 'position' AND aggregate_id >= $1 AND aggregate_id < $2
-            ORDER BY aggregate_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT next.aggregate_id FROM events next WHERE next.aggregate_type = 'position'
-            AND next.aggregate_id > ids.aggregate_id AND next.aggregate_id < $2 ORDER BY next.aggregate_id LIMIT 1)
-        FROM ids WHERE ids.aggregate_id IS NOT NULL
-    )
-    SELECT aggregate_id FROM ids WHERE aggregate_id IS NOT NULL ORDER BY aggregate_id";
 
 /// Whether the writer of epoch `$2` is gone: the connection that it writes on holds this lock while it lives. Held
 /// until the transaction ends. Only a hint for a quick take-over; safety is the compare-and-set.
@@ -117,6 +100,28 @@ pub struct TakenOver {
     pub head: Head,
 }
 
+/// What became of an attempt to take a shard over.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bid {
+    /// This process writes now.
+    Won(TakenOver),
+    /// Another writes.
+    Held {
+        /// Where it listens, if it says so.
+        url: Option<String>,
+    },
+}
+
+impl Bid {
+    /// What was taken over, if it was.
+    pub fn won(self) -> Option<TakenOver> {
+        match self {
+            Self::Won(taken) => Some(taken),
+            Self::Held { .. } => None,
+        }
+    }
+}
+
 /// How a process shows itself to others.
 #[derive(Clone, Debug)]
 pub struct Owner {
@@ -145,16 +150,12 @@ impl PostgresLog {
         }
     }
 
-    /// Takes the shard over if its holder is gone or has not been heard of; `None` while it is held.
-    pub async fn take_over(
-        &mut self,
-        shard: u16,
-        owner: &Owner,
-    ) -> Result<Option<TakenOver>, LogFault> {
+    /// Takes the shard over if its holder is gone or has not been heard of.
+    pub async fn take_over(&mut self, shard: u16, owner: &Owner) -> Result<Bid, LogFault> {
         let mut line = self.line().await?;
-        let taken = try_take_over(&mut line, shard, owner).await?;
+        let bid = try_take_over(&mut line, shard, owner).await?;
         self.line = Some(line);
-        Ok(taken)
+        Ok(bid)
     }
 
     /// Gives the shard back, so that the next process need not wait for the lease.
@@ -173,16 +174,12 @@ impl PostgresLog {
     }
 }
 
-async fn try_take_over(
-    line: &mut Line,
-    shard: u16,
-    owner: &Owner,
-) -> Result<Option<TakenOver>, LogFault> {
+async fn try_take_over(line: &mut Line, shard: u16, owner: &Owner) -> Result<Bid, LogFault> {
     if line.holds.take().is_some() {
         sqlx::query(LET_GO).execute(&mut line.connection).await.map_err(failed)?;
     }
     let mut transaction = line.connection.begin().await.map_err(failed)?;
-    let last: i64 = sqlx::query_scalar(EPOCH)
+    let (last, url): (i64, Option<String>) = sqlx::query_as(HOLDER)
         .bind(shard.cast_signed())
         .fetch_one(&mut *transaction)
         .await
@@ -205,7 +202,7 @@ async fn try_take_over(
         .map_err(failed)?;
     let Some(row) = row else {
         transaction.rollback().await.map_err(failed)?;
-        return Ok(None);
+        return Ok(Bid::Held { url });
     };
     let taken = TakenOver {
         epoch: row.try_get::<i64, _>("epoch").map_err(failed)?.cast_unsigned(),
@@ -220,7 +217,7 @@ async fn try_take_over(
         .map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     line.holds = held.then_some(taken.epoch);
-    Ok(Some(taken))
+    Ok(Bid::Won(taken))
 }
 
 fn head(row: &sqlx::postgres::PgRow) -> Result<Head, LogFault> {
@@ -432,79 +429,4 @@ async fn taken_keys(
             })
         })
         .collect()
-}
-
-/// The loading side, on pooled connections.
-pub struct PostgresLoader {
-    pool: WriterPool,
-}
-
-impl PostgresLoader {
-    /// A loading side over `pool`.
-    pub fn new(pool: WriterPool) -> Self {
-        Self { pool }
-    }
-}
-
-fn log_fault(error: &LogError) -> LogFault {
-    match error {
-        LogError::Database(_) => LogFault::Failed(error.to_string()),
-        LogError::Unreadable { .. } => LogFault::Corrupt(error.to_string()),
-    }
-}
-
-/// One stream: its last snapshot, and the events since. `None` for a stream without events.
-async fn load_stream(
-    connection: &mut PgConnection,
-    stream: StreamId,
-) -> Result<Option<LoadedStream>, LogFault> {
-    let snapshot = snapshots::stored(connection, stream).await;
-    let snapshot = snapshot.map_err(|error| LogFault::Failed(error.to_string()))?;
-    let after = snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
-    let rows = read_stream(connection, stream, after).await.map_err(|error| log_fault(&error))?;
-    let read = |row: Recorded| match row.event() {
-        Ok(event) => Ok((row.sequence, event)),
-        Err(error) => Err(LogFault::Corrupt(format!("position {}: {error}", row.position))),
-    };
-    let events = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok((snapshot.is_some() || !events.is_empty()).then_some(LoadedStream {
-        stream,
-        snapshot,
-        events,
-    }))
-}
-
-#[async_trait]
-impl Loader for PostgresLoader {
-    async fn load(&self, unit: LoadUnit) -> Result<Loaded, LogFault> {
-        let mut connection = self.pool.pool().acquire().await.map_err(failed)?;
-        let stream = match unit {
-            LoadUnit::Account(account) => StreamId::Account(account),
-            LoadUnit::Stream(stream) => stream,
-            LoadUnit::Key(hash) => {
-                let keys = taken_keys(&mut connection, &[hash]).await?;
-                return Ok(Loaded { streams: Vec::new(), keys });
-            }
-        };
-        let mut streams: Vec<_> = load_stream(&mut connection, stream).await?.into_iter().collect();
-        if let LoadUnit::Account(account) = unit {
-            let ids: Vec<String> = sqlx::query_scalar(POSITIONS_OF)
-                .bind(format!("{account}/"))
-                .bind(format!("{account}0"))
-                .fetch_all(&mut *connection)
-                .await
-                .map_err(failed)?;
-            for id in ids {
-                let stream = StreamId::parse(Position::TYPE, &id)
-                    .map_err(|error| LogFault::Corrupt(error.to_string()))?;
-                streams.extend(load_stream(&mut connection, stream).await?);
-            }
-        }
-        Ok(Loaded { streams, keys: Vec::new() })
-    }
-
-    async fn purge_keys(&self) -> Result<(), LogFault> {
-        let purged = sqlx::query(PURGE_KEYS).execute(self.pool.pool()).await;
-        purged.map(drop).map_err(failed)
-    }
 }

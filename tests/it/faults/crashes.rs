@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use blotter::database::{Embedded, embedded};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::workload::{Record, Told, Workload};
-use super::{until, verify_directory, writes};
-use crate::support::{Server, scratch_with_cluster};
+use super::{until, verify, verify_directory, writes};
+use crate::support::{Server, scratch_directory, scratch_with_cluster};
 
 /// How often the server is killed.
 const KILLS: usize = 20;
@@ -83,25 +84,24 @@ fn postmaster(data_dir: &Path) -> Option<Pid> {
     Pid::from_raw(file.lines().next()?.parse().ok()?)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_postgres_is_brought_back_and_the_server_goes_on_by_itself() {
-    let directory = scratch_with_cluster("postmaster").await;
-    let server = Server::launch_with(directory.path(), &[]);
-    writes(&server).await;
-    let workload = Workload::begin(&server).await;
+/// Kills the Postgres in `cluster` twice under load; whoever keeps it brings it back. The server takes commands again
+/// by itself, and every order is there once.
+async fn outlives_its_postgres(server: &Server, cluster: &Path) {
+    writes(server).await;
+    let workload = Workload::begin(server).await;
     let (mut record, mut acked) = (Record::new(), Vec::new());
     for round in ["one", "two"] {
         let load = workload.start(server.base(), round, 4);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let pid = postmaster(directory.path()).expect("Postgres runs");
+        let pid = postmaster(cluster).expect("Postgres runs");
         kill_process(pid, Signal::KILL).unwrap();
         let killed = Instant::now();
         // It may be back before anybody saw it gone, so what is waited for is another process.
         let back = |status, health: &Value| {
-            let other = postmaster(directory.path()).is_some_and(|now| now != pid);
+            let other = postmaster(cluster).is_some_and(|now| now != pid);
             status == 200 && health["writer"] == true && other
         };
-        until(&server, back).await;
+        until(server, back).await;
         let name = format!("after-{round}");
         workload.settle(server.base(), &name).await;
         record.entry(name).or_default().push(Told::Unknown);
@@ -110,6 +110,30 @@ async fn a_killed_postgres_is_brought_back_and_the_server_goes_on_by_itself() {
         acked.push(load.stop(&mut record).await);
     }
     assert!(acked.iter().all(|&acked| acked > 0), "{acked:?}");
-    workload.check(&server, &record).await;
+    workload.check(server, &record).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_is_brought_back_and_the_server_goes_on_by_itself() {
+    let directory = scratch_with_cluster("postmaster").await;
+    let server = Server::launch_with(directory.path(), &[]);
+    outlives_its_postgres(&server, directory.path()).await;
     verify_directory(directory.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_others_may_be_killed_and_restarted_under_the_server() {
+    let (theirs, ours) = (scratch_with_cluster("their-cluster").await, scratch_directory("ours"));
+    let cluster = Embedded::start(embedded::Options::new(theirs.path())).await.unwrap();
+    cluster.create_database("ledger").await.unwrap();
+    let login = cluster.superuser("ledger");
+    let socket = login.get_socket().unwrap().to_str().unwrap().replace('/', "%2F");
+    let url = format!("postgres://{}@{socket}:{}/ledger", login.get_username(), login.get_port());
+    let server = Server::launch_with(ours.path(), &["--database-url", &url]);
+    outlives_its_postgres(&server, theirs.path()).await;
+    let verdict = tokio::task::spawn_blocking(move || verify(&["--database-url", &url]));
+    let (code, report) = verdict.await.unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    drop(server);
+    cluster.stop().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use projections::runner;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 
@@ -43,6 +44,8 @@ async fn of_two_servers_under_the_same_load_one_writes_and_every_order_is_there_
     let turned_away = workload.place_once(second.base(), "turned-away").await.unwrap();
     assert!(says_that_nothing_happened(&turned_away), "{turned_away:?}");
     assert_eq!(turned_away.headers["retry-after"], "1");
+    let detail = turned_away.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(first.base()), "it names the writer: {detail}");
     let read = workload.get(second.base(), "").await.unwrap();
     assert_eq!(read.status, StatusCode::OK, "{read:?}");
 
@@ -61,6 +64,28 @@ async fn of_two_servers_under_the_same_load_one_writes_and_every_order_is_there_
     workload.check(&second, &record).await;
     assert!(epochs(&database).await.is_sorted());
     verify_database(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_server_is_told_of_a_write_and_need_not_look_for_it() {
+    let database = TestDatabase::new().await;
+    let (first, _first_keys) = on(&database, "teller");
+    writes(&first).await;
+    let (second, _second_keys) = on(&database, "told");
+    until(&second, |status, health| status == 200 && health["writer"] == false).await;
+    let workload = Workload::begin(&first).await;
+    let mut delays = Vec::new();
+    for n in 0..15 {
+        let order = workload.settle(first.base(), &format!("told-{n}")).await;
+        let placed = Instant::now();
+        // Waits for what was committed before it came.
+        let read = workload.get(second.base(), &format!("/orders/{order}")).await.unwrap();
+        delays.push(placed.elapsed());
+        assert_eq!(read.status, StatusCode::OK, "{read:?}");
+    }
+    delays.sort_unstable();
+    println!("the other server reads an order after {:?} (median)", delays[7]);
+    assert!(delays[7] < runner::POLL / 3, "{delays:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
