@@ -5,4 +5,5 @@ mod actions;
 mod bars;
 mod desk;
 mod naive;
+mod prints;
 mod quotes;

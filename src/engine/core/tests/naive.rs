@@ -43,7 +43,7 @@ struct Scan {
     place: u64,
 }
 
-fn cents(amount: i64) -> String {
+pub(super) fn cents(amount: i64) -> String {
     let mut text = String::new();
     write!(text, "{}.{:02}", amount / 100, amount % 100).unwrap();
     text
