@@ -1,15 +1,15 @@
-//! Snapshots: aggregates as they are at a position, so that starting does not read the log from its start.
+//! Snapshots: aggregates as they are at a position, so that loading one does not read its stream from the start.
 //!
 //! A projection whose rows are aggregates. At its checkpoint every open order, every instrument and every writer
-//! has a row that is live: those of orders are the set that an engine starts with. Accounts and positions get a
-//! row each time they have grown by [`EVERY`] events. A snapshot saves reading and is never the only copy: one of
+//! has a row that is live. Accounts and positions get a row each time they have grown by [`EVERY`] events. The engine
+//! keeps a checkpoint of its own, since what it knows is a fold of log and tape. A snapshot saves reading and is never the only copy: one of
 //! another schema version, or whose digest does not match, is ignored with a warning and the stream is read
 //! from the log instead.
 
 use std::collections::BTreeMap;
 
 use aggregates::account::Account;
-use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::id::AccountId;
 use aggregates::instrument::Instrument;
 use aggregates::order::Order;
 use aggregates::position::Position;
@@ -26,7 +26,7 @@ use crate::error::ProjectionError;
 use crate::fold::{Read, read_batch};
 use crate::group::Group;
 use crate::log::{LogError, Recorded, read_stream};
-use crate::row::{Row, Rows, load as load_rows, view_row};
+use crate::row::{Rows, load as load_rows, view_row};
 
 /// The tables of the group.
 pub const TABLES: &[&str] = &["snapshots"];
@@ -55,7 +55,7 @@ view_row! {
         position: u64,
         /// The shape of the state.
         schema_version: i32,
-        /// Whether an engine starts with it.
+        /// Whether it is kept up to date for as long as its aggregate is open.
         live: bool,
         /// The state, as JSON.
         state: String,
@@ -324,108 +324,4 @@ pub async fn stored(
         StreamId::Writer(_) => opened::<Writer>(Some(&row)).sequence,
     };
     Ok((sequence > 0).then_some((sequence, row.state)))
-}
-
-macro_rules! loaders {
-    ($($(#[$doc:meta])* $name:ident: $aggregate:ident by ($($id:ident: $type:ty),+) in $stream:expr;)+) => {$(
-        $(#[$doc])*
-        ///
-        /// # Errors
-        /// The database failed, or the stream is corrupt.
-        pub async fn $name(
-            connection: &mut PgConnection,
-            $($id: $type),+
-        ) -> Result<Snapshot<$aggregate>, ProjectionError> {
-            let stream = $stream;
-            let row = active_row(connection, stream).await?;
-            caught_up(connection, stream, opened(row.as_ref()), u64::MAX).await
-        }
-    )+};
-}
-
-loaders! {
-    /// An account as it is now: its snapshot, if there is one, and the events since.
-    account: Account by (account_id: AccountId) in StreamId::Account(account_id);
-    /// An order as it is now.
-    order: Order by (order_id: OrderId) in StreamId::Order(order_id);
-    /// A position as it is now.
-    position: Position by (account_id: AccountId, instrument_id: InstrumentId)
-        in StreamId::Position(account_id, instrument_id);
-    /// An instrument as it is now.
-    instrument: Instrument by (instrument_id: InstrumentId) in StreamId::Instrument(instrument_id);
-    /// The writer of a shard as it is now.
-    writer: Writer by (shard: u16) in StreamId::Writer(shard);
-}
-
-/// Everything live of one kind at the group's checkpoint. Only in a transaction whose snapshot does not move
-/// (REPEATABLE READ) do several of these agree with one another and with the checkpoint.
-async fn live<A: Streamed>(
-    connection: &mut PgConnection,
-) -> Result<Vec<(StreamId, Snapshot<A>)>, ProjectionError> {
-    let checkpoint = checkpoint::active(connection, Group::Snapshots.name()).await?;
-    let statement = format!(
-        "SELECT {}, {} FROM snapshots WHERE generation = $1 AND aggregate_type = $2 AND live ORDER BY aggregate_id",
-        SnapshotRow::KEY.join(", "),
-        SnapshotRow::FACTS.join(", "),
-    );
-    let rows = sqlx::query(&statement)
-        .bind(checkpoint.generation)
-        .bind(A::TYPE)
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let row = SnapshotRow::read(row)?;
-        let stream = StreamId::parse(&row.aggregate_type, &row.aggregate_id).map_err(|source| {
-            LogError::Unreadable { position: row.position, source: source.into() }
-        })?;
-        let mut snapshot = opened::<A>(Some(&row));
-        if snapshot.sequence != row.sequence {
-            snapshot = caught_up(connection, stream, snapshot, checkpoint.position).await?;
-        }
-        found.push((stream, snapshot));
-    }
-    Ok(found)
-}
-
-/// Every open order at the group's checkpoint, by id.
-///
-/// # Errors
-/// The database failed, or a stream is corrupt.
-pub async fn live_orders(
-    connection: &mut PgConnection,
-) -> Result<Vec<(OrderId, Snapshot<Order>)>, ProjectionError> {
-    let found = live::<Order>(connection).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|(stream, order)| match stream {
-            StreamId::Order(id) => Some((id, order)),
-            _ => None,
-        })
-        .collect())
-}
-
-/// Every instrument at the group's checkpoint, by id.
-///
-/// # Errors
-/// The database failed, or a stream is corrupt.
-pub async fn instruments(
-    connection: &mut PgConnection,
-) -> Result<Vec<(InstrumentId, Snapshot<Instrument>)>, ProjectionError> {
-    let found = live::<Instrument>(connection).await?;
-    Ok(found
-        .into_iter()
-        .filter_map(|(stream, instrument)| match stream {
-            StreamId::Instrument(id) => Some((id, instrument)),
-            _ => None,
-        })
-        .collect())
-}
-
-/// The position up to which [`live_orders`] and [`instruments`] are complete.
-///
-/// # Errors
-/// The database failed.
-pub async fn position_of(connection: &mut PgConnection) -> Result<u64, ProjectionError> {
-    Ok(checkpoint::active(connection, Group::Snapshots.name()).await?.position)
 }

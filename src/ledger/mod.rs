@@ -14,7 +14,7 @@ pub mod store;
 mod submission;
 pub mod task;
 mod words;
-mod world;
+pub mod world;
 
 pub use handle::{Campaign, Ledger, SHARD, SystemEntropy, Tenure, Work};
 pub use sequencer::SigningName;

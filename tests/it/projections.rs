@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::id::{OPERATOR_TENANT, OrderId};
+use aggregates::id::{AccountId, InstrumentId, OPERATOR_TENANT, OrderId};
+use aggregates::stream::StreamId;
+use aggregates::trading::World;
+use blotter::ledger::log::{LoadUnit, Loader};
+use blotter::ledger::postgres::PostgresLoader;
+use blotter::ledger::world::Memory;
 use projections::checkpoint::{self, Status};
 use projections::log::Recorded;
 use projections::orders::OrderRow;
 use projections::positions::{LotRow, PositionRow};
 use projections::row::Row as _;
 use projections::trading::Trading;
-use projections::{Group, Step, rebuild, snapshots};
+use projections::{Group, Step, rebuild};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::{PgConnection, PgPool, Row};
@@ -277,23 +282,26 @@ async fn snapshots_hold_every_open_order_and_instrument_and_damaged_ones_are_rea
         "UPDATE snapshots SET schema_version = 99",
     ] {
         sqlx::query(damage).execute(&mut *connection).await.unwrap();
-        let mut reader = database.writer.pool().acquire().await.unwrap();
-        let live = snapshots::live_orders(&mut reader).await.unwrap();
-        assert!(
-            live.iter()
-                .map(|(id, order)| (*id, &order.state))
-                .eq(open.iter().map(|(id, order)| (*id, *order)))
-        );
-        let found = snapshots::instruments(&mut reader).await.unwrap();
-        assert!(found.iter().all(|(id, found)| found.state == history.instruments[id]));
-        assert_eq!(found.len(), history.instruments.len());
-        for (id, account) in &history.accounts {
-            assert_eq!(&snapshots::account(&mut reader, *id).await.unwrap().state, account);
+        // As the Sequencer loads them: the snapshot, if there is a sound one, and the events since.
+        let loader = PostgresLoader::new(database.writer.clone());
+        let mut memory = Memory::default();
+        let accounts = history.accounts.keys().map(|id| StreamId::Account(*id));
+        let orders = open.keys().map(|id| StreamId::Order(*id));
+        let instruments = history.instruments.keys().map(|id| StreamId::Instrument(*id));
+        for stream in accounts.chain(orders).chain(instruments) {
+            let unit = LoadUnit::of(stream);
+            memory.install(unit, loader.load(unit).await.unwrap().streams).unwrap();
         }
-        for ((account, instrument), position) in &history.positions {
-            let found = snapshots::position(&mut reader, *account, *instrument).await.unwrap();
-            assert_eq!(&found.state, position);
-        }
+        assert!(open.iter().all(|(id, order)| memory.order(*id) == Some(*order)), "{damage}");
+        let found =
+            |(id, instrument): (&InstrumentId, _)| memory.instrument(*id) == Some(instrument);
+        assert!(history.instruments.iter().all(found), "{damage}");
+        let found = |(id, account): (&AccountId, _)| memory.account(*id) == Some(account);
+        assert!(history.accounts.iter().all(found), "{damage}");
+        let found = |((account, instrument), position): (&(AccountId, InstrumentId), _)| {
+            memory.position(*account, *instrument) == Some(position)
+        };
+        assert!(history.positions.iter().all(found), "{damage}");
     }
     let kept: i64 = sqlx::query("SELECT count(*) FROM snapshots WHERE aggregate_type = 'account'")
         .fetch_one(&mut *connection)
