@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::id::{CommandId, ENGINE, RequestId};
+use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use futures::FutureExt;
@@ -382,9 +383,7 @@ impl<D: Desk> Shift<'_, D> {
             for (submission, result) in work.submissions.into_iter().zip(results) {
                 match result {
                     Ok(committed) => last = last.max(committed.position),
-                    Err(LedgerError::Refused(refusal)) => {
-                        tracing::debug!(%refusal, command = ?submission.command, "a proposal was refused");
-                    }
+                    Err(LedgerError::Refused(refusal)) => note_refusal(&submission, &refusal),
                     Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
                     Err(fault) if is_passing(&fault) => again.push((submission, fault)),
                     Err(fault @ LedgerError::Defect) => {
@@ -448,6 +447,18 @@ impl<D: Desk> Shift<'_, D> {
     fn show(&mut self) {
         let touched = std::mem::take(&mut self.touched);
         self.board.show(&self.core, touched.iter().map(String::as_str));
+    }
+}
+
+/// A proposal may lose a race: the order was canceled or replaced meanwhile. Any other refusal is for somebody to look
+/// at, since the engine proposes nothing that breaks a rule.
+fn note_refusal(submission: &Submission, refusal: &Refusal) {
+    let (code, command) = (refusal.code.word(), &submission.command);
+    metrics::counter!("blotter_engine_refused_total", "code" => code).increment(1);
+    if refusal.code.kind() == RefusalKind::Conflict {
+        tracing::debug!(%refusal, ?command, "a proposal came too late");
+    } else {
+        tracing::warn!(code, %refusal, figures = ?refusal.figures, ?command, "a proposal was refused");
     }
 }
 
