@@ -219,7 +219,8 @@ fn metrics() -> anyhow::Result<Router> {
             upkeep.run_upkeep();
         }
     });
-    Ok(Router::new().route("/metrics", get(move || std::future::ready(recorder.render()))))
+    let rendered = get(move || std::future::ready(recorder.render()));
+    Ok(Router::new().route("/metrics", rendered).method_not_allowed_fallback(rest::wrong_method))
 }
 
 /// Lets the engine work through each term of this process as the writer.

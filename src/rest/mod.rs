@@ -94,7 +94,8 @@ async fn no_route() -> Problem {
     Problem::no_route()
 }
 
-async fn wrong_method() -> Problem {
+/// A path that does not take the method: the fallback of every router.
+pub async fn wrong_method() -> Problem {
     let detail = "this path does not take this method: the header Allow names those that it takes";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

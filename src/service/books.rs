@@ -9,7 +9,6 @@ use projections::Group;
 use projections::activities::{ActivityRow, ActivityType};
 use projections::journal::{Book, Entry, PostingRow};
 use projections::query;
-use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
@@ -53,7 +52,7 @@ pub struct ActivityAnswer {
     pub activity: u64,
     /// Its kind.
     pub activity_type: ActivityType,
-    /// The ticker of a fill.
+    /// The ticker of a fill, or of what paid.
     pub symbol: Option<String>,
     /// Buy or sell, of a fill.
     pub side: Option<Side>,
@@ -114,8 +113,14 @@ impl Service {
         let size = page.size();
         let rows =
             query::activities(snapshot.connection(), account_id, kinds, before, size + 1).await?;
+        let paid_by: Vec<InstrumentId> = rows.iter().filter_map(|row| row.instrument_id).collect();
+        let symbols = query::symbols(snapshot.connection(), &paid_by).await?;
         let seal = |row: &ActivityRow| self.parts.cursors.seal(&list, &row.position.to_string());
-        Ok(Page::cut(rows, size, snapshot.position, seal, ActivityAnswer::from))
+        let answer = |row: ActivityRow| {
+            let paid_by = row.instrument_id.and_then(|id| symbols.get(&id).cloned());
+            ActivityAnswer { symbol: row.symbol.clone().or(paid_by), ..ActivityAnswer::from(row) }
+        };
+        Ok(Page::cut(rows, size, snapshot.position, seal, answer))
     }
 }
 
@@ -136,8 +141,11 @@ impl From<Entry> for EntryAnswer {
 
 impl From<PostingRow> for PostingAnswer {
     fn from(row: PostingRow) -> Self {
-        let amount: Decimal = row.amount.normalize();
-        Self { book: row.book, instrument_id: row.instrument_id, amount: amount.to_string() }
+        let amount = match (row.instrument_id, Money::new(row.amount)) {
+            (None, Ok(cash)) => cash.to_string(),
+            _ => row.amount.normalize().to_string(),
+        };
+        Self { book: row.book, instrument_id: row.instrument_id, amount }
     }
 }
 

@@ -56,6 +56,17 @@ async fn a_directory_serves_one_server_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_stopping_is_waited_for() {
+    let directory = scratch_with_cluster("handover").await;
+    let first = open(directory.path()).await.unwrap();
+    let (second, ()) = tokio::join!(open(directory.path()), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.close().await.unwrap();
+    });
+    second.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_data_directory_is_left_as_it_was_and_the_cluster_is_private() {
     use std::os::unix::fs::MetadataExt;
     let directory = scratch_directory("owner");

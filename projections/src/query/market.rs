@@ -43,9 +43,31 @@ pub async fn kinds(
     connection: &mut PgConnection,
     instruments: &[InstrumentId],
 ) -> Result<BTreeMap<InstrumentId, InstrumentKind>, ProjectionError> {
+    let rows = by_id(connection, instruments).await?;
+    Ok(rows.into_iter().map(|row| (row.instrument_id, row.kind)).collect())
+}
+
+/// The tickers of these instruments.
+///
+/// # Errors
+/// The database failed.
+pub async fn symbols(
+    connection: &mut PgConnection,
+    instruments: &[InstrumentId],
+) -> Result<BTreeMap<InstrumentId, String>, ProjectionError> {
+    let rows = by_id(connection, instruments).await?;
+    Ok(rows.into_iter().map(|row| (row.instrument_id, row.symbol)).collect())
+}
+
+async fn by_id(
+    connection: &mut PgConnection,
+    instruments: &[InstrumentId],
+) -> Result<Vec<InstrumentRow>, ProjectionError> {
+    if instruments.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
     let statement = format!("{} AND instrument_id = ANY($1)", select::<InstrumentRow>("market"));
     let rows = sqlx::query(&statement).bind(ids).fetch_all(connection).await?;
-    let rows: Vec<InstrumentRow> = read_all(&rows)?;
-    Ok(rows.into_iter().map(|row| (row.instrument_id, row.kind)).collect())
+    read_all(&rows)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::TestDatabase;
-use crate::support::rest::{TestRest, instrument, quote};
+use crate::support::rest::{OPEN, TestRest, instrument, quote};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marketable_order_is_answered_filled_and_every_view_agrees() {
@@ -43,10 +43,35 @@ async fn a_marketable_order_is_answered_filled_and_every_view_agrees() {
 
     let journal = rest.get(&format!("/v1/accounts/{account}/journal")).await.expect(200);
     assert!(journal["items"].as_array().unwrap().len() >= 3, "{journal}");
+    let postings = journal["items"].as_array().unwrap().iter();
+    let cash: Vec<&str> = postings
+        .flat_map(|entry| entry["postings"].as_array().unwrap())
+        .filter(|posting| posting["instrument_id"].is_null())
+        .map(|posting| posting["amount"].as_str().unwrap())
+        .collect();
+    assert!(cash.contains(&"10000.00") && cash.contains(&"-1010.00"), "{cash:?}");
     let activities =
         rest.get(&format!("/v1/accounts/{account}/activities?types=FILL")).await.expect(200);
     assert_eq!(activities["items"][0]["net_amount"], "-1010.00");
     assert_eq!(activities["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dividend_is_an_activity_that_names_who_paid_it() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
+    let dividend = json!({"t": "dividend", "symbol": "AAPL", "amount": "0.50", "ex": "2024-01-18",
+        "pay": "2024-01-25", "id": "d1", "at": OPEN});
+    let paid = json!({"t": "clock", "at": "2024-01-25T15:00:00Z"});
+    rest.feed(&[dividend, paid]).await.expect(200);
+    let activities =
+        rest.get(&format!("/v1/accounts/{account}/activities?types=DIV")).await.expect(200);
+    let dividend = &activities["items"][0];
+    assert_eq!((&dividend["symbol"], &dividend["net_amount"]), (&json!("AAPL"), &json!("5.00")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
