@@ -5,7 +5,7 @@
 //! for the other and goes on from where that one came to. A step on a batch costs one transaction of about a dozen
 //! round trips, whatever the batch's length.
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tracing::error;
 
 use crate::checkpoint::{self, Checkpoint, Status};
@@ -163,9 +163,9 @@ impl Group {
         generation: i32,
         limit: u32,
     ) -> Result<Attempt, ProjectionError> {
-        let mut transaction = connection.begin().await?;
         // Rows that a crash takes back are folded again: nothing waits for the disk here.
-        transaction.execute("SET LOCAL synchronous_commit = off").await?;
+        let mut transaction =
+            connection.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
         let Some(from) = checkpoint::lock(&mut transaction, self.name(), generation).await? else {
             return Ok(Attempt { from: 0, outcome: Ok(Step::Retired) });
         };

@@ -4,7 +4,7 @@
 //! that is being rebuilt, sweep a retired one). A group that stops does not stop the others. A database that fails
 //! is tried again with growing pauses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ impl Runner {
         let mut tasks = JoinSet::new();
         for (group, progress) in self.progress {
             let (pool, head) = (self.pool.clone(), self.head.clone());
-            tasks.spawn(Follower { group, pool, head, progress }.follow());
+            tasks.spawn(Follower { group, pool, head, progress, looked: None }.follow());
         }
         while let Some(ended) = tasks.join_next().await {
             if let Err(failure) = ended {
@@ -94,12 +94,25 @@ impl Runner {
     }
 }
 
+/// What a turn came to for one generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tended {
+    /// Nothing to do before the head moves.
+    Rests,
+    /// More to do at once.
+    Busy,
+    /// It may be another kind of generation now, or none: look again, at once.
+    Changed,
+}
+
 /// One group, followed.
 struct Follower {
     group: Group,
     pool: PgPool,
     head: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
+    /// Its generations, and when they were looked at: others begin and end them seldom.
+    looked: Option<(Instant, Vec<Checkpoint>)>,
 }
 
 impl Follower {
@@ -137,7 +150,7 @@ impl Follower {
     }
 
     /// One step of every generation that needs one. True: there is more to do at once.
-    async fn turn(&self, resumed: &mut bool) -> Result<bool, ProjectionError> {
+    async fn turn(&mut self, resumed: &mut bool) -> Result<bool, ProjectionError> {
         let mut connection = self.pool.acquire().await?;
         let connection = &mut *connection;
         if !*resumed {
@@ -145,38 +158,48 @@ impl Follower {
             checkpoint::resume(connection, self.group.name()).await?;
             *resumed = true;
         }
-        let mut busy = false;
-        for row in checkpoint::all(connection).await? {
-            if row.name == self.group.name() {
-                busy |= self.tend(connection, &row).await?;
+        let looked = self.looked.take().filter(|(at, _)| at.elapsed() < POLL);
+        let (at, generations) = match looked {
+            Some(looked) => looked,
+            None => {
+                let mut all = checkpoint::all(connection).await?;
+                all.retain(|row| row.name == self.group.name());
+                (Instant::now(), all)
             }
+        };
+        let mut most = Tended::Rests;
+        for row in &generations {
+            most = most.max(self.tend(connection, row).await?);
         }
-        Ok(busy)
+        if most < Tended::Changed {
+            self.looked = Some((at, generations));
+        }
+        Ok(most > Tended::Rests)
     }
 
     async fn tend(
         &self,
         connection: &mut PgConnection,
         row: &Checkpoint,
-    ) -> Result<bool, ProjectionError> {
+    ) -> Result<Tended, ProjectionError> {
         if row.status == Status::Retired {
-            return Ok(!rebuild::sweep(connection, self.group, row.generation).await?);
+            let swept = rebuild::sweep(connection, self.group, row.generation).await?;
+            return Ok(if swept { Tended::Changed } else { Tended::Busy });
         }
         let step = self.group.step(connection, row.generation).await?;
         if row.active {
             self.publish(&step);
         }
-        match step {
-            Step::Advanced { more: true, .. } => Ok(true),
+        Ok(match step {
+            Step::Advanced { more: true, .. } => Tended::Busy,
             Step::Advanced { .. } | Step::Idle { .. } if row.status == Status::Building => {
-                // Switched or not, the next turn looks again: what is read moved on, or is swept.
                 rebuild::switch(connection, self.group, row.generation).await?;
-                Ok(true)
+                Tended::Changed
             }
-            Step::Advanced { .. } => Ok(true),
-            Step::Idle { .. } | Step::Stopped { .. } => Ok(false),
-            Step::Retired => Ok(false),
-        }
+            // What came meanwhile has moved the head, which wakes this group again.
+            Step::Advanced { .. } | Step::Idle { .. } | Step::Stopped { .. } => Tended::Rests,
+            Step::Retired => Tended::Changed,
+        })
     }
 
     fn publish(&self, step: &Step) {
