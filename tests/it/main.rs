@@ -9,6 +9,7 @@
 mod append_only;
 mod arrows;
 mod audit;
+mod backup;
 mod embedded;
 mod engine;
 mod faults;
