@@ -5,6 +5,8 @@
 //! messages. Commands that need a part of the settings flatten the group that they need.
 
 mod file;
+#[cfg(test)]
+mod reference;
 mod values;
 
 use std::net::SocketAddr;
