@@ -36,6 +36,8 @@ pub enum Command {
     /// Show what is written to the log
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Print the OpenAPI document of the REST face
+    Openapi,
     /// Print the effective configuration, where each value comes from, with secrets redacted
     Config(ServerSettings),
 }

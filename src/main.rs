@@ -31,6 +31,8 @@ async fn main() -> ExitCode {
         Command::Audit(command) => return auditing::run(command).await,
         Command::Projections(command) => maintenance::projections(command).await,
         Command::Events(command) => maintenance::events(&command),
+        Command::Openapi => writeln!(std::io::stdout(), "{:#}", blotter::rest::document())
+            .context("standard output"),
         Command::Config(_) => write!(std::io::stdout(), "{effective}").context("standard output"),
     };
     match done {

@@ -1,6 +1,5 @@
 //! `blotter serve`: puts the parts together, runs them, and takes them down in the opposite order.
 
-use std::future::IntoFuture;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
 use blotter::audit::{self, Checkpointer, ProcessKey};
 use blotter::config::{Hours, Market, ServerSettings};
 use blotter::database::{AuditorPool, Database};
@@ -23,11 +21,13 @@ use blotter::market::pace::Pace;
 use blotter::market::playback::Playback;
 use blotter::market::recorded::Recorded;
 use blotter::rest::auth::{Gate, authenticate};
+use blotter::rest::listener::{self, Limits};
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
 use chrono::Utc;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use projections::Runner;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -39,9 +39,8 @@ use crate::heads;
 
 /// A checkpoint is signed this often while the log moves.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// Requests under way may take this long after the server was asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
-
+/// Files that are open beside the connections of clients: those of the database above all.
+const OTHER_FILES: u64 = 128;
 /// Metrics are folded this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -133,9 +132,11 @@ async fn compose(
     }));
     let drain = stop.child_token();
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
-    let mcp = mcp::router(Arc::clone(&service), address, drain.clone());
-    let faces = rest::router(service)
-        .merge(mcp.merge(metrics()?).layer(from_fn_with_state(gate, authenticate)));
+    let mcp = mcp::router(Arc::clone(&service), address, drain.clone())
+        .layer(from_fn_with_state(gate, authenticate));
+    let (metrics, streams) = (metrics()?, rest::Streams::default());
+    let face = rest::Face { service, metrics, stop: drain.clone(), streams };
+    let faces = rest::edge::around(rest::router(face).merge(mcp), drain.clone());
     let mut campaigning = {
         let (ledger, stop) = (ledger.clone(), stop.clone());
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })
@@ -207,8 +208,8 @@ fn play(
     Ok(Some(player))
 }
 
-/// `/metrics` in Prometheus's text format. Not public: it comes behind the same middleware as everything else.
-fn metrics() -> anyhow::Result<Router> {
+/// What the process counts, from now on.
+fn metrics() -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let upkeep = recorder.clone();
     tokio::spawn(async move {
@@ -219,8 +220,7 @@ fn metrics() -> anyhow::Result<Router> {
             upkeep.run_upkeep();
         }
     });
-    let rendered = get(move || std::future::ready(recorder.render()));
-    Ok(Router::new().route("/metrics", rendered).method_not_allowed_fallback(rest::wrong_method))
+    Ok(recorder)
 }
 
 /// Lets the engine work through each term of this process as the writer.
@@ -284,21 +284,36 @@ async fn serve_until(
     signals: &mut Signals,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
-    let until = drain.clone();
-    let server =
-        axum::serve(listener, faces).with_graceful_shutdown(until.cancelled_owned()).into_future();
-    let mut server = tokio::spawn(server);
+    let limits = limits();
+    let server = tokio::spawn(listener::serve(listener, faces, limits, drain.clone()));
     let ended = tokio::select! {
         () = signals.asked() => Ok(()),
         campaign = campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
-        served = &mut server => return served?.context("the listener"),
     };
     drain.cancel();
-    if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
-        warn!("requests were still under way after {} s and are cut off", DRAIN.as_secs());
-        server.abort();
+    if !server.await.context("the listener")? {
+        warn!("requests were still under way after {} s and are cut off", limits.drain.as_secs());
     }
     ended
+}
+
+/// The usual limits, with no more connections than there are file descriptors for; the system is asked for as many as
+/// it lets this process have.
+fn limits() -> Limits {
+    let limits = Limits::default();
+    let wanted = limits.connections as u64 + OTHER_FILES;
+    let mut files = getrlimit(Resource::Nofile);
+    let most = files.maximum.unwrap_or(u64::MAX);
+    if files.current.is_some_and(|current| current < wanted.min(most)) {
+        let raised = Rlimit { current: Some(wanted.min(most)), maximum: files.maximum };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => files = raised,
+            Err(error) => warn!(%error, "the limit of open files stays where it is"),
+        }
+    }
+    let current = files.current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES).max(1);
+    let connections = limits.connections.min(usize::try_from(current).unwrap_or(usize::MAX));
+    Limits { connections, ..limits }
 }
 
 /// The two signals that end a server.

@@ -6,6 +6,7 @@ use aggregates::id::{AccountId, FillId, InstrumentId, OrderId, TenantId};
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::Side;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fills::FillRow;
@@ -13,7 +14,9 @@ use crate::log::Recorded;
 use crate::row::view_row;
 
 /// What kind of activity it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum ActivityType {
     /// An execution.
     #[serde(rename = "FILL")]

@@ -16,6 +16,7 @@ use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, Impossible, StreamId};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fold::inexact;
@@ -23,7 +24,9 @@ use crate::log::Recorded;
 use crate::row::{Rows, view_row};
 
 /// Where an amount stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Book {
     /// Cash of the account that no order reserves.

@@ -145,6 +145,30 @@ pub async fn read_matching(
     rows.iter().map(recorded).collect()
 }
 
+/// Up to `limit` rows of `shard` that are `tenant`'s own, after `after` and up to `to`, in order.
+pub async fn read_tenant(
+    connection: &mut PgConnection,
+    shard: u16,
+    tenant: TenantId,
+    after: u64,
+    to: u64,
+    limit: u32,
+) -> Result<Vec<Recorded>, LogError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events WHERE shard = $1 AND position > $2 AND position <= $3 AND tenant_id = $4 \
+         ORDER BY position LIMIT $5"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(i16::try_from(shard).unwrap_or(i16::MAX))
+        .bind(after.cast_signed())
+        .bind(to.cast_signed())
+        .bind(tenant.uuid())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(recorded).collect()
+}
+
 /// One row with [`COLUMNS`].
 pub fn recorded(row: &PgRow) -> Result<Recorded, LogError> {
     let position = row.try_get::<i64, _>("position")?.cast_unsigned();

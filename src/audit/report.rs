@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// The most problems that a report lists.
@@ -16,8 +17,9 @@ pub const KEPT: usize = 100;
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident $word:literal),+ $(,)?) => {
         /// What kind of rule a problem breaks.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
         #[serde(rename_all = "snake_case")]
+        #[schemars(rename = "VerdictCode")]
         pub enum Code { $($(#[$doc])* $variant),+ }
 
         impl Code {
@@ -82,7 +84,8 @@ codes! {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
+#[schemars(rename = "VerdictProblem")]
 pub struct Problem {
     /// The position that it is at, or the first that it can be at.
     pub position: u64,
@@ -144,7 +147,8 @@ impl Findings {
 }
 
 /// The verdict on a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "Verdict")]
 pub struct Report {
     /// No problem was found.
     pub valid: bool,
@@ -152,6 +156,7 @@ pub struct Report {
     pub position: u64,
     /// The root of the tree over all leaves.
     #[serde(serialize_with = "base64")]
+    #[schemars(with = "String")]
     pub root: [u8; 32],
     /// The first position that is not right.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,9 @@ const RENEWAL: Duration = Duration::from_millis(1_600);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Calls decided at once while a batch is under way: its answer waits no longer than these take.
 const SLICE: usize = 32;
+/// Of so many calls that are taken, one comes from the lane of ordinary commands if one waits there: cancels and the
+/// engine come first, and however many they are, new orders get their turn.
+const TURN: usize = 4;
 /// How often old keys are dropped.
 const PURGE: Duration = Duration::from_secs(600);
 
@@ -65,12 +68,25 @@ pub enum SteppedDown {
     Corrupt(String),
 }
 
-/// The two lanes of a writer. Cancels and the engine do not wait behind new orders.
+/// The two lanes of a writer. Cancels and the engine do not wait behind new orders, and cannot keep them out.
 pub struct Lanes {
     /// Cancels, and what the engine causes.
     pub urgent: mpsc::Receiver<Ask>,
     /// Everything else.
     pub commands: mpsc::Receiver<Ask>,
+}
+
+impl Lanes {
+    /// The call to take after `taken` others, if one waits: an urgent one, but each [`TURN`]th an ordinary one.
+    fn next(&mut self, taken: usize) -> Option<Ask> {
+        let Self { urgent, commands } = self;
+        let next = if taken % TURN == TURN - 1 {
+            commands.try_recv().or_else(|_| urgent.try_recv())
+        } else {
+            urgent.try_recv().or_else(|_| commands.try_recv())
+        };
+        next.ok()
+    }
 }
 
 /// A Sequencer with the log that it writes.
@@ -334,17 +350,14 @@ impl Desk {
         }
     }
 
-    /// Takes what waits into the open batch, urgent lane first, `calls` at the most.
+    /// Takes what waits into the open batch, `calls` at the most.
     fn take(&mut self, calls: usize) {
         self.purge();
         while let Ok((unit, loaded)) = self.loaded.try_recv() {
             self.take_in(unit, loaded);
         }
         while self.waiting.len() < calls {
-            let Ok(ask) = self.lanes.urgent.try_recv().or_else(|_| self.lanes.commands.try_recv())
-            else {
-                break;
-            };
+            let Some(ask) = self.lanes.next(self.waiting.len()) else { break };
             self.waiting.push(ask);
         }
         let formed = self.sequencer.take(std::mem::take(&mut self.waiting), (self.now)());
@@ -451,4 +464,32 @@ pub fn asked(
         (request, Some(ticket))
     });
     (Pending::together(ticketed.collect()), answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::submission::TapeBlock;
+    use super::*;
+
+    fn ask() -> Ask {
+        let block = TapeBlock { first_place: 1, last_place: 1, bytes: Vec::new(), digest: [0; 32] };
+        Pending::new(Request::Tape(block), None)
+    }
+
+    #[tokio::test]
+    async fn urgent_calls_come_first_and_cannot_keep_the_others_out() {
+        let ((fast, urgent), (slow, commands)) = (mpsc::channel(100), mpsc::channel(100));
+        let mut lanes = Lanes { urgent, commands };
+        for _ in 0..40 {
+            fast.try_send(ask()).ok().unwrap();
+            slow.try_send(ask()).ok().unwrap();
+        }
+        for taken in 0..16 {
+            lanes.next(taken).unwrap();
+        }
+        assert_eq!((lanes.urgent.len(), lanes.commands.len()), (28, 36));
+        // Neither lane waits for the other when that is empty.
+        let left = std::iter::successors(Some(0), |taken| Some(taken + 1));
+        assert_eq!(left.map_while(|taken| lanes.next(taken)).count(), 64);
+    }
 }

@@ -7,10 +7,87 @@ use aggregates::money::Money;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::json;
 
+use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
+use super::routes::Routes;
 use crate::service::{AccountAnswer, OpenAccount, Page, Service, ServiceError, Written, text};
+
+const KINDS: [(&str, AccountKind); 2] =
+    [("cash", AccountKind::Cash), ("margin", AccountKind::Margin)];
+
+/// The routes.
+pub fn routes() -> Routes {
+    let opened = [
+        Field::text("name", text::NAME_MAX, "What you call it.").required(),
+        Field::word(
+            "kind",
+            &KINDS,
+            "A cash account; margin accounts are refused as `unsupported`.",
+        )
+        .required(),
+        Field::amount("starting_balance", "Its first deposit, 0 or more.").required(),
+        Field::whole("option_level", 0, 4, "The options that it may trade; 0 if absent."),
+    ];
+    let paid = [Field::amount("amount", "Dollars, above 0, to the cent.").required()];
+    Routes::new("accounts")
+        .post(
+            "/accounts",
+            open,
+            Operation::write("open_account", "Open an account")
+                .once()
+                .body(
+                    &opened,
+                    json!({"name": "First", "kind": "cash", "starting_balance": "10000"}),
+                )
+                .answers::<Written<AccountAnswer>>(201, "The account.")
+                .answers::<Written<AccountAnswer>>(200, "The account that this key opened before."),
+        )
+        .get(
+            "/accounts",
+            list,
+            Operation::read(
+                "list_accounts",
+                "List accounts, in the order in which they were opened",
+            )
+            .paged()
+            .fresh()
+            .answers::<Page<AccountAnswer>>(200, "A page of accounts."),
+        )
+        .get(
+            "/accounts/{account_id}",
+            get,
+            Operation::read("get_account", "Read an account: cash, buying power, equity")
+                .fresh()
+                .answers::<AccountAnswer>(200, "The account."),
+        )
+        .post(
+            "/accounts/{account_id}/deposits",
+            deposit,
+            Operation::write("deposit", "Deposit cash")
+                .once()
+                .body(&paid, json!({"amount": "500.00"}))
+                .answers::<Written<AccountAnswer>>(201, "The account after it.")
+                .answers::<Written<AccountAnswer>>(
+                    200,
+                    "The account; the deposit under this key was made before.",
+                ),
+        )
+        .post(
+            "/accounts/{account_id}/withdrawals",
+            withdraw,
+            Operation::write("withdraw", "Withdraw cash that no order reserves")
+                .once()
+                .body(&paid, json!({"amount": "500.00"}))
+                .answers::<Written<AccountAnswer>>(201, "The account after it.")
+                .answers::<Written<AccountAnswer>>(
+                    200,
+                    "The account; the withdrawal under this key was made before.",
+                ),
+        )
+}
 
 /// `201`, or `200` for a replay.
 pub(super) fn created<T>(written: Written<T>) -> (StatusCode, Json<Written<T>>) {
@@ -27,8 +104,6 @@ pub async fn open(
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(mut body): JsonBody,
 ) -> Created {
-    const KINDS: [(&str, AccountKind); 2] =
-        [("cash", AccountKind::Cash), ("margin", AccountKind::Margin)];
     let name = body.text("name", text::NAME_MAX);
     let kind = body.word("kind", &KINDS);
     let starting_balance: Option<Money> = body.amount("starting_balance");

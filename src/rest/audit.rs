@@ -8,12 +8,54 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
+use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Query};
+use super::routes::Routes;
 use crate::service::{EventAnswer, EventFilter, Fault, Page, Service, VerifyReport};
 
 /// The longest name of a stream: a word and two ids.
 const STREAM_MAX: usize = 100;
+
+/// The routes.
+pub fn routes() -> Routes {
+    Routes::new("audit")
+        .get(
+            "/audit/events",
+            events,
+            Operation::read("list_events", "Events of the log as they are stored, in order")
+                .operator()
+                .query([
+                    Field::id("account_id", "Of one account."),
+                    Field::text("stream", STREAM_MAX, "Of one stream: a type and an id.")
+                        .example("order/0190c2f0-0000-7000-8000-000000000000"),
+                    Field::whole("after", 0, i64::MAX.cast_unsigned(), "Later than this position.")
+                        .example(0),
+                ])
+                .paged()
+                .answers::<Page<EventAnswer>>(200, "A page of events."),
+        )
+        .get(
+            "/audit/verify",
+            verify,
+            Operation::read("verify", "The verdict on the whole log and every view")
+                .about("Reads all of the log: linear in its length.")
+                .operator()
+                .slow()
+                .answers::<VerifyReport>(
+                    200,
+                    "The verdict, also when it is that the log is not valid.",
+                ),
+        )
+        .get(
+            "/audit/checkpoint",
+            checkpoint,
+            Operation::read("get_checkpoint", "The last signed checkpoint of the log")
+                .operator()
+                .may(404)
+                .answers_text("text/plain; charset=utf-8", "A C2SP signed note."),
+        )
+}
 
 /// `GET /v1/audit/events`
 pub async fn events(

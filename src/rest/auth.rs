@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::edge::{Actor, Id};
 use super::problem::Problem;
 use crate::service::{Interface, Service};
 
@@ -42,9 +43,12 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         let detail = "send the header Authorization: Bearer with a valid token";
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
     };
-    if let Some(super::request::Id(id)) = request.extensions().get() {
+    if let Some(Id(id)) = request.extensions().get() {
         caller.request = *id;
     }
+    let actor = Actor(caller.actor);
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(actor);
+    response
 }

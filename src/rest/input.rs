@@ -70,6 +70,12 @@ impl Fields {
         Ok(Self { left, faults: Vec::new() })
     }
 
+    /// The names of the fields beside those that are `known`, fit to be shown.
+    pub fn names_beside(&self, known: &[&str]) -> Vec<String> {
+        let unknown = self.left.iter().map(|(name, _)| name);
+        unknown.filter(|name| !known.contains(&name.as_str())).map(|name| shown(name)).collect()
+    }
+
     fn take(&mut self, field: &str) -> Option<Value> {
         let index = self.left.iter().position(|(name, _)| name == field)?;
         let value = self.left.swap_remove(index).1;
@@ -234,12 +240,17 @@ impl Fields {
             }
         }
         for (field, _) in std::mem::take(&mut self.left) {
-            let shown: String = field.chars().filter(|c| !text::is_hidden(*c)).take(64).collect();
+            let shown = shown(&field);
             let message = format!("{shown} is not a field of this request");
             self.fault(&shown, "unknown_field", message);
         }
         if self.faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.faults).into()) }
     }
+}
+
+/// A name that a client made up, fit to be shown.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect()
 }
 
 /// The text of an amount, from the JSON token that holds it.

@@ -8,14 +8,17 @@ use aggregates::order::{CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeIn
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::json;
 
 use super::accounts::created;
 use super::input::Fields;
+use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, JsonBody, Path, Query, id};
+use super::routes::Routes;
 use crate::service::{
-    EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, Service, ServiceError,
-    Written, text,
+    EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, SYMBOL_MAX, Service,
+    ServiceError, Written, text,
 };
 
 const SIDES: [(&str, Side); 2] = [("buy", Side::Buy), ("sell", Side::Sell)];
@@ -48,10 +51,125 @@ const STATES: [(&str, OrderState); 3] =
 const KINDS: [(&str, InstrumentKind); 2] =
     [("stock", InstrumentKind::Stock), ("option", InstrumentKind::Option)];
 
+/// The routes.
+pub fn routes() -> Routes {
+    let path = "/accounts/{account_id}/orders";
+    let one = "/accounts/{account_id}/orders/{order_id}";
+    Routes::new("orders")
+        .post(
+            path,
+            place,
+            Operation::write("place_order", "Place an order")
+                .about(
+                    "The answer is the order as it stands after arrival: filled, if the market filled it at once. Sent again \
+                     with the same `client_order_id` it is the same order, answered with 200 and `replayed`. What the \
+                     business refuses is recorded: 422 with the `order_id` of the rejected order.",
+                )
+                .body(
+                    &placed(),
+                    json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "limit_price": "187.25",
+                        "client_order_id": "first"}),
+                )
+                .answers::<Written<OrderAnswer>>(201, "The order.")
+                .answers::<Written<OrderAnswer>>(200, "The order that was placed under this `client_order_id` before."),
+        )
+        .get(
+            path,
+            list,
+            Operation::read("list_orders", "List orders, newest first")
+                .query([
+                    Field::word("status", &STATES, "Open, closed, or all of them; all if absent."),
+                    Field::text("symbol", SYMBOL_MAX, "Of one ticker.").example("AAPL"),
+                    Field::word("side", &SIDES, "Of one side."),
+                    Field::word("class", &CLASSES, "Of one class."),
+                    Field::word("kind", &KINDS, "Of one kind of instrument."),
+                    Field::time("after", "Placed later than this, by the market clock."),
+                    Field::time("until", "Placed no later than this."),
+                ])
+                .paged()
+                .fresh()
+                .answers::<Page<OrderAnswer>>(200, "A page of orders."),
+        )
+        .delete(
+            path,
+            cancel_all,
+            Operation::write("cancel_orders", "Cancel every open order")
+                .query([Field::word("kind", &KINDS, "Of one kind of instrument.")])
+                .answers::<Page<OrderAnswer>>(200, "The orders that were open, as they ended."),
+        )
+        .get(
+            one,
+            get,
+            Operation::read("get_order", "Read an order")
+                .fresh()
+                .answers::<OrderAnswer>(200, "The order."),
+        )
+        .delete(
+            one,
+            cancel,
+            Operation::write("cancel_order", "Cancel an order")
+                .about("One that was canceled before is answered the same again; one that ended otherwise is 409.")
+                .answers::<Written<OrderAnswer>>(200, "The order."),
+        )
+        .get(
+            "/accounts/{account_id}/orders/{order_id}/events",
+            events,
+            Operation::read("list_order_events", "Everything that happened to an order, in order")
+                .fresh()
+                .answers::<Page<EventAnswer>>(200, "All of its events, on one page."),
+        )
+        .get(
+            "/accounts/{account_id}/orders/by-client-id/{client_order_id}",
+            get_by_client_id,
+            Operation::read("get_order_by_client_id", "Read an order by the name that its placer gave it")
+                .fresh()
+                .answers::<OrderAnswer>(200, "The order."),
+        )
+}
+
+/// What the body of an order may have.
+fn placed() -> Vec<Field> {
+    vec![
+        Field::text("symbol", SYMBOL_MAX, "The ticker.").required().example("AAPL"),
+        Field::word("side", &SIDES, "Buy or sell.").required(),
+        Field::word("type", &TYPES, "Market or limit; the others are refused as `unsupported`.")
+            .required(),
+        Field::amount("qty", "Shares, above 0; a fractional order is a day order.")
+            .required()
+            .example("10"),
+        Field::amount(
+            "limit_price",
+            "The worst price of a limit order: 2 decimals from 1.00 on, else 4.",
+        ),
+        Field::amount("stop_price", "For stops."),
+        Field::amount("trail_price", "For trailing stops: the distance in dollars."),
+        Field::amount("trail_percent", "For trailing stops: the distance in percent of the mark.")
+            .example("5"),
+        Field::word(
+            "time_in_force",
+            &TIMES,
+            "`day` if absent; gtd, opg and cls are refused as `unsupported`.",
+        ),
+        Field::flag("extended_hours", "Refused as `unsupported` when true."),
+        Field::word(
+            "order_class",
+            &CLASSES,
+            "`simple` if absent; the others are refused as `unsupported`.",
+        ),
+        Field::text(
+            "client_order_id",
+            CLIENT_ORDER_ID_MAX,
+            "Your name for it, unique in the account for ever: the order \
+            happens once under it. Made if absent. Not for personal data.",
+        ),
+        Field::text("note", text::NOTE_MAX, "Words of yours, kept beside the order and erasable."),
+    ]
+}
+
 /// Reads the body of an order. A field that cannot be read stands as one that breaks no rule, so that the rules of
 /// the others are checked too.
 fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
-    let symbol = body.text("symbol", crate::service::SYMBOL_MAX);
+    let symbol = body.text("symbol", SYMBOL_MAX);
     let side = body.word("side", &SIDES);
     let order_type = body.word("type", &TYPES);
     for field in ["notional", "take_profit", "stop_loss", "legs"] {
@@ -113,7 +231,7 @@ pub async fn list(
     let fields = &mut query.0;
     let filter = OrderFilter {
         state: fields.word("status", &STATES).unwrap_or_default(),
-        symbol: fields.text("symbol", crate::service::SYMBOL_MAX),
+        symbol: fields.text("symbol", SYMBOL_MAX),
         side: fields.word("side", &SIDES),
         class: fields.word("class", &CLASSES),
         kind: fields.word("kind", &KINDS),

@@ -1,14 +1,61 @@
 //! `/v1/accounts/{account_id}/positions`, `…/journal` and `…/activities`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Json;
 use axum::extract::State;
 use projections::activities::ActivityType;
 
+use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Path, Query, id};
+use super::routes::Routes;
 use crate::service::{ActivityAnswer, EntryAnswer, Page, PositionAnswer, Service, ServiceError};
+
+/// The routes.
+pub fn routes() -> Routes {
+    Routes::new("positions")
+        .get(
+            "/accounts/{account_id}/positions",
+            list,
+            Operation::read("list_positions", "List what is held, by symbol")
+                .paged()
+                .fresh()
+                .answers::<Page<PositionAnswer>>(200, "A page of positions."),
+        )
+        .get(
+            "/accounts/{account_id}/positions/{symbol}",
+            get,
+            Operation::read(
+                "get_position",
+                "Read the position in one symbol, also when it is closed",
+            )
+            .fresh()
+            .answers::<PositionAnswer>(200, "The position."),
+        )
+        .get(
+            "/accounts/{account_id}/journal",
+            journal,
+            Operation::read("list_journal", "The double-entry journal, newest entry first")
+                .about("The postings of an entry sum to zero in each unit.")
+                .paged()
+                .fresh()
+                .answers::<Page<EntryAnswer>>(200, "A page of entries."),
+        )
+        .get(
+            "/accounts/{account_id}/activities",
+            activities,
+            Operation::read("list_activities", "What changed the account's cash, newest first")
+                .query([Field::words("types", TYPES.as_slice(), "Of these kinds.")])
+                .paged()
+                .fresh()
+                .answers::<Page<ActivityAnswer>>(200, "A page of activities."),
+        )
+}
+
+/// Activities by their words.
+static TYPES: LazyLock<[(&str, ActivityType); ActivityType::ALL.len()]> =
+    LazyLock::new(|| ActivityType::ALL.map(|kind| (kind.word(), kind)));
 
 /// `GET /v1/accounts/{account_id}/positions`
 pub async fn list(
@@ -57,7 +104,7 @@ pub async fn activities(
     mut query: Query,
 ) -> Result<Json<Page<ActivityAnswer>>, Problem> {
     let (page, fresh) = (query.page(), query.fresh());
-    let kinds = query.0.words("types", &ActivityType::ALL.map(|kind| (kind.word(), kind)));
+    let kinds = query.0.words("types", TYPES.as_slice());
     query.0.end([])?;
     let account = id(&account, ServiceError::no_account)?;
     let kinds = kinds.unwrap_or_default();

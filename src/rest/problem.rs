@@ -10,6 +10,7 @@ use aggregates::id::OrderId;
 use aggregates::refusal::{Refusal, RefusalKind};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::service::{Fault, ServiceError};
@@ -21,23 +22,36 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug)]
 pub struct Problem(Box<Document>);
 
-#[derive(Debug, Serialize)]
-struct Document {
+/// A failure as it is sent.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document {
+    /// Always `about:blank`: `code` says what it is.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     #[serde(serialize_with = "number")]
+    #[schemars(with = "u16")]
     status: StatusCode,
+    /// The machine word, the same over REST and MCP; never renamed.
     code: &'static str,
+    /// What failed, the actual numbers, and the next step.
     detail: String,
+    /// Every field that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
+    /// The numbers of `detail` by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     figures: BTreeMap<String, String>,
+    /// The order that is recorded as rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<OrderId>,
+    /// It had been rejected before, under the same `client_order_id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<bool>,
+    /// Where the rejection stands in the log, or how far the views are.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
 }
@@ -71,6 +85,17 @@ impl Problem {
     /// A path that leads nowhere.
     pub fn no_route() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    /// Parameters that the path does not take, at least one.
+    pub fn unknown_parameters(names: &[String]) -> Self {
+        let fault = |name: &String| {
+            Fault::new(name, "unknown_parameter", format!("{name} is not a parameter of this path"))
+        };
+        let detail = format!("this path does not take {}: leave it out", names.join(", "));
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", detail);
+        problem.0.errors = names.iter().map(fault).collect();
+        problem
     }
 
     /// Fields that are wrong, at least one.

@@ -1,17 +1,13 @@
-//! What every handler takes out of a request: its id, its caller, its body, its key.
+//! What every handler takes out of a request: its caller, its query, its body, its key.
 
 use std::str::FromStr;
 
-use aggregates::id::RequestId;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::input::Fields;
 use super::problem::Problem;
@@ -21,21 +17,6 @@ use crate::service::{self, Fresh, PageRequest, ServiceError, text};
 const BODY_MAX: usize = 256 * 1024;
 /// The largest body of the feed, in bytes.
 const FEED_MAX: usize = 8 * 1024 * 1024;
-
-/// The id of a request, also in the metadata of the events that it causes.
-#[derive(Clone, Copy, Debug)]
-pub struct Id(pub RequestId);
-
-/// Middleware: gives the request an id and names it in the answer.
-pub async fn with_id(mut request: Request, next: Next) -> Response {
-    let id = RequestId::new(Uuid::now_v7());
-    request.extensions_mut().insert(Id(id));
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    response
-}
 
 /// The caller whom [`super::auth`] let in.
 pub struct Caller(pub service::Caller);

@@ -13,6 +13,7 @@ use projections::Group;
 use projections::accounts::AccountRow;
 use projections::positions::PositionRow;
 use projections::query;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -35,7 +36,8 @@ pub struct OpenAccount {
 }
 
 /// An account as its owner sees it. Amounts are dollars.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Account")]
 pub struct AccountAnswer {
     /// Its id.
     pub account_id: AccountId,

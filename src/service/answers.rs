@@ -1,9 +1,11 @@
 //! The shapes that all answers share.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A page of a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
@@ -14,7 +16,8 @@ pub struct Page<T> {
 }
 
 /// The answer to a write: what it left behind.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Written{T}")]
 pub struct Written<T> {
     /// What it left behind, as of `position`.
     #[serde(flatten)]

@@ -1,11 +1,14 @@
 //! What the operator audits: events as they are stored, the verdict on the whole log, the last signed checkpoint.
 
+use std::collections::BTreeMap;
+
 use aggregates::id::{AccountId, TenantId};
 use aggregates::stream::StreamId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use projections::log::{self, Recorded};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -14,7 +17,8 @@ use crate::audit::{AuditError, Evidence, Report, verify_database};
 use crate::ledger::SHARD;
 
 /// One event as it is stored: payload and metadata are the very bytes that were hashed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Event")]
 pub struct EventAnswer {
     /// The place in the log.
     pub position: u64,
@@ -33,8 +37,10 @@ pub struct EventAnswer {
     /// When it was recorded, by the wall clock.
     pub recorded_at: DateTime<Utc>,
     /// The event.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub payload: Box<RawValue>,
     /// Who, how and why.
+    #[schemars(with = "BTreeMap<String, String>")]
     pub metadata: Box<RawValue>,
     /// What keeps the leaf from being guessed, base64.
     pub salt: String,

@@ -9,12 +9,14 @@ use projections::Group;
 use projections::activities::{ActivityRow, ActivityType};
 use projections::journal::{Book, Entry, PostingRow};
 use projections::query;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
 
 /// One entry of the journal: what one event moved. Its postings sum to zero in each unit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "JournalEntry")]
 pub struct EntryAnswer {
     /// The place of the event in the log: the id of the entry.
     pub entry: u64,
@@ -35,7 +37,8 @@ pub struct EntryAnswer {
 }
 
 /// One posting.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Posting")]
 pub struct PostingAnswer {
     /// Which book it moves.
     pub book: Book,
@@ -46,7 +49,8 @@ pub struct PostingAnswer {
 }
 
 /// What changed an account's cash.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Activity")]
 pub struct ActivityAnswer {
     /// The place of the event in the log: the id of the activity.
     pub activity: u64,

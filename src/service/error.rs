@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::ledger::LedgerError;
 
 /// One field that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Serialize)]
 pub struct Fault {
     /// The field, by its name in the request; nested ones with dots.
     pub field: String,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use projections::Group;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Service;
@@ -12,7 +13,7 @@ use crate::engine::Condition;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How this process is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Health {
     /// Commands are taken here or by another process, and reads are served.
     pub ready: bool,
@@ -31,7 +32,7 @@ pub struct Health {
 }
 
 /// How a group of views is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct ViewHealth {
     /// Its name.
     pub name: &'static str,

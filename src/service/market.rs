@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use projections::Group;
 use projections::instruments::InstrumentRow;
 use projections::query;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
@@ -21,7 +22,8 @@ use crate::market::reading::{MAX_FEED_LINES, parse_lines};
 const FEED: &str = "feed";
 
 /// The last that is known of a symbol's prices. What is not known is absent.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Market")]
 pub struct QuoteAnswer {
     /// Its ticker.
     pub symbol: String,
@@ -42,7 +44,8 @@ pub struct QuoteAnswer {
 }
 
 /// A quote, as it was displayed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Quote")]
 pub struct StandingQuote {
     /// What buyers offer.
     pub bid: Price,
@@ -59,7 +62,7 @@ pub struct StandingQuote {
 }
 
 /// A price that was paid.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct LastPrice {
     /// How much.
     pub price: Price,
@@ -70,7 +73,8 @@ pub struct LastPrice {
 }
 
 /// Something that can be traded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Instrument")]
 pub struct InstrumentAnswer {
     /// Its id.
     pub instrument_id: InstrumentId,
@@ -91,7 +95,8 @@ pub struct InstrumentAnswer {
 }
 
 /// What became of lines that were posted.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "FeedResult")]
 pub struct FeedAnswer {
     /// Lines that were worked.
     pub accepted: u64,
@@ -104,7 +109,8 @@ pub struct FeedAnswer {
 }
 
 /// Where the market stands after it was told what to do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ControlResult")]
 pub struct ControlAnswer {
     /// The market clock.
     pub market_time: Option<MarketTime>,

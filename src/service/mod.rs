@@ -16,6 +16,7 @@ mod orders;
 mod placing;
 mod positions;
 mod reading;
+mod stream;
 pub mod text;
 
 use std::collections::BTreeSet;
@@ -49,7 +50,8 @@ pub use health::{Health, ViewHealth};
 pub use market::{ControlAnswer, FeedAnswer, InstrumentAnswer, QuoteAnswer};
 pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
 pub use positions::{LotAnswer, PositionAnswer};
-pub use reading::{Fresh, PAGE_MAX, PageRequest};
+pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
+pub use stream::{Followed, Stretch};
 
 /// What the operator's token is called in the metadata of events.
 const OPERATOR_TOKEN: &str = "operator";
@@ -77,7 +79,11 @@ impl Caller {
         self.actor == OPERATOR
     }
 
-    fn operator_only(&self, what: &'static str) -> Result<(), ServiceError> {
+    /// Lets the operator pass alone.
+    ///
+    /// # Errors
+    /// This is somebody else.
+    pub fn operator_only(&self, what: &'static str) -> Result<(), ServiceError> {
         if self.is_operator() { Ok(()) } else { Err(ServiceError::Forbidden(what)) }
     }
 }

@@ -12,6 +12,7 @@ use aggregates::refusal::Refusal;
 use projections::Group;
 use projections::orders::OrderRow;
 use projections::query::{self, OrdersWanted};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reading::Snapshot;
@@ -52,7 +53,8 @@ pub struct OrderRequest {
 }
 
 /// An order as its owner sees it. Times are of the market clock.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Order")]
 pub struct OrderAnswer {
     /// Its id.
     pub order_id: OrderId,

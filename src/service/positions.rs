@@ -9,6 +9,7 @@ use projections::Group;
 use projections::positions::{LotRow, PositionRow};
 use projections::query;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
@@ -18,7 +19,8 @@ use crate::engine::core::Shown;
 const RATE_DECIMALS: u32 = 6;
 
 /// One lot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Lot")]
 pub struct LotAnswer {
     /// Its id.
     pub lot_id: LotId,
@@ -31,7 +33,8 @@ pub struct LotAnswer {
 }
 
 /// A position as its owner sees it. Amounts are dollars; what depends on a price is absent without one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Position")]
 pub struct PositionAnswer {
     /// Its ticker.
     pub symbol: String,

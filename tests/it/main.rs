@@ -23,6 +23,7 @@ mod projections;
 mod readme;
 mod rest;
 mod row_security;
+mod stopping;
 mod support;
 mod views;
 mod writers;

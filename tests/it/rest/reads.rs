@@ -180,7 +180,7 @@ async fn ids_of_others_answer_byte_for_byte_as_random_ones() {
     }
 }
 
-async fn foreign_account(rest: &TestRest) -> Uuid {
+pub(super) async fn foreign_account(rest: &TestRest) -> Uuid {
     use aggregates::account::{AccountCommand, AccountKind};
     use aggregates::id::{AccountId, CommandId, TenantId};
     use aggregates::trading::Command;

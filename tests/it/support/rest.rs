@@ -14,6 +14,7 @@ use blotter::market::calendar::Calendar;
 use blotter::rest;
 use blotter::service::{CursorKey, Parts, Service};
 use chrono::Utc;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::Runner;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -115,7 +116,10 @@ impl TestRest {
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = rest::router(service);
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let face =
+            rest::Face { service, metrics, stop: stop.clone(), streams: rest::Streams::default() };
+        let router = rest::edge::around(rest::router(face), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
         let server = Self { base, client, ledger, _tasks: tasks, _stop: stop.drop_guard() };
@@ -131,6 +135,11 @@ impl TestRest {
     /// A request without a token, to be completed.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// A request with the operator's token, to be completed.
+    pub fn authorized(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.request(method, path).bearer_auth(TOKEN)
     }
 
     /// Sends a request with the operator's token.

@@ -1,0 +1,273 @@
+//! Accepts connections and speaks HTTP/1.1 on them, within limits that `axum::serve` does not have.
+//!
+//! Guarantees:
+//! - A client that does not send the head of a request in time loses its connection, so slow ones hold nothing.
+//! - Above [`Limits::connections`] a client is told 503 with `Retry-After` instead of waiting unseen. One connection
+//!   carries one request at a time, so this bounds the requests under way too.
+//! - When it stops: requests under way finish, at most [`Limits::drain`]; who comes meanwhile is still accepted, so that
+//!   the faces can say that the server is stopping; then every connection is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// The largest head of a request in bytes, and what is buffered of a body at once.
+const HEAD_MAX: usize = 32 * 1024;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// Before connections are accepted again after the system could not: out of file descriptors, most likely.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that is turned away has to send its request and read the answer.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Clients that are told so when they are turned away, at once; the others are just closed.
+const GOODBYES: usize = 64;
+
+/// What a client reads that is one too many.
+const TURNED_AWAY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"busy","detail":"too many connections are open: send the request again in a second"}"#;
+
+/// How much is taken on, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are open at once.
+    pub connections: usize,
+    /// How long the head of a request may take; an idle connection is closed after this time too.
+    pub head: Duration,
+    /// How long requests under way may take after the server was asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 2_048, head: Duration::from_secs(20), drain: Duration::from_secs(10) }
+    }
+}
+
+/// A listener that serves `faces`.
+struct Server {
+    http: http1::Builder,
+    faces: Router,
+    places: Arc<Semaphore>,
+    goodbyes: Arc<Semaphore>,
+    connections: JoinSet<()>,
+}
+
+/// Serves `faces` on `listener` until `stop` is cancelled and what was under way has ended. False when something had to
+/// be cut off.
+pub async fn serve(
+    listener: TcpListener,
+    faces: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> bool {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX);
+    let mut server = Server {
+        http,
+        faces,
+        places: Arc::new(Semaphore::new(limits.connections)),
+        goodbyes: Arc::new(Semaphore::new(GOODBYES)),
+        connections: JoinSet::new(),
+    };
+    let under_way = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            client = accept(&listener) => server.welcome(client, Some(&under_way)),
+            Some(_) = server.connections.join_next() => {}
+        }
+    }
+    let ended = timeout(limits.drain, under_way.shutdown());
+    tokio::pin!(ended);
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = &mut ended => break ended.is_ok(),
+            client = accept(&listener) => server.welcome(client, None),
+            Some(_) = server.connections.join_next() => {}
+        }
+    };
+    server.connections.shutdown().await;
+    ended
+}
+
+/// The next client.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => return client,
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Serves a client, or turns it away. `under_way` is told to end its connection when the server stops.
+    fn welcome(&mut self, client: TcpStream, under_way: Option<&GracefulShutdown>) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            metrics::counter!("blotter_http_turned_away_total").increment(1);
+            if let Ok(place) = Arc::clone(&self.goodbyes).try_acquire_owned() {
+                self.connections.spawn(async move {
+                    turn_away(client).await;
+                    drop(place);
+                });
+            }
+            return;
+        };
+        if let Err(error) = client.set_nodelay(true) {
+            debug!(%error, "a connection was lost before its first request");
+            return;
+        }
+        let service = TowerToHyperService::new(self.faces.clone());
+        let connection = self.http.serve_connection(TokioIo::new(client), service);
+        let watcher = under_way.map(GracefulShutdown::watcher);
+        self.connections.spawn(async move {
+            let open = metrics::gauge!("blotter_http_connections");
+            open.increment(1);
+            let served = match watcher {
+                Some(watcher) => watcher.watch(connection).await,
+                None => connection.await,
+            };
+            open.decrement(1);
+            if let Err(error) = served {
+                debug!(%error, "a connection ended before its last answer");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Reads what the client sends first, which else would take the answer with it when the connection closes, and answers.
+async fn turn_away(mut client: TcpStream) {
+    let told = async {
+        let mut head = Vec::new();
+        while head.len() < HEAD_MAX && !head.ends_with(b"\r\n\r\n") {
+            if client.read_buf(&mut head).await? == 0 {
+                break;
+            }
+        }
+        let length = TURNED_AWAY.len();
+        let answer = format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{TURNED_AWAY}"
+        );
+        client.write_all(answer.as_bytes()).await?;
+        client.shutdown().await
+    };
+    if !matches!(timeout(GOODBYE, told).await, Ok(Ok(()))) {
+        debug!("a client that was turned away did not listen");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Instant;
+
+    use axum::routing::get;
+
+    use super::*;
+
+    struct Served {
+        address: SocketAddr,
+        stop: CancellationToken,
+        ended: tokio::task::JoinHandle<bool>,
+    }
+
+    async fn served(limits: Limits) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let slow = async || {
+            sleep(Duration::from_millis(400)).await;
+            "slow"
+        };
+        let faces = Router::new()
+            .route("/", get(async || "quick"))
+            .route("/slow", get(slow))
+            .route("/never", get(async || std::future::pending::<&str>().await));
+        let ended = tokio::spawn(serve(listener, faces, limits, stop.clone()));
+        Served { address, stop, ended }
+    }
+
+    async fn connect(address: SocketAddr, text: &str) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(text.as_bytes()).await.unwrap();
+        client
+    }
+
+    async fn read(mut client: TcpStream) -> String {
+        let mut text = String::new();
+        let read = timeout(Duration::from_secs(5), client.read_to_string(&mut text)).await;
+        read.expect("the connection is closed").unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_in_time_costs_the_connection() {
+        let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+        let served = served(limits).await;
+        let began = Instant::now();
+        let answer =
+            read(connect(served.address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn one_client_too_many_is_told_to_come_back() {
+        let served = served(Limits { connections: 1, ..Limits::default() }).await;
+        let request = "GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let first = connect(served.address, request).await;
+        sleep(Duration::from_millis(50)).await;
+        let second = read(connect(served.address, request).await).await;
+        let (head, body) = second.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after: 1"), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head} {}", body.len());
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["code"], "busy");
+        assert!(read(first).await.ends_with("slow"));
+        assert!(read(connect(served.address, request).await).await.ends_with("slow"));
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_finished_and_newcomers_are_still_answered() {
+        let served = served(Limits::default()).await;
+        let slow = connect(served.address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let _idle = connect(served.address, "").await;
+        sleep(Duration::from_millis(50)).await;
+        served.stop.cancel();
+        let late =
+            connect(served.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        assert!(read(late).await.ends_with("quick"));
+        assert!(read(slow).await.ends_with("slow"));
+        assert!(served.ended.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_cut_off() {
+        let limits = Limits { drain: Duration::from_millis(200), ..Limits::default() };
+        let served = served(limits).await;
+        let _never = connect(served.address, "GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        sleep(Duration::from_millis(50)).await;
+        served.stop.cancel();
+        assert!(!served.ended.await.unwrap());
+    }
+}

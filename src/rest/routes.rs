@@ -1,0 +1,154 @@
+//! Routes with what the document says of them, which they keep: parameters that are not described are refused, and a
+//! request takes at most [`DEADLINE`] ([`LONG_DEADLINE`] if it is described as slow). A write whose answer is lost so
+//! may have happened and is safe to repeat under its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+
+use super::Face;
+use super::input::Fields;
+use super::openapi::Operation;
+use super::problem::Problem;
+
+/// How long a request may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a request may take that works through much: the feed, a run of the market, a verification.
+const LONG_DEADLINE: Duration = Duration::from_secs(300);
+
+/// A route as the document has it.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with names in braces.
+    pub path: String,
+    /// The group that it stands in.
+    pub tag: &'static str,
+    /// The rest.
+    pub operation: Operation,
+}
+
+/// Routes of one room.
+pub struct Routes {
+    tag: &'static str,
+    router: Router<Face>,
+    described: Vec<Described>,
+}
+
+impl Routes {
+    /// None yet; they stand under `tag` in the document.
+    pub fn new(tag: &'static str) -> Self {
+        Self { tag, router: Router::new(), described: Vec::new() }
+    }
+
+    /// Adds a `GET`.
+    pub fn get<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, Face>,
+        T: 'static,
+    {
+        self.on(Method::GET, path, handler, operation)
+    }
+
+    /// Adds a `POST`.
+    pub fn post<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, Face>,
+        T: 'static,
+    {
+        self.on(Method::POST, path, handler, operation)
+    }
+
+    /// Adds a `DELETE`.
+    pub fn delete<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, Face>,
+        T: 'static,
+    {
+        self.on(Method::DELETE, path, handler, operation)
+    }
+
+    /// Adds a route of this method.
+    pub fn on<H, T>(mut self, method: Method, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, Face>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a method that routers know");
+        let contract = Arc::new(Contract {
+            parameters: operation.parameters().collect(),
+            deadline: if operation.is_slow() { LONG_DEADLINE } else { DEADLINE },
+        });
+        self.router = self
+            .router
+            .route(path, on(filter, handler).route_layer(from_fn_with_state(contract, keep)));
+        let (path, tag) = (path.to_owned(), self.tag);
+        self.described.push(Described { method, path, tag, operation });
+        self
+    }
+
+    /// These and those of another room.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.described.extend(other.described);
+        self
+    }
+
+    /// What serves them. A path that leads nowhere and a method that a path does not take are problems too.
+    pub fn into_router(self) -> Router<Face> {
+        self.router.fallback(no_route).method_not_allowed_fallback(wrong_method)
+    }
+
+    /// What the document says of them, below `prefix`.
+    pub fn into_described(self, prefix: &str) -> impl Iterator<Item = Described> {
+        self.described
+            .into_iter()
+            .map(move |route| Described { path: format!("{prefix}{}", route.path), ..route })
+    }
+}
+
+/// What a route promises by its description.
+struct Contract {
+    parameters: Vec<&'static str>,
+    deadline: Duration,
+}
+
+async fn keep(State(contract): State<Arc<Contract>>, request: Request, next: Next) -> Response {
+    if let Some(query) = request.uri().query() {
+        match Fields::of_query(Some(query)) {
+            Ok(given) => {
+                let unknown = given.names_beside(&contract.parameters);
+                if !unknown.is_empty() {
+                    return Problem::unknown_parameters(&unknown).into_response();
+                }
+            }
+            Err(problem) => return problem.into_response(),
+        }
+    }
+    match tokio::time::timeout(contract.deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "the request took too long; a write may have happened: repeat it under the same key";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
+        }
+    }
+}
+
+/// A path that leads nowhere.
+async fn no_route() -> Problem {
+    Problem::no_route()
+}
+
+/// A path that does not take the method.
+pub async fn wrong_method() -> Problem {
+    let detail = "this path does not take this method: the header Allow names those that it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
