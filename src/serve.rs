@@ -133,7 +133,7 @@ async fn compose(
     }));
     let drain = stop.child_token();
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
-    let mcp = mcp::router(Arc::clone(&service), address, drain.clone());
+    let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone());
     let faces = rest::router(service)
         .merge(mcp.merge(metrics()?).layer(from_fn_with_state(gate, authenticate)));
     let mut campaigning = {

@@ -17,6 +17,7 @@ mod placing;
 mod positions;
 mod reading;
 pub mod text;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub use market::{ControlAnswer, FeedAnswer, InstrumentAnswer, QuoteAnswer};
 pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
 pub use positions::{LotAnswer, PositionAnswer};
 pub use reading::{Fresh, PAGE_MAX, PageRequest};
+pub use waiting::{Awaited, WaitAnswer};
 
 /// What the operator's token is called in the metadata of events.
 const OPERATOR_TOKEN: &str = "operator";
