@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::auditing::AuditCommand;
 use crate::maintenance::{EventsCommand, ProjectionsCommand};
+use crate::stdio::StdioSettings;
 use blotter::config::{self, ConfigError, Effective, ServerSettings};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -27,6 +28,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the server until SIGTERM or Ctrl-C
     Serve(ServerSettings),
+    /// Speak MCP over standard input and output: as a client of a running server, or with a server inside
+    #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:0")))]
+    Mcp(StdioSettings),
     /// Check the log and its views, export it, print its latest checkpoint; the server may be running or not
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -2,10 +2,12 @@
 //! the configuration is wrong. `blotter audit verify` exits with 1 for a log that is not valid, 2 when it could not check.
 
 mod auditing;
+mod bridge;
 mod cli;
 mod heads;
 mod maintenance;
 mod serve;
+mod stdio;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,6 +28,10 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(settings) => match start_log(&settings.log) {
             Ok(()) => serve::serve(settings).await,
+            Err(error) => Err(error),
+        },
+        Command::Mcp(command) => match start_log(&command.settings.log) {
+            Ok(()) => stdio::run(command).await,
             Err(error) => Err(error),
         },
         Command::Audit(command) => return auditing::run(command).await,

@@ -1,5 +1,6 @@
 //! `blotter serve`: puts the parts together, runs them, and takes them down in the opposite order.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use projections::Runner;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -44,10 +45,24 @@ const OTHER_FILES: u64 = 128;
 /// Metrics are folded this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
+/// Who runs a server inside another command.
+#[derive(Default)]
+pub struct Host {
+    /// Is told where the server listens.
+    pub listening: Option<oneshot::Sender<SocketAddr>>,
+    /// Stops it, as a signal does.
+    pub done: CancellationToken,
+}
+
 /// Runs until SIGTERM or SIGINT, also while it is still starting.
 pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
+    serve_for(settings, Host::default()).await
+}
+
+/// Runs until a signal, or until its host is done with it.
+pub async fn serve_for(settings: ServerSettings, host: Host) -> anyhow::Result<()> {
     settings.check_available()?;
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(host.done)?;
     let given = std::env::var("BLOTTER_OPERATOR_TOKEN").ok();
     let data_dir = settings.database.data_dir()?;
     let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
@@ -58,7 +73,8 @@ pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
         opened = Database::open(source) => opened.context("no database")?,
     };
     info!("database ready");
-    let served = compose(&settings, &data_dir, operator, &database, &mut signals).await;
+    let served =
+        compose(&settings, &data_dir, operator, &database, &mut signals, host.listening).await;
     database.close().await?;
     served
 }
@@ -70,6 +86,7 @@ async fn compose(
     operator: OperatorToken,
     database: &Database,
     signals: &mut Signals,
+    listening: Option<oneshot::Sender<SocketAddr>>,
 ) -> anyhow::Result<()> {
     let checkpointer = custody(settings, data_dir, database).await?;
     let key = SigningName {
@@ -132,7 +149,7 @@ async fn compose(
     }));
     let drain = stop.child_token();
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
-    let mcp = mcp::router(Arc::clone(&service), address, drain.clone())
+    let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone())
         .layer(from_fn_with_state(gate, authenticate));
     let (metrics, streams) = (metrics()?, rest::Streams::default());
     let face = rest::Face { service, metrics, stop: drain.clone(), streams };
@@ -142,6 +159,10 @@ async fn compose(
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })
     };
     info!(%address, "listening");
+    if let Some(listening) = listening {
+        // A host that is gone has stopped it too.
+        let _ = listening.send(address);
+    }
     let ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
 
     info!("stopping");
@@ -316,18 +337,20 @@ fn limits() -> Limits {
     Limits { connections, ..limits }
 }
 
-/// The two signals that end a server.
+/// What ends a server: two signals, and its host.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    done: CancellationToken,
 }
 
 impl Signals {
-    fn listen() -> anyhow::Result<Self> {
+    fn listen(done: CancellationToken) -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            done,
         })
     }
 
@@ -335,6 +358,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = self.done.cancelled() => {}
         }
     }
 }

@@ -59,6 +59,11 @@ pub enum ConfigError {
     /// Nowhere to put data.
     #[error("there is no home directory to put data in: name a directory with --data-dir")]
     NoDataDirectory,
+    /// No token to call a server with.
+    #[error(
+        "there is no token to call the server with: set BLOTTER_TOKEN, or BLOTTER_OPERATOR_TOKEN, in the environment"
+    )]
+    NoToken,
     /// A word that is known and not done yet.
     #[error("{setting} is not in this version")]
     NotInThisVersion {

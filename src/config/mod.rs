@@ -22,6 +22,7 @@ pub use values::{Hours, LogFormat, Market, Record, Registration, Secret};
 
 use crate::database::{Source, default_data_dir, embedded};
 use crate::market::pace::Speed;
+use crate::mcp::{Shelf, Toolsets};
 
 /// Where the database is, and the directory for everything that is kept outside it.
 #[derive(Args, Clone, Debug)]
@@ -90,11 +91,36 @@ pub struct RuleSettings {
 #[derive(Args, Clone, Debug)]
 pub struct LogSettings {
     /// What to log, as tracing filter directives
-    #[arg(long, env = "BLOTTER_LOG", value_name = "FILTER", default_value = "info,sqlx=warn")]
+    #[arg(
+        long,
+        env = "BLOTTER_LOG",
+        value_name = "FILTER",
+        default_value = "info,sqlx=warn,rmcp=warn"
+    )]
     pub log: String,
     /// How to log
     #[arg(long, env = "BLOTTER_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
+}
+
+/// Which tools are offered over MCP.
+#[derive(Args, Clone, Debug)]
+pub struct McpSettings {
+    /// Toolsets offered over MCP: all, or some of system, account, stock_orders, order_management, market_data and
+    /// audit, with commas between them
+    #[arg(long, env = "BLOTTER_TOOLSETS", value_name = "A,B", default_value = "all")]
+    pub toolsets: Toolsets,
+    /// Offer over MCP only tools that change nothing
+    #[arg(
+        long,
+        env = "BLOTTER_READ_ONLY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub read_only: bool,
 }
 
 /// Everything that `blotter serve` can be told.
@@ -117,6 +143,9 @@ pub struct ServerSettings {
     /// Fees and reservations.
     #[command(flatten)]
     pub rules: RuleSettings,
+    /// The tools of agents.
+    #[command(flatten)]
+    pub mcp: McpSettings,
     /// Who may register
     #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "closed")]
     pub registration: Registration,
@@ -168,6 +197,13 @@ impl RuleSettings {
     pub fn rules(&self) -> Rules {
         let fees = FeeSchedule { per_fill: self.fee_per_fill, per_share: self.fee_per_share };
         Rules { collar: self.collar, fees }
+    }
+}
+
+impl McpSettings {
+    /// What is on offer.
+    pub fn shelf(&self) -> Shelf {
+        Shelf { toolsets: self.toolsets.clone(), read_only: self.read_only }
     }
 }
 

@@ -55,9 +55,18 @@ impl OperatorToken {
     /// # Errors
     /// See [`OperatorTokenError`].
     pub fn load(given: Option<&str>, data_dir: &Path) -> Result<Self, OperatorTokenError> {
+        Self::text(given, data_dir).map(|token| Self::new(&token))
+    }
+
+    /// The token itself, for whoever calls a server of `data_dir` as the operator; found, or made, as
+    /// [`OperatorToken::load`] does.
+    ///
+    /// # Errors
+    /// See [`OperatorTokenError`].
+    pub fn text(given: Option<&str>, data_dir: &Path) -> Result<String, OperatorTokenError> {
         match given.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(Self::new(token)),
-            None => Ok(Self::new(&from_file(&data_dir.join(FILE))?)),
+            Some(token) => Ok(token.to_owned()),
+            None => from_file(&data_dir.join(FILE)),
         }
     }
 

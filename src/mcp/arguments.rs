@@ -1,6 +1,7 @@
 //! Reads the arguments of a tool: every bad one is named, an unknown one too. Models send numbers where text belongs
 //! and text where numbers belong; what can be read exactly is read, the rest is refused with what to send instead.
 
+use std::fmt;
 use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
@@ -122,23 +123,58 @@ impl Arguments {
         found.map(|(_, value)| *value)
     }
 
-    /// A whole number from 1 to `most`.
-    pub fn count(&mut self, name: &str, most: u32) -> Option<u32> {
+    /// Some of some words: a list of them, or text with commas between them.
+    pub fn words<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<Vec<T>> {
         let value = self.left.remove(name)?;
-        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-        let number =
-            number.and_then(|number| u32::try_from(number).ok()).filter(|n| (1..=most).contains(n));
-        if number.is_none() {
+        let listed: Option<Vec<&str>> = match &value {
+            Value::String(text) => Some(text.split(',').map(str::trim).collect()),
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        let find = |word: &str| words.iter().find(|(known, _)| *known == word).map(|(_, it)| *it);
+        let found =
+            listed.and_then(|listed| listed.into_iter().map(find).collect::<Option<Vec<_>>>());
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             self.fault(
                 name,
                 "invalid_value",
-                format!("{name} has to be a whole number from 1 to {most}"),
+                format!("{name} has to be a list of some of {}", known.join(", ")),
             );
+        }
+        found
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.left.remove(name)?;
+        let flag = value.as_bool().or_else(|| value.as_str()?.parse().ok());
+        if flag.is_none() {
+            self.fault(name, "invalid_type", format!("{name} has to be true or false"));
+        }
+        flag
+    }
+
+    /// A whole number from `least` to `most`.
+    pub fn whole<T: TryFrom<u64> + Copy + PartialOrd + fmt::Display>(
+        &mut self,
+        name: &str,
+        least: T,
+        most: T,
+    ) -> Option<T> {
+        let value = self.left.remove(name)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let number = number.and_then(|number| T::try_from(number).ok());
+        let number = number.filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            let message = format!("{name} has to be a whole number from {least} to {most}");
+            self.fault(name, "invalid_value", message);
         }
         number
     }
 
-    fn id<T: FromStr>(&mut self, name: &str) -> Option<T> {
+    /// An id.
+    pub fn id<T: FromStr>(&mut self, name: &str) -> Option<T> {
         let value = self.left.remove(name)?;
         let id = value.as_str().and_then(|text| text.parse().ok());
         if id.is_none() {

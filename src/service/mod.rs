@@ -18,6 +18,7 @@ mod positions;
 mod reading;
 mod stream;
 pub mod text;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX}
 pub use positions::{LotAnswer, PositionAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use stream::{Followed, Stretch};
+pub use waiting::{Awaited, WaitAnswer};
 
 /// What the operator's token is called in the metadata of events.
 const OPERATOR_TOKEN: &str = "operator";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("identity", &["database"]),
-    ("config", &["database", "market"]),
+    ("config", &["database", "market", "mcp"]),
     ("market", &[]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),
@@ -17,10 +17,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &["ledger", "engine", "market", "audit", "identity", "database"]),
     ("rest", &["service", "identity"]),
     ("mcp", &["service", "identity"]),
+    ("bridge", &[]),
 ];
 
 /// The files that put the parts together: they may use everything.
-const COMPOSITION: &[&str] = &["main", "lib", "cli", "serve", "auditing", "heads", "maintenance"];
+const COMPOSITION: &[&str] =
+    &["main", "lib", "cli", "serve", "auditing", "heads", "maintenance", "stdio"];
 
 fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -71,7 +71,13 @@ impl Server {
 
     /// Starts `blotter serve` on `data_dir`, a free port and its operator's token, and returns when it takes commands.
     pub async fn serve(data_dir: &Path) -> Self {
-        let mut server = Self::launch(data_dir);
+        Self::serve_with(data_dir, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub async fn serve_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut server =
+            Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir).args(arguments));
         let base = server.base().to_owned();
         server.token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
         let (client, start) = (reqwest::Client::new(), Instant::now());

@@ -1,0 +1,166 @@
+//! Accounts and what they hold.
+
+use projections::activities::ActivityType;
+use serde_json::json;
+
+use super::super::arguments::Arguments;
+use super::super::results::answer;
+use super::super::schema::{Field, Kind};
+use super::super::shelf::Toolset;
+use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, POSITION, page, page_of};
+use super::{Answered, Call, Effect, Entry};
+use crate::service::Fresh;
+
+pub const TOOLS: &[Entry] = &[
+    Entry {
+        name: "account_info",
+        title: "Account",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "Cash, reserved cash, buying power and equity of an account, in US dollars. Example: {}. Without \
+                account_id it is your only account; with several the error lists their ids.",
+        takes: &[ACCOUNT],
+        answers: ACCOUNT_ANSWER,
+        run: |call, arguments| Box::pin(account_info(call, arguments)),
+    },
+    Entry {
+        name: "account_details",
+        title: "Account in full",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "Another name of account_info: everything about an account, its limits (policy), flags and the time of \
+                the prices it is valued at included. Example: {}. On account_not_found see get_all_accounts.",
+        takes: &[ACCOUNT],
+        answers: ACCOUNT_ANSWER,
+        run: |call, arguments| Box::pin(account_info(call, arguments)),
+    },
+    Entry {
+        name: "get_account_balance",
+        title: "Balance",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "The money of an account alone, in US dollars: cash, what open orders have reserved of it, what new \
+                orders may cost, and equity (absent when a position has no price). Example: {}. On account_not_found \
+                see get_all_accounts.",
+        takes: &[ACCOUNT],
+        answers: &[
+            Field::always("account_id", Kind::Text),
+            Field::always("cash", Kind::Text),
+            Field::always("reserved", Kind::Text),
+            Field::always("buying_power", Kind::Text),
+            Field::sometimes("equity", Kind::Text),
+            POSITION,
+        ],
+        run: |call, arguments| Box::pin(balance(call, arguments)),
+    },
+    Entry {
+        name: "get_all_accounts",
+        title: "All accounts",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "Your accounts, oldest first, each as account_info shows it. Example: {\"limit\": 10}. For the next \
+                page send next_cursor as cursor; on bad_cursor leave it out.",
+        takes: &[LIMIT, CURSOR],
+        answers: &page_of(ACCOUNT_ANSWER),
+        run: |call, arguments| Box::pin(all_accounts(call, arguments)),
+    },
+    Entry {
+        name: "positions",
+        title: "Positions",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "What an account holds: shares, shares free to sell, cost, value and profit in US dollars, with the \
+                source and time of the price. Example: {\"limit\": 50}. For the next page send next_cursor as cursor. \
+                A value without a price is absent, never guessed.",
+        takes: &[ACCOUNT, LIMIT, CURSOR],
+        answers: &page_of(&[
+            Field::always("symbol", Kind::Text),
+            Field::always("side", Kind::Text),
+            Field::always("qty", Kind::Text),
+            Field::always("qty_available", Kind::Text),
+            Field::sometimes("avg_entry_price", Kind::Text),
+            Field::always("cost_basis", Kind::Text),
+            Field::sometimes("current_price", Kind::Text),
+            Field::sometimes("market_value", Kind::Text),
+            Field::sometimes("unrealized_pl", Kind::Text),
+            Field::always("realized_pl", Kind::Text),
+            Field::sometimes("mark_source", Kind::Text),
+            Field::sometimes("marked_at", Kind::Text),
+        ]),
+        run: |call, arguments| Box::pin(positions(call, arguments)),
+    },
+    Entry {
+        name: "account_activities",
+        title: "Activities",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals (CSW), \
+                fees (FEE), dividends (DIV), cash for fractions of shares (CIL). Example: {\"types\": [\"FILL\", \
+                \"FEE\"]}. Default: all types. For the next page send next_cursor as cursor.",
+        takes: &[
+            Field::new(
+                "types",
+                Kind::Words(|| ActivityType::ALL.map(ActivityType::word).to_vec()),
+                "Which types. Default: all.",
+            ),
+            LIMIT,
+            CURSOR,
+            ACCOUNT,
+        ],
+        answers: &page_of(&[
+            Field::always("activity", Kind::Whole),
+            Field::always("activity_type", Kind::Text),
+            Field::sometimes("symbol", Kind::Text),
+            Field::sometimes("side", Kind::Text),
+            Field::sometimes("qty", Kind::Text),
+            Field::sometimes("price", Kind::Text),
+            Field::always("net_amount", Kind::Text),
+            Field::sometimes("order_id", Kind::Text),
+            Field::always("at", Kind::Text),
+        ]),
+        run: |call, arguments| Box::pin(activities(call, arguments)),
+    },
+];
+
+async fn account_info(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.account(call.caller, account, Fresh::default()).await?)
+}
+
+async fn balance(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    arguments.end()?;
+    let account = call.account(named).await?;
+    let account = call.service.account(call.caller, account, Fresh::default()).await?;
+    answer(&json!({
+        "account_id": account.account_id,
+        "cash": account.cash,
+        "reserved": account.reserved,
+        "buying_power": account.buying_power,
+        "equity": account.equity,
+        "position": account.position,
+    }))
+}
+
+async fn all_accounts(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let page = page(&mut arguments);
+    arguments.end()?;
+    answer(&call.service.accounts(call.caller, &page, Fresh::default()).await?)
+}
+
+async fn positions(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, page) = (arguments.account_id(), page(&mut arguments));
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.positions(call.caller, account, &page, Fresh::default()).await?)
+}
+
+async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, page) = (arguments.account_id(), page(&mut arguments));
+    let kinds = arguments.words("types", &ActivityType::ALL.map(|kind| (kind.word(), kind)));
+    arguments.end()?;
+    let (account, kinds) = (call.account(named).await?, kinds.unwrap_or_default());
+    answer(&call.service.activities(call.caller, account, &kinds, &page, Fresh::default()).await?)
+}

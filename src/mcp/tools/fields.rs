@@ -1,0 +1,117 @@
+//! The fields that several tools share.
+
+use aggregates::order::TimeInForce;
+
+use super::super::arguments::Arguments;
+use super::super::schema::{Field, Kind, words};
+use crate::service::PageRequest;
+
+/// The most items of one page of a list.
+const PAGE_MAX: u32 = 100;
+/// The longest cursor, in characters.
+const CURSOR_MAX: usize = 1_024;
+
+/// How long an order may live.
+pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
+    ("day", TimeInForce::Day),
+    ("gtc", TimeInForce::Gtc),
+    ("ioc", TimeInForce::Ioc),
+    ("fok", TimeInForce::Fok),
+];
+
+pub const ACCOUNT: Field =
+    Field::new("account_id", Kind::Text, "The account. Default: your only one.");
+pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "The ticker, such as AAPL.");
+pub const QUANTITY: Field =
+    Field::new("quantity", Kind::Text, "Shares, a decimal string above 0, such as \"10\".");
+pub const LIMIT_PRICE: Field =
+    Field::new("limit_price", Kind::Text, "Dollars a share, a decimal string such as \"187.25\".");
+pub const TIME_IN_FORCE: Field = Field::new(
+    "time_in_force",
+    Kind::Word(|| words(TIMES_IN_FORCE)),
+    "How long it lives: day (until the close, default), gtc (until canceled), ioc (what fills at once), fok (all at \
+     once or nothing).",
+);
+pub const EXTENDED_HOURS: Field = Field::new(
+    "extended_hours",
+    Kind::Flag,
+    "Whether it may fill outside regular hours. Default: false; true is refused as unsupported for now.",
+);
+pub const CLIENT_ORDER_ID: Field = Field::new(
+    "client_order_id",
+    Kind::Text,
+    "Your own id for the order, up to 128 characters, unique in the account for ever: the same call again returns the \
+     same order. Made if absent. Not for personal data.",
+);
+pub const NOTE: Field =
+    Field::new("note", Kind::Text, "Words of yours, up to 500 characters, kept beside the log.");
+pub const ORDER_ID: Field = Field::new("order_id", Kind::Text, "The order's id.").required();
+pub const LIMIT: Field =
+    Field::new("limit", Kind::Whole, "Items of a page, 1 to 100. Default: 50.");
+pub const CURSOR: Field = Field::new("cursor", Kind::Text, "The next_cursor of the page before.");
+
+/// Which page of a list.
+pub fn page(arguments: &mut Arguments) -> PageRequest {
+    PageRequest {
+        limit: arguments.whole("limit", 1, PAGE_MAX).map(u64::from),
+        cursor: arguments.text("cursor", CURSOR_MAX),
+    }
+}
+
+/// Where an answer stands in the log.
+pub const POSITION: Field =
+    Field::always("position", Kind::Whole).about("The last event of the log that this contains.");
+const NEXT_CURSOR: Field =
+    Field::sometimes("next_cursor", Kind::Text).about("Absent on the last page.");
+
+/// The fields of a page of `items`.
+pub const fn page_of(items: &'static [Field]) -> [Field; 3] {
+    [Field::always("items", Kind::List(items)), NEXT_CURSOR, POSITION]
+}
+
+/// An account.
+pub const ACCOUNT_ANSWER: &[Field] = &[
+    Field::always("account_id", Kind::Text),
+    Field::sometimes("name", Kind::Text),
+    Field::always("kind", Kind::Text),
+    Field::always("status", Kind::Text),
+    Field::always("cash", Kind::Text),
+    Field::always("reserved", Kind::Text),
+    Field::always("buying_power", Kind::Text),
+    Field::sometimes("equity", Kind::Text),
+    POSITION,
+];
+
+/// An order.
+pub const ORDER_ANSWER: &[Field] = &[
+    Field::always("order_id", Kind::Text),
+    Field::always("account_id", Kind::Text),
+    Field::always("client_order_id", Kind::Text),
+    Field::always("symbol", Kind::Text),
+    Field::always("side", Kind::Text),
+    Field::always("type", Kind::Text),
+    Field::always("time_in_force", Kind::Text),
+    Field::always("qty", Kind::Text),
+    Field::sometimes("limit_price", Kind::Text),
+    Field::always("status", Kind::Text),
+    Field::always("filled_qty", Kind::Text),
+    Field::sometimes("filled_avg_price", Kind::Text),
+    Field::always("created_at", Kind::Text),
+    POSITION,
+];
+
+/// A page of orders.
+pub const ORDERS_ANSWER: &[Field] = &page_of(ORDER_ANSWER);
+
+/// An event of the log.
+pub const EVENT_ANSWER: &[Field] = &[
+    POSITION,
+    Field::always("stream", Kind::Text),
+    Field::always("event_type", Kind::Text),
+    Field::always("recorded_at", Kind::Text),
+    Field::always("payload", Kind::Object),
+    Field::always("metadata", Kind::Object),
+];
+
+/// A page of events.
+pub const EVENTS_ANSWER: &[Field] = &page_of(EVENT_ANSWER);

@@ -1,0 +1,206 @@
+//! Following and ending orders.
+
+use std::time::Duration;
+
+use aggregates::instrument::InstrumentKind;
+use aggregates::order::OrderStatus;
+
+use super::super::arguments::Arguments;
+use super::super::results::answer;
+use super::super::schema::{Field, Kind, words};
+use super::super::shelf::Toolset;
+use super::fields::{
+    ACCOUNT, CURSOR, EVENTS_ANSWER, LIMIT, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, SYMBOL, page,
+};
+use super::{Answered, Call, Effect, Entry};
+use crate::service::{Awaited, Fresh, OrderFilter, OrderState, SYMBOL_MAX};
+
+/// The longest wait, in seconds.
+const WAIT_MAX: u32 = 60;
+/// The wait of a call that does not say, in seconds.
+const WAIT: u32 = 30;
+
+const STATES: &[(&str, OrderState)] =
+    &[("open", OrderState::Open), ("closed", OrderState::Closed), ("all", OrderState::All)];
+const OPEN: &[(&str, OrderState)] = &[("open", OrderState::Open)];
+const AWAITED: &[(&str, Awaited)] = &[
+    ("closed", Awaited::End),
+    ("filled", Awaited::Status(OrderStatus::Filled)),
+    ("partially_filled", Awaited::Status(OrderStatus::PartiallyFilled)),
+    ("triggered", Awaited::Status(OrderStatus::Triggered)),
+    ("accepted", Awaited::Status(OrderStatus::Accepted)),
+    ("canceled", Awaited::Status(OrderStatus::Canceled)),
+    ("expired", Awaited::Status(OrderStatus::Expired)),
+];
+
+pub const TOOLS: &[Entry] = &[
+    Entry {
+        name: "stock_orders",
+        title: "Stock orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        about: "The stock orders of an account, newest first. Example: {\"status\": \"open\", \"symbol\": \"AAPL\"}. \
+                For the next page send next_cursor as cursor.",
+        takes: &[
+            Field::new("status", Kind::Word(|| words(STATES)), "Which orders. Default: all."),
+            SYMBOL,
+            LIMIT,
+            CURSOR,
+            ACCOUNT,
+        ],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(stock_orders(call, arguments, STATES, OrderState::All)),
+    },
+    Entry {
+        name: "open_stock_orders",
+        title: "Open stock orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        about: "The stock orders of an account that can still fill, newest first. Example: {\"symbol\": \"AAPL\"}. \
+                For the next page send next_cursor as cursor.",
+        takes: &[
+            Field::new("status", Kind::Word(|| words(OPEN)), "Open orders are what it lists."),
+            SYMBOL,
+            LIMIT,
+            CURSOR,
+            ACCOUNT,
+        ],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(stock_orders(call, arguments, OPEN, OrderState::Open)),
+    },
+    Entry {
+        name: "order_by_id",
+        title: "Order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        about: "One order as it stands: status, filled quantity and average price in US dollars, why it was refused or \
+                canceled. Example: {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\"}. On order_not_found see \
+                stock_orders for the ids.",
+        takes: &[ORDER_ID, ACCOUNT],
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(order_by_id(call, arguments)),
+    },
+    Entry {
+        name: "order_history",
+        title: "History of an order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        about: "Every event of one order, oldest first: what happened, when, and against which quote. Example: \
+                {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\"}. On order_not_found see stock_orders for the \
+                ids.",
+        takes: &[ORDER_ID, ACCOUNT],
+        answers: EVENTS_ANSWER,
+        run: |call, arguments| Box::pin(order_history(call, arguments)),
+    },
+    Entry {
+        name: "wait_for_order",
+        title: "Wait for an order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        about: "Waits until an order has a status, or has ended, or the time is over, and answers it as it stands then; \
+                reached says whether it has what was waited for. Use it instead of asking again and again. Example: \
+                {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\", \"status\": \"filled\", \"timeout_seconds\": \
+                30}. With reached false and an open status, wait again or cancel.",
+        takes: &[
+            ORDER_ID,
+            Field::new(
+                "status",
+                Kind::Word(|| words(AWAITED)),
+                "What to wait for; closed is any end. Default: closed.",
+            ),
+            Field::new(
+                "timeout_seconds",
+                Kind::Whole,
+                "The longest wait in seconds, 0 to 60. Default: 30.",
+            ),
+            ACCOUNT,
+        ],
+        answers: &[
+            Field::always("reached", Kind::Flag),
+            Field::always("order_id", Kind::Text),
+            Field::always("status", Kind::Text),
+            Field::always("filled_qty", Kind::Text),
+            Field::sometimes("filled_avg_price", Kind::Text),
+        ],
+        run: |call, arguments| Box::pin(wait_for_order(call, arguments)),
+    },
+    Entry {
+        name: "cancel_stock_order_by_id",
+        title: "Cancel a stock order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Ends,
+        about: "Cancels an open stock order; what has filled stays. Example: {\"order_id\": \
+                \"01890a5d-ac96-774b-bcce-b302099a8057\"}. Of an order that is canceled already it answers the same \
+                again; of a filled one it says order_not_open.",
+        takes: &[ORDER_ID, ACCOUNT],
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(cancel(call, arguments)),
+    },
+    Entry {
+        name: "cancel_all_stock_orders_tool",
+        title: "Cancel all stock orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Ends,
+        about: "Cancels every open stock order of an account and answers those that it ended; what has filled stays. \
+                Example: {}. If it fails in between, what was ended stays ended: call it again.",
+        takes: &[ACCOUNT],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(cancel_all(call, arguments)),
+    },
+];
+
+async fn stock_orders(
+    call: Call<'_>,
+    mut arguments: Arguments,
+    states: &[(&str, OrderState)],
+    default: OrderState,
+) -> Answered {
+    let (named, page) = (arguments.account_id(), page(&mut arguments));
+    let filter = OrderFilter {
+        state: arguments.word("status", states).unwrap_or(default),
+        symbol: arguments.text("symbol", SYMBOL_MAX),
+        kind: Some(InstrumentKind::Stock),
+        ..OrderFilter::default()
+    };
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.orders(call.caller, account, &filter, &page, Fresh::default()).await?)
+}
+
+async fn order_by_id(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, order) = (arguments.account_id(), arguments.order_id());
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.order(call.caller, account, order, Fresh::default()).await?)
+}
+
+async fn order_history(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, order) = (arguments.account_id(), arguments.order_id());
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.order_events(call.caller, account, order, Fresh::default()).await?)
+}
+
+async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, order) = (arguments.account_id(), arguments.order_id());
+    let awaited = arguments.word("status", AWAITED).unwrap_or_default();
+    let seconds = arguments.whole("timeout_seconds", 0, WAIT_MAX).unwrap_or(WAIT);
+    arguments.end()?;
+    let account = call.account(named).await?;
+    let patience = Duration::from_secs(seconds.into());
+    answer(&call.service.wait_for_order(call.caller, account, order, awaited, patience).await?)
+}
+
+async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, order) = (arguments.account_id(), arguments.order_id());
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.cancel_order(call.caller, account, order).await?)
+}
+
+async fn cancel_all(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    arguments.end()?;
+    let account = call.account(named).await?;
+    answer(&call.service.cancel_orders(call.caller, account, Some(InstrumentKind::Stock)).await?)
+}

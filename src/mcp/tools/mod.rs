@@ -1,0 +1,258 @@
+//! The table of tools. A tool is one [`Entry`]: what it is called, what it does to the world, what it takes and
+//! answers, and the function that runs it. To add one, add its entry to the file of its group; everything else (the
+//! list, the schemas, the hints, `list_tools`, the tests that walk the table) follows from it.
+//!
+//! Everything that a client sees of the table is constant; a test pins it as `docs/mcp-tools.json`.
+
+mod account;
+mod audit;
+mod fields;
+mod management;
+mod market;
+mod orders;
+mod system;
+
+use std::sync::{Arc, LazyLock};
+
+use aggregates::id::AccountId;
+use futures::future::BoxFuture;
+use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Arguments;
+use super::results;
+use super::schema::{self, Field};
+use super::shelf::{Shelf, Toolset};
+use crate::service::{Caller, Fault, Fresh, PageRequest, Service, ServiceError};
+
+/// Accounts that are named to a caller who has to choose.
+const ACCOUNTS_NAMED: u64 = 20;
+
+/// What a tool does to the world, as hints to hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Adds an order.
+    Places,
+    /// Ends what is there; again it changes nothing more.
+    Ends,
+}
+
+/// One tool.
+pub struct Entry {
+    /// What it is called.
+    pub name: &'static str,
+    /// What people read.
+    pub title: &'static str,
+    /// The group that it is wanted with.
+    pub toolset: Toolset,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// What it does, in which units, with which defaults, an example, and what to do on an error.
+    pub about: &'static str,
+    /// Its arguments.
+    pub takes: &'static [Field],
+    /// What it answers.
+    pub answers: &'static [Field],
+    /// Runs it.
+    pub run: Run,
+}
+
+/// Runs a tool.
+pub type Run = for<'a> fn(Call<'a>, Arguments) -> BoxFuture<'a, Answered>;
+/// What a tool answers.
+pub type Answered = Result<CallToolResult, ServiceError>;
+
+/// On whose behalf a tool runs.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The use cases.
+    pub service: &'a Service,
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// What is on offer to this request.
+    pub shelf: &'a Shelf,
+    /// Cancelled when nobody waits for the answer any more.
+    pub gone: &'a CancellationToken,
+}
+
+/// The tools, group by group, in the order in which they are listed.
+const GROUPS: &[&[Entry]] =
+    &[system::TOOLS, account::TOOLS, orders::TOOLS, management::TOOLS, market::TOOLS, audit::TOOLS];
+
+/// Each tool as clients see it, beside its entry.
+static CATALOG: LazyLock<Vec<(&'static Entry, Tool)>> =
+    LazyLock::new(|| entries().map(|entry| (entry, entry.tool())).collect());
+
+/// Every tool.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    GROUPS.iter().copied().flatten()
+}
+
+/// The tool called `name` as clients see it.
+pub fn by_name(name: &str) -> Option<Tool> {
+    CATALOG.iter().find(|(entry, _)| entry.name == name).map(|(_, tool)| tool.clone())
+}
+
+/// The tools that are on offer to this call.
+pub fn offered(shelf: &Shelf, caller: &Caller) -> Vec<Tool> {
+    let offered = CATALOG.iter().filter(|(entry, _)| entry.is_offered(shelf, caller));
+    offered.map(|(_, tool)| tool.clone()).collect()
+}
+
+/// Runs the tool `name`; `None` if there is none.
+pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToolResult> {
+    let entry = entries().find(|entry| entry.name == name)?;
+    if !entry.is_offered(call.shelf, call.caller) {
+        return Some(results::not_offered(name));
+    }
+    let running = (entry.run)(call, Arguments::new(sent));
+    if entry.effect != Effect::Reads {
+        // What writes is carried out to its end, whoever reads the answer.
+        return Some(running.await.unwrap_or_else(|error| results::refused(&error)));
+    }
+    tokio::select! {
+        biased;
+        () = call.gone.cancelled() => Some(results::cancelled()),
+        answered = running => Some(answered.unwrap_or_else(|error| results::refused(&error))),
+    }
+}
+
+impl Entry {
+    /// Whether it is on offer: of the toolsets that are, and of what the caller may do.
+    fn is_offered(&self, shelf: &Shelf, caller: &Caller) -> bool {
+        let permitted = self.toolset != Toolset::Audit || caller.is_operator();
+        permitted && shelf.offers(self.toolset, self.effect == Effect::Reads)
+    }
+
+    fn tool(&self) -> Tool {
+        let (reads, ends) = (self.effect == Effect::Reads, self.effect == Effect::Ends);
+        let hints = ToolAnnotations::with_title(self.title)
+            .read_only(reads)
+            .destructive(ends)
+            .idempotent(reads || ends)
+            .open_world(false);
+        Tool::new(self.name, self.about, Arc::new(schema::arguments(self.takes)))
+            .with_title(self.title)
+            .with_raw_output_schema(Arc::new(schema::object(self.answers)))
+            .with_annotations(hints)
+    }
+}
+
+impl Call<'_> {
+    /// The account that a call is about: the one it names, or the caller's only one.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub async fn account(&self, named: Option<AccountId>) -> Result<AccountId, ServiceError> {
+        if let Some(account) = named {
+            return Ok(account);
+        }
+        let page = PageRequest { limit: Some(ACCOUNTS_NAMED), cursor: None };
+        let accounts = self.service.accounts(self.caller, &page, Fresh::default()).await?.items;
+        match accounts.as_slice() {
+            [only] => Ok(only.account_id),
+            [] => Err(ServiceError::no_account()),
+            several => {
+                let name = |name: &Option<String>| name.as_deref().unwrap_or("unnamed").to_owned();
+                let ids: Vec<_> = several
+                    .iter()
+                    .map(|account| format!("{} ({})", account.account_id, name(&account.name)))
+                    .collect();
+                let message = format!(
+                    "there are several accounts, name one as account_id: {}",
+                    ids.join(", ")
+                );
+                Err(ServiceError::Invalid(vec![Fault::new("account_id", "missing", message)]))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Walks a schema and collects what hosts trip over.
+    fn faults(schema: &Value, at: &str, found: &mut Vec<String>) {
+        let Value::Object(object) = schema else { return };
+        for key in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "format", "if"] {
+            if object.contains_key(key) {
+                found.push(format!("{at} has {key}"));
+            }
+        }
+        if object.get("type").is_some_and(Value::is_array) {
+            found.push(format!("{at} has a list of types"));
+        }
+        for (name, value) in object {
+            faults(value, &format!("{at}/{name}"), found);
+        }
+    }
+
+    #[test]
+    fn every_schema_is_portable_and_every_tool_has_all_four_hints() {
+        for (entry, tool) in CATALOG.iter() {
+            let (input, output) =
+                (Value::Object((*tool.input_schema).clone()), tool.output_schema.clone().unwrap());
+            let mut found = Vec::new();
+            faults(&input, &tool.name, &mut found);
+            faults(&Value::Object((*output).clone()), &tool.name, &mut found);
+            assert!(found.is_empty(), "{found:?}");
+            assert_eq!(input["type"], "object");
+            assert_eq!(input["additionalProperties"], false);
+            let described = input["properties"].as_object().unwrap().values();
+            assert!(described.into_iter().all(|field| field["description"].is_string()));
+            let hints = tool.annotations.as_ref().unwrap();
+            let all = [
+                hints.read_only_hint,
+                hints.destructive_hint,
+                hints.idempotent_hint,
+                hints.open_world_hint,
+            ];
+            assert!(all.iter().all(Option::is_some), "{}", tool.name);
+            assert!(entry.about.contains("Example: {"), "{}", tool.name);
+        }
+    }
+
+    #[test]
+    fn the_example_in_a_description_names_arguments_that_the_tool_takes() {
+        for entry in entries() {
+            let (_, behind) = entry.about.split_once("Example: ").unwrap();
+            let example =
+                serde_json::Deserializer::from_str(behind).into_iter::<JsonObject>().next();
+            let example =
+                example.unwrap().unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+            let known: BTreeSet<_> = entry.takes.iter().map(|field| field.name).collect();
+            assert!(example.keys().all(|name| known.contains(name.as_str())), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn no_two_tools_share_a_name_and_every_toolset_has_one() {
+        let names: BTreeSet<_> = entries().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), entries().count());
+        for toolset in Toolset::ALL {
+            assert!(entries().any(|entry| entry.toolset == *toolset), "{}", toolset.word());
+        }
+    }
+
+    #[test]
+    fn the_list_of_tools_is_what_agents_know() {
+        let tools: Vec<_> = CATALOG.iter().map(|(_, tool)| tool).collect();
+        let list = serde_json::to_string_pretty(&tools).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mcp-tools.json");
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(path, format!("{list}\n")).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap().trim_end(),
+            list,
+            "UPDATE_GENERATED=1 writes it anew"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Placing stock orders.
+
+use aggregates::order::{OrderClass, OrderType, Side};
+
+use super::super::arguments::Arguments;
+use super::super::results::answer;
+use super::super::schema::Field;
+use super::super::shelf::Toolset;
+use super::fields::{
+    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LIMIT_PRICE, NOTE, ORDER_ANSWER, QUANTITY, SYMBOL,
+    TIME_IN_FORCE, TIMES_IN_FORCE,
+};
+use super::{Answered, Call, Effect, Entry};
+use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
+
+/// What every market order takes.
+const MARKET: &[Field] =
+    &[SYMBOL.required(), QUANTITY.required(), TIME_IN_FORCE, CLIENT_ORDER_ID, NOTE, ACCOUNT];
+/// What every limit order takes.
+const LIMIT: &[Field] = &[
+    SYMBOL.required(),
+    QUANTITY.required(),
+    LIMIT_PRICE.required(),
+    TIME_IN_FORCE,
+    EXTENDED_HOURS,
+    CLIENT_ORDER_ID,
+    NOTE,
+    ACCOUNT,
+];
+
+pub const TOOLS: &[Entry] = &[
+    Entry {
+        name: "buy_stock_market",
+        title: "Buy at the market",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        about: "Buys shares at the ask. Reserves the ask plus 5 % until it is done. Example: {\"symbol\": \"AAPL\", \
+                \"quantity\": \"10\"}. On insufficient_buying_power lower the quantity by the figures given. Repeat a \
+                call whose answer was lost with the same client_order_id.",
+        takes: MARKET,
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Market)),
+    },
+    Entry {
+        name: "sell_stock_market",
+        title: "Sell at the market",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        about: "Sells shares that the account holds, at the bid. Example: {\"symbol\": \"AAPL\", \"quantity\": \
+                \"10\"}. On insufficient_shares see positions for what is free. Repeat a call whose answer was lost \
+                with the same client_order_id.",
+        takes: MARKET,
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Market)),
+    },
+    Entry {
+        name: "buy_stock_limit",
+        title: "Buy at a limit",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        about: "Buys shares at limit_price dollars or less; rests until then. Reserves quantity times limit_price. \
+                Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"187.25\", \"time_in_force\": \
+                \"gtc\"}. Prices from 1.00 on have at most 2 decimals. Repeat a call whose answer was lost with the \
+                same client_order_id.",
+        takes: LIMIT,
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Limit)),
+    },
+    Entry {
+        name: "sell_stock_limit",
+        title: "Sell at a limit",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        about: "Sells shares that the account holds at limit_price dollars or more; rests until then. Example: \
+                {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"190.00\"}. On insufficient_shares see \
+                positions for what is free. Repeat a call whose answer was lost with the same client_order_id.",
+        takes: LIMIT,
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Limit)),
+    },
+];
+
+async fn place(
+    call: Call<'_>,
+    mut arguments: Arguments,
+    side: Side,
+    order_type: OrderType,
+) -> Answered {
+    let named = arguments.account_id();
+    let mut request = OrderRequest {
+        symbol: arguments.required_text("symbol", SYMBOL_MAX),
+        side,
+        order_type,
+        qty: arguments.required_amount("quantity"),
+        limit_price: None,
+        stop_price: None,
+        trail: None,
+        time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
+        extended_hours: false,
+        order_class: OrderClass::Simple,
+        client_order_id: arguments.client_order_id(),
+        note: arguments.note(),
+    };
+    if order_type == OrderType::Limit {
+        request.limit_price = Some(arguments.required_amount("limit_price"));
+        request.extended_hours = arguments.flag("extended_hours").unwrap_or_default();
+    }
+    arguments.end()?;
+    let account = call.account(named).await?;
+    let placed = call.service.place_order(call.caller, account, request).await;
+    answer(&placed.map_err(by_argument)?)
+}
+
+/// The quantity of an order by the name that it has among the arguments of a tool.
+fn by_argument(mut error: ServiceError) -> ServiceError {
+    let rename = |field: &mut String, message: &mut String| {
+        if field == "qty" {
+            *field = "quantity".to_owned();
+            *message = message.replacen("qty", "quantity", 1);
+        }
+    };
+    match &mut error {
+        ServiceError::Invalid(faults) => {
+            for fault in faults {
+                rename(&mut fault.field, &mut fault.message);
+            }
+        }
+        ServiceError::Refused(refusal) | ServiceError::Rejected { refusal, .. } => {
+            if let Some(field) = &mut refusal.field {
+                rename(field, &mut refusal.message);
+            }
+        }
+        _ => {}
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Fault;
+
+    #[test]
+    fn a_fault_names_the_argument_that_the_tool_takes() {
+        let message = "qty is 0: an order needs a quantity above 0";
+        let faults = vec![
+            Fault::new("qty", "invalid_order", message),
+            Fault::new("symbol", "missing", "symbol is missing"),
+        ];
+        let ServiceError::Invalid(named) = by_argument(ServiceError::Invalid(faults)) else {
+            panic!("it became another error")
+        };
+        assert_eq!(named[0].field, "quantity");
+        assert_eq!(named[0].message, "quantity is 0: an order needs a quantity above 0");
+        assert_eq!(named[1].field, "symbol");
+    }
+}

@@ -1,0 +1,82 @@
+//! Waiting for an order.
+//!
+//! A wait sleeps until the views have moved, so a quiet ledger costs nothing; on a busy one it looks at the order
+//! (a short read by its key) at most once a pause, and the pauses grow from [`PAUSES`]'s first to its last. So a
+//! fill is seen within 20 ms of its view when it comes soon, and within a quarter of a second when it comes late.
+
+use std::time::Duration;
+
+use aggregates::id::{AccountId, OrderId};
+use aggregates::order::OrderStatus;
+use projections::Group;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Caller, Fresh, OrderAnswer, Service, ServiceError};
+
+/// The first and the longest pause between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaited {
+    /// The order has ended, in whichever way.
+    #[default]
+    End,
+    /// It has this status.
+    Status(OrderStatus),
+}
+
+/// An order after a wait.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitAnswer {
+    /// The order as it stands.
+    #[serde(flatten)]
+    pub order: OrderAnswer,
+    /// It has what was waited for. If not, the time was over, or it has ended otherwise.
+    pub reached: bool,
+}
+
+impl Awaited {
+    fn is_reached(self, status: OrderStatus) -> bool {
+        match self {
+            Self::End => status.is_terminal(),
+            Self::Status(awaited) => status == awaited,
+        }
+    }
+}
+
+impl Service {
+    /// Waits until an order has what is awaited, or has ended, or `patience` is over.
+    ///
+    /// # Errors
+    /// There is no such order, or not for this caller.
+    pub async fn wait_for_order(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        order_id: OrderId,
+        awaited: Awaited,
+        patience: Duration,
+    ) -> Result<WaitAnswer, ServiceError> {
+        let (until, mut pause) = (Instant::now() + patience, PAUSES.0);
+        loop {
+            let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
+            let reached = awaited.is_reached(order.status);
+            let left = until.saturating_duration_since(Instant::now());
+            if reached || order.status.is_terminal() || left.is_zero() {
+                return Ok(WaitAnswer { order, reached });
+            }
+            let moved = self.parts.views.wait(Group::Trading, order.position + 1, left);
+            tokio::join!(moved, tokio::time::sleep(pause.min(left)));
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Waits until the views of accounts, orders and positions have come beyond `after`, but not longer than
+    /// `patience`. Answers how far they have come.
+    pub async fn moved(&self, after: u64, patience: Duration) -> u64 {
+        self.parts.views.wait(Group::Trading, after + 1, patience).await;
+        self.parts.views.progress(Group::Trading).position
+    }
+}

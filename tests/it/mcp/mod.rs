@@ -1,0 +1,9 @@
+//! MCP over the real binary, as clients speak it: the official client in both eras of the protocol, raw requests for
+//! what it would never send, and lines on standard input.
+
+mod desk;
+mod narrowing;
+mod refusals;
+mod resources;
+mod stdio;
+mod work;

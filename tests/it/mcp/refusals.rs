@@ -1,0 +1,96 @@
+//! What is refused: orders, requests that are no proper ones, strangers.
+
+use reqwest::{Response, StatusCode};
+use rmcp::model::CallToolRequestParams;
+use serde_json::{Value, json};
+
+use super::desk::{Desk, handshake};
+
+#[tokio::test]
+async fn a_refusal_is_a_sentence_and_a_block_that_names_what_to_change() {
+    let desk = Desk::start("mcp-refusals").await;
+    let client = desk.client(handshake()).await;
+
+    let much = json!({"symbol": "AAPL", "quantity": "1000", "limit_price": "100"});
+    let (sentence, block) = client.refusal("buy_stock_limit", much).await;
+    assert!(sentence.contains("100000.00") && sentence.contains("10000.00"), "{sentence}");
+    assert_eq!(block["code"], "insufficient_buying_power");
+    assert_eq!(block["figures"]["available"], "10000.00");
+    let rejected = json!({"order_id": block["order_id"]});
+    let history = client.answer("order_history", rejected).await;
+    assert_eq!(history["items"][0]["event_type"], "OrderRejected");
+
+    let (_, block) = client
+        .refusal("buy_stock_limit", json!({"symbol": "AAPL", "quantity": "ten", "limit_pric": "1"}))
+        .await;
+    let fields: Vec<_> = block["errors"].as_array().unwrap().iter().map(|e| &e["field"]).collect();
+    assert_eq!(fields, ["quantity", "limit_price", "limit_pric"]);
+
+    let unknown = json!({"order_id": "01890a5d-ac96-774b-bcce-b302099a8057"});
+    let (_, block) = client.refusal("cancel_stock_order_by_id", unknown).await;
+    assert_eq!(block["code"], "order_not_found");
+
+    let bought =
+        client.answer("buy_stock_market", json!({"symbol": "AAPL", "quantity": "1"})).await;
+    let filled = json!({"order_id": bought["order_id"]});
+    let (_, block) = client.refusal("cancel_stock_order_by_id", filled).await;
+    assert_eq!(block["code"], "order_not_open");
+
+    let call = CallToolRequestParams::new("buy_the_moon");
+    assert!(client.0.call_tool(call).await.is_err(), "an unknown tool is an error of the protocol");
+}
+
+#[tokio::test]
+async fn a_call_sent_again_under_its_client_order_id_is_the_same_order() {
+    let desk = Desk::start("mcp-again").await;
+    let client = desk.client(handshake()).await;
+    let call = json!({"symbol": "AAPL", "quantity": "1", "client_order_id": "once"});
+    let first = client.answer("buy_stock_market", call.clone()).await;
+    let again = client.answer("buy_stock_market", call).await;
+    assert_eq!(first["order_id"], again["order_id"]);
+    assert_eq!((&first["replayed"], &again["replayed"]), (&json!(false), &json!(true)));
+    let other = json!({"symbol": "AAPL", "quantity": "2", "client_order_id": "once"});
+    client.refusal("buy_stock_market", other).await;
+    assert_eq!(client.answer("account_info", json!({})).await["cash"], "9899.00");
+}
+
+async fn status(request: reqwest::RequestBuilder) -> StatusCode {
+    request.send().await.as_ref().map(Response::status).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_is_not_meant_gets_nothing() {
+    let desk = Desk::start("mcp-strangers").await;
+    let call = || desk.stateless("health_check", &json!({}));
+    assert_eq!(status(call()).await, 200);
+    assert_eq!(status(call().header("origin", "http://localhost:3000")).await, 200);
+    assert_eq!(status(call().header("origin", "https://evil.example")).await, 403);
+    assert_eq!(status(call().header("origin", "null")).await, 403);
+    assert_eq!(status(call().header("host", "evil.example")).await, 403);
+    for token in ["", "Bearer", "Bearer no"] {
+        let mut request = call().build().unwrap();
+        request.headers_mut().insert("authorization", token.parse().unwrap());
+        assert_eq!(desk.http.execute(request).await.unwrap().status(), 401, "{token:?}");
+    }
+    let mut bare = call().build().unwrap();
+    bare.headers_mut().remove("authorization");
+    let answer = desk.http.execute(bare).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+}
+
+#[tokio::test]
+async fn a_call_whose_headers_and_body_differ_is_refused() {
+    let desk = Desk::start("mcp-headers").await;
+    let good = desk.stateless("account_info", &json!({})).send().await.unwrap();
+    assert_eq!(good.status(), 200);
+    let good: Value = good.json().await.unwrap();
+    assert_eq!(good["result"]["structuredContent"]["cash"], "10000.00");
+    assert_eq!(good["result"]["resultType"], "complete");
+    let mut other = desk.stateless("account_info", &json!({})).build().unwrap();
+    other.headers_mut().insert("mcp-name", "positions".parse().unwrap());
+    assert_eq!(desk.http.execute(other).await.unwrap().status(), 400);
+    let mut unknown = desk.stateless("account_info", &json!({})).build().unwrap();
+    unknown.headers_mut().insert("mcp-protocol-version", "1999-01-01".parse().unwrap());
+    assert_eq!(desk.http.execute(unknown).await.unwrap().status(), 400);
+}

@@ -1,0 +1,176 @@
+//! A day of an agent, in both eras of the protocol.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::desk::{Client, Desk, discovery, handshake};
+
+/// What the part of JSON schema that our tools use says against a value.
+fn misfit(schema: &Value, value: &Value) -> Option<String> {
+    let fits = match schema["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("boolean") => value.is_boolean(),
+        other => return Some(format!("no rule for {other:?}")),
+    };
+    if !fits {
+        return Some(format!("{value} is not {schema}"));
+    }
+    let required = schema["required"].as_array().into_iter().flatten();
+    for name in required.map(|name| name.as_str().unwrap()) {
+        if value.get(name).is_none() {
+            return Some(format!("{name} is missing in {value}"));
+        }
+    }
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let of_fields = properties
+        .filter_map(|(name, schema)| value.get(name).and_then(|field| misfit(schema, field)));
+    let items = value.as_array().into_iter().flatten();
+    let of_items = items
+        .filter_map(|item| schema.get("items").and_then(|schema| misfit(schema, item)))
+        .collect::<Vec<_>>();
+    of_fields.chain(of_items).next()
+}
+
+/// A day of an agent: every tool once, what it answers held against the schema that the list gives.
+async fn work(client: &Client) {
+    let tools = client.0.list_all_tools().await.unwrap();
+    let schema = |name: &str| {
+        let tool = tools.iter().find(|tool| tool.name == name).unwrap();
+        Value::Object((**tool.output_schema.as_ref().unwrap()).clone())
+    };
+    let hints = |name: &str| {
+        let tool = tools.iter().find(|tool| tool.name == name).unwrap();
+        let hints = tool.annotations.as_ref().unwrap();
+        [hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint]
+            .map(Option::unwrap)
+    };
+    assert_eq!(hints("positions"), [true, false, true, false]);
+    assert_eq!(hints("buy_stock_limit"), [false, false, false, false]);
+    assert_eq!(hints("cancel_stock_order_by_id"), [false, true, true, false]);
+
+    let mut answers = Vec::new();
+    let mut call = async |name, arguments| {
+        let answer = client.answer(name, arguments).await;
+        answers.push((name, answer.clone()));
+        answer
+    };
+    let listed = call("list_tools", json!({})).await;
+    let names: Vec<_> = listed["tools"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
+    assert_eq!(names, tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>());
+    assert_eq!(call("health_check", json!({})).await["ready"], true);
+    assert_eq!(call("stock_price", json!({"symbol": "AAPL"})).await["quote"]["ask"], "101.00");
+    let found = call("search_stocks_tool", json!({"query": "aap"})).await;
+    assert_eq!(found["items"][0]["symbol"], "AAPL");
+    let bought = call("buy_stock_market", json!({"symbol": "AAPL", "quantity": "10"})).await;
+    assert_eq!(
+        (&bought["status"], &bought["filled_avg_price"]),
+        (&json!("filled"), &json!("101.00"))
+    );
+    let below = json!({"symbol": "AAPL", "quantity": 5, "limit_price": 99.5, "time_in_force": "gtc", "note": "low"});
+    let resting = call("buy_stock_limit", below).await;
+    assert_eq!((&resting["status"], &resting["note"]), (&json!("accepted"), &json!("low")));
+    let above = json!({"symbol": "AAPL", "quantity": "2", "limit_price": "120"});
+    assert_eq!(call("sell_stock_limit", above).await["status"], "accepted");
+    let sold = call("sell_stock_market", json!({"symbol": "AAPL", "quantity": "3"})).await;
+    assert_eq!(sold["filled_avg_price"], "100.00");
+    let open = call("stock_orders", json!({"status": "open"})).await;
+    assert_eq!(open["items"].as_array().unwrap().len(), 2);
+    assert_eq!(call("open_stock_orders", json!({"symbol": "AAPL"})).await["items"], open["items"]);
+    let by_id = call("order_by_id", json!({"order_id": resting["order_id"]})).await;
+    assert_eq!(by_id["status"], "accepted");
+    let waited = json!({"order_id": bought["order_id"], "status": "filled"});
+    assert_eq!(call("wait_for_order", waited).await["reached"], true);
+    let canceled = call("cancel_stock_order_by_id", json!({"order_id": resting["order_id"]})).await;
+    assert_eq!(canceled["status"], "canceled");
+    let history = call("order_history", json!({"order_id": resting["order_id"]})).await;
+    let events: Vec<_> =
+        history["items"].as_array().unwrap().iter().map(|event| &event["event_type"]).collect();
+    assert_eq!(events, ["OrderPlaced", "OrderCanceled"]);
+    let positions = call("positions", json!({})).await;
+    assert_eq!(positions["items"][0]["qty"], "7");
+    assert_eq!(positions["items"][0]["qty_available"], "5");
+    // 10,000 - 10 x 101 + 3 x 100
+    assert_eq!(call("account_info", json!({})).await["cash"], "9290.00");
+    assert_eq!(call("account_details", json!({})).await["cash"], "9290.00");
+    assert_eq!(call("get_account_balance", json!({})).await["buying_power"], "9290.00");
+    assert_eq!(call("get_all_accounts", json!({})).await["items"][0]["name"], "agents");
+    let activities = call("account_activities", json!({"types": ["FILL"]})).await;
+    assert_eq!(activities["items"].as_array().unwrap().len(), 2);
+    let ended = call("cancel_all_stock_orders_tool", json!({})).await;
+    assert_eq!(ended["items"].as_array().unwrap().len(), 1);
+    let trail = call("audit_trail", json!({"order_id": resting["order_id"]})).await;
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2);
+    assert_eq!(trail["items"][0]["metadata"]["interface"], "mcp");
+    assert_eq!(call("verify_audit", json!({})).await["valid"], true);
+
+    let called: BTreeSet<_> = answers.iter().map(|(name, _)| *name).collect();
+    let uncalled = tools.iter().filter(|tool| !called.contains(&*tool.name));
+    assert_eq!(uncalled.count(), 0, "each tool was called");
+    for (name, answer) in answers {
+        assert_eq!(misfit(&schema(name), &answer), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_official_client_does_all_that_an_agent_needs_after_a_handshake() {
+    let desk = Desk::start("mcp-handshake").await;
+    work(&desk.client(handshake()).await).await;
+}
+
+#[tokio::test]
+async fn the_official_client_does_all_that_an_agent_needs_without_a_handshake() {
+    let desk = Desk::start("mcp-discover").await;
+    work(&desk.client(discovery()).await).await;
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_fill_that_it_waits_for_and_not_before() {
+    let desk = Desk::start("mcp-wait").await;
+    let client = desk.client(discovery()).await;
+    let order = json!({"symbol": "AAPL", "quantity": "1", "limit_price": "99"});
+    let order = client.answer("buy_stock_limit", order).await["order_id"].clone();
+    let wait = |status: &str, seconds: u32| json!({"order_id": order, "status": status, "timeout_seconds": seconds});
+
+    let start = Instant::now();
+    let waited = client.answer("wait_for_order", wait("filled", 1)).await;
+    assert_eq!((&waited["reached"], &waited["status"]), (&json!(false), &json!("accepted")));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    let waited = client.answer("wait_for_order", wait("accepted", 0)).await;
+    assert_eq!(waited["reached"], true);
+
+    let start = Instant::now();
+    let waiting = client.answer("wait_for_order", wait("filled", 30));
+    let falling = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        desk.quote("98", "99").await;
+    };
+    let (waited, ()) = tokio::join!(waiting, falling);
+    assert_eq!((&waited["reached"], &waited["filled_avg_price"]), (&json!(true), &json!("99.00")));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+
+    // It will never be canceled any more: there is nothing to wait for.
+    let start = Instant::now();
+    let waited = client.answer("wait_for_order", wait("canceled", 30)).await;
+    assert_eq!((&waited["reached"], &waited["status"]), (&json!(false), &json!("filled")));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    let (_, block) = client.refusal("wait_for_order", wait("filled", 61)).await;
+    assert_eq!(block["field"], "timeout_seconds");
+}
+
+#[tokio::test]
+async fn what_is_refused_honestly_names_what_it_is() {
+    let desk = Desk::start("mcp-extended").await;
+    let client = desk.client(handshake()).await;
+    let order =
+        json!({"symbol": "AAPL", "quantity": "1", "limit_price": "99", "extended_hours": true});
+    let (_, block) = client.refusal("buy_stock_limit", order).await;
+    assert_eq!(
+        (&block["code"], &block["field"]),
+        (&json!("unsupported"), &json!("extended_hours"))
+    );
+}
