@@ -45,14 +45,29 @@ pub struct DatabaseSettings {
 /// What the market is and how its time runs.
 #[derive(Args, Clone, Debug)]
 pub struct MarketSettings {
-    /// Where ticks come from: feed, recorded:FILE or simulated
-    #[arg(long, env = "BLOTTER_MARKET", value_name = "SOURCE", default_value = "feed")]
+    /// Where ticks come from: simulated, feed or recorded:FILE
+    #[arg(long, env = "BLOTTER_MARKET", value_name = "SOURCE", default_value = "simulated")]
     pub market: Market,
-    /// How fast a recorded market runs: times real time, such as 60x, or max
-    #[arg(long, env = "BLOTTER_SPEED", value_name = "SPEED", default_value = "60x")]
+    /// How fast a simulated or recorded market runs: times real time, such as 60x, or max [default: 10x simulated,
+    /// else 60x]
+    #[arg(
+        long,
+        env = "BLOTTER_SPEED",
+        value_name = "SPEED",
+        default_value = "60x",
+        default_value_if("market", "simulated", "10x"),
+        hide_default_value = true
+    )]
     pub speed: Speed,
-    /// When the market is open
-    #[arg(long, env = "BLOTTER_HOURS", value_enum, default_value = "nyse")]
+    /// When the market is open [default: always simulated, else nyse]
+    #[arg(
+        long,
+        env = "BLOTTER_HOURS",
+        value_enum,
+        default_value = "nyse",
+        default_value_if("market", "simulated", "always"),
+        hide_default_value = true
+    )]
     pub hours: Hours,
     /// What a simulated market grows from
     #[arg(long, env = "BLOTTER_SEED", value_name = "N", default_value = "1")]
@@ -214,9 +229,6 @@ impl ServerSettings {
     /// Names the setting.
     pub fn check_available(&self) -> Result<(), ConfigError> {
         let missing = |setting| Err(ConfigError::NotInThisVersion { setting });
-        if self.market.market == Market::Simulated {
-            return missing("--market simulated");
-        }
         if self.market.record == Record::Working {
             return missing("--record working");
         }

@@ -1,16 +1,18 @@
 //! Plays a source of its own pace (recorded, simulated) into the engine, under control: pause, resume, run to.
 //!
+//! A source begins where the market's clock stands, once this process writes; before, it is not asked for anything.
 //! Lines go in groups that never part lines of one instant. A group that the engine did not take is handed in again:
 //! identical lines are ignored. An answer to a run means that everything up to the instant has committed.
 
 use std::time::Duration;
 
 use aggregates::market::MarketTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::runtime::Engine;
+use super::board::Condition;
+use super::runtime::{Engine, EngineError};
 use crate::market::pace::Backwards;
 use crate::market::playback::Playback;
 use crate::market::source::{MarketData, SourceError};
@@ -18,6 +20,8 @@ use crate::market::tick::Tick;
 
 /// A group is cut after this many lines, where the instant changes.
 const GROUP: usize = 2_000;
+/// How often the engine is looked at before it works for the first time.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How often a running source is asked for what is due.
 const BEAT: Duration = Duration::from_millis(100);
 
@@ -38,6 +42,9 @@ pub enum PlayerError {
     /// Its time cannot go back.
     #[error(transparent)]
     Backwards(#[from] Backwards),
+    /// The market plays where the ledger is written.
+    #[error("the market does not play in this process at present: another one writes, or it is starting")]
+    NotHere,
     /// Its source failed, and it plays no more.
     #[error("the market's source has failed and plays no more: the server's log says why")]
     Over,
@@ -49,9 +56,15 @@ type Told = (Control, oneshot::Sender<Result<(), PlayerError>>);
 #[derive(Clone, Debug)]
 pub struct Player {
     told: mpsc::Sender<Told>,
+    open: watch::Receiver<bool>,
 }
 
 impl Player {
+    /// What opens the market has been worked: the clock is set and, as far as the source goes, everything is quoted.
+    pub fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
     /// Tells the market, and waits until it is so.
     pub async fn control(&self, control: Control) -> Result<(), PlayerError> {
         let (answer, done) = oneshot::channel();
@@ -67,15 +80,17 @@ pub fn player<S: MarketData>(
     stop: CancellationToken,
 ) -> (Player, impl Future<Output = Result<(), SourceError>>) {
     let (told, orders) = mpsc::channel(16);
+    let (opened, open) = watch::channel(false);
     let source = playback.source().name();
-    let deck = Deck { playback, engine, source, next: None, beat: Instant::now() };
-    (Player { told }, deck.play(orders, stop))
+    let deck = Deck { playback, engine, source, opened, next: None, beat: Instant::now() };
+    (Player { told, open }, deck.play(orders, stop))
 }
 
 struct Deck<S> {
     playback: Playback<S>,
     engine: Engine,
     source: &'static str,
+    opened: watch::Sender<bool>,
     /// Taken from the source, not yet handed over.
     next: Option<Tick>,
     beat: Instant,
@@ -87,6 +102,17 @@ impl<S: MarketData> Deck<S> {
         mut orders: mpsc::Receiver<Told>,
         stop: CancellationToken,
     ) -> Result<(), SourceError> {
+        while self.engine.board().condition() != Condition::Working {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some((_, answer)) = orders.recv() => {
+                    let _gone = answer.send(Err(PlayerError::NotHere));
+                }
+                () = tokio::time::sleep(FIRST_LOOK) => {}
+            }
+        }
+        self.begin();
         let mut more = true;
         loop {
             let pause = if more { Duration::ZERO } else { BEAT };
@@ -101,6 +127,12 @@ impl<S: MarketData> Deck<S> {
                 () = tokio::time::sleep(pause) => more = self.group(&stop).await?,
             }
         }
+    }
+
+    fn begin(&mut self) {
+        let clock = self.engine.board().now().map(|now| now.at);
+        self.playback.begin(clock);
+        self.beat = Instant::now();
     }
 
     async fn obey(
@@ -134,10 +166,12 @@ impl<S: MarketData> Deck<S> {
             }
             group.push(tick);
         }
+        let mut elsewhere = false;
         while !group.is_empty() {
             match self.engine.lines(self.source, group.clone()).await {
                 Ok(_) => break,
                 Err(error) => {
+                    elsewhere |= matches!(error, EngineError::NotRunning);
                     tracing::debug!(%error, "lines are handed in again");
                     tokio::select! {
                         () = stop.cancelled() => return Ok(false),
@@ -146,6 +180,14 @@ impl<S: MarketData> Deck<S> {
                 }
             }
         }
-        Ok(self.next.is_some())
+        let clock = self.engine.board().now().map(|now| now.at);
+        if elsewhere && clock > self.playback.now() {
+            // another process wrote in between, and its market went on
+            self.begin();
+        }
+        if !self.playback.is_opening() && self.next.is_none() {
+            self.opened.send_if_modified(|open| !std::mem::replace(open, true));
+        }
+        Ok(self.next.is_some() || self.playback.is_opening())
     }
 }

@@ -93,7 +93,7 @@ impl Calendar {
     pub fn session_on(self, date: NaiveDate) -> Result<Option<Session>, OutsideCalendar> {
         within_range(date)?;
         if self.hours == Hours::Always {
-            let (open, close) = (midnight(date), midnight(following(date)));
+            let (open, close) = (new_york_midnight(date), new_york_midnight(following(date)));
             return Ok(Some(Session { date, open, close, early: false }));
         }
         let weekend = matches!(date.weekday(), Weekday::Sat | Weekday::Sun);
@@ -155,8 +155,14 @@ fn following(date: NaiveDate) -> NaiveDate {
     date.checked_add_days(Days::new(1)).expect("the table ends long before time does")
 }
 
-fn midnight(date: NaiveDate) -> DateTime<Utc> {
-    new_york(date, 0, 0)
+/// The instant at which a New York date begins.
+pub fn new_york_midnight(date: NaiveDate) -> MarketTime {
+    let local = date.and_time(NaiveTime::MIN);
+    match New_York.from_local_datetime(&local).earliest() {
+        Some(at) => at.to_utc(),
+        // Clocks in New York have never been put forward at midnight; dates at the ends of time have no offset.
+        None => Utc.from_utc_datetime(&local),
+    }
 }
 
 /// Clocks change at 02:00, which no hour of the market is: each local time is exactly one instant.

@@ -110,6 +110,11 @@ impl Pace {
         }
     }
 
+    /// Where market time has come to.
+    pub const fn now(&self) -> Option<MarketTime> {
+        self.now
+    }
+
     /// Market time has come to here: a tick was handed over, or the target was reached.
     pub fn reached(&mut self, at: MarketTime) {
         self.now = self.now.max(Some(at));

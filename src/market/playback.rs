@@ -15,17 +15,37 @@ use super::tick::{Clock, Tick};
 pub struct Playback<S> {
     source: S,
     pace: Pace,
+    /// Up to here everything is handed over at once.
+    opening: Option<MarketTime>,
 }
 
 impl<S: MarketData> Playback<S> {
     /// Plays the source at this pace.
     pub const fn new(source: S, pace: Pace) -> Self {
-        Self { source, pace }
+        Self { source, pace, opening: None }
     }
 
     /// The source.
     pub const fn source(&self) -> &S {
         &self.source
+    }
+
+    /// Goes to where the market's clock stands. What opens the market there comes first, paused or not.
+    pub fn begin(&mut self, clock: Option<MarketTime>) {
+        self.opening = self.source.begin(clock);
+        if let Some(at) = self.opening {
+            self.pace.reached(at);
+        }
+    }
+
+    /// What opens the market has not been handed over to its end.
+    pub const fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// Where market time has come to here.
+    pub const fn now(&self) -> Option<MarketTime> {
+        self.pace.now()
     }
 
     /// Hands nothing over until told.
@@ -51,6 +71,12 @@ impl<S: MarketData> Playback<S> {
             Some(tick) => (true, tick.at()),
             None => (false, None),
         };
+        if let Some(until) = self.opening {
+            if there_is_one && next.is_none_or(|at| at <= until) {
+                return self.source.take();
+            }
+            self.opening = None;
+        }
         let due = match self.pace.step(elapsed, next) {
             Release::Nothing => false,
             // what carries no time comes where it stands
@@ -77,6 +103,18 @@ mod tests {
     use super::*;
     use crate::market::pace::Speed;
     use crate::market::recorded::Recorded;
+
+    #[test]
+    fn what_was_worked_before_a_restart_comes_at_once_and_the_rest_at_its_pace() {
+        let mut playback = autumn("3600x".parse().unwrap(), true);
+        playback.begin(Some(at("2008-08-04T20:00:00Z")));
+        assert_eq!(due(&mut playback, Duration::ZERO).len(), 12, "paused, and yet: two days");
+        assert!(!playback.is_opening());
+        playback.resume();
+        // from the close of Monday to the midnight of Tuesday are eight market hours
+        assert_eq!(due(&mut playback, Duration::from_secs(7)).len(), 0);
+        assert_eq!(due(&mut playback, Duration::from_secs(1)).len(), 4);
+    }
 
     fn autumn(speed: Speed, paused: bool) -> Playback<Recorded> {
         let path =

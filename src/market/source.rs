@@ -124,6 +124,15 @@ pub trait MarketData: Send {
     /// The word for it beside everything that came from it.
     fn name(&self) -> &'static str;
 
+    /// Goes to where the market's clock stands: `None` if nothing has set it yet. Called before the first tick, and again
+    /// when another process has moved the clock meanwhile.
+    ///
+    /// Gives the instant up to which ticks are handed over at once, whatever the pace: they open the market, or were
+    /// worked before and are ignored.
+    fn begin(&mut self, clock: Option<MarketTime>) -> Option<MarketTime> {
+        clock
+    }
+
     /// What it can deliver, as far as is known now.
     fn capabilities(&self) -> BTreeSet<Capability>;
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Service;
 use crate::engine::Condition;
+use crate::engine::player::Player;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How this process is.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Health {
-    /// Commands are taken here or by another process, and reads are served.
+    /// Commands are taken here or by another process, reads are served, and a market of its own pace has opened.
     pub ready: bool,
     /// The database answers.
     pub database: bool,
@@ -60,7 +61,8 @@ impl Service {
                 degraded: progress.stopped.is_some(),
             }
         });
-        let working = condition == Condition::Working;
+        let open = self.parts.player.as_ref().is_none_or(Player::is_open);
+        let working = condition == Condition::Working && open;
         Health {
             ready: database && (working || !head.writing),
             database,

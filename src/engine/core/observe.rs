@@ -11,8 +11,8 @@ use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
 use super::book::Working;
-use super::sessions::midnight;
 use super::state::{EngineState, Gate, Issue, Last, Payout};
+use crate::market::calendar::new_york_midnight;
 
 impl EngineState {
     /// Takes in the event at `position` of the log. Positions that were seen before change nothing.
@@ -199,19 +199,19 @@ impl EngineState {
                         unpaid: Default::default(),
                     },
                 );
-                self.awaited.insert((midnight(*ex), instrument_id, action_id.clone()));
+                self.awaited.insert((new_york_midnight(*ex), instrument_id, action_id.clone()));
             }
             InstrumentEvent::DividendAccrualCompleted { action_id, .. } => {
                 if let Some(payout) = issue.dividends.get_mut(action_id) {
                     payout.stage = DividendStage::Accrued;
-                    self.awaited.remove(&(midnight(payout.ex), instrument_id, action_id.clone()));
-                    self.awaited.insert((midnight(payout.pay), instrument_id, action_id.clone()));
+                    self.awaited.remove(&(new_york_midnight(payout.ex), instrument_id, action_id.clone()));
+                    self.awaited.insert((new_york_midnight(payout.pay), instrument_id, action_id.clone()));
                 }
             }
             InstrumentEvent::DividendCompleted { action_id, .. } => {
                 if let Some(payout) = issue.dividends.get_mut(action_id) {
                     payout.stage = DividendStage::Paid;
-                    self.awaited.remove(&(midnight(payout.pay), instrument_id, action_id.clone()));
+                    self.awaited.remove(&(new_york_midnight(payout.pay), instrument_id, action_id.clone()));
                 }
             }
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {

@@ -1,8 +1,7 @@
 //! The sessions of the market on its own clock, from the exchange's calendar.
 
 use aggregates::market::MarketTime;
-use chrono::{Days, NaiveDate, NaiveTime, TimeZone, Utc};
-use chrono_tz::America::New_York;
+use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use crate::market::calendar::{self, Calendar, new_york_date};
@@ -65,14 +64,4 @@ fn search(
     (0..SEARCH_DAYS)
         .filter_map(|days| session_on(calendar, first.checked_add_days(Days::new(days))?))
         .find(wanted)
-}
-
-/// The instant at which a New York date begins.
-pub fn midnight(date: NaiveDate) -> MarketTime {
-    let local = date.and_time(NaiveTime::MIN);
-    match New_York.from_local_datetime(&local).earliest() {
-        Some(at) => at.with_timezone(&Utc),
-        // Clocks in New York have never been put forward at midnight; dates at the ends of time have no offset.
-        None => Utc.from_utc_datetime(&local),
-    }
 }

@@ -1,0 +1,51 @@
+//! The port through which readers ask what a source knows beside its standing quotes: bars and depth.
+//!
+//! An answer never goes beyond the market's clock, which comes with the question. What a source lacks is
+//! [`ArchiveError::Lacks`]; nothing is made up in its place.
+
+use std::collections::BTreeSet;
+
+use aggregates::market::MarketTime;
+use async_trait::async_trait;
+
+use super::bars::{BarQuery, Bars};
+use super::source::Capability;
+use super::tick::Depth;
+
+/// Why a source does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It has no such thing.
+    #[error("the market source '{source_name}' has no {what}")]
+    Lacks {
+        /// The source's word.
+        source_name: &'static str,
+        /// What was asked for, and what there is instead, if anything.
+        what: String,
+    },
+    /// It does not know the symbol.
+    #[error("the market source does not know the symbol")]
+    UnknownSymbol,
+    /// Where it is kept does not answer.
+    #[error("the market's record cannot be read")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a source knows beside its standing quotes.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    /// The word for it beside everything that came from it.
+    fn source(&self) -> &'static str;
+
+    /// What it can deliver.
+    fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Bars that are over by `now`.
+    async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError>;
+
+    /// The levels of a symbol's book as they stand at `now`.
+    async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError>;
+
+    /// The sector of a symbol, where the source says.
+    fn sector(&self, symbol: &str) -> Option<&'static str>;
+}

@@ -1,0 +1,167 @@
+//! A market that is made up from a seed, and says so: everything of it bears the source `simulated`.
+//!
+//! Guarantees: lines, bars and books are one function of the seed, the hours and the market's time. The same seed
+//! gives the same bytes, in another process and after a restart in the middle too; nothing is kept, since everything
+//! can be computed again. Times never go back, bids are below asks, prices are whole cents above zero, sizes whole
+//! shares above zero. The model is declared in `docs/market.md`; nothing in it is real data.
+//!
+//! Where it begins comes through the port: the market's clock, or the instant that it was made with if the market has
+//! none. It opens with the last minute before that instant, so that every stock has a quote from the first moment on.
+
+mod chance;
+mod days;
+mod model;
+mod moments;
+mod paths;
+mod universe;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use aggregates::market::MarketTime;
+use async_trait::async_trait;
+use chrono::{DurationRound, TimeDelta};
+
+pub use model::Model;
+
+use super::archive::{Archive, ArchiveError};
+use super::bars::{BarQuery, Bars};
+use super::source::{Capability, MarketData, SourceError};
+use super::tick::{Depth, Tick};
+use moments::BEAT;
+use paths::Paths;
+
+/// The word for this source.
+pub const SIMULATED: &str = "simulated";
+/// How much of what lies before its beginning is told: every stock has a quote in it.
+const OPENING: TimeDelta = TimeDelta::minutes(1);
+
+/// The lines of the simulated market.
+pub struct Simulated {
+    model: Arc<Model>,
+    /// Where a market begins that has no clock.
+    first: MarketTime,
+    waiting: VecDeque<Tick>,
+    /// The beat to make next; `None` before the beginning and after the end.
+    next: Option<MarketTime>,
+    /// The ways of the day that the next beat is in.
+    paths: Option<Paths>,
+}
+
+impl Simulated {
+    /// The market of a model; it begins at `first` if nothing else has set the market's clock.
+    pub const fn new(model: Arc<Model>, first: MarketTime) -> Self {
+        Self { model, first, waiting: VecDeque::new(), next: None, paths: None }
+    }
+
+    fn fill(&mut self) {
+        while self.waiting.is_empty() {
+            let Some(begins) = self.next else { return };
+            let over = |paths: &Paths| begins >= paths.day.session.close;
+            if self.paths.as_ref().is_none_or(over) {
+                self.paths = self.model.day_from(begins).map(|day| self.model.paths(&day));
+            }
+            let Some(paths) = &self.paths else {
+                // the calendar has ended
+                self.next = None;
+                return;
+            };
+            let beat = self.model.beat(paths, begins);
+            self.waiting.extend(beat.lines);
+            self.next = Some(beat.next);
+        }
+    }
+}
+
+impl MarketData for Simulated {
+    fn name(&self) -> &'static str {
+        SIMULATED
+    }
+
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        capabilities()
+    }
+
+    /// With the last minute before the clock; between sessions, with the last one of the session before.
+    fn begin(&mut self, clock: Option<MarketTime>) -> Option<MarketTime> {
+        let now = clock.unwrap_or(self.first);
+        let day = self.model.day_until(now);
+        let quoted = day.map_or(now, |day| now.min(day.session.close));
+        let from = (quoted - OPENING).duration_trunc(TimeDelta::seconds(BEAT));
+        let from = from.unwrap_or(quoted);
+        self.waiting = self.model.instruments().chain(self.model.halts(from)).collect();
+        self.next = Some(from);
+        self.paths = None;
+        Some(now)
+    }
+
+    fn peek(&mut self) -> Result<Option<&Tick>, SourceError> {
+        self.fill();
+        Ok(self.waiting.front())
+    }
+
+    fn take(&mut self) -> Result<Option<Tick>, SourceError> {
+        self.fill();
+        Ok(self.waiting.pop_front())
+    }
+}
+
+fn capabilities() -> BTreeSet<Capability> {
+    use Capability::{Bars, Calendar, Depth, Events, Quotes, Trades};
+    BTreeSet::from([Quotes, Trades, Bars, Depth, Events, Calendar])
+}
+
+/// What readers may ask of the simulated market. Computing is done off the threads that serve requests.
+#[derive(Clone, Debug)]
+pub struct SimulatedArchive(Arc<Model>);
+
+impl SimulatedArchive {
+    /// Of the model that the lines come from.
+    pub const fn new(model: Arc<Model>) -> Self {
+        Self(model)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        of: impl FnOnce(&Model) -> Option<T> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let model = Arc::clone(&self.0);
+        let found = tokio::task::spawn_blocking(move || of(&model)).await;
+        found
+            .map_err(|panic| ArchiveError::Unavailable(Box::new(panic)))?
+            .ok_or(ArchiveError::UnknownSymbol)
+    }
+}
+
+#[async_trait]
+impl Archive for SimulatedArchive {
+    fn source(&self) -> &'static str {
+        SIMULATED
+    }
+
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        capabilities()
+    }
+
+    async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError> {
+        let query = query.clone();
+        self.ask(move |model| {
+            let candles = model.candles(&query, now)?;
+            Some(Bars { candles, covers_from: model.first_open() })
+        })
+        .await
+    }
+
+    async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError> {
+        let symbol = symbol.to_owned();
+        self.ask(move |model| model.book(&symbol, now)).await
+    }
+
+    fn sector(&self, symbol: &str) -> Option<&'static str> {
+        self.0.sector_of(symbol)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

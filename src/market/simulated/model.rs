@@ -1,0 +1,288 @@
+//! The simulated market as one function of seed, hours and time: its lines, its bars, its books.
+//!
+//! What was folded of its days is remembered, and so are the daily bars that were asked for; both could be computed
+//! again and would be the same. A daily bar costs some hundred microseconds the first time, intraday bars as much for
+//! each session that they lie in.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aggregates::instrument::InstrumentKind;
+use aggregates::market::MarketTime;
+use chrono::{NaiveDate, TimeDelta};
+
+use super::days::{Action, Day, Days};
+use super::moments::{BEAT, Manner, Moment, Quoted, Traded, price, shares};
+use super::paths::Paths;
+use super::universe::STOCKS;
+use crate::market::bars::{BarQuery, Candle, Joined, Timeframe};
+use crate::market::calendar::Calendar;
+use crate::market::tick::{
+    Clock, Depth, Dividend, Instrument, Quote, Split, Status, Tick, Trade, TradingState,
+};
+
+/// Daily bars that are remembered at the most.
+const KEPT_BARS: usize = 200_000;
+/// Between sessions the clock is told this often.
+const QUIET_BEAT: TimeDelta = TimeDelta::minutes(1);
+
+/// The market of one seed.
+#[derive(Debug)]
+pub struct Model {
+    seed: u64,
+    calendar: Calendar,
+    days: Mutex<Days>,
+    kept: Mutex<BTreeMap<(usize, NaiveDate), Candle>>,
+}
+
+/// What happens from one beat to the next.
+pub(super) struct Beat {
+    /// The lines, in the order of their times.
+    pub(super) lines: Vec<Tick>,
+    /// When the next one begins.
+    pub(super) next: MarketTime,
+}
+
+impl Model {
+    /// The market that grows from a seed.
+    pub fn new(seed: u64, calendar: Calendar) -> Self {
+        let days = Mutex::new(Days::new(seed, calendar));
+        Self { seed, calendar, days, kept: Mutex::default() }
+    }
+
+    /// The day whose session the instant is in, or the first after it.
+    pub(super) fn day_from(&self, at: MarketTime) -> Option<Arc<Day>> {
+        locked(&self.days).at_or_after(at)
+    }
+
+    /// The last day whose session has begun.
+    pub(super) fn day_until(&self, at: MarketTime) -> Option<Arc<Day>> {
+        locked(&self.days).at_or_before(at)
+    }
+
+    /// Where the first session of the calendar opens: nothing is known before it.
+    pub(super) fn first_open(&self) -> Option<MarketTime> {
+        self.day_from(MarketTime::MIN_UTC).map(|day| day.session.open)
+    }
+
+    /// The ways of all stocks through a day.
+    pub(super) fn paths(&self, day: &Arc<Day>) -> Paths {
+        Paths::of(self.seed, self.calendar, Arc::clone(day), 0..STOCKS.len())
+    }
+
+    fn manner(&self, stock: usize, day: &Day) -> Manner {
+        Manner::of(self.seed, stock, day)
+    }
+
+    /// The beat that begins at an instant of the day that `paths` are of, or between it and the day before.
+    pub(super) fn beat(&self, paths: &Paths, begins: MarketTime) -> Beat {
+        let session = &paths.day.session;
+        if begins < session.open {
+            let next = (begins + QUIET_BEAT).min(session.open);
+            return Beat { lines: vec![Tick::Clock(Clock { at: begins })], next };
+        }
+        let next = begins + TimeDelta::seconds(BEAT);
+        let mut lines = Vec::new();
+        if begins == session.open {
+            lines.extend(paths.day.actions.iter().map(|action| happening(&paths.day, action)));
+        }
+        let second = usize::try_from((begins - session.open).num_seconds()).unwrap_or_default();
+        for stock in 0..STOCKS.len() {
+            let manner = self.manner(stock, &paths.day);
+            lines.extend(manner.halt.into_iter().flat_map(|(from, to)| {
+                let states = [(from, TradingState::Halted), (to, TradingState::Trading)];
+                states.into_iter().filter(|(at, _)| begins <= *at && *at < next).map(
+                    |(at, state)| {
+                        let reason = (state == TradingState::Halted).then(|| "LUDP".to_owned());
+                        Tick::Status(Status { symbol: symbol(stock), state, reason, at })
+                    },
+                )
+            }));
+            let Moment { quote, trade } = manner.moment(paths, second);
+            lines.push(Tick::Quote(quote_line(stock, &quote)));
+            lines.extend(trade.map(|trade| Tick::Trade(trade_line(stock, &trade))));
+        }
+        lines.sort_by_key(Tick::at);
+        Beat { lines, next: next.min(session.close) }
+    }
+
+    /// The halts in force at an instant, as they were told.
+    pub(super) fn halts(&self, at: MarketTime) -> Vec<Tick> {
+        let Some(day) = self.day_until(at) else { return Vec::new() };
+        let halted = |stock| self.manner(stock, &day).halt.map(|halt| (stock, halt));
+        let in_force = (0..STOCKS.len()).filter_map(halted);
+        let mut lines: Vec<Tick> = in_force
+            .filter(|(_, (from, to))| *from < at && at < *to)
+            .map(|(stock, (from, _))| {
+                let reason = Some("LUDP".to_owned());
+                let state = TradingState::Halted;
+                Tick::Status(Status { symbol: symbol(stock), state, reason, at: from })
+            })
+            .collect();
+        lines.sort_by_key(Tick::at);
+        lines
+    }
+
+    /// A line for each instrument.
+    pub(super) fn instruments(&self) -> impl Iterator<Item = Tick> + use<> {
+        STOCKS.iter().map(|stock| {
+            Tick::Instrument(Instrument {
+                symbol: stock.symbol.to_owned(),
+                name: Some(stock.name.to_owned()),
+                kind: InstrumentKind::Stock,
+                tick: Some(price(1)),
+                underlying: None,
+                style: None,
+                settlement: None,
+            })
+        })
+    }
+
+    /// The sector of a symbol.
+    pub fn sector_of(&self, symbol: &str) -> Option<&'static str> {
+        place_of(symbol).map(|stock| STOCKS[stock].sector.name())
+    }
+
+    /// The book of a symbol as it stands at an instant; `None` if there is no such symbol, or no market yet.
+    pub fn book(&self, symbol: &str, at: MarketTime) -> Option<Depth> {
+        let stock = place_of(symbol)?;
+        let quote = self.standing(stock, at)?;
+        let day = self.day_until(quote.at)?;
+        let [bids, asks] = self.manner(stock, &day).book(&quote).map(|levels| {
+            levels.into_iter().map(|(ticks, size)| (price(ticks), shares(size))).collect()
+        });
+        Some(Depth { symbol: symbol.to_owned(), bids, asks, at: quote.at })
+    }
+
+    /// The last quote of a stock at an instant.
+    fn standing(&self, stock: usize, at: MarketTime) -> Option<Quoted> {
+        let mut day = self.day_until(at)?;
+        loop {
+            let session = day.session;
+            let manner = self.manner(stock, &day);
+            let last = (at.min(session.close - TimeDelta::milliseconds(1)) - session.open)
+                .num_seconds()
+                .div_euclid(BEAT)
+                * BEAT;
+            let paths =
+                Paths::of(self.seed, self.calendar, Arc::clone(&day), std::iter::once(stock));
+            for second in [last, last - BEAT] {
+                let Ok(second) = usize::try_from(second) else { continue };
+                let quote = manner.moment(&paths, second).quote;
+                if quote.at <= at {
+                    return Some(quote);
+                }
+            }
+            day = self.day_until(session.open - TimeDelta::milliseconds(1))?;
+        }
+    }
+
+    /// The bars asked for that are over at an instant; `None` if there is no such symbol.
+    ///
+    /// Without a start, those of a year before the instant.
+    pub fn candles(&self, query: &BarQuery, now: MarketTime) -> Option<Vec<Candle>> {
+        let stock = place_of(&query.symbol)?;
+        let start = query.start.unwrap_or(now - TimeDelta::days(365));
+        let end = query.end.unwrap_or(now).min(now);
+        let (timeframe, mut candles) = (query.timeframe, Vec::new());
+        let mut next = self.day_from(timeframe.start_of(start));
+        while let Some(day) = next.filter(|day| day.session.open < end.max(start)) {
+            let of_day = if timeframe == Timeframe::Day {
+                self.daily(stock, &day, now).into_iter().collect()
+            } else {
+                self.intraday(stock, &day, timeframe)
+            };
+            candles.extend(of_day.into_iter().filter(|candle| {
+                start <= candle.at
+                    && candle.at < end
+                    && timeframe.end_of(self.calendar, candle.at) <= now
+            }));
+            if candles.len() >= query.limit {
+                candles.truncate(query.limit);
+                break;
+            }
+            next = self.day_from(day.session.close);
+        }
+        Some(candles)
+    }
+
+    fn daily(&self, stock: usize, day: &Arc<Day>, now: MarketTime) -> Option<Candle> {
+        if now < day.session.close {
+            return None;
+        }
+        let key = (stock, day.session.date);
+        if let Some(candle) = locked(&self.kept).get(&key) {
+            return Some(candle.clone());
+        }
+        let candle = self.intraday(stock, day, Timeframe::Day).pop()?;
+        let mut kept = locked(&self.kept);
+        if kept.len() >= KEPT_BARS {
+            kept.clear();
+        }
+        kept.insert(key, candle.clone());
+        Some(candle)
+    }
+
+    fn intraday(&self, stock: usize, day: &Arc<Day>, timeframe: Timeframe) -> Vec<Candle> {
+        let manner = self.manner(stock, day);
+        let paths = Paths::of(self.seed, self.calendar, Arc::clone(day), std::iter::once(stock));
+        let mut joined = Joined::default();
+        for second in (0..day.minutes() * 60).step_by(BEAT.unsigned_abs() as usize) {
+            if let Some(Traded { at, price: ticks, size }) = manner.moment(&paths, second).trade {
+                joined.add(timeframe, &Candle::of_trade(at, price(ticks), shares(size)));
+            }
+        }
+        joined.into_candles().collect()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // both are only ever added to, one whole value at a time
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn place_of(symbol: &str) -> Option<usize> {
+    STOCKS.iter().position(|stock| stock.symbol == symbol)
+}
+
+fn symbol(stock: usize) -> String {
+    STOCKS[stock].symbol.to_owned()
+}
+
+fn quote_line(stock: usize, quote: &Quoted) -> Quote {
+    Quote {
+        symbol: symbol(stock),
+        bid: price(quote.bid),
+        bid_size: shares(quote.bid_size),
+        ask: price(quote.ask),
+        ask_size: shares(quote.ask_size),
+        at: quote.at,
+    }
+}
+
+fn trade_line(stock: usize, trade: &Traded) -> Trade {
+    let Traded { at, price: ticks, size } = *trade;
+    Trade { symbol: symbol(stock), price: price(ticks), size: shares(size), at }
+}
+
+/// The line of a corporate action, at the open of its day.
+fn happening(day: &Day, (stock, action): &(usize, Action)) -> Tick {
+    let (symbol, at, date) = (symbol(*stock), day.session.open, day.session.date);
+    match action {
+        Action::Split => Tick::Split(Split {
+            id: format!("simulated-split-{symbol}-{date}"),
+            symbol,
+            numerator: shares(2),
+            denominator: shares(1),
+            at,
+        }),
+        Action::Dividend(declared) => Tick::Dividend(Dividend {
+            id: format!("simulated-dividend-{symbol}-{date}"),
+            symbol,
+            amount: price(declared.cents),
+            ex: declared.ex,
+            pay: declared.pay,
+            at,
+        }),
+    }
+}
