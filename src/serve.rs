@@ -13,19 +13,22 @@ use blotter::config::{Hours, Market, ServerSettings};
 use blotter::database::{AuditorPool, Database};
 use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
-use blotter::engine::{self, Engine, PostgresHistory, Works};
+use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
 use blotter::identity::OperatorToken;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
+use blotter::market::archive::Archive;
 use blotter::market::calendar::Calendar;
 use blotter::market::pace::Pace;
 use blotter::market::playback::Playback;
-use blotter::market::recorded::Recorded;
+use blotter::market::recorded::{RECORDED, Recorded};
+use blotter::market::simulated::{Model, Simulated, SimulatedArchive};
+use blotter::market::source::{FEED, MarketData};
 use blotter::rest::auth::{Gate, authenticate};
 use blotter::rest::listener::{self, Limits};
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use projections::Runner;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -129,7 +132,8 @@ async fn compose(
         heads::follow(&ledger, database.projector().clone()),
     );
     let projections = tokio::spawn(runner.run());
-    let player = play(settings, &engine, &stop)?;
+    let calendar = calendar(settings);
+    let (player, archive) = market(settings, calendar, database, &engine, &stop)?;
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
     let custody_task =
         tokio::spawn(sign(checkpointer, database.auditor().clone(), note, written.clone()));
@@ -142,6 +146,8 @@ async fn compose(
         views,
         engine,
         player,
+        archive,
+        calendar,
         checkpoint,
         checkpoint_files: vec![data_dir.join(audit::CHECKPOINT_FILE)],
         operator,
@@ -197,13 +203,17 @@ async fn custody(
     Ok(checkpointer)
 }
 
-/// The engine's settings.
-fn rules(settings: &ServerSettings) -> Settings {
-    let calendar = match settings.market.hours {
+/// When the market is open.
+fn calendar(settings: &ServerSettings) -> Calendar {
+    match settings.market.hours {
         Hours::Nyse => Calendar::nyse(),
         Hours::Always => Calendar::always(),
-    };
-    let mut rules = Settings::new(calendar);
+    }
+}
+
+/// The engine's settings.
+fn rules(settings: &ServerSettings) -> Settings {
+    let mut rules = Settings::new(calendar(settings));
     if settings.market.market == Market::Feed {
         // The operator feeds quotes when there are new ones: the last one stands until then.
         rules.max_quote_age = None;
@@ -211,22 +221,48 @@ fn rules(settings: &ServerSettings) -> Settings {
     rules
 }
 
-/// Starts playing a market that has ticks of its own.
-fn play(
+/// The market's archive, and its controls where it has ticks of its own: then it begins to play.
+fn market(
+    settings: &ServerSettings,
+    calendar: Calendar,
+    database: &Database,
+    engine: &Engine,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Option<Player>, Arc<dyn Archive>)> {
+    let tape =
+        |source| Arc::new(TapeArchive::new(database.reader().clone(), SHARD, source, calendar));
+    Ok(match &settings.market.market {
+        Market::Feed => (None, tape(FEED)),
+        Market::Recorded(file) => {
+            let recorded = Recorded::open(file)?;
+            (Some(play(recorded, settings, engine, stop)), tape(RECORDED))
+        }
+        Market::Simulated => {
+            let model = Arc::new(Model::new(settings.market.seed, calendar));
+            // where the market begins that has no clock yet; after that its own clock goes on
+            let first = Utc::now().trunc_subsecs(0);
+            let source = Simulated::new(Arc::clone(&model), first);
+            let archive = Arc::new(SimulatedArchive::new(model));
+            (Some(play(source, settings, engine, stop)), archive)
+        }
+    })
+}
+
+/// Starts playing a source.
+fn play<S: MarketData + 'static>(
+    source: S,
     settings: &ServerSettings,
     engine: &Engine,
     stop: &CancellationToken,
-) -> anyhow::Result<Option<Player>> {
-    let market = &settings.market;
-    let Market::Recorded(file) = &market.market else { return Ok(None) };
-    let playback = Playback::new(Recorded::open(file)?, Pace::new(market.speed, market.paused));
-    let (player, playing) = player(playback, engine.clone(), stop.clone());
+) -> Player {
+    let pace = Pace::new(settings.market.speed, settings.market.paused);
+    let (player, playing) = player(Playback::new(source, pace), engine.clone(), stop.clone());
     tokio::spawn(async move {
         if let Err(error) = playing.await {
             tracing::error!(%error, "the market's source has failed: the market stands still");
         }
     });
-    Ok(Some(player))
+    player
 }
 
 /// What the process counts, from now on.

@@ -22,6 +22,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "log", include_str!("../../migrations/0002_log.sql")),
     (3, "views", include_str!("../../migrations/0003_views.sql")),
     (4, "engine", include_str!("../../migrations/0004_engine.sql")),
+    (5, "snapshots", include_str!("../../migrations/0005_snapshots.sql")),
+    (6, "tape_for_readers", include_str!("../../migrations/0006_tape_for_readers.sql")),
 ];
 
 /// The oldest server whose views can be checked as their caller (`security_invoker`).
@@ -114,4 +116,22 @@ pub(super) async fn allow_login(connection: &mut PgConnection) -> Result<(), Dat
     }
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::MIGRATIONS;
+
+    #[test]
+    fn every_file_of_the_directory_is_applied() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files: BTreeSet<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let applied = MIGRATIONS.iter().map(|(number, name, _)| format!("{number:04}_{name}.sql"));
+        assert_eq!(files, applied.collect());
+    }
 }

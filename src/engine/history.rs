@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 
 use projections::log::{LogError, Recorded, read_after};
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 
 use super::core::{Core, EngineState, STATE_VERSION, Settings};
 use super::tape::{TapeError, TapeLine, decode};
@@ -109,23 +109,8 @@ impl History for PostgresHistory {
     }
 
     async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
-        let rows = sqlx::query(READ_BLOCKS)
-            .bind(self.shard())
-            .bind(after.cast_signed())
-            .bind(BLOCKS_PAGE)
-            .fetch_all(self.pool.pool())
-            .await?;
-        let block = |row: &sqlx::postgres::PgRow| -> Result<TapeBlock, RecoveryError> {
-            let digest: Vec<u8> = row.try_get("digest")?;
-            let first_place = row.try_get::<i64, _>("first_place")?.cast_unsigned();
-            Ok(TapeBlock {
-                first_place,
-                last_place: row.try_get::<i64, _>("last_place")?.cast_unsigned(),
-                bytes: row.try_get("lines")?,
-                digest: digest.try_into().map_err(|_| TapeError::Digest { place: first_place })?,
-            })
-        };
-        rows.iter().map(block).collect()
+        let mut connection = self.pool.pool().acquire().await?;
+        read_blocks(&mut connection, self.shard, after).await
     }
 
     async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
@@ -140,6 +125,31 @@ impl History for PostgresHistory {
             .await?;
         Ok(())
     }
+}
+
+/// Blocks of a shard's tape with lines after a place, a page, in order.
+pub(super) async fn read_blocks(
+    connection: &mut PgConnection,
+    shard: u16,
+    after: u64,
+) -> Result<Vec<TapeBlock>, RecoveryError> {
+    let rows = sqlx::query(READ_BLOCKS)
+        .bind(shard.cast_signed())
+        .bind(after.cast_signed())
+        .bind(BLOCKS_PAGE)
+        .fetch_all(connection)
+        .await?;
+    let block = |row: &sqlx::postgres::PgRow| -> Result<TapeBlock, RecoveryError> {
+        let digest: Vec<u8> = row.try_get("digest")?;
+        let first_place = row.try_get::<i64, _>("first_place")?.cast_unsigned();
+        Ok(TapeBlock {
+            first_place,
+            last_place: row.try_get::<i64, _>("last_place")?.cast_unsigned(),
+            bytes: row.try_get("lines")?,
+            digest: digest.try_into().map_err(|_| TapeError::Digest { place: first_place })?,
+        })
+    };
+    rows.iter().map(block).collect()
 }
 
 /// The events of the log, page by page, in order.

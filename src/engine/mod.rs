@@ -1,8 +1,10 @@
 //! The engine: works the market's lines, fills orders, keeps the market's time.
 //!
 //! [`core`] holds the rules, as a pure step machine; [`runtime`] runs it on the ledger; [`tape`] is the record of
-//! the lines; [`player`] plays sources into it; [`history`] finds after a restart where log and tape left it; [`board`] is what everyone may read.
+//! the lines; [`player`] plays sources into it; [`history`] finds after a restart where log and tape left it; [`board`] is
+//! what everyone may read, and [`archive`] what the tape says of bars and depth.
 
+pub mod archive;
 pub mod board;
 pub mod core;
 pub mod history;
@@ -10,6 +12,7 @@ pub mod player;
 pub mod runtime;
 pub mod tape;
 
+pub use archive::TapeArchive;
 pub use board::{Board, Condition};
 pub use history::PostgresHistory;
 pub use player::{Control, Player, PlayerError, player};

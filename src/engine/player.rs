@@ -43,7 +43,9 @@ pub enum PlayerError {
     #[error(transparent)]
     Backwards(#[from] Backwards),
     /// The market plays where the ledger is written.
-    #[error("the market does not play in this process at present: another one writes, or it is starting")]
+    #[error(
+        "the market does not play in this process at present: another one writes, or it is starting"
+    )]
     NotHere,
     /// Its source failed, and it plays no more.
     #[error("the market's source has failed and plays no more: the server's log says why")]

@@ -173,10 +173,10 @@ pub struct BarQuery {
     pub symbol: String,
     /// How long.
     pub timeframe: Timeframe,
-    /// Those that begin here or later; all that are covered if absent.
-    pub start: Option<MarketTime>,
-    /// Those that begin before this; up to the market's clock if absent.
-    pub end: Option<MarketTime>,
+    /// Those that begin here or later.
+    pub start: MarketTime,
+    /// Those that begin before this.
+    pub end: MarketTime,
     /// At the most, the first of them.
     pub limit: usize,
 }
@@ -184,7 +184,7 @@ pub struct BarQuery {
 impl BarQuery {
     /// Whether a bar that begins here is asked for.
     pub fn wants(&self, at: MarketTime) -> bool {
-        self.start.is_none_or(|start| start <= at) && self.end.is_none_or(|end| at < end)
+        self.start <= at && at < self.end
     }
 }
 

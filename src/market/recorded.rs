@@ -17,6 +17,9 @@ use super::reading::{MAX_LINE_BYTES, parse_line};
 use super::source::{Capability, MarketData, SourceError};
 use super::tick::Tick;
 
+/// The word for this source.
+pub const RECORDED: &str = "recorded";
+
 /// A recorded market.
 pub struct Recorded {
     lines: Box<dyn BufRead + Send>,
@@ -93,7 +96,7 @@ impl Recorded {
 
 impl MarketData for Recorded {
     fn name(&self) -> &'static str {
-        "recorded"
+        RECORDED
     }
 
     /// What the lines delivered so far have shown: the rest of the file is not known yet.

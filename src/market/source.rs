@@ -151,13 +151,16 @@ pub trait MarketData: Send {
     }
 }
 
+/// The word for lines that the operator posts.
+pub const FEED: &str = "feed";
+
 /// Ticks that the operator posts: the source itself never has one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Feed;
 
 impl MarketData for Feed {
     fn name(&self) -> &'static str {
-        "feed"
+        FEED
     }
 
     /// Whatever a line can say.

@@ -8,11 +8,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use aggregates::money::{AmountError, parse_decimal};
+use chrono::NaiveDate;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use crate::service::{Fault, ServiceError, text};
+use crate::service::{Fault, ServiceError, new_york_midnight, text};
 
 /// The deepest nesting of a body.
 const DEPTH: usize = 32;
@@ -209,6 +210,31 @@ impl Fields {
         Some(time?.to_utc())
     }
 
+    /// A date.
+    pub fn date(&mut self, field: &str) -> Option<NaiveDate> {
+        let text = self.text(field, 64)?;
+        let date = plain_date(&text);
+        if date.is_none() {
+            let message = format!("{field} has to be a date such as 2026-11-23");
+            self.fault(field, "invalid_value", message);
+        }
+        date
+    }
+
+    /// A moment with its zone, or a date for the midnight in New York at which it begins.
+    pub fn instant(&mut self, field: &str) -> Option<chrono::DateTime<chrono::Utc>> {
+        let text = self.text(field, 64)?;
+        let time = chrono::DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc());
+        let instant = time.or_else(|| plain_date(&text).map(new_york_midnight));
+        if instant.is_none() {
+            let message = format!(
+                "{field} has to be a time with its zone such as 2026-11-23T14:30:00Z, or a date such as 2026-11-23"
+            );
+            self.fault(field, "invalid_value", message);
+        }
+        instant
+    }
+
     /// An id in its hyphenated form.
     pub fn id<T: FromStr>(&mut self, field: &str) -> Option<T> {
         let text = self.text(field, 64)?;
@@ -251,6 +277,11 @@ impl Fields {
 /// A name that a client made up, fit to be shown.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect()
+}
+
+/// A date of four digits, two and two.
+fn plain_date(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10)
 }
 
 /// The text of an amount, from the JSON token that holds it.

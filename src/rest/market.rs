@@ -1,4 +1,4 @@
-//! `/v1/market`: quotes, instruments, and the operator's feed.
+//! `/v1/market`: quotes, bars, depth, hours, instruments, and the operator's feed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use super::problem::Problem;
 use super::request::{Caller, JsonBody, Lines, Path, Query};
 use super::routes::Routes;
 use crate::service::{
-    Control, ControlAnswer, Fault, FeedAnswer, InstrumentAnswer, Page, QuoteAnswer, Service,
+    BarsAnswer, BarsRequest, Control, ControlAnswer, DepthAnswer, Fault, FeedAnswer, HoursAnswer,
+    InstrumentAnswer, Page, QuoteAnswer, Service, Timeframe,
 };
 
 /// The longest search for instruments, in characters.
@@ -25,6 +26,39 @@ pub fn routes() -> Routes {
             quote,
             Operation::read("get_quote", "The last that is known of a symbol's prices, with source and time")
                 .answers::<QuoteAnswer>(200, "What is known; what is not is `null`."),
+        )
+        .get(
+            "/market/bars/{symbol}",
+            bars,
+            Operation::read("list_bars", "List a symbol's bars, in the order of their times")
+                .about(
+                    "Only bars that are over by the market clock, raw: not adjusted for splits and dividends. A market that is \
+                     simulated has them from before its start; of others there are those that were told, and longer ones and \
+                     those of trades joined from what was. What the source lacks is 409 `capability_missing`.",
+                )
+                .query([
+                    Field::word("timeframe", &TIMEFRAMES, "How long a bar is; `1Day` if absent."),
+                    Field::instant("start", "Those that begin here or later; if absent today's, of daily bars those of a year."),
+                    Field::instant("end", "Those that begin before this; all that are over if absent."),
+                ])
+                .paged()
+                .may(409)
+                .answers::<BarsAnswer>(200, "A page of bars."),
+        )
+        .get(
+            "/market/depth/{symbol}",
+            depth,
+            Operation::read("get_depth", "The levels of a symbol's book, best first")
+                .may(409)
+                .may(422)
+                .answers::<DepthAnswer>(200, "The book; 409 `capability_missing` if the market's source has none."),
+        )
+        .get(
+            "/market/hours",
+            hours,
+            Operation::read("get_hours", "When the market is open, by its own clock and the exchange's calendar")
+                .query([Field::date("date", "A New York date; the market clock's if absent.")])
+                .answers::<HoursAnswer>(200, "The hours of the date, and how the market stands now."),
         )
         .get(
             "/market/instruments",
@@ -70,6 +104,18 @@ const LINES: &str = r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","ki
 {"t":"quote","symbol":"AAPL","bid":"187.10","bid_size":"100","ask":"187.20","ask_size":"100","at":"2026-11-23T15:00:00Z"}
 "#;
 
+/// How long a bar may be.
+const TIMEFRAMES: [(&str, Timeframe); 5] = {
+    let [minute, five, quarter, hour, day] = Timeframe::ALL;
+    [
+        (minute.word(), minute),
+        (five.word(), five),
+        (quarter.word(), quarter),
+        (hour.word(), hour),
+        (day.word(), day),
+    ]
+};
+
 /// `GET /v1/market/quotes/{symbol}`
 pub async fn quote(
     State(service): State<Arc<Service>>,
@@ -78,6 +124,41 @@ pub async fn quote(
 ) -> Result<Json<QuoteAnswer>, Problem> {
     query.0.end([])?;
     Ok(Json(service.quote(&symbol)?))
+}
+
+/// `GET /v1/market/bars/{symbol}`
+pub async fn bars(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(symbol): Path<String>,
+    mut query: Query,
+) -> Result<Json<BarsAnswer>, Problem> {
+    let page = query.page();
+    let timeframe = query.0.word("timeframe", &TIMEFRAMES).unwrap_or(Timeframe::Day);
+    let (start, end) = (query.0.instant("start"), query.0.instant("end"));
+    query.0.end([])?;
+    let request = BarsRequest { timeframe, start, end, page };
+    Ok(Json(service.bars(&caller, &symbol, &request).await?))
+}
+
+/// `GET /v1/market/depth/{symbol}`
+pub async fn depth(
+    State(service): State<Arc<Service>>,
+    Path(symbol): Path<String>,
+    query: Query,
+) -> Result<Json<DepthAnswer>, Problem> {
+    query.0.end([])?;
+    Ok(Json(service.depth(&symbol).await?))
+}
+
+/// `GET /v1/market/hours`
+pub async fn hours(
+    State(service): State<Arc<Service>>,
+    mut query: Query,
+) -> Result<Json<HoursAnswer>, Problem> {
+    let date = query.0.date("date");
+    query.0.end([])?;
+    Ok(Json(service.hours(date)?))
 }
 
 /// `GET /v1/market/instruments`

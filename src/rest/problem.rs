@@ -141,7 +141,7 @@ impl From<ServiceError> for Problem {
             ServiceError::BadCursor | ServiceError::Unreadable(_) => StatusCode::BAD_REQUEST,
             ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-            ServiceError::Conflict(_) => StatusCode::CONFLICT,
+            ServiceError::Conflict(_) | ServiceError::Lacking(_) => StatusCode::CONFLICT,
             ServiceError::Behind { position, .. } => {
                 let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
                 problem.0.position = Some(position);

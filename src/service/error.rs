@@ -82,6 +82,9 @@ pub enum ServiceError {
     /// Not in this way of running the server.
     #[error("{0}")]
     Conflict(String),
+    /// The market's source has no such thing.
+    #[error("{0}")]
+    Lacking(String),
     /// Too many commands are waiting; nothing happened.
     #[error("the ledger is busy: send the command again in a second")]
     Busy,
@@ -136,6 +139,7 @@ impl ServiceError {
             Self::NotFound(_) => "not_found",
             Self::Unreadable(_) => "unreadable",
             Self::Conflict(_) => "conflict",
+            Self::Lacking(_) => "capability_missing",
             Self::Busy => "busy",
             Self::NotHere(_) => "not_writer",
             Self::OutcomeUnknown(_) => "outcome_unknown",

@@ -22,7 +22,7 @@ mod waiting;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::id::{
     AccountId, ActorId, CommandId, OPERATOR, OPERATOR_TENANT, RequestId, TenantId,
@@ -37,10 +37,14 @@ use crate::engine::Engine;
 use crate::engine::player::Player;
 use crate::identity::OperatorToken;
 use crate::ledger::{Key, Ledger, Origin, Submission, Words};
+use crate::market::archive::Archive;
+use crate::market::calendar::Calendar;
 
 pub use crate::audit::Report as VerifyReport;
 pub use crate::engine::player::Control;
 pub use crate::ledger::Interface;
+pub use crate::market::bars::Timeframe;
+pub use crate::market::calendar::new_york_midnight;
 pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
 pub use audit::{EventAnswer, EventFilter};
@@ -48,7 +52,10 @@ pub use books::{ActivityAnswer, EntryAnswer, PostingAnswer};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
 pub use health::{Health, ViewHealth};
-pub use market::{ControlAnswer, FeedAnswer, InstrumentAnswer, QuoteAnswer};
+pub use market::{
+    BarAnswer, BarsAnswer, BarsRequest, ControlAnswer, DepthAnswer, FeedAnswer, HistoryAnswer,
+    HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, Period, PriceAnswer, QuoteAnswer,
+};
 pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
 pub use positions::{LotAnswer, PositionAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
@@ -106,6 +113,10 @@ pub struct Parts {
     pub engine: Engine,
     /// Plays the market, where it has a source of its own; else the operator feeds it.
     pub player: Option<Player>,
+    /// Bars and depth of the market's source.
+    pub archive: Arc<dyn Archive>,
+    /// When the market is open.
+    pub calendar: Calendar,
     /// The last checkpoint of the log that this process signed.
     pub checkpoint: watch::Receiver<Option<String>>,
     /// The files outside the database with the checkpoints that the log is verified against.

@@ -175,7 +175,7 @@ impl Service {
     }
 
     /// Why there is no market time: no line has come, or the engine is not at work in this process.
-    fn no_clock(&self) -> ServiceError {
+    pub(super) fn no_clock(&self) -> ServiceError {
         match self.parts.engine.board().condition() {
             Condition::Working => {
                 let message = "the market has no time yet, so orders cannot be placed: wait for the first tick, or \

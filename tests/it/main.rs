@@ -16,6 +16,7 @@ mod faults;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
 mod ledger;
+mod market;
 mod mcp;
 mod migrations;
 mod process;

@@ -35,6 +35,19 @@ pub async fn instruments(
     read_all(&rows)
 }
 
+/// The instrument of this symbol.
+///
+/// # Errors
+/// The database failed.
+pub async fn instrument(
+    connection: &mut PgConnection,
+    symbol: &str,
+) -> Result<Option<InstrumentRow>, ProjectionError> {
+    let statement = format!("{} AND symbol = $1", select::<InstrumentRow>("market"));
+    let rows = sqlx::query(&statement).bind(symbol).fetch_all(connection).await?;
+    Ok(read_all(&rows)?.into_iter().next())
+}
+
 /// What these instruments are.
 ///
 /// # Errors

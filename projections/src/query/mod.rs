@@ -11,7 +11,7 @@ mod positions;
 
 pub use accounts::{account, account_names, accounts};
 pub use books::{activities, journal};
-pub use market::{instruments, kinds, symbols};
+pub use market::{instrument, instruments, kinds, symbols};
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders};
 pub use positions::{holdings, lots, position, positions};
 

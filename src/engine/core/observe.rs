@@ -204,14 +204,26 @@ impl EngineState {
             InstrumentEvent::DividendAccrualCompleted { action_id, .. } => {
                 if let Some(payout) = issue.dividends.get_mut(action_id) {
                     payout.stage = DividendStage::Accrued;
-                    self.awaited.remove(&(new_york_midnight(payout.ex), instrument_id, action_id.clone()));
-                    self.awaited.insert((new_york_midnight(payout.pay), instrument_id, action_id.clone()));
+                    self.awaited.remove(&(
+                        new_york_midnight(payout.ex),
+                        instrument_id,
+                        action_id.clone(),
+                    ));
+                    self.awaited.insert((
+                        new_york_midnight(payout.pay),
+                        instrument_id,
+                        action_id.clone(),
+                    ));
                 }
             }
             InstrumentEvent::DividendCompleted { action_id, .. } => {
                 if let Some(payout) = issue.dividends.get_mut(action_id) {
                     payout.stage = DividendStage::Paid;
-                    self.awaited.remove(&(new_york_midnight(payout.pay), instrument_id, action_id.clone()));
+                    self.awaited.remove(&(
+                        new_york_midnight(payout.pay),
+                        instrument_id,
+                        action_id.clone(),
+                    ));
                 }
             }
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {

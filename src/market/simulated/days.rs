@@ -6,7 +6,10 @@
 //! back to it, so that they stay plausible however long it runs. One that has grown to two and a half times its first price is split 2 for 1. The
 //! first ask costs some tens of milliseconds for the thousands of days before; memory is 8 bytes a stock and day.
 
-#![expect(clippy::float_arithmetic, reason = "paths of a simulation; `to_tick` alone leads to prices")]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "paths of a simulation; `to_tick` alone leads to prices"
+)]
 
 use std::sync::Arc;
 
@@ -250,10 +253,10 @@ impl Days {
         let before = self.known.last().map_or(number(date), |day| day.number());
         let part = 1.0 / sessions_of_a_year(self.calendar);
         let (mut opens, mut actions) = (Vec::with_capacity(STOCKS.len()), Vec::new());
-        for index in 0..STOCKS.len() {
+        for (index, stock) in STOCKS.iter().enumerate() {
             let mut stand = self.stands[index];
             stand.trend *= 1.0 + GROWTH * part;
-            if stand.announced.is_none() && stand.close > SPLIT_AT * STOCKS[index].price {
+            if stand.announced.is_none() && stand.close > SPLIT_AT * stock.price {
                 stand.close /= 2.0;
                 stand.trend /= 2.0;
                 actions.push((index, Action::Split));

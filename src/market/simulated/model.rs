@@ -178,24 +178,18 @@ impl Model {
     }
 
     /// The bars asked for that are over at an instant; `None` if there is no such symbol.
-    ///
-    /// Without a start, those of a year before the instant.
     pub fn candles(&self, query: &BarQuery, now: MarketTime) -> Option<Vec<Candle>> {
         let stock = place_of(&query.symbol)?;
-        let start = query.start.unwrap_or(now - TimeDelta::days(365));
-        let end = query.end.unwrap_or(now).min(now);
         let (timeframe, mut candles) = (query.timeframe, Vec::new());
-        let mut next = self.day_from(timeframe.start_of(start));
-        while let Some(day) = next.filter(|day| day.session.open < end.max(start)) {
+        let mut next = self.day_from(query.start);
+        while let Some(day) = next.filter(|day| day.session.open < query.end.min(now)) {
             let of_day = if timeframe == Timeframe::Day {
                 self.daily(stock, &day, now).into_iter().collect()
             } else {
                 self.intraday(stock, &day, timeframe)
             };
             candles.extend(of_day.into_iter().filter(|candle| {
-                start <= candle.at
-                    && candle.at < end
-                    && timeframe.end_of(self.calendar, candle.at) <= now
+                query.wants(candle.at) && timeframe.end_of(self.calendar, candle.at) <= now
             }));
             if candles.len() >= query.limit {
                 candles.truncate(query.limit);

@@ -4,7 +4,10 @@
 //! so they agree. Prices are whole cents from here on: the way's price is rounded once, by [`to_tick`], and the rest
 //! is counted in ticks. The spread is at least one of them.
 
-#![expect(clippy::float_arithmetic, reason = "sizes and a spread of a simulation; prices are whole ticks")]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "sizes and a spread of a simulation; prices are whole ticks"
+)]
 
 use aggregates::market::MarketTime;
 use aggregates::money::{Price, Quantity};

@@ -4,7 +4,10 @@
 //! than at noon; a stock's way combines those of the market, its sector and its own, as its returns are. Between two
 //! minutes it goes straight. Costs one draw a minute and factor: some tens of microseconds a stock and session.
 
-#![expect(clippy::float_arithmetic, reason = "paths of a simulation; `to_tick` alone leads to prices")]
+#![expect(
+    clippy::float_arithmetic,
+    reason = "paths of a simulation; `to_tick` alone leads to prices"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,8 +44,7 @@ impl Paths {
         for stock in stocks {
             let mut way = vec![0.0; day.minutes() + 1];
             for (factor, weight) in loadings(stock) {
-                let walk =
-                    walks.entry(factor).or_insert_with(|| walk(seed, &day, &scale, factor));
+                let walk = walks.entry(factor).or_insert_with(|| walk(seed, &day, &scale, factor));
                 for (moved, of_factor) in way.iter_mut().zip(walk) {
                     *moved += weight * *of_factor;
                 }

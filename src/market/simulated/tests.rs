@@ -139,8 +139,7 @@ fn bars_are_those_of_the_trades_that_were_told() {
             }
         }
         let symbol = "MSFT".to_owned();
-        let query =
-            BarQuery { symbol, timeframe, start: Some(start), end: Some(end), limit: 10_000 };
+        let query = BarQuery { symbol, timeframe, start, end, limit: 10_000 };
         let found = model.candles(&query, end).unwrap();
         let expected: Vec<Candle> = joined.into_candles().collect();
         assert!(!expected.is_empty());
@@ -156,8 +155,8 @@ fn no_bar_is_shown_before_it_is_over() {
         let query = BarQuery {
             symbol: "KO".to_owned(),
             timeframe,
-            start: Some(at("2026-11-22T00:00:00Z")),
-            end: Some(at("2026-12-22T00:00:00Z")),
+            start: at("2026-11-22T00:00:00Z"),
+            end: at("2026-12-22T00:00:00Z"),
             limit: 10_000,
         };
         let bars = model.candles(&query, now).unwrap();
@@ -244,8 +243,8 @@ fn volume_has_the_shape_of_a_u() {
     let query = BarQuery {
         symbol: "AAPL".to_owned(),
         timeframe: Timeframe::Hour,
-        start: Some(at("2026-11-02T05:00:00Z")),
-        end: Some(at("2026-11-09T05:00:00Z")),
+        start: at("2026-11-02T05:00:00Z"),
+        end: at("2026-11-09T05:00:00Z"),
         limit: 10_000,
     };
     let bars = model(1).candles(&query, at("2026-12-01T00:00:00Z")).unwrap();

@@ -90,6 +90,17 @@ impl Field {
             .example("2026-11-23T14:30:00Z")
     }
 
+    /// A date.
+    pub fn date(name: &'static str, about: impl Into<String>) -> Self {
+        Self::new(name, about, json!({"type": "string", "format": "date"})).example("2026-11-23")
+    }
+
+    /// A moment with its zone, or a date for the midnight in New York at which it begins.
+    pub fn instant(name: &'static str, about: impl Into<String>) -> Self {
+        let forms = json!([{"format": "date-time"}, {"format": "date"}]);
+        Self::new(name, about, json!({"type": "string", "anyOf": forms})).example("2026-11-23")
+    }
+
     /// An id in its hyphenated form.
     pub fn id(name: &'static str, about: impl Into<String>) -> Self {
         Self::new(name, about, json!({"type": "string", "format": "uuid"}))

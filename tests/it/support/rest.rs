@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aggregates::rules::Rules;
 use blotter::engine::core::Settings;
-use blotter::engine::{PostgresHistory, engine};
+use blotter::engine::{PostgresHistory, TapeArchive, engine};
 use blotter::identity::OperatorToken;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
@@ -109,6 +109,13 @@ impl TestRest {
             views,
             engine,
             player: None,
+            archive: Arc::new(TapeArchive::new(
+                database.reader.clone(),
+                SHARD,
+                "feed",
+                Calendar::nyse(),
+            )),
+            calendar: Calendar::nyse(),
             checkpoint: watch::channel(None).1,
             checkpoint_files: Vec::new(),
             operator: OperatorToken::load(Some(TOKEN), Path::new("/nowhere")).unwrap(),

@@ -27,6 +27,9 @@ pub fn blotter(arguments: &[&str]) -> Command {
     command
 }
 
+/// The market of a server whose test does not name one: lines that the test posts.
+const FEED: [&str; 2] = ["--market", "feed"];
+
 /// A running server. Dropping it asks it to stop and waits for that.
 pub struct Server {
     child: Child,
@@ -45,13 +48,16 @@ impl Server {
 
     /// Starts `blotter serve` on `data_dir` and returns at once.
     pub fn launch(data_dir: &Path) -> Self {
-        Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir))
+        Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir).args(FEED))
     }
 
     /// Starts `blotter serve` with more arguments and returns at once. It knows the operator by [`TOKEN`].
     pub fn launch_with(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = blotter(&["serve"]);
         command.arg("--data-dir").arg(data_dir).args(arguments);
+        if !arguments.contains(&FEED[0]) {
+            command.args(FEED);
+        }
         Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", TOKEN))
     }
 
@@ -76,8 +82,12 @@ impl Server {
 
     /// The same with more arguments.
     pub async fn serve_with(data_dir: &Path, arguments: &[&str]) -> Self {
-        let mut server =
-            Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir).args(arguments));
+        let mut command = blotter(&["serve"]);
+        command.arg("--data-dir").arg(data_dir).args(arguments);
+        if !arguments.contains(&FEED[0]) {
+            command.args(FEED);
+        }
+        let mut server = Self::spawn(&mut command);
         let base = server.base().to_owned();
         server.token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
         let (client, start) = (reqwest::Client::new(), Instant::now());

@@ -1,0 +1,104 @@
+//! The simulated market as a process: it opens before it is ready, trades, and goes on after a restart.
+
+use serde_json::{Value, json};
+
+use super::{get, post};
+use crate::support::{Server, scratch_with_cluster};
+
+/// Every symbol's quote.
+async fn quotes(server: &Server) -> Vec<Value> {
+    let instruments = get(server, "/v1/market/instruments?limit=100").await.expect(200);
+    let mut quotes = Vec::new();
+    for instrument in instruments["items"].as_array().unwrap() {
+        let symbol = instrument["symbol"].as_str().unwrap();
+        assert!(instrument["sector"].is_string(), "{instrument}");
+        quotes.push(get(server, &format!("/v1/market/quotes/{symbol}")).await.expect(200));
+    }
+    quotes
+}
+
+async fn account(server: &Server) -> String {
+    let body = json!({"name": "test", "kind": "cash", "starting_balance": "100000"});
+    let opened = post(server, "/v1/accounts", body).await.expect(201);
+    opened["account_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_server_with_no_settings_has_a_market_in_which_an_order_fills_at_once() {
+    let directory = scratch_with_cluster("simulated").await;
+    let server = Server::serve_with(directory.path(), &["--market", "simulated"]).await;
+    let quotes = quotes(&server).await;
+    assert_eq!(quotes.len(), 51);
+    for quote in &quotes {
+        assert_eq!(quote["quote"]["source"], "simulated", "{quote}");
+    }
+    let account = account(&server).await;
+    let order = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    let path = format!("/v1/accounts/{account}/orders");
+    let order = post(&server, &path, order).await.expect(201);
+    assert_eq!((&order["status"], &order["filled_qty"]), (&json!("filled"), &json!("10")));
+    let lines = "{\"t\":\"clock\",\"at\":\"2030-01-01T00:00:00Z\"}";
+    let refused = post(&server, "/v1/market/feed", json!(lines)).await;
+    assert!(refused.status.is_client_error(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn bars_depth_and_hours_are_there_and_say_that_they_are_simulated() {
+    let directory = scratch_with_cluster("simulated-reads").await;
+    let arguments = ["--market", "simulated", "--paused"];
+    let server = Server::serve_with(directory.path(), &arguments).await;
+    let path = "/v1/market/bars/AAPL?timeframe=1Day&limit=5";
+    let first = get(&server, path).await.expect(200);
+    assert_eq!(first["source"], "simulated");
+    assert_eq!(first["items"].as_array().unwrap().len(), 5);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = get(&server, &format!("{path}&cursor={cursor}")).await.expect(200);
+    assert!(second["items"][0]["at"].as_str() > first["items"][4]["at"].as_str());
+    let depth = get(&server, "/v1/market/depth/AAPL").await.expect(200);
+    let quote = get(&server, "/v1/market/quotes/AAPL").await.expect(200);
+    assert_eq!(depth["source"], "simulated");
+    assert_eq!(depth["bids"].as_array().unwrap().len(), 10);
+    assert_eq!(depth["bids"][0]["price"], quote["quote"]["bid"]);
+    assert_eq!(depth["asks"][0]["size"], quote["quote"]["ask_size"]);
+    let hours = get(&server, "/v1/market/hours").await.expect(200);
+    assert_eq!((&hours["is_open"], &hours["hours"]), (&json!(true), &json!("always")));
+    let minutes = get(&server, "/v1/market/bars/AAPL?timeframe=1Min&limit=500").await.expect(200);
+    let now = hours["market_time"].as_str().unwrap();
+    for bar in minutes["items"].as_array().unwrap() {
+        assert!(bar["at"].as_str().unwrap() < now, "{bar} at {now}");
+    }
+    get(&server, "/v1/market/bars/NOPE").await.expect(404);
+    get(&server, "/v1/market/bars/AAPL?timeframe=2Min&start=x").await.expect(422);
+}
+
+#[tokio::test]
+async fn after_a_restart_the_clock_and_the_prices_go_on_from_where_they_were() {
+    let directory = scratch_with_cluster("simulated-restart").await;
+    let arguments = ["--market", "simulated", "--paused", "--seed", "7"];
+    let server = Server::serve_with(directory.path(), &arguments).await;
+    let begun = get(&server, "/v1/market/hours").await.expect(200)["market_time"].clone();
+    let begun: chrono::DateTime<chrono::Utc> = begun.as_str().unwrap().parse().unwrap();
+    let run_to = |minutes: i64| {
+        let at = (begun + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
+        json!({"action": "run_to", "at": at})
+    };
+    post(&server, "/v1/market/control", run_to(3)).await.expect(200);
+    let before = quotes(&server).await;
+    drop(server);
+    let server = Server::serve_with(directory.path(), &arguments).await;
+    assert_eq!(quotes(&server).await, before);
+    post(&server, "/v1/market/control", run_to(5)).await.expect(200);
+    let after = quotes(&server).await;
+    assert!(after.iter().zip(&before).all(|(after, before)| after["quote"] != before["quote"]));
+    post(&server, "/v1/market/control", run_to(4)).await.expect(409);
+    drop(server);
+
+    // another server, run through to the same instant, quotes the same
+    let other = scratch_with_cluster("simulated-other").await;
+    let server = Server::serve_with(other.path(), &arguments).await;
+    post(&server, "/v1/market/control", run_to(5)).await.expect(200);
+    let prices = |quotes: &[Value]| -> Vec<Value> {
+        quotes.iter().map(|quote| quote["quote"].clone()).collect()
+    };
+    assert_eq!(prices(&quotes(&server).await), prices(&after));
+}
