@@ -151,7 +151,7 @@ async fn compose(
         checkpoint,
         checkpoint_files: vec![data_dir.join(audit::CHECKPOINT_FILE)],
         operator,
-        cursors: CursorKey::random()?,
+        cursors: CursorKey::load(data_dir)?,
     }));
     let drain = stop.child_token();
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp);

@@ -81,6 +81,10 @@ impl Mirror<Account> for AccountRow {
                 row.cash = *cash;
                 row.reserved = *reserved;
             }
+            AccountEvent::AccountReset { cash, .. } => {
+                row.cash = *cash;
+                row.reserved = Money::ZERO;
+            }
             AccountEvent::PolicyChanged { policy } => {
                 row.trading_state = policy.trading_state;
                 row.policy = policy.clone();

@@ -36,17 +36,21 @@ pub enum ActivityType {
     /// Cash in lieu of a fraction of a share. Alpaca has no word of its own for it: it is one of `SPLIT`'s.
     #[serde(rename = "CIL")]
     CashInLieu,
+    /// The account began again with another balance. Alpaca has no word for it.
+    #[serde(rename = "RESET")]
+    Reset,
 }
 
 impl ActivityType {
     /// Every type.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Fill,
         Self::CashDeposited,
         Self::CashWithdrawn,
         Self::Fee,
         Self::Dividend,
         Self::CashInLieu,
+        Self::Reset,
     ];
 
     /// The word in fields.
@@ -58,6 +62,7 @@ impl ActivityType {
             Self::Fee => "FEE",
             Self::Dividend => "DIV",
             Self::CashInLieu => "CIL",
+            Self::Reset => "RESET",
         }
     }
 }
@@ -172,6 +177,9 @@ impl ActivityRow {
                 action_id: Some(action_id.clone()),
                 ..begin(ActivityType::CashInLieu, *amount, Some(*at))
             },
+            AccountEvent::AccountReset { amount, at, .. } => {
+                begin(ActivityType::Reset, *amount, *at)
+            }
             AccountEvent::AccountOpened { .. }
             | AccountEvent::CashReserved { .. }
             | AccountEvent::ReservationReleased { .. }

@@ -73,7 +73,7 @@ async fn load_reservations(
             | PositionEvent::SharesReleased { order_id, .. } => {
                 of_orders.insert((account, instrument, *order_id));
             }
-            PositionEvent::PositionSplit { .. } => {
+            PositionEvent::PositionSplit { .. } | PositionEvent::PositionReset { .. } => {
                 of_positions.insert((account, instrument));
             }
             PositionEvent::SharesReserved { .. }

@@ -3,7 +3,7 @@
 //! An entry is one event; its postings sum to zero in each unit (cash, or one instrument). An amount above zero
 //! goes into a book. Books of the account: `available` and `reserved` are its cash, `shares` and `shares_reserved`
 //! its holding (below zero when short), `dividends_due` what issuers owe it and has accrued. The other side stands
-//! in the books of the world, kept by account too: `external` (deposits, withdrawals), `market` (fills), `fees`,
+//! in the books of the world, kept by account too: `external` (deposits, withdrawals, resets), `market` (fills), `fees`,
 //! `issuers` (dividends, splits, cash in lieu). So for every account `available + reserved` is its cash,
 //! `shares + shares_reserved` its quantity, and the sum over all books is zero.
 
@@ -39,7 +39,7 @@ pub enum Book {
     Shares,
     /// Shares of the account that open sells reserve.
     SharesReserved,
-    /// Where deposits come from and withdrawals go.
+    /// Where deposits come from and withdrawals go, and what an account gives up that begins again.
     External,
     /// The other side of every fill.
     Market,
@@ -280,6 +280,11 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
             entry.entry.at = Some(*at);
             entry.cash(Issuers, Available, *amount);
         }
+        AccountEvent::AccountReset { amount, released, at, .. } => {
+            entry.entry.at = *at;
+            entry.cash(Reserved, Available, *released);
+            entry.cash(External, Available, *amount);
+        }
         AccountEvent::AccountOpened { .. } | AccountEvent::PolicyChanged { .. } => {}
     }
     Ok(entry)
@@ -291,7 +296,7 @@ fn of_position(
     event: &PositionEvent,
     reserved: &mut Rows<ShareReservationRow>,
 ) -> Result<Entry, Impossible> {
-    use Book::{DividendsDue, Issuers, Market, Shares, SharesReserved};
+    use Book::{DividendsDue, External, Issuers, Market, Shares, SharesReserved};
     let (account_id, tenant_id) = (entry.entry.account_id, entry.entry.tenant_id);
     match event {
         PositionEvent::PositionOpened { fill_id, order_id, side, qty, at, .. }
@@ -359,6 +364,20 @@ fn of_position(
             let issued = position_qty.minus(*qty_before).map_err(inexact)?;
             entry.shares(unit, Issuers, Shares, issued);
             entry.shares(unit, Shares, SharesReserved, more);
+        }
+        PositionEvent::PositionReset { qty, reserved_qty, dividends_due, at, .. } => {
+            entry.entry.at = Some(*at);
+            let gone: Vec<OrderId> = reserved
+                .iter()
+                .filter(|row| (row.account_id, row.instrument_id) == (account_id, unit))
+                .map(|row| row.order_id)
+                .collect();
+            for order_id in gone {
+                reserved.remove(&(account_id, unit, order_id));
+            }
+            entry.shares(unit, SharesReserved, Shares, *reserved_qty);
+            entry.shares(unit, Shares, External, *qty);
+            entry.cash(DividendsDue, External, *dividends_due);
         }
         PositionEvent::DividendAccrued { action_id, amount, at, .. } => {
             entry.entry.action_id = Some(action_id.clone());

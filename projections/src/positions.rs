@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, InstrumentId, LotId, OrderId, TenantId};
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::Side;
 use aggregates::position::{ClosedLot, Position, PositionEvent};
 use aggregates::stream::{Impossible, StreamId};
@@ -84,6 +84,18 @@ impl PositionRow {
     /// Shares held and not reserved by an open sell.
     pub fn qty_available(&self) -> Quantity {
         self.qty.minus(self.reserved_qty).unwrap_or_default()
+    }
+
+    /// Profit if it were closed for `value`, which is below zero when short.
+    ///
+    /// # Errors
+    /// The amount cannot be held.
+    pub fn profit_at(&self, value: Money) -> Result<Money, AmountError> {
+        if self.qty.is_negative() {
+            value.plus(self.cost_basis)
+        } else {
+            value.minus(self.cost_basis)
+        }
     }
 
     fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {
@@ -185,6 +197,14 @@ impl Mirror<Position> for PositionRow {
                     .map_err(inexact)?;
                 row.updated_at = *at;
             }
+            PositionEvent::PositionReset { at, .. } => {
+                row.qty = Quantity::ZERO;
+                row.reserved_qty = Quantity::ZERO;
+                row.reservations.clear();
+                row.cost_basis = Money::ZERO;
+                row.realized_pl = Money::ZERO;
+                row.updated_at = *at;
+            }
             PositionEvent::DividendAccrued { at, .. }
             | PositionEvent::DividendSettled { at, .. } => row.updated_at = *at,
         }
@@ -218,7 +238,17 @@ pub(crate) fn closed_lots(event: &PositionEvent) -> &[ClosedLot] {
 
 /// Whether `event` replaces all lots of its position.
 pub(crate) fn splits_lots(event: &PositionEvent) -> bool {
-    matches!(event, PositionEvent::PositionSplit { .. })
+    matches!(event, PositionEvent::PositionSplit { .. } | PositionEvent::PositionReset { .. })
+}
+
+fn of_position(
+    lots: &Rows<LotRow>,
+    account_id: AccountId,
+    instrument_id: InstrumentId,
+) -> Vec<LotRow> {
+    let of_position =
+        |lot: &&LotRow| (lot.account_id, lot.instrument_id) == (account_id, instrument_id);
+    lots.iter().filter(of_position).cloned().collect()
 }
 
 /// Folds one event of a position into its lots.
@@ -247,13 +277,13 @@ pub(crate) fn fold_lots(
                 opened_position: recorded.position,
             });
         }
+        PositionEvent::PositionReset { .. } => {
+            for lot in of_position(lots, account_id, instrument_id) {
+                lots.remove(&(lot.lot_id,));
+            }
+        }
         PositionEvent::PositionSplit { lots: after, .. } => {
-            let of_position: Vec<LotRow> = lots
-                .iter()
-                .filter(|lot| (lot.account_id, lot.instrument_id) == (account_id, instrument_id))
-                .cloned()
-                .collect();
-            for mut row in of_position {
+            for mut row in of_position(lots, account_id, instrument_id) {
                 match after.iter().find(|lot| lot.lot_id == row.lot_id) {
                     Some(lot) => {
                         (row.qty, row.cost) = (lot.qty, lot.cost);

@@ -174,6 +174,8 @@ fn a_history_holds_what_the_properties_are_about() {
         "CashPaidInLieu",
         "FeeCharged",
         "PolicyChanged",
+        "AccountReset",
+        "PositionReset",
         "TradingResumed",
     ] {
         assert!(seen(word) > 0, "no {word}");

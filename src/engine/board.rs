@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aggregates::money::Price;
 use aggregates::order::Side;
-use aggregates::trading::MarketView;
+use aggregates::trading::{MarketView, Offer};
 
-use super::core::{Core, Glance, MarketNow, Reason};
+use super::core::{Core, Glance, MarketNow, Reason, Settings};
 
 /// How the engine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub enum Condition {
 struct Shown {
     now: Option<MarketNow>,
     glances: BTreeMap<String, Arc<Glance>>,
+    settings: Option<Settings>,
     condition: Condition,
     ignored: BTreeMap<Reason, u64>,
 }
@@ -56,6 +58,23 @@ impl Board {
         self.read(|shown| {
             let glance = shown.glances.get(symbol).map(Arc::as_ref);
             Some(shown.now?.view(glance, side))
+        })
+    }
+
+    /// The same, with what would fill an order of this limit the moment it arrives.
+    pub fn meeting(
+        &self,
+        symbol: &str,
+        side: Side,
+        limit: Option<Price>,
+    ) -> Option<(MarketView, Option<Offer>)> {
+        self.read(|shown| {
+            let glance = shown.glances.get(symbol).map(Arc::as_ref);
+            let now = shown.now?;
+            let offer = glance
+                .zip(shown.settings.as_ref())
+                .and_then(|(glance, settings)| glance.offer(side, limit, &now, settings));
+            Some((now.view(glance, side), offer))
         })
     }
 
@@ -91,6 +110,9 @@ impl Board {
         self.write(|shown| {
             shown.now = now;
             shown.glances.extend(glances);
+            if shown.settings.is_none() {
+                shown.settings = Some(core.settings().clone());
+            }
         });
     }
 

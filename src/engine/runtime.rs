@@ -339,6 +339,8 @@ impl<D: Desk> Shift<'_, D> {
                 break;
             }
             self.commit(&commands).await?;
+            // What they took of the quotes is not there any more.
+            self.show();
         }
         let position = self.core.state().position;
         self.settled.send_if_modified(|settled| {
@@ -434,8 +436,10 @@ impl<D: Desk> Shift<'_, D> {
         for committed in batch {
             let row = &committed.row;
             self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);
-            // A line that names no symbol changes instruments too: a clock makes their closes official.
-            if let StreamId::Instrument(instrument_id) = row.stream
+            // A line that names no symbol changes instruments too: a clock makes their closes official. So does a
+            // fill: it takes of what is shown.
+            if let StreamId::Instrument(instrument_id) | StreamId::Position(_, instrument_id) =
+                row.stream
                 && let Some(issue) = self.core.state().issues.get(&instrument_id)
                 && !self.touched.contains(&issue.symbol)
             {

@@ -1,5 +1,7 @@
 //! Who is calling.
 
 mod operator;
+pub mod secret;
 
-pub use operator::{OperatorToken, OperatorTokenError};
+pub use operator::OperatorToken;
+pub use secret::SecretError;

@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use aggregates::rules::Rules;
-use aggregates::trading::Command;
+use aggregates::trading::{Command, Impact, Trial};
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -105,6 +105,17 @@ impl Ledger {
     pub async fn submit(&self, submission: Submission) -> Result<Committed, LedgerError> {
         let urgent = matches!(submission.command, Command::Cancel { .. });
         self.ask_one(Request::Command(Box::new(submission)), urgent).await
+    }
+
+    /// Tells what an order would come to, and the position of the log that this stands on. It takes its turn among
+    /// the commands, so that it sees what was committed before it was asked; nothing of it is appended.
+    ///
+    /// # Errors
+    /// The refusal that placing would meet, or the ledger's.
+    pub async fn preview(&self, trial: Trial) -> Result<(Impact, u64), LedgerError> {
+        let told = self.ask_one(Request::Preview(Box::new(trial)), false).await?;
+        let position = told.position;
+        told.impact.map(|impact| (*impact, position)).ok_or(LedgerError::Defect)
     }
 
     /// Appends lines of the tape with what they caused, in one statement and in order. The outer error is that of

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aggregates::id::{ActorId, CommandId, RequestId, TenantId};
 use aggregates::refusal::Refusal;
 use aggregates::stream::Event;
-use aggregates::trading::Command;
+use aggregates::trading::{Command, Impact};
 use projections::log::Recorded;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -130,6 +130,8 @@ pub struct Committed {
     pub events: Vec<Arc<CommittedEvent>>,
     /// The refusal that was recorded as a rejected order, or that ended the order.
     pub rejected: Option<Refusal>,
+    /// What a preview told; then `position` is what it stands on.
+    pub impact: Option<Box<Impact>>,
     /// It had been carried out before, under the same key.
     pub replayed: bool,
 }

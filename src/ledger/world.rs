@@ -3,7 +3,7 @@
 //! Account and positions of one account are resident together: a position that is not in memory while its account
 //! is has no events. Orders leave when they end. Nothing here iterates over a map.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use aggregates::account::Account;
@@ -72,7 +72,7 @@ pub struct Memory {
     accounts: Shelf<AccountId, Account>,
     positions: Shelf<(AccountId, InstrumentId), Position>,
     /// The positions of each resident account, so that they leave together.
-    residents: HashMap<AccountId, HashSet<InstrumentId>>,
+    residents: HashMap<AccountId, BTreeSet<InstrumentId>>,
     orders: Shelf<OrderId, Order>,
     instruments: Shelf<InstrumentId, Instrument>,
     writers: Shelf<u16, Writer>,
@@ -92,6 +92,10 @@ impl World for Memory {
         self.positions
             .get(&(account, instrument))
             .or_else(|| self.residents.contains_key(&account).then_some(&self.no_position))
+    }
+
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
+        self.residents.get(&account).map(|held| held.iter().copied().collect())
     }
 
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {

@@ -7,13 +7,18 @@ use aggregates::money::Money;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
-use crate::service::{AccountAnswer, OpenAccount, Page, Service, ServiceError, Written, text};
+use crate::service::{
+    AccountAnswer, AccountThen, AsOf, Fault, OpenAccount, Page, Service, ServiceError, Written,
+    text,
+};
 
 const KINDS: [(&str, AccountKind); 2] =
     [("cash", AccountKind::Cash), ("margin", AccountKind::Margin)];
@@ -60,8 +65,15 @@ pub fn routes() -> Routes {
             "/accounts/{account_id}",
             get,
             Operation::read("get_account", "Read an account: cash, buying power, equity")
+                .about("With `as_of`, as it was then, with what it held; `min_position` does not matter to it then.")
+                .query([Field::text(
+                    "as_of",
+                    64,
+                    "After the event at this position of the log, or after the last one that was recorded by this time.",
+                )
+                .example("42")])
                 .fresh()
-                .answers::<AccountAnswer>(200, "The account."),
+                .answers::<AccountAtAnyTime>(200, "The account."),
         )
         .post(
             "/accounts/{account_id}/deposits",
@@ -129,17 +141,39 @@ pub async fn list(
     Ok(Json(service.accounts(&caller, &page, fresh).await?))
 }
 
+/// An account as it is, or as it was.
+#[derive(JsonSchema, Serialize)]
+#[serde(untagged)]
+pub enum AccountAtAnyTime {
+    /// As it was.
+    Then(Box<AccountThen>),
+    /// As it is.
+    Now(Box<AccountAnswer>),
+}
+
 /// `GET /v1/accounts/{account_id}`
 pub async fn get(
     State(service): State<Arc<Service>>,
     Caller(caller): Caller,
     Path(account): Path<String>,
     mut query: Query,
-) -> Result<Json<AccountAnswer>, Problem> {
+) -> Result<Json<AccountAtAnyTime>, Problem> {
     let fresh = query.fresh();
-    query.0.end([])?;
+    let as_of = query.0.text("as_of", 64);
+    let point = as_of.as_deref().map(AsOf::parse);
+    let fault = (point == Some(None)).then(|| {
+        let message =
+            "as_of is a position of the log, or a time with its zone such as 2026-11-23T14:30:00Z";
+        Fault::new("as_of", "invalid_value", message)
+    });
+    query.0.end(fault)?;
     let account = id(&account, ServiceError::no_account)?;
-    Ok(Json(service.account(&caller, account, fresh).await?))
+    Ok(Json(match point.flatten() {
+        Some(point) => {
+            AccountAtAnyTime::Then(Box::new(service.account_then(&caller, account, point).await?))
+        }
+        None => AccountAtAnyTime::Now(Box::new(service.account(&caller, account, fresh).await?)),
+    }))
 }
 
 /// `POST /v1/accounts/{account_id}/deposits`

@@ -198,6 +198,21 @@ impl Fields {
         }
     }
 
+    /// An amount, or `null` for none: `None` if the field is not there at all.
+    pub fn amount_or_null<T: FromStr<Err = AmountError>>(
+        &mut self,
+        field: &str,
+    ) -> Option<Option<T>> {
+        let is_null = |value: &Value| matches!(value, Value::Json(raw) if raw.get() == "null");
+        match self.left.iter().position(|(name, value)| name == field && is_null(value)) {
+            Some(index) => {
+                self.left.swap_remove(index);
+                Some(None)
+            }
+            None => self.amount(field).map(Some),
+        }
+    }
+
     /// A moment with its zone, as RFC 3339 has it.
     pub fn time(&mut self, field: &str) -> Option<chrono::DateTime<chrono::Utc>> {
         let text = self.text(field, 64)?;

@@ -15,7 +15,10 @@ pub mod listener;
 mod market;
 mod openapi;
 mod orders;
+mod policy;
+mod portfolio;
 mod positions;
+mod previews;
 mod problem;
 mod request;
 mod routes;
@@ -59,7 +62,10 @@ fn open() -> Routes {
 fn v1() -> Routes {
     accounts::routes()
         .merge(orders::routes())
+        .merge(previews::routes())
         .merge(positions::routes())
+        .merge(portfolio::routes())
+        .merge(policy::routes())
         .merge(market::routes())
         .merge(audit::routes())
         .merge(stream::routes())

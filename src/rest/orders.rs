@@ -14,7 +14,7 @@ use super::accounts::created;
 use super::input::Fields;
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
-use super::request::{Caller, JsonBody, Path, Query, id};
+use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
 use crate::service::{
     EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, SYMBOL_MAX, Service,
@@ -70,6 +70,11 @@ pub fn routes() -> Routes {
                     json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "limit_price": "187.25",
                         "client_order_id": "first"}),
                 )
+                .header(Field::text(
+                    "Idempotency-Key",
+                    CLIENT_ORDER_ID_MAX,
+                    "Stands in for `client_order_id` where that is absent, for ever.",
+                ))
                 .answers::<Written<OrderAnswer>>(201, "The order.")
                 .answers::<Written<OrderAnswer>>(200, "The order that was placed under this `client_order_id` before."),
         )
@@ -128,7 +133,7 @@ pub fn routes() -> Routes {
 }
 
 /// What the body of an order may have.
-fn placed() -> Vec<Field> {
+pub(super) fn placed() -> Vec<Field> {
     vec![
         Field::text("symbol", SYMBOL_MAX, "The ticker.").required().example("AAPL"),
         Field::word("side", &SIDES, "Buy or sell.").required(),
@@ -168,7 +173,7 @@ fn placed() -> Vec<Field> {
 
 /// Reads the body of an order. A field that cannot be read stands as one that breaks no rule, so that the rules of
 /// the others are checked too.
-fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
+pub(super) fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     let symbol = body.text("symbol", SYMBOL_MAX);
     let side = body.word("side", &SIDES);
     let order_type = body.word("type", &TYPES);
@@ -213,10 +218,13 @@ pub async fn place(
     State(service): State<Arc<Service>>,
     Caller(caller): Caller,
     Path(account): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Written<OrderAnswer>>), Problem> {
     let account = id(&account, ServiceError::no_account)?;
-    let request = read(body)?;
+    let mut request = read(body)?;
+    // The key of an order is its client's own id; the header stands in for one.
+    request.client_order_id = request.client_order_id.or(key);
     Ok(created(service.place_order(&caller, account, request).await?))
 }
 

@@ -10,7 +10,9 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Path, Query, id};
 use super::routes::Routes;
-use crate::service::{ActivityAnswer, EntryAnswer, Page, PositionAnswer, Service, ServiceError};
+use crate::service::{
+    ActivityAnswer, ActivityFilter, EntryAnswer, Page, PositionAnswer, Service, ServiceError,
+};
 
 /// The routes.
 pub fn routes() -> Routes {
@@ -46,7 +48,11 @@ pub fn routes() -> Routes {
             "/accounts/{account_id}/activities",
             activities,
             Operation::read("list_activities", "What changed the account's cash, newest first")
-                .query([Field::words("types", TYPES.as_slice(), "Of these kinds.")])
+                .query([
+                    Field::words("types", TYPES.as_slice(), "Of these kinds."),
+                    Field::time("after", "Later than this, by the market clock."),
+                    Field::time("until", "No later than this."),
+                ])
                 .paged()
                 .fresh()
                 .answers::<Page<ActivityAnswer>>(200, "A page of activities."),
@@ -104,9 +110,14 @@ pub async fn activities(
     mut query: Query,
 ) -> Result<Json<Page<ActivityAnswer>>, Problem> {
     let (page, fresh) = (query.page(), query.fresh());
-    let kinds = query.0.words("types", TYPES.as_slice());
+    let fields = &mut query.0;
+    let kinds = fields.words("types", TYPES.as_slice());
+    let filter = ActivityFilter {
+        kinds: kinds.unwrap_or_default(),
+        after: fields.time("after"),
+        until: fields.time("until"),
+    };
     query.0.end([])?;
     let account = id(&account, ServiceError::no_account)?;
-    let kinds = kinds.unwrap_or_default();
-    Ok(Json(service.activities(&caller, account, &kinds, &page, fresh).await?))
+    Ok(Json(service.activities(&caller, account, &filter, &page, fresh).await?))
 }

@@ -138,6 +138,12 @@ impl From<ServiceError> for Problem {
                 problem.0.position = Some(position);
                 return problem;
             }
+            ServiceError::NothingToClose { held, reserved, .. } => {
+                let mut problem = Self::new(StatusCode::CONFLICT, code, detail);
+                problem.0.figures.insert("held".to_owned(), held.to_string());
+                problem.0.figures.insert("reserved".to_owned(), reserved.to_string());
+                return problem;
+            }
             ServiceError::BadCursor | ServiceError::Unreadable(_) => StatusCode::BAD_REQUEST,
             ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,

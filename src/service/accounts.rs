@@ -4,6 +4,8 @@
 //! key alone. What depends on a price is computed at read, with the price's source and time; without a price it is
 //! absent, never guessed.
 
+use std::collections::BTreeSet;
+
 use aggregates::account::{AccountCommand, AccountKind, Policy};
 use aggregates::id::{AccountId, CommandId};
 use aggregates::market::MarketTime;
@@ -185,8 +187,13 @@ impl Service {
         once: Option<&str>,
     ) -> Result<Written<AccountAnswer>, ServiceError> {
         let at = self.market_time();
-        let command = |deposit_id| AccountCommand::Deposit { deposit_id, amount, at };
-        self.pay(caller, account_id, "deposits", amount, once, command).await
+        let command = |deposit_id| Command::Account {
+            account_id,
+            command: AccountCommand::Deposit { deposit_id, amount, at },
+        };
+        let route = format!("POST /v1/accounts/{account_id}/deposits");
+        let meant = amount.to_string();
+        self.write_account(caller, account_id, &route, &meant, once, command).await
     }
 
     /// Pays money out.
@@ -201,26 +208,30 @@ impl Service {
         once: Option<&str>,
     ) -> Result<Written<AccountAnswer>, ServiceError> {
         let at = self.market_time();
-        let command = |withdrawal_id| AccountCommand::Withdraw { withdrawal_id, amount, at };
-        self.pay(caller, account_id, "withdrawals", amount, once, command).await
+        let command = |withdrawal_id| Command::Account {
+            account_id,
+            command: AccountCommand::Withdraw { withdrawal_id, amount, at },
+        };
+        let route = format!("POST /v1/accounts/{account_id}/withdrawals");
+        let meant = amount.to_string();
+        self.write_account(caller, account_id, &route, &meant, once, command).await
     }
 
-    async fn pay(
+    /// Carries out a command about one account, once under the key of this route, and answers with what it left.
+    /// `meant` stands for the request.
+    pub(super) async fn write_account(
         &self,
         caller: &Caller,
         account_id: AccountId,
-        noun: &'static str,
-        amount: Money,
+        route: &str,
+        meant: &str,
         once: Option<&str>,
-        command: impl FnOnce(CommandId) -> AccountCommand,
+        command: impl FnOnce(CommandId) -> Command,
     ) -> Result<Written<AccountAnswer>, ServiceError> {
         self.own(caller, account_id).await?;
         let command_id = CommandId::new(Uuid::now_v7());
-        let route = format!("POST /v1/accounts/{account_id}/{noun}");
-        let request = amount.to_string();
-        let key = once.map(|key| Key::request(caller.tenant, &route, key, request.as_bytes()));
-        let command = Command::Account { account_id, command: command(command_id) };
-        let submitted = Self::submission(caller, command_id, command, key);
+        let key = once.map(|key| Key::request(caller.tenant, route, key, meant.as_bytes()));
+        let submitted = Self::submission(caller, command_id, command(command_id), key);
         let committed = self.parts.ledger.submit(submitted).await?;
         let answer = self.account_after(caller, account_id, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
@@ -265,8 +276,17 @@ impl Service {
         holdings: &[PositionRow],
         position: u64,
     ) -> Result<AccountAnswer, ServiceError> {
-        let worth = self.worth(holdings)?;
-        let equity = match &worth {
+        Self::account_worth(row, name, self.worth(holdings)?.as_ref(), position)
+    }
+
+    /// A row of an account, with what its holdings are worth, if that is known.
+    pub(super) fn account_worth(
+        row: &AccountRow,
+        name: Option<String>,
+        worth: Option<&Worth>,
+        position: u64,
+    ) -> Result<AccountAnswer, ServiceError> {
+        let equity = match worth {
             Some(worth) => Some(row.cash.plus(worth.long)?.plus(worth.short)?),
             None => None,
         };
@@ -274,7 +294,6 @@ impl Service {
         if row.cash.is_negative() {
             flags.push("deficit");
         }
-        let worth = worth.as_ref();
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
@@ -320,11 +339,11 @@ impl Service {
 
 /// What holdings are worth, and by which prices.
 #[derive(Default)]
-struct Worth {
-    long: Money,
-    short: Money,
-    marked_at: Option<MarketTime>,
-    sources: std::collections::BTreeSet<String>,
+pub(super) struct Worth {
+    pub(super) long: Money,
+    pub(super) short: Money,
+    pub(super) marked_at: Option<MarketTime>,
+    pub(super) sources: BTreeSet<String>,
 }
 
 /// The bytes that stand for a request: two requests that mean the same have the same.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use projections::Group;
 use projections::activities::{ActivityRow, ActivityType};
 use projections::journal::{Book, Entry, PostingRow};
-use projections::query;
+use projections::query::{self, ActivitiesWanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -76,6 +76,17 @@ pub struct ActivityAnswer {
     pub at: MarketTime,
 }
 
+/// Which activities a list has. What is absent does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct ActivityFilter {
+    /// Of these kinds; of all for none.
+    pub kinds: Vec<ActivityType>,
+    /// Later than this, by the market clock.
+    pub after: Option<MarketTime>,
+    /// No later than this.
+    pub until: Option<MarketTime>,
+}
+
 impl Service {
     /// The journal of an account, newest entry first.
     ///
@@ -98,7 +109,7 @@ impl Service {
         Ok(Page::cut(rows, size, snapshot.position, seal, EntryAnswer::from))
     }
 
-    /// What changed an account's cash, newest first; of some kinds, if given.
+    /// What changed an account's cash, newest first.
     ///
     /// # Errors
     /// There is no such account, or a cursor of another list.
@@ -106,17 +117,23 @@ impl Service {
         &self,
         caller: &Caller,
         account_id: AccountId,
-        kinds: &[ActivityType],
+        filter: &ActivityFilter,
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<ActivityAnswer>, ServiceError> {
         self.own(caller, account_id).await?;
-        let list = format!("{}/{account_id}/activities/{kinds:?}", caller.tenant);
+        let list = format!("{}/{account_id}/activities/{filter:?}", caller.tenant);
         let before: Option<u64> = self.after(&list, page)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let size = page.size();
-        let rows =
-            query::activities(snapshot.connection(), account_id, kinds, before, size + 1).await?;
+        let wanted = ActivitiesWanted {
+            kinds: filter.kinds.clone(),
+            after: filter.after,
+            until: filter.until,
+            before,
+            rows: size + 1,
+        };
+        let rows = query::activities(snapshot.connection(), account_id, &wanted).await?;
         let paid_by: Vec<InstrumentId> = rows.iter().filter_map(|row| row.instrument_id).collect();
         let symbols = query::symbols(snapshot.connection(), &paid_by).await?;
         let seal = |row: &ActivityRow| self.parts.cursors.seal(&list, &row.position.to_string());

@@ -1,16 +1,21 @@
 //! Cursors of lists: where the next page begins, opaque and authenticated.
 //!
-//! A cursor is good for the list, the filters and the caller that it was given for, on the process that gave it:
-//! the key is made at each start. Costs one SHA-256.
+//! A cursor is good for the list, the filters and the caller that it was given for, as long as the data directory
+//! keeps its key: across restarts, but not on a server with another data directory. Costs one SHA-256.
 
 use std::hint::black_box;
+use std::path::Path;
 
 use aggregates::id::derived_uuid;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 
 use super::error::ServiceError;
+use crate::identity::secret::{self, SecretError};
 
+/// The file of the key in the data directory.
+const FILE: &str = "cursor.key";
 /// Bytes of a cursor that authenticate the rest.
 const TAG: usize = 16;
 
@@ -18,14 +23,17 @@ const TAG: usize = 16;
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// A key of random bytes.
+    /// The key of this data directory, made by the first start.
     ///
     /// # Errors
-    /// The system has none.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
-        Ok(Self(key))
+    /// See [`SecretError`].
+    pub fn load(data_dir: &Path) -> Result<Self, SecretError> {
+        Ok(Self::of(&secret::load(&data_dir.join(FILE))?))
+    }
+
+    /// The key that follows from a secret.
+    pub fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret).into())
     }
 
     /// The cursor for what follows `after` in `list`, which names the list, its filters and its caller.
@@ -59,14 +67,18 @@ impl CursorKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::secret::Scratch;
 
     #[test]
-    fn a_cursor_opens_for_its_own_list_alone_and_unchanged() {
-        let key = CursorKey::random().unwrap();
+    fn a_cursor_opens_for_its_own_list_alone_unchanged_and_after_a_restart() {
+        let (here, there) = (Scratch::new("cursors"), Scratch::new("other-cursors"));
+        let key = CursorKey::load(&here.0).unwrap();
         let cursor = key.seal("orders/open", "42");
         assert_eq!(key.open("orders/open", &cursor).unwrap(), "42");
+        let again = CursorKey::load(&here.0).unwrap();
+        assert_eq!(again.open("orders/open", &cursor).unwrap(), "42");
         assert!(key.open("orders/closed", &cursor).is_err());
-        assert!(CursorKey::random().unwrap().open("orders/open", &cursor).is_err());
+        assert!(CursorKey::load(&there.0).unwrap().open("orders/open", &cursor).is_err());
         for at in 0..cursor.len() {
             let mut changed = cursor.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };

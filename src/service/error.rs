@@ -1,7 +1,7 @@
 //! Why a use case was not carried out, in words that both faces render and neither adds to.
 
 use aggregates::id::OrderId;
-use aggregates::money::AmountError;
+use aggregates::money::{AmountError, Quantity};
 use aggregates::refusal::{Refusal, RefusalCode};
 use projections::ProjectionError;
 use projections::log::LogError;
@@ -53,6 +53,19 @@ pub enum ServiceError {
         replayed: bool,
         /// Where the rejection stands in the log.
         position: u64,
+    },
+    /// Nothing of a position can be sold; nothing was stored.
+    #[error(
+        "nothing of {symbol} can be closed: {held} shares are held and open sells have reserved {reserved}; cancel \
+         those sells first if there are any"
+    )]
+    NothingToClose {
+        /// The ticker.
+        symbol: String,
+        /// Shares held.
+        held: Quantity,
+        /// Shares reserved.
+        reserved: Quantity,
     },
     /// The caller may not do this.
     #[error("{0} is for the operator alone")]
@@ -132,6 +145,7 @@ impl ServiceError {
         match self {
             Self::Invalid(faults) => faults.first().map_or("invalid_request", |fault| fault.code),
             Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.code.word(),
+            Self::NothingToClose { .. } => "nothing_to_close",
             Self::Forbidden(_) => "forbidden",
             Self::BadCursor => "bad_cursor",
             Self::Behind { .. } => "behind",

@@ -8,14 +8,20 @@ mod accounts;
 mod answers;
 mod audit;
 mod books;
+mod closing;
 mod cursor;
 mod error;
 mod health;
+mod history;
 mod market;
 mod orders;
 mod placing;
+mod policy;
+mod portfolio;
 mod positions;
+mod preview;
 mod reading;
+mod replaying;
 mod stream;
 pub mod text;
 mod waiting;
@@ -48,17 +54,22 @@ pub use crate::market::calendar::new_york_midnight;
 pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
 pub use audit::{EventAnswer, EventFilter};
-pub use books::{ActivityAnswer, EntryAnswer, PostingAnswer};
+pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
+pub use closing::{ClosePosition, Part};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
 pub use health::{Health, ViewHealth};
+pub use history::{HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use market::{
     BarAnswer, BarsAnswer, BarsRequest, ControlAnswer, DepthAnswer, FeedAnswer, HistoryAnswer,
     HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, Period, PriceAnswer, QuoteAnswer,
 };
 pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
+pub use portfolio::{PortfolioAnswer, PortfolioPosition};
 pub use positions::{LotAnswer, PositionAnswer};
+pub use preview::{FiguresAnswer, PreviewAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
+pub use replaying::{AccountThen, AsOf, HoldingThen};
 pub use stream::{Followed, Stretch};
 pub use waiting::{Awaited, WaitAnswer};
 

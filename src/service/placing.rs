@@ -35,6 +35,19 @@ impl Service {
         account_id: AccountId,
         request: OrderRequest,
     ) -> Result<Written<OrderAnswer>, ServiceError> {
+        let canonical = canonical(&request)?;
+        self.place(caller, account_id, request, &canonical).await
+    }
+
+    /// Places an order. `meant` stands for the request: sent again under the same `client_order_id`, another one is
+    /// refused.
+    pub(super) async fn place(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        request: OrderRequest,
+        meant: &[u8],
+    ) -> Result<Written<OrderAnswer>, ServiceError> {
         let faults = request.faults();
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
@@ -45,8 +58,7 @@ impl Service {
         let spec = request.spec(account_id, &order_id.to_string());
         let view = self.parts.engine.board().market_view(&spec.symbol, spec.side);
         let market = view.ok_or_else(|| self.no_clock())?;
-        let canonical = canonical(&request)?;
-        let key = Key::order(caller.tenant, account_id, &spec.client_order_id, &canonical);
+        let key = Key::order(caller.tenant, account_id, &spec.client_order_id, meant);
         if let Some(note) = &request.note {
             self.parts.words.note_order(caller.tenant, account_id, order_id, note).await?;
         }

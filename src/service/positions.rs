@@ -141,14 +141,8 @@ impl Service {
         position: u64,
     ) -> Result<PositionAnswer, ServiceError> {
         let valued = self.valued(&row)?;
-        let unrealized = match &valued {
-            Some(valued) => Some(valued.value.minus(row.cost_basis)?),
-            None => None,
-        };
-        let rate = unrealized.and_then(|profit| {
-            let rate = profit.decimal().checked_div(row.cost_basis.decimal().abs())?;
-            Some(rate.round_dp(RATE_DECIMALS).normalize().to_string())
-        });
+        let unrealized = valued.as_ref().map(|valued| row.profit_at(valued.value)).transpose()?;
+        let rate = unrealized.and_then(|profit| rate(profit, row.cost_basis));
         let (value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
         let mark: Option<Shown> = mark;
         Ok(PositionAnswer {
@@ -182,6 +176,17 @@ impl Service {
         let value = Money::of_fill(row.qty, mark.price)?;
         Ok(Some(Valued { value, mark }))
     }
+}
+
+/// An amount as a rate of another, to 6 decimals; `None` of nothing.
+pub(super) fn rate(of: Money, whole: Money) -> Option<String> {
+    ratio(of.decimal(), whole.decimal().abs())
+}
+
+/// A number as a rate of another, to 6 decimals; `None` of nothing.
+pub(super) fn ratio(of: Decimal, whole: Decimal) -> Option<String> {
+    let rate = of.checked_div(whole)?;
+    Some(rate.round_dp(RATE_DECIMALS).normalize().to_string())
 }
 
 impl From<LotRow> for LotAnswer {

@@ -13,6 +13,8 @@ use super::{Caller, Service, ServiceError};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a read waits for a position that the caller named.
 const MIN_POSITION_PATIENCE: Duration = Duration::from_secs(5);
+/// How often views that one answer combines are waited for until none is behind the first.
+const ALIGNMENTS: u32 = 20;
 /// Entries of a page when the caller does not say.
 pub const PAGE: u64 = 50;
 /// Entries of a page at the most.
@@ -67,23 +69,48 @@ impl Service {
         group: Group,
         fresh: Fresh,
     ) -> Result<Snapshot, ServiceError> {
+        self.snapshot_of(caller, account, &[group], fresh).await
+    }
+
+    /// The same of several groups: the first one leads, and none of the others is behind it. What they hold beyond
+    /// its position is for the asker to leave out.
+    pub(super) async fn snapshot_of(
+        &self,
+        caller: &Caller,
+        account: Option<AccountId>,
+        groups: &[Group],
+        fresh: Fresh,
+    ) -> Result<Snapshot, ServiceError> {
         let (wanted, patience) = match fresh.min_position {
             Some(position) => (position, MIN_POSITION_PATIENCE),
             None => (self.head(caller).await?, PATIENCE),
         };
-        self.parts.views.wait(group, wanted, patience).await;
-        let mut transaction = self.parts.reader.begin(caller.tenant, account).await?;
-        let reached = checkpoint::active(&mut transaction, group.name()).await?;
-        let snapshot = Snapshot { transaction, position: reached.position };
-        if snapshot.position >= wanted {
-            Ok(snapshot)
-        } else if reached.status == Status::Stopped {
-            Err(ServiceError::Degraded(group.name()))
-        } else if fresh.min_position.is_some() {
-            Err(ServiceError::Behind { position: snapshot.position, wanted })
-        } else {
-            Ok(snapshot)
+        let mut position = 0;
+        for _ in 0..ALIGNMENTS {
+            for group in groups {
+                self.parts.views.wait(*group, wanted.max(position), patience).await;
+            }
+            let mut transaction = self.parts.reader.begin(caller.tenant, account).await?;
+            let mut lead = None;
+            let mut behind = false;
+            for group in groups {
+                let reached = checkpoint::active(&mut transaction, group.name()).await?;
+                let lead = *lead.get_or_insert(reached.position);
+                let stopped = reached.status == Status::Stopped;
+                if stopped && reached.position < wanted.max(lead) {
+                    return Err(ServiceError::Degraded(group.name()));
+                }
+                behind |= reached.position < lead;
+            }
+            position = lead.unwrap_or_default();
+            if position < wanted && fresh.min_position.is_some() {
+                return Err(ServiceError::Behind { position, wanted });
+            }
+            if !behind {
+                return Ok(Snapshot { transaction, position });
+            }
         }
+        Err(ServiceError::Behind { position, wanted: wanted.max(position) })
     }
 
     /// As fresh as the answer to a command has to be that was committed at `position`: it shows what the command did,

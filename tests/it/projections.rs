@@ -265,7 +265,12 @@ async fn the_database_itself_refuses_a_journal_entry_that_does_not_balance() {
 #[tokio::test]
 async fn snapshots_hold_every_open_order_and_instrument_and_damaged_ones_are_read_from_the_log() {
     let database = TestDatabase::new().await;
-    let history = a_history(800);
+    let mut history = a_history(1_600);
+    history.try_move(&Move::Policy { account: 0, reducing: false });
+    history.try_move(&Move::Deposit { account: 0, cents: 5_000_000 });
+    let open =
+        Move::Place { account: 0, instrument: 0, buy: true, qty: 1, cents: Some(200), tif: 1 };
+    history.try_move(&open);
     append(database.writer.pool(), &history.log).await;
     let mut connection = database.projector.pool().acquire().await.unwrap();
     catch_up(&mut connection, Group::Snapshots, 1).await;

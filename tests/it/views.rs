@@ -5,7 +5,7 @@ use std::time::Duration;
 use aggregates::id::OPERATOR_TENANT;
 use aggregates::order::{OrderClass, Side};
 use projections::orders::OrderRow;
-use projections::query::{self, OrdersWanted};
+use projections::query::{self, ActivitiesWanted, OrdersWanted};
 use projections::{Group, Runner};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -114,7 +114,8 @@ async fn a_read_after_the_wait_sees_the_write_and_another_tenant_sees_nothing() 
     assert!(!lots.is_empty() && lots.values().flatten().all(|lot| lot.account_id == own));
     let entries = query::journal(&mut read, own, None, 1_000).await.unwrap();
     assert!(!entries.is_empty() && entries.iter().all(|entry| entry.postings.len() >= 2));
-    assert_eq!(query::activities(&mut read, own, &[], None, 5).await.unwrap().len(), 5);
+    let five = ActivitiesWanted { rows: 5, ..ActivitiesWanted::default() };
+    assert_eq!(query::activities(&mut read, own, &five).await.unwrap().len(), 5);
     let found = query::instruments(&mut read, Some("aap"), None, 10).await.unwrap();
     assert_eq!(found.len(), 1);
     running.abort();

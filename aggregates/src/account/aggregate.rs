@@ -37,6 +37,7 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     FeeCharged "1.0",
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
+    AccountReset "1.0",
     PolicyChanged "1.0",
 }, AccountError);
 
@@ -299,8 +300,36 @@ impl Decide for Account {
                     at: *at,
                 }]
             }
-            AccountCommand::ChangePolicy { policy } => {
-                vec![AccountEvent::PolicyChanged { policy: policy.clone() }]
+            AccountCommand::Reset { reset_id, balance, at } => {
+                if balance.is_negative() {
+                    return Err(AccountError::BalanceNegative(*balance));
+                }
+                vec![AccountEvent::AccountReset {
+                    reset_id: *reset_id,
+                    amount: balance.minus(self.cash)?,
+                    released: self.reserved,
+                    cash: *balance,
+                    at: *at,
+                }]
+            }
+            AccountCommand::ChangePolicy { change } => {
+                for (field, permits_nothing) in [
+                    (
+                        "max_order_qty",
+                        change.max_order_qty.flatten().is_some_and(|max| !max.is_positive()),
+                    ),
+                    (
+                        "max_order_notional",
+                        change.max_order_notional.flatten().is_some_and(|max| !max.is_positive()),
+                    ),
+                ] {
+                    if permits_nothing {
+                        return Err(AccountError::LimitNotPositive(field));
+                    }
+                }
+                let policy = change.of(&self.policy);
+                let changed = policy != self.policy;
+                changed.then_some(AccountEvent::PolicyChanged { policy }).into_iter().collect()
             }
         })
     }
@@ -378,6 +407,13 @@ impl Decide for Account {
                 self.cash = *cash;
                 self.reserved = *reserved;
                 self.keep_reservation(*order_id, kept);
+            }
+            AccountEvent::AccountReset { amount, released, cash, .. } => {
+                expected("cash", *cash, self.cash.plus(*amount))?;
+                expected("what was reserved", *released, Ok(self.reserved))?;
+                self.cash = *cash;
+                self.reserved = Money::ZERO;
+                self.reservations.clear();
             }
             AccountEvent::PolicyChanged { policy } => self.policy = policy.clone(),
         }

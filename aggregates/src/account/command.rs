@@ -1,9 +1,42 @@
 //! What an account is asked to do.
 
-use super::event::{AccountKind, Policy, ReleaseReason};
+use super::event::{AccountKind, Policy, ReleaseReason, TradingState};
 use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
 use crate::market::MarketTime;
-use crate::money::Money;
+use crate::money::{Money, Quantity};
+
+/// A change of limits: what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicyChange {
+    /// What it may trade from now on.
+    pub trading_state: Option<TradingState>,
+    /// The most shares of one order; `Some(None)` lifts the limit.
+    pub max_order_qty: Option<Option<Quantity>>,
+    /// The highest worst cost of one buy; `Some(None)` lifts the limit.
+    pub max_order_notional: Option<Option<Money>>,
+}
+
+impl PolicyChange {
+    /// The policy after this change.
+    pub fn of(&self, policy: &Policy) -> Policy {
+        Policy {
+            trading_state: self.trading_state.unwrap_or(policy.trading_state),
+            max_order_qty: self.max_order_qty.unwrap_or(policy.max_order_qty),
+            max_order_notional: self.max_order_notional.unwrap_or(policy.max_order_notional),
+        }
+    }
+}
+
+impl From<Policy> for PolicyChange {
+    /// The change to exactly this policy.
+    fn from(policy: Policy) -> Self {
+        Self {
+            trading_state: Some(policy.trading_state),
+            max_order_qty: Some(policy.max_order_qty),
+            max_order_notional: Some(policy.max_order_notional),
+        }
+    }
+}
 
 /// Commands of an account.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,9 +127,18 @@ pub enum AccountCommand {
         /// The market time.
         at: MarketTime,
     },
+    /// Begin again: see [`crate::trading::Command::Reset`].
+    Reset {
+        /// The command.
+        reset_id: CommandId,
+        /// The new balance: 0 or more.
+        balance: Money,
+        /// The market time, once there is one.
+        at: Option<MarketTime>,
+    },
     /// Trade under other limits.
     ChangePolicy {
-        /// All limits.
-        policy: Policy,
+        /// Which limits change.
+        change: PolicyChange,
     },
 }

@@ -16,6 +16,9 @@ pub enum AccountError {
     /// An amount that must be above zero is not.
     #[error("the amount is {0}: it must be above 0")]
     NotPositive(Money),
+    /// A balance to begin with that is below zero.
+    #[error("the balance is {0}: it must be 0 or more")]
+    BalanceNegative(Money),
     /// More cash than is available.
     #[error(
         "{asked} is more than the {available} available ({cash} cash less {reserved} reserved for open orders): withdraw less, or cancel orders first"
@@ -64,11 +67,16 @@ pub enum AccountError {
         /// What is allowed.
         max: Money,
     },
+    /// A limit that permits nothing.
+    #[error(
+        "{0} has to be above 0: null lifts the limit, and the trading state halted forbids all orders"
+    )]
+    LimitNotPositive(&'static str),
     /// An order reserved already, or never.
     #[error("no such reservation")]
     NoReservation,
     /// Money of an order or a corporate action, apart from it.
-    #[error("money of an order or a corporate action moves only with it")]
+    #[error("money of an order, a corporate action or a reset moves only with it")]
     NotAlone,
     /// Known to the rules, not handled by this version.
     #[error("{0} is not supported by this version: it opens cash accounts")]
@@ -83,7 +91,10 @@ impl From<AccountError> for Refusal {
         let code = match &error {
             AccountError::Exists => RefusalCode::AccountExists,
             AccountError::NotFound => RefusalCode::AccountNotFound,
-            AccountError::NotPositive(_) | AccountError::Amount(_) => RefusalCode::InvalidAmount,
+            AccountError::NotPositive(_)
+            | AccountError::BalanceNegative(_)
+            | AccountError::LimitNotPositive(_)
+            | AccountError::Amount(_) => RefusalCode::InvalidAmount,
             AccountError::InsufficientCash { .. } => RefusalCode::InsufficientCash,
             AccountError::InsufficientBuyingPower { .. } => RefusalCode::InsufficientBuyingPower,
             AccountError::Halted(_) => RefusalCode::TradingHalted,
@@ -97,6 +108,10 @@ impl From<AccountError> for Refusal {
         let refusal = Self::new(code, error.to_string());
         match error {
             AccountError::NotPositive(amount) => refusal.field("amount").figure("amount", amount),
+            AccountError::BalanceNegative(balance) => {
+                refusal.field("starting_balance").figure("starting_balance", balance)
+            }
+            AccountError::LimitNotPositive(field) => refusal.field(field),
             AccountError::InsufficientCash { asked, available, cash, reserved } => refusal
                 .field("amount")
                 .figure("asked", asked)

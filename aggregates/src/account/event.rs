@@ -205,6 +205,21 @@ pub enum AccountEvent {
         /// The market time.
         at: MarketTime,
     },
+    /// The account began again with another balance: nothing is reserved any more. Its positions and open orders
+    /// ended by the same command.
+    AccountReset {
+        /// The command.
+        reset_id: CommandId,
+        /// The change of cash: what it took to come to the new balance.
+        amount: Money,
+        /// What orders had reserved.
+        released: Money,
+        /// The new balance.
+        cash: Money,
+        /// The market time, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<MarketTime>,
+    },
     /// The account trades under other limits now.
     PolicyChanged {
         /// All limits after the change.

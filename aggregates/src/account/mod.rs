@@ -6,7 +6,7 @@ mod error;
 mod event;
 
 pub use aggregate::Account;
-pub use command::AccountCommand;
+pub use command::{AccountCommand, PolicyChange};
 pub use error::AccountError;
 pub use event::{
     AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,

@@ -171,6 +171,8 @@ pub enum CancelReason {
     ParentEnded,
     /// Its sibling filled.
     SiblingFilled,
+    /// Its account began again.
+    AccountReset,
 }
 
 impl CancelReason {
@@ -185,6 +187,7 @@ impl CancelReason {
             Self::SplitRoundedToNothing => "split_rounded_to_nothing",
             Self::ParentEnded => "parent_ended",
             Self::SiblingFilled => "sibling_filled",
+            Self::AccountReset => "account_reset",
         }
     }
 }

@@ -36,6 +36,7 @@ event_sourced!(Position, "position", PositionCommand, PositionEvent {
     SharesReserved "1.0",
     SharesReleased "1.0",
     PositionSplit "1.0",
+    PositionReset "1.0",
     DividendAccrued "1.0",
     DividendSettled "1.0",
 }, PositionError);
@@ -80,6 +81,24 @@ impl Position {
     /// The dividend of this action that has accrued and is not yet paid.
     pub fn accrued(&self, action_id: &str) -> Option<Money> {
         self.accrued.get(action_id).copied()
+    }
+
+    /// All dividends that have accrued and are not yet paid.
+    pub fn dividends_due(&self) -> Result<Money, AmountError> {
+        self.accrued.values().try_fold(Money::ZERO, |sum, amount| sum.plus(*amount))
+    }
+
+    /// The orders that have reserved shares of it, in order of their ids.
+    pub fn reserving_orders(&self) -> impl Iterator<Item = OrderId> {
+        self.reservations.keys().copied()
+    }
+
+    /// Whether it holds nothing, has taken no profit and is due nothing.
+    pub fn is_blank(&self) -> bool {
+        self.qty.is_zero()
+            && self.realized_pl.is_zero()
+            && self.reservations.is_empty()
+            && self.accrued.is_empty()
     }
 
     /// What the lots cost, together.
@@ -288,6 +307,15 @@ impl Decide for Position {
             }
             PositionCommand::Trade(trade) => self.trade(trade)?,
             PositionCommand::Split { .. } => split(self, command)?,
+            PositionCommand::Reset { reset_id, at } => vec![PositionEvent::PositionReset {
+                reset_id: *reset_id,
+                qty: self.qty,
+                cost: self.cost()?,
+                realized_pl: self.realized_pl,
+                reserved_qty: self.reserved_qty,
+                dividends_due: self.dividends_due()?,
+                at: *at,
+            }],
             PositionCommand::AccrueDividend { action_id, per_share, at } => {
                 if self.dividends.contains(action_id) {
                     return Err(PositionError::AlreadyApplied(action_id.clone()));
@@ -395,6 +423,14 @@ impl Decide for Position {
                 self.reservations =
                     reservations.iter().map(|entry| (entry.order_id, entry.qty)).collect();
                 self.reserved_qty = sum(reservations.iter().map(|entry| entry.qty))?;
+            }
+            PositionEvent::PositionReset { qty, reserved_qty, .. } => {
+                stated("the holding before", *qty, self.qty)?;
+                stated("what was reserved", *reserved_qty, self.reserved_qty)?;
+                // The corporate actions that it followed stay: none applies twice.
+                let (splits, dividends) =
+                    (std::mem::take(&mut self.splits), std::mem::take(&mut self.dividends));
+                *self = Self { splits, dividends, ..Self::default() };
             }
             PositionEvent::DividendAccrued { action_id, amount, .. } => {
                 if !self.dividends.insert(action_id.clone()) {

@@ -1,7 +1,7 @@
 //! What a position is asked to do.
 
 use crate::account::ReleaseReason;
-use crate::id::{AccountId, FillId, InstrumentId, OrderId};
+use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
 use crate::market::MarketTime;
 use crate::money::{Money, Price, Quantity};
 use crate::order::Side;
@@ -62,6 +62,13 @@ pub enum PositionCommand {
         last_close: Option<Price>,
         /// What each open sell shall reserve after it: every sell that reserves shares now is named.
         keep: Vec<(OrderId, Quantity)>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Give everything up: the account begins again.
+    Reset {
+        /// The command.
+        reset_id: CommandId,
         /// The market time.
         at: MarketTime,
     },

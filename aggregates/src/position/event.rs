@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::ReleaseReason;
-use crate::id::{AccountId, FillId, InstrumentId, LotId, OrderId};
+use crate::id::{AccountId, CommandId, FillId, InstrumentId, LotId, OrderId};
 use crate::market::MarketTime;
 use crate::money::{Money, Price, Quantity};
 use crate::order::Side;
@@ -181,6 +181,24 @@ pub enum PositionEvent {
         lots: Vec<Lot>,
         /// What open sells reserve after it.
         reservations: Vec<ShareReservation>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The account began again: whatever the position held, had taken as profit or was due is gone. Open sells of it
+    /// ended by the same command.
+    PositionReset {
+        /// The command.
+        reset_id: CommandId,
+        /// The holding before it.
+        qty: Quantity,
+        /// What it had cost.
+        cost: Money,
+        /// The profit that had been taken.
+        realized_pl: Money,
+        /// What open sells had reserved.
+        reserved_qty: Quantity,
+        /// Dividends that had accrued and were not yet paid.
+        dividends_due: Money,
         /// The market time.
         at: MarketTime,
     },

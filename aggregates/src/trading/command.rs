@@ -1,9 +1,10 @@
 //! What the ledger can be asked to do: one enum for REST, MCP and the engine.
 
 use crate::account::AccountCommand;
-use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
 use crate::instrument::InstrumentCommand;
 use crate::market::{MarketTime, Reference, TapePlace};
+use crate::money::Money;
 use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
 use crate::writer::WriterCommand;
 
@@ -74,6 +75,17 @@ pub enum Command {
         reason: ExpiryReason,
         /// The market time.
         at: MarketTime,
+    },
+    /// Let an account begin again: its open orders are canceled, its positions given up, its cash becomes `balance`.
+    Reset {
+        /// Whose.
+        account_id: AccountId,
+        /// The command.
+        reset_id: CommandId,
+        /// The new balance.
+        balance: Money,
+        /// The market time, once there is one.
+        at: Option<MarketTime>,
     },
     /// Execute some of an order.
     Fill {

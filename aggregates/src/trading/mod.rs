@@ -7,12 +7,17 @@
 //! An aggregate that the world has not in memory is [`Undecided::Absent`]: load it and decide again.
 
 mod actions;
+mod arrival;
 mod command;
 mod ending;
 mod filling;
 mod placing;
+mod preview;
+mod resetting;
 
+pub use arrival::{Arrival, Offer, arrival};
 pub use command::{Command, MarketView};
+pub use preview::{Figures, Impact, Trial, preview};
 
 use crate::account::{Account, AccountCommand, AccountError};
 use crate::id::{AccountId, InstrumentId, OrderId};
@@ -33,6 +38,8 @@ pub trait World {
     fn order(&self, id: OrderId) -> Option<&Order>;
     /// The position.
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position>;
+    /// The instruments of which the account has or had a position, in order of their ids.
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>>;
     /// The instrument.
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument>;
     /// The writer of a shard.
@@ -90,6 +97,9 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::Cancel { account_id, order_id, reason, at } => {
             desk.cancel(*account_id, *order_id, *reason, *at)?;
         }
+        Command::Reset { account_id, reset_id, balance, at } => {
+            desk.reset(*account_id, *reset_id, *balance, *at)?;
+        }
         Command::Expire { order_id, reason, at } => desk.expire(*order_id, *reason, *at)?,
         Command::Fill { order_id, execution, at } => desk.fill(*order_id, execution, *at)?,
         Command::FollowSplit { account_id, instrument_id, orders, at } => {
@@ -118,7 +128,8 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         | AccountCommand::Release { .. }
         | AccountCommand::Settle { .. }
         | AccountCommand::FollowSplit { .. }
-        | AccountCommand::PayDividend { .. } => Err(AccountError::NotAlone),
+        | AccountCommand::PayDividend { .. }
+        | AccountCommand::Reset { .. } => Err(AccountError::NotAlone),
     }
 }
 

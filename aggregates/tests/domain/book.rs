@@ -123,6 +123,9 @@ impl World for Book {
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
         self.positions.get(&(account, instrument))
     }
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
+        Some(self.positions.keys().filter(|key| key.0 == account).map(|key| key.1).collect())
+    }
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         self.instruments.get(&id)
     }

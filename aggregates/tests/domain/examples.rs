@@ -1,12 +1,13 @@
 //! The worked examples of `docs/rules.md`, and what its rules refuse.
 
-use aggregates::account::{AccountCommand, AccountKind, Policy, TradingState};
+use aggregates::account::{AccountCommand, AccountEvent, AccountKind, PolicyChange, TradingState};
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::money::{Money, Price};
 use aggregates::order::{OrderClass, OrderStatus, OrderType, Side, TimeInForce, Trail};
 use aggregates::refusal::RefusalCode;
 use aggregates::rules::{FeeSchedule, Rules};
-use aggregates::trading::Command;
+use aggregates::stream::Event;
+use aggregates::trading::{Command, Decision};
 
 use crate::book::*;
 
@@ -309,16 +310,60 @@ fn a_halted_symbol_takes_and_cancels_orders_and_fills_none() {
 }
 
 #[test]
+fn a_reset_ends_orders_and_positions_and_begins_with_the_new_balance() {
+    let mut book = book("1000");
+    book.buy(1, me(), "AAPL", "5", "100");
+    book.place(2, &spec(me(), "AAPL", Side::Sell, "2", Some("110")), &market(None));
+    book.place(3, &spec(me(), "AAPL", Side::Buy, "1", Some("50")), &market(None));
+    book.place(4, &spec(me(), "AAPL", Side::Sell, "1", Some("120")), &market(None));
+    book.fill(4, "1", "120");
+    let reset = |balance: &str, at| Command::Reset {
+        account_id: me(),
+        reset_id: command_id(9),
+        balance: money(balance),
+        at,
+    };
+    assert_eq!(book.refused(&reset("-0.01", Some(at(6)))), RefusalCode::InvalidAmount);
+    assert_eq!(book.refused(&reset("2000", None)), RefusalCode::MarketClockUnset);
+    book.submit(&begin_split("s", "AAPL", ("2", "1"), Some("100"))).unwrap();
+    assert_eq!(book.refused(&reset("2000", Some(at(6)))), RefusalCode::CorporateAction);
+    book.submit(&follow_split(me(), "AAPL", &[2, 3])).unwrap();
+    let command = InstrumentCommand::CompleteSplit { action_id: "s".into(), at: at(5) };
+    book.submit(&Command::Instrument { instrument_id: stock("AAPL"), command }).unwrap();
+
+    let done = book.submit(&reset("2000", Some(at(6)))).unwrap();
+    let types: Vec<_> = done.events.iter().map(|(_, event)| event.event_type()).collect();
+    assert_eq!(types, ["OrderCanceled", "OrderCanceled", "PositionReset", "AccountReset"]);
+    assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("2000.00", "0.00"));
+    let position = &book.positions[&(me(), stock("AAPL"))];
+    assert!(position.is_blank() && position.lots().next().is_none());
+    let AccountEvent::AccountReset { amount, released, .. } = account_event(&done) else {
+        panic!()
+    };
+    // 1,000 less 500 for five, and 120 for one: 620 in cash; 50 were reserved.
+    assert_eq!((*amount, *released), (money("1380"), money("50")));
+    book.buy(5, me(), "AAPL", "20", "100");
+    assert_eq!(book.cash(me()), "0.00");
+}
+
+fn account_event(decision: &Decision) -> &AccountEvent {
+    match decision.events.last() {
+        Some((_, Event::Account(event))) => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_policy_limits_orders_and_cancels_always_pass() {
     let mut book = book("1000");
     book.buy(1, me(), "AAPL", "5", "100");
     let policy = |trading_state, qty: Option<&str>, notional: Option<&str>| Command::Account {
         account_id: me(),
         command: AccountCommand::ChangePolicy {
-            policy: Policy {
-                trading_state,
-                max_order_qty: qty.map(quantity),
-                max_order_notional: notional.map(money),
+            change: PolicyChange {
+                trading_state: Some(trading_state),
+                max_order_qty: Some(qty.map(quantity)),
+                max_order_notional: Some(notional.map(money)),
             },
         },
     };

@@ -197,7 +197,7 @@ fn an_account_follows_splits_and_dividends_and_changes_its_policy() {
     assert!(matches!(&owed[0], AccountEvent::DividendPaid { cash, .. } if *cash == money("-0.01")));
     assert_eq!(account(&[], pay), Err(AccountError::NotFound));
     let policy = Policy { max_order_qty: Some(quantity("5")), ..Policy::default() };
-    let change = AccountCommand::ChangePolicy { policy: policy.clone() };
+    let change = AccountCommand::ChangePolicy { change: policy.clone().into() };
     assert_eq!(
         account(&opened(), change.clone()).unwrap(),
         [AccountEvent::PolicyChanged { policy }]

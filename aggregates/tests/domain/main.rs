@@ -10,5 +10,6 @@ mod given;
 mod given_position;
 mod matrix;
 mod oracle;
+mod previews;
 mod properties;
 mod samples;

@@ -128,6 +128,13 @@ impl Oracle {
             "CashDeposited" => {
                 *self.cash.entry(stream.into()).or_default() += units(&body["amount"], 2)
             }
+            "AccountReset" => {
+                self.cash.insert(stream.into(), units(&body["cash"], 2));
+            }
+            "PositionReset" => {
+                self.holdings.insert(stream.into(), Holding::default());
+                self.accrued.retain(|(position, _), _| position != stream);
+            }
             "CashWithdrawn" | "FeeCharged" => {
                 *self.cash.entry(stream.into()).or_default() -= units(&body["amount"], 2);
             }

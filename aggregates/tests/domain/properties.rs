@@ -8,6 +8,7 @@ use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::InstrumentCommand;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{ExpiryReason, OrderStatus, Side, TimeInForce};
+use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::Command;
@@ -16,6 +17,7 @@ use rust_decimal::Decimal;
 
 use crate::book::*;
 use crate::oracle::Oracle;
+use crate::previews;
 
 const SYMBOLS: [&str; 2] = ["AAPL", "F"];
 
@@ -63,6 +65,10 @@ enum Step {
         symbol: usize,
         mills: u16,
     },
+    Reset {
+        account: u8,
+        cents: u32,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -81,18 +87,19 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
     );
     prop_oneof![
-        1 => (0u8..2, 1u32..500_000).prop_map(|(account, cents)| Step::Deposit { account, cents }),
-        1 => (0u8..2, 1u32..500_000).prop_map(|(account, cents)| Step::Withdraw { account, cents }),
-        8 => order.prop_map(|(account, symbol, sells, billionths, cents, gtc)| {
+        6 => (0u8..2, 1u32..500_000).prop_map(|(account, cents)| Step::Deposit { account, cents }),
+        6 => (0u8..2, 1u32..500_000).prop_map(|(account, cents)| Step::Withdraw { account, cents }),
+        48 => order.prop_map(|(account, symbol, sells, billionths, cents, gtc)| {
             Step::Place { account, symbol, sells, billionths, cents, gtc }
         }),
-        12 => (any::<u8>(), prop_oneof![Just(100), 1u8..100], -20i16..20)
+        72 => (any::<u8>(), prop_oneof![Just(100), 1u8..100], -20i16..20)
             .prop_map(|(order, percent, offset)| Step::Fill { order, percent, offset }),
-        2 => any::<u8>().prop_map(|order| Step::Cancel { order }),
-        1 => any::<u8>().prop_map(|order| Step::Expire { order }),
-        1 => (0usize..2, 1u8..8, 1u8..8, 1u32..50_000)
+        12 => any::<u8>().prop_map(|order| Step::Cancel { order }),
+        6 => any::<u8>().prop_map(|order| Step::Expire { order }),
+        6 => (0usize..2, 1u8..8, 1u8..8, 1u32..50_000)
             .prop_map(|(symbol, new, old, close)| Step::Split { symbol, new, old, close }),
-        1 => (0usize..2, 1u16..2000).prop_map(|(symbol, mills)| Step::Dividend { symbol, mills }),
+        6 => (0usize..2, 1u16..2000).prop_map(|(symbol, mills)| Step::Dividend { symbol, mills }),
+        1 => (0u8..2, 0u32..2_000_000).prop_map(|(account, cents)| Step::Reset { account, cents }),
     ]
 }
 
@@ -147,10 +154,11 @@ impl Run {
             self.check_books();
             let repeats = matches!(
                 command,
-                Command::Account {
-                    command: AccountCommand::Deposit { .. } | AccountCommand::Withdraw { .. },
-                    ..
-                }
+                Command::Reset { .. }
+                    | Command::Account {
+                        command: AccountCommand::Deposit { .. } | AccountCommand::Withdraw { .. },
+                        ..
+                    }
             );
             if !repeats {
                 let again = self.book.decide(command).map(|decision| decision.events);
@@ -252,7 +260,11 @@ impl Run {
                     order.time_in_force = TimeInForce::Gtc;
                 }
                 self.orders.push((n, order.account_id, *symbol));
-                self.submit(&place(n, &order, &market(Some("100.01"))))
+                let market = market(Some("100.01"));
+                let foretold = previews::foretell(&mut self.book, n, &order, &market);
+                let acted = self.submit(&place(n, &order, &market));
+                previews::check(&self.book, n, &order, foretold);
+                acted
             }
             Step::Fill { order, percent, offset } => {
                 let Some((n, ..)) = self.pick(*order) else { return false };
@@ -283,6 +295,17 @@ impl Run {
             }
             Step::Split { symbol, new, old, close } => self.split(*symbol, *new, *old, *close),
             Step::Dividend { symbol, mills } => self.dividend(*symbol, *mills),
+            Step::Reset { account: owner, cents } => {
+                let balance = Money::new(Decimal::new(i64::from(*cents), 2)).unwrap();
+                let (account_id, reset_id) = (account(*owner), command_id(n));
+                let command = Command::Reset { account_id, reset_id, balance, at: Some(at(10)) };
+                let acted = self.submit(&command);
+                let blank = |position: &Position| position.is_blank();
+                let mut held = self.book.positions.iter().filter(|(key, _)| key.0 == account_id);
+                assert!(acted && held.all(|(_, position)| blank(position)), "{command:?}");
+                assert!(self.book.accounts[&account_id].reservations().is_empty());
+                acted
+            }
         }
     }
 
@@ -500,6 +523,8 @@ fn random_commands_reach_what_they_are_meant_to_test() {
         "PositionIncreased",
         "PositionSplit",
         "DividendPaid",
+        "AccountReset",
+        "PositionReset",
     ] {
         assert!(seen.get(name).is_some_and(|times| *times >= 3), "{name} is too rare: {seen:?}");
     }

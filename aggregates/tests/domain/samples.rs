@@ -88,6 +88,13 @@ pub fn account() -> Vec<AccountEvent> {
             cash: money("7912.49"),
             at: at(61),
         },
+        AccountEvent::AccountReset {
+            reset_id: command_id(3),
+            amount: money("2087.51"),
+            released: money("99.99"),
+            cash: money("10000"),
+            at: Some(at(62)),
+        },
         AccountEvent::PolicyChanged {
             policy: Policy {
                 trading_state: TradingState::Reducing,
@@ -227,6 +234,15 @@ pub fn position() -> Vec<PositionEvent> {
             qty: quantity("2"),
             reason: ReleaseReason::Expired,
             reserved_qty: quantity("0"),
+        },
+        PositionEvent::PositionReset {
+            reset_id: command_id(3),
+            qty: quantity("5.5"),
+            cost: money("1029.82"),
+            realized_pl: money("12.5"),
+            reserved_qty: quantity("2"),
+            dividends_due: money("2.4"),
+            at: at(62),
         },
         PositionEvent::PositionSplit {
             action_id: "split-1".into(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::id::AccountId;
+use aggregates::market::MarketTime;
 use sqlx::PgConnection;
 
 use super::{limit, read_all, select};
@@ -46,28 +47,44 @@ pub async fn journal(
     Ok(entries.collect())
 }
 
-/// Activities of an account before a position of the log, newest first; of some kinds, if any are named.
+/// Which activities of an account, newest first. What is absent does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct ActivitiesWanted {
+    /// Of these kinds; of all for none.
+    pub kinds: Vec<ActivityType>,
+    /// Later than this, by the market clock.
+    pub after: Option<MarketTime>,
+    /// No later than this.
+    pub until: Option<MarketTime>,
+    /// Before this position of the log: where the page before ended.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub rows: usize,
+}
+
+/// Activities of an account, newest first.
 ///
 /// # Errors
 /// The database failed.
 pub async fn activities(
     connection: &mut PgConnection,
     account_id: AccountId,
-    kinds: &[ActivityType],
-    before: Option<u64>,
-    rows: usize,
+    wanted: &ActivitiesWanted,
 ) -> Result<Vec<ActivityRow>, ProjectionError> {
-    let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+    let words: Vec<&str> = wanted.kinds.iter().map(|kind| kind.word()).collect();
     let statement = format!(
         "{} AND account_id = $1 AND (cardinality($2::text[]) = 0 OR activity_type = ANY($2)) \
-         AND ($3::bigint IS NULL OR position < $3) ORDER BY position DESC LIMIT $4",
+         AND ($3::bigint IS NULL OR position < $3) AND ($4::timestamptz IS NULL OR at > $4) \
+         AND ($5::timestamptz IS NULL OR at <= $5) ORDER BY position DESC LIMIT $6",
         select::<ActivityRow>("trading")
     );
     let rows = sqlx::query(&statement)
         .bind(account_id.uuid())
         .bind(words)
-        .bind(before.map(u64::cast_signed))
-        .bind(limit(rows))
+        .bind(wanted.before.map(u64::cast_signed))
+        .bind(wanted.after)
+        .bind(wanted.until)
+        .bind(limit(wanted.rows))
         .fetch_all(connection)
         .await?;
     read_all(&rows)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use aggregates::id::InstrumentId;
 use aggregates::instrument::InstrumentKind;
+use aggregates::money::Price;
+use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -70,6 +72,21 @@ pub async fn symbols(
 ) -> Result<BTreeMap<InstrumentId, String>, ProjectionError> {
     let rows = by_id(connection, instruments).await?;
     Ok(rows.into_iter().map(|row| (row.instrument_id, row.symbol)).collect())
+}
+
+/// The last official close of these instruments and its session, of those that have one.
+///
+/// # Errors
+/// The database failed.
+pub async fn last_closes(
+    connection: &mut PgConnection,
+    instruments: &[InstrumentId],
+) -> Result<BTreeMap<InstrumentId, (NaiveDate, Price)>, ProjectionError> {
+    let rows = by_id(connection, instruments).await?;
+    let closed = rows
+        .into_iter()
+        .filter_map(|row| Some((row.instrument_id, (row.last_session?, row.last_close?))));
+    Ok(closed.collect())
 }
 
 async fn by_id(

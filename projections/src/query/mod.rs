@@ -5,13 +5,15 @@
 
 mod accounts;
 mod books;
+mod history;
 mod market;
 mod orders;
 mod positions;
 
 pub use accounts::{account, account_names, accounts};
-pub use books::{activities, journal};
-pub use market::{instrument, instruments, kinds, symbols};
+pub use books::{ActivitiesWanted, activities, journal};
+pub use history::{ClosedSession, Moved, closed_sessions, closes, last_reset, moved, realized};
+pub use market::{instrument, instruments, kinds, last_closes, symbols};
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders};
 pub use positions::{holdings, lots, position, positions};
 

@@ -50,6 +50,9 @@ impl World for Known<'_> {
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
         Some(self.0.positions.get(&(account, instrument)).unwrap_or(&self.3))
     }
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
+        Some(self.0.positions.keys().filter(|key| key.0 == account).map(|key| key.1).collect())
+    }
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         Some(self.0.instruments.get(&id).unwrap_or(&self.4))
     }
@@ -92,6 +95,7 @@ pub enum Move {
     Split { instrument: u8, numerator: u8, denominator: u8 },
     Dividend { instrument: u8, cents: u16 },
     Policy { account: u8, reducing: bool },
+    Reset { account: u8, cents: u32 },
 }
 
 /// Any history of `moves` moves, trades more often than the rest.
@@ -109,22 +113,23 @@ pub fn moves(
         },
     );
     let one = prop_oneof![
-        2 => (0..3u8, 1..5_000_000u32).prop_map(|(account, cents)| Move::Deposit { account, cents }),
-        1 => (0..3u8, 1..500_000u32).prop_map(|(account, cents)| Move::Withdraw { account, cents }),
-        12 => place,
-        12 => (any::<u16>(), 1..200u16, 1..20_000u16)
+        8 => (0..3u8, 1..5_000_000u32).prop_map(|(account, cents)| Move::Deposit { account, cents }),
+        4 => (0..3u8, 1..500_000u32).prop_map(|(account, cents)| Move::Withdraw { account, cents }),
+        48 => place,
+        48 => (any::<u16>(), 1..200u16, 1..20_000u16)
             .prop_map(|(order, qty, cents)| Move::Fill { order, qty, cents }),
-        3 => any::<u16>().prop_map(|order| Move::Cancel { order }),
-        2 => any::<u16>().prop_map(|order| Move::Expire { order }),
-        1 => (0..3u8).prop_map(|instrument| Move::Halt { instrument }),
-        1 => (0..3u8, 1..20_000u16).prop_map(|(instrument, cents)| Move::Close { instrument, cents }),
-        1 => (0..3u8, 1..5u8, 1..4u8).prop_map(|(instrument, numerator, denominator)| Move::Split {
+        12 => any::<u16>().prop_map(|order| Move::Cancel { order }),
+        8 => any::<u16>().prop_map(|order| Move::Expire { order }),
+        4 => (0..3u8).prop_map(|instrument| Move::Halt { instrument }),
+        4 => (0..3u8, 1..20_000u16).prop_map(|(instrument, cents)| Move::Close { instrument, cents }),
+        4 => (0..3u8, 1..5u8, 1..4u8).prop_map(|(instrument, numerator, denominator)| Move::Split {
             instrument,
             numerator,
             denominator,
         }),
-        1 => (0..3u8, 1..300u16).prop_map(|(instrument, cents)| Move::Dividend { instrument, cents }),
-        1 => (0..3u8, any::<bool>()).prop_map(|(account, reducing)| Move::Policy { account, reducing }),
+        4 => (0..3u8, 1..300u16).prop_map(|(instrument, cents)| Move::Dividend { instrument, cents }),
+        4 => (0..3u8, any::<bool>()).prop_map(|(account, reducing)| Move::Policy { account, reducing }),
+        1 => (0..3u8, 0..5_000_000u32).prop_map(|(account, cents)| Move::Reset { account, cents }),
     ];
     proptest::collection::vec(one, moves)
 }
@@ -341,11 +346,17 @@ impl History {
                 self.split(instrument_id(instrument), numerator, denominator)
             }
             Move::Dividend { instrument, cents } => self.dividend(instrument_id(instrument), cents),
+            Move::Reset { account, cents: value } => self.submit(&Command::Reset {
+                account_id: account_id(account),
+                reset_id: CommandId::default(),
+                balance: cents(value).parse().unwrap(),
+                at: Some(at),
+            }),
             Move::Policy { account, reducing } => {
                 let trading_state =
                     if reducing { TradingState::Reducing } else { TradingState::Active };
                 let policy = Policy { trading_state, ..Policy::default() };
-                let command = AccountCommand::ChangePolicy { policy };
+                let command = AccountCommand::ChangePolicy { change: policy.into() };
                 self.submit(&Command::Account { account_id: account_id(account), command })
             }
         }

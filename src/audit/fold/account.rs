@@ -142,6 +142,22 @@ impl Account {
                     act.in_lieu_paid.push(moved);
                 }
             }
+            "AccountReset" => {
+                let (amount, released) = (body.money("amount")?, body.money("released")?);
+                let all = self.reserved;
+                findings.expect(released == all, position, Code::Reservation, || {
+                    format!("{released} were released by the reset, and {all} reserved")
+                });
+                act.touched.extend(std::mem::take(&mut self.reservations).into_keys());
+                self.reserved = Amount::ZERO;
+                self.receive(amount, body, act, findings)?;
+                let cash = self.cash;
+                findings.expect(cash.sign() >= 0, position, Code::Account, || {
+                    format!("the account begins again with {cash}")
+                });
+                body.text("reset_id")?;
+                act.resets.extend(act.account);
+            }
             "PolicyChanged" => {
                 let policy = body.object("policy")?;
                 self.trading_state = policy.text("trading_state")?.to_owned();

@@ -60,6 +60,10 @@ pub(in crate::audit) struct Act {
     pub(in crate::audit) dividends_paid: Vec<Moved>,
     pub(in crate::audit) in_lieu_due: Vec<Moved>,
     pub(in crate::audit) in_lieu_paid: Vec<Moved>,
+    /// Accounts that began again.
+    pub(in crate::audit) resets: BTreeSet<Uuid>,
+    /// The accounts of positions that were given up.
+    pub(in crate::audit) given_up: Vec<Uuid>,
     /// Orders whose reservation has to be right when the command is over.
     pub(in crate::audit) touched: BTreeSet<Uuid>,
 }
@@ -77,6 +81,18 @@ impl Act {
             paid.sort();
             findings.expect(stated == paid, position, Code::Command, || {
                 format!("{what}: the position's part is {stated:?}, the account's {paid:?}")
+            });
+        }
+        let alone = self.given_up.iter().find(|account| !self.resets.contains(account));
+        findings.expect(alone.is_none(), position, Code::Command, || {
+            format!("a position of account {alone:?} was given up, and the account goes on")
+        });
+        for account in &self.resets {
+            let mut held =
+                streams.positions.range((*account, Uuid::nil())..=(*account, Uuid::max()));
+            let kept = held.find(|(_, holding)| !holding.is_blank());
+            findings.expect(kept.is_none(), position, Code::Command, || {
+                format!("account {account} began again and kept {:?}", kept.map(|(id, _)| id.1))
             });
         }
         for order in &self.touched {

@@ -47,6 +47,12 @@ impl Holding {
         self.lots.iter().map(|lot| lot.cost).sum()
     }
 
+    /// Whether it holds nothing, has taken no profit and is due nothing.
+    pub(super) fn is_blank(&self) -> bool {
+        let amounts = [self.qty, self.reserved, self.realized];
+        amounts.iter().all(|amount| amount.is_zero()) && self.accrued.is_empty()
+    }
+
     /// Takes one event of the position of `(account, instrument)`. What it changes of the dividends that the account
     /// is due comes back.
     pub(super) fn apply(
@@ -127,6 +133,11 @@ impl Holding {
                 let ratio = actions.and_then(|actions| actions.ratio(body.text("action_id").ok()?));
                 self.split(instrument, body, ratio, act, findings)?;
             }
+            "PositionReset" => {
+                due = -self.accrued.values().copied().sum::<Amount>();
+                self.give_up(body, due, position, findings)?;
+                act.given_up.push(account);
+            }
             "DividendAccrued" => {
                 let (action, qty) = (body.text("action_id")?, body.amount("qty")?);
                 let (per_share, amount) = (body.amount("per_share")?, body.money("amount")?);
@@ -166,6 +177,36 @@ impl Holding {
             format!("{} are reserved ({reserved} by order) of {} held", self.reserved, self.qty)
         });
         Ok(due)
+    }
+
+    /// The account begins again: the event states all that is given up.
+    fn give_up(
+        &mut self,
+        body: Fields<'_>,
+        due: Amount,
+        position: u64,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        body.text("reset_id")?;
+        let stated = [
+            body.amount("qty")?,
+            body.money("cost")?,
+            body.money("realized_pl")?,
+            body.amount("reserved_qty")?,
+            body.money("dividends_due")?,
+        ];
+        let held = [self.qty, self.cost(), self.realized, self.reserved, -due];
+        findings.expect(stated == held, position, Code::Holding, || {
+            format!("{stated:?} are stated as given up, {held:?} are")
+        });
+        self.qty = Amount::ZERO;
+        self.reserved = Amount::ZERO;
+        self.realized = Amount::ZERO;
+        self.lots.clear();
+        self.reservations.clear();
+        self.accrued.clear();
+        self.updated_at = body.time("at")?;
+        Ok(())
     }
 
     fn states(

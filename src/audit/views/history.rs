@@ -177,6 +177,7 @@ pub(super) fn account_activity(
         "FeeCharged" => ("FEE", false),
         "DividendPaid" => ("DIV", true),
         "CashPaidInLieu" => ("CIL", true),
+        "AccountReset" => ("RESET", true),
         _ => return Ok(()),
     };
     let payload: Value =
@@ -288,7 +289,7 @@ fn entry_cells(
 /// The book of the world that an event of this type moves.
 fn world(event_type: &str) -> &'static str {
     match event_type {
-        "CashDeposited" | "CashWithdrawn" => "external",
+        "CashDeposited" | "CashWithdrawn" | "AccountReset" | "PositionReset" => "external",
         "FeeCharged" => "fees",
         "CashPaidInLieu" | "DividendAccrued" | "PositionSplit" => "issuers",
         _ => "market",

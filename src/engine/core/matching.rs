@@ -6,13 +6,13 @@
 use aggregates::id::OrderId;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CancelReason, Execution, Side, TimeInForce};
-use aggregates::trading::Command;
+use aggregates::order::{CancelReason, Execution, Side};
+use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Working};
 use super::rounds::{Proposal, Round};
-use super::state::{Issue, Standing};
-use super::{Core, FillModel};
+use super::state::{Issue, Standing, Taken};
+use super::{Core, FillModel, Settings};
 use crate::market::tick::{Bar, Tick, Trade};
 
 /// The most commands of one round: the rest follow in the next.
@@ -245,58 +245,72 @@ impl Core {
     /// What one order does on arrival: fill at the touch, or end if it may not rest.
     fn arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
         let clock = self.state.clock?;
-        let fill = self.touchable(order, clock).and_then(|quote| {
-            let (price, size) = quote.touch(order.side);
-            let qty = match self.settings.fill_model {
-                FillModel::Unlimited => order.leaves,
-                FillModel::DisplayedSize => {
-                    let issue = self.state.issues.get(&order.instrument_id)?;
-                    let left = left_of(size, issue.taken.of(quote.place, order.side));
-                    left_of(left, *spent).min(order.leaves)
-                }
-            };
-            let whole = order.time_in_force != TimeInForce::Fok || qty == order.leaves;
-            if !qty.is_positive() || !whole {
-                return None;
+        let issue = self.state.issues.get(&order.instrument_id)?;
+        let showing = Showing::of(issue, self.is_open(clock));
+        let met = showing.met_by(order.side, order.limit, clock, &self.settings);
+        let left = met.map_or(Quantity::ZERO, |(_, _, left)| left_of(left, *spent));
+        let mut next = arrival(order.time_in_force, order.leaves, left);
+        if let (Arrival::Fill(qty), Some((quote, price, _))) = (next, met) {
+            if let Some(fill) = self.fill(order, qty, price, &quote.evidence()) {
+                *spent = spent.plus(qty).unwrap_or(Quantity::MAX);
+                return Some(fill);
             }
-            let fill = self.fill(order, qty, price, &quote.evidence())?;
-            *spent = spent.plus(qty).unwrap_or(Quantity::MAX);
-            Some(fill)
-        });
-        fill.or_else(|| self.end_immediate(order, clock))
+            next = arrival(order.time_in_force, order.leaves, Quantity::ZERO);
+        }
+        match next {
+            Arrival::End(reason) => self.end(order, reason, clock),
+            Arrival::Fill(_) | Arrival::Rest => None,
+        }
     }
 
-    fn end_immediate(&self, order: &Working, at: MarketTime) -> Option<Command> {
-        let reason = match order.time_in_force {
-            TimeInForce::Ioc => CancelReason::ImmediateOrCancel,
-            TimeInForce::Fok => CancelReason::FillOrKill,
-            _ => return None,
-        };
+    fn end(&self, order: &Working, reason: CancelReason, at: MarketTime) -> Option<Command> {
         let (account_id, order_id): (_, OrderId) = (order.account_id, order.order_id);
         if self.is_tried(&Proposal::Cancel(order_id)) {
             return None;
         }
         Some(Command::Cancel { account_id, order_id, reason, at })
     }
+}
 
-    /// The standing quote, if it may fill this order now and its price reaches the order's limit.
-    fn touchable(&self, order: &Working, clock: MarketTime) -> Option<&Standing> {
-        let issue: &Issue = self.state.issues.get(&order.instrument_id)?;
-        let quote = issue.quote.as_ref()?;
-        let fresh = self
-            .settings
-            .max_quote_age
-            .is_none_or(|age| clock.signed_duration_since(quote.at) <= age);
-        let tradable = quote.eligible && !issue.halted && issue.gate.is_none();
-        if !fresh || !tradable || !self.is_open(clock) {
+/// What an instrument shows to an order that arrives.
+#[derive(Clone, Copy)]
+pub(super) struct Showing<'a> {
+    pub quote: Option<&'a Standing>,
+    pub taken: Taken,
+    /// It trades: it is neither halted nor being split, and the market is open.
+    pub trades: bool,
+}
+
+impl<'a> Showing<'a> {
+    fn of(issue: &'a Issue, open: bool) -> Self {
+        let trades = open && !issue.halted && issue.gate.is_none();
+        Self { quote: issue.quote.as_ref(), taken: issue.taken, trades }
+    }
+
+    /// The standing quote, its touch and the shares that are left at it, if it may fill an order of `side` now and
+    /// its price reaches the order's limit.
+    pub(super) fn met_by(
+        self,
+        side: Side,
+        limit: Option<Price>,
+        clock: MarketTime,
+        settings: &Settings,
+    ) -> Option<(&'a Standing, Price, Quantity)> {
+        let quote = self.quote.filter(|quote| quote.eligible && self.trades)?;
+        let age = settings.max_quote_age;
+        if age.is_some_and(|age| clock.signed_duration_since(quote.at) > age) {
             return None;
         }
-        let (touch, _) = quote.touch(order.side);
-        let reaches = match (order.side, order.limit) {
+        let (touch, size) = quote.touch(side);
+        let reaches = match (side, limit) {
             (_, None) => true,
             (Side::Buy, Some(limit)) => touch <= limit,
             (Side::Sell, Some(limit)) => touch >= limit,
         };
-        reaches.then_some(quote)
+        let left = match settings.fill_model {
+            FillModel::Unlimited => Quantity::MAX,
+            FillModel::DisplayedSize => left_of(size, self.taken.of(quote.place, side)),
+        };
+        reaches.then_some((quote, touch, left))
     }
 }

@@ -35,7 +35,7 @@ pub use book::{Orders, Working};
 pub use judge::Reason;
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
-pub use state::{EngineState, Issue, Last, STATE_VERSION, Standing};
+pub use state::{EngineState, Issue, Last, STATE_VERSION, Standing, Taken};
 pub use view::{Glance, MarketNow, Shown};
 
 use rounds::Proposal;
@@ -118,6 +118,7 @@ impl Core {
         let account_id = match command {
             Command::Account { account_id, .. }
             | Command::Cancel { account_id, .. }
+            | Command::Reset { account_id, .. }
             | Command::FollowSplit { account_id, .. }
             | Command::AccrueDividend { account_id, .. }
             | Command::PayDividend { account_id, .. } => Some(*account_id),
@@ -174,7 +175,8 @@ impl Core {
     }
 
     fn is_open(&self, at: MarketTime) -> bool {
-        self.state.session.is_some_and(|session| session.is_open(at))
+        let session = self.state.session_at(self.settings.calendar, at);
+        session.is_some_and(|session| session.is_open(at))
     }
 
     /// The clock goes on, never back, and the session with it.

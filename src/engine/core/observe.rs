@@ -247,6 +247,12 @@ impl Issue {
                     payout.unpaid.insert(account_id);
                 }
             }
+            // What had accrued is given up: nobody is paid any more.
+            PositionEvent::PositionReset { .. } => {
+                for payout in self.dividends.values_mut() {
+                    payout.unpaid.remove(&account_id);
+                }
+            }
             PositionEvent::DividendSettled { action_id, .. } => {
                 if let Some(payout) = self.dividends.get_mut(action_id) {
                     payout.unpaid.remove(&account_id);
@@ -299,7 +305,9 @@ fn held_after(event: &PositionEvent) -> Option<Quantity> {
         | PositionEvent::PositionIncreased { position_qty, .. }
         | PositionEvent::PositionReduced { position_qty, .. }
         | PositionEvent::PositionSplit { position_qty, .. } => Some(*position_qty),
-        PositionEvent::PositionClosed { .. } => Some(Quantity::ZERO),
+        PositionEvent::PositionClosed { .. } | PositionEvent::PositionReset { .. } => {
+            Some(Quantity::ZERO)
+        }
         PositionEvent::SharesReserved { .. }
         | PositionEvent::SharesReleased { .. }
         | PositionEvent::DividendAccrued { .. }

@@ -111,7 +111,10 @@ impl Proposal {
                 };
                 Self::Instrument(*instrument_id, what, which)
             }
-            Command::Account { .. } | Command::Writer { .. } | Command::Place { .. } => Self::Other,
+            Command::Account { .. }
+            | Command::Writer { .. }
+            | Command::Place { .. }
+            | Command::Reset { .. } => Self::Other,
         }
     }
 }
@@ -249,7 +252,9 @@ impl Core {
 
     /// Takes the tick in: the standing quote, the last price.
     fn take_in(&mut self, round: &mut Round) {
-        let session = self.state.session.filter(|_| round.open).map(|session| session.date);
+        let now = self.state.clock.unwrap_or(round.began);
+        let session = self.state.session_at(self.settings.calendar, now).filter(|_| round.open);
+        let session = session.map(|session| session.date);
         let Some(symbol) = round.tick.symbol() else { return };
         let Some(issue) =
             self.state.symbols.get(symbol).and_then(|id| self.state.issues.get_mut(id))

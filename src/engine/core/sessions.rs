@@ -4,6 +4,7 @@ use aggregates::market::MarketTime;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use super::state::EngineState;
 use crate::market::calendar::{self, Calendar, new_york_date};
 
 /// One session: open from `open` to before `close`.
@@ -33,6 +34,16 @@ impl Session {
     /// Whether a trade at `at` counts for the official close: in (open, close].
     pub fn counts_for_close(&self, at: MarketTime) -> bool {
         self.open < at && at <= self.close
+    }
+}
+
+impl EngineState {
+    /// The session that closes next after `at`: that which is under way, also when it began at this very instant.
+    pub(super) fn session_at(&self, calendar: Calendar, at: MarketTime) -> Option<Session> {
+        match self.session {
+            Some(session) if session.close > at => Some(session),
+            _ => session_after(calendar, at),
+        }
     }
 }
 

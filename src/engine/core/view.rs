@@ -5,11 +5,13 @@ use aggregates::id::InstrumentId;
 use aggregates::market::{MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
-use aggregates::trading::MarketView;
+use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
-use super::sessions::{Session, session_after};
-use super::state::{EngineState, Issue, Last, Standing};
+use super::Settings;
+use super::matching::Showing;
+use super::sessions::Session;
+use super::state::{EngineState, Issue, Last, Standing, Taken};
 use crate::market::calendar::Calendar;
 
 /// The market clock and the session that it is in, or the next one.
@@ -49,6 +51,10 @@ pub struct Glance {
     pub last: Option<Last>,
     /// The last official close and its session.
     pub closed: Option<(chrono::NaiveDate, Price)>,
+    /// A split is being applied to it.
+    pub splitting: bool,
+    /// What fills took of the latest tick that filled.
+    pub taken: Taken,
 }
 
 impl Glance {
@@ -61,7 +67,23 @@ impl Glance {
             quote: issue.quote.clone(),
             last: issue.last.clone(),
             closed: issue.closed,
+            splitting: issue.gate.is_some(),
+            taken: issue.taken,
         }
+    }
+
+    /// What would fill an order that arrives now.
+    pub fn offer(
+        &self,
+        side: Side,
+        limit: Option<Price>,
+        now: &MarketNow,
+        settings: &Settings,
+    ) -> Option<Offer> {
+        let trades = now.is_open() && !self.halted && !self.splitting;
+        let showing = Showing { quote: self.quote.as_ref(), taken: self.taken, trades };
+        let (quote, price, left) = showing.met_by(side, limit, now.at, settings)?;
+        Some(Offer { price, left, evidence: quote.evidence() })
     }
 
     /// The price that an order's worst cost is estimated from: the quote's near side, else the last price.
@@ -89,10 +111,7 @@ impl MarketNow {
     /// calendar.
     pub fn of(state: &EngineState, calendar: Calendar) -> Option<Self> {
         let at = state.clock?;
-        let session = match state.session {
-            Some(session) if session.close > at => session,
-            _ => session_after(calendar, at)?,
-        };
+        let session = state.session_at(calendar, at)?;
         Some(Self { at, tape_place: state.place, session })
     }
 

@@ -36,7 +36,7 @@ impl<T> Sequencer<T> {
             for stream in needs::named(&member.request) {
                 self.evict_if_idle(stream);
             }
-            let Decided { rows, rejected } = match decided {
+            let Decided { rows, rejected, foretold } = match decided {
                 Ok(decided) => decided,
                 Err(error) => {
                     replies.push((member.ticket, Err(error)));
@@ -45,9 +45,12 @@ impl<T> Sequencer<T> {
             };
             let events = flight.events[rows].to_vec();
             let position = events.last().map_or(self.head.position, |event| event.row.position);
+            let (impact, stands_on) = foretold.unzip();
+            let position = stands_on.unwrap_or(position);
             let copies = followers.into_iter();
             replies.extend(copies.map(|copy| (copy.ticket, Ok(replay(position, outcome)))));
-            let committed = Committed { position, outcome, events, rejected, replayed: false };
+            let committed =
+                Committed { position, outcome, events, rejected, impact, replayed: false };
             replies.push((member.ticket, Ok(committed)));
         }
         for stream in flight.touched {
@@ -191,11 +194,18 @@ impl<T> InFlight<T> {
         match &self.member.request {
             Request::Command(submission) => submission.outcome(),
             Request::Append { origin, .. } => origin.request.uuid(),
-            Request::Tape(_) => Uuid::nil(),
+            Request::Tape(_) | Request::Preview(_) => Uuid::nil(),
         }
     }
 }
 
 pub(super) fn replay(position: u64, outcome: Uuid) -> Committed {
-    Committed { position, outcome, events: Vec::new(), rejected: None, replayed: true }
+    Committed {
+        position,
+        outcome,
+        events: Vec::new(),
+        rejected: None,
+        impact: None,
+        replayed: true,
+    }
 }

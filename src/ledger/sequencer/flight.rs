@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aggregates::refusal::Refusal;
 use aggregates::stream::StreamId;
+use aggregates::trading::Impact;
 use serde::Serialize;
 
 use super::super::log::{Head, KeyRow};
@@ -29,6 +30,8 @@ pub(super) struct Decided {
     /// The rows of its events: a range of the batch.
     pub rows: Range<usize>,
     pub rejected: Option<Refusal>,
+    /// What a preview told, and the position of the log that it stands on.
+    pub foretold: Option<(Box<Impact>, u64)>,
 }
 
 /// A batch, open or under way.

@@ -266,6 +266,20 @@ impl<T> Sequencer<T> {
         flight: &mut Flight<T>,
         formed: &mut Formed<T>,
     ) -> Taken<T> {
+        if let Request::Preview(trial) = &member.request {
+            let foretold = self.foretell(trial, flight.head.position);
+            return match foretold {
+                Some(Err(Undecided::Absent(stream))) => {
+                    Taken::Absent(LoadUnit::of(stream), Box::new(member))
+                }
+                Some(Err(Undecided::Refused(refusal))) => take(member, Err(refusal.into()), flight),
+                Some(Ok(decided)) => take(member, Ok(decided), flight),
+                None => {
+                    formed.replies.push((member.ticket, Err(LedgerError::Defect)));
+                    Taken::Done
+                }
+            };
+        }
         let key = self.look_at_key(&member.request, flight);
         let decided = match key {
             KeyState::Settled { position, outcome } => {
@@ -318,9 +332,7 @@ impl<T> Sequencer<T> {
                 return Taken::Absent(LoadUnit::of(stream), Box::new(member));
             }
         };
-        let call = flight.calls;
-        flight.commands.push(InFlight { member, call, decided, followers: Vec::new() });
-        Taken::Done
+        take(member, decided, flight)
     }
 
     /// What is known of a request's key.
@@ -344,7 +356,7 @@ impl<T> Sequencer<T> {
     /// What a request makes happen; `None` if deciding it panicked.
     fn decide(&mut self, member: &Member<T>) -> Option<Result<Decision, Undecided>> {
         Some(match &member.request {
-            Request::Tape(_) => Ok(Decision::default()),
+            Request::Tape(_) | Request::Preview(_) => Ok(Decision::default()),
             Request::Append { stream, expected, events, .. } => match self.memory.sequence(*stream)
             {
                 None => Err(Undecided::Absent(*stream)),
@@ -397,9 +409,9 @@ impl<T> Sequencer<T> {
         let (origin, command_id) = match request {
             Request::Command(submission) => (&submission.origin, submission.command_id),
             Request::Append { origin, .. } => (origin, CommandId::new(origin.request.uuid())),
-            Request::Tape(_) => {
+            Request::Tape(_) | Request::Preview(_) => {
                 let end = flight.events.len();
-                return Ok(Decided { rows: end..end, rejected: None });
+                return Ok(Decided { rows: end..end, rejected: None, foretold: None });
             }
         };
         let metadata = self.metadata(origin, command_id);
@@ -437,7 +449,7 @@ impl<T> Sequencer<T> {
             flight.keys.push(KeyRow { lasting, hash, fingerprint, outcome, position });
             self.keys.remember(hash, KnownKey { fingerprint, outcome, position: None });
         }
-        Ok(Decided { rows, rejected: decision.rejected })
+        Ok(Decided { rows, rejected: decision.rejected, foretold: None })
     }
 
     /// The account that an event of `stream` belongs to.
@@ -462,6 +474,17 @@ impl<T> Sequencer<T> {
         }
         .text()
     }
+}
+
+/// Puts a request into the batch with what it came to.
+fn take<T>(
+    member: Member<T>,
+    decided: Result<Decided, LedgerError>,
+    flight: &mut Flight<T>,
+) -> Taken<T> {
+    let call = flight.calls;
+    flight.commands.push(InFlight { member, call, decided, followers: Vec::new() });
+    Taken::Done
 }
 
 /// Whether a block of the tape begins where the head ends.

@@ -21,6 +21,7 @@
 
 mod answering;
 mod flight;
+mod foretelling;
 mod forming;
 mod keys;
 mod needs;

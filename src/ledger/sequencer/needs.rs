@@ -35,9 +35,15 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         Request::Command(submission) => submission,
         Request::Append { stream, .. } => return vec![*stream],
         Request::Tape(_) => return Vec::new(),
+        Request::Preview(trial) => {
+            let (account, instrument) = (trial.spec.account_id, trial.spec.instrument_id);
+            return vec![StreamId::Account(account), StreamId::Instrument(instrument)];
+        }
     };
     match &submission.command {
-        Command::Account { account_id, .. } => vec![StreamId::Account(*account_id)],
+        Command::Account { account_id, .. } | Command::Reset { account_id, .. } => {
+            vec![StreamId::Account(*account_id)]
+        }
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
         Command::Writer { shard, .. } => vec![StreamId::Writer(*shard)],
         Command::Place { order_id, spec, .. } => vec![

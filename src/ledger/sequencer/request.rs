@@ -1,6 +1,7 @@
 //! What the Sequencer is asked, and what it answers.
 
 use aggregates::stream::{Event, StreamId};
+use aggregates::trading::Trial;
 
 use super::super::log::{Batch, LoadUnit};
 use super::super::submission::{Committed, LedgerError, Origin, Submission, TapeBlock};
@@ -23,6 +24,8 @@ pub enum Request {
     },
     /// Lines of the tape, to be appended in one statement with what they caused: the members that follow.
     Tape(TapeBlock),
+    /// An order to be tried on the aggregates in memory: decided, and nothing of it appended.
+    Preview(Box<Trial>),
 }
 
 /// One call of a client: requests that stay together and in order, in one statement. Never empty.

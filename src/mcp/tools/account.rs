@@ -9,7 +9,7 @@ use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
 use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, POSITION, page, page_of};
 use super::{Answered, Call, Effect, Entry};
-use crate::service::Fresh;
+use crate::service::{ActivityFilter, Fresh};
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -161,6 +161,7 @@ async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, page) = (arguments.account_id(), page(&mut arguments));
     let kinds = arguments.words("types", &ActivityType::ALL.map(|kind| (kind.word(), kind)));
     arguments.end()?;
-    let (account, kinds) = (call.account(named).await?, kinds.unwrap_or_default());
-    answer(&call.service.activities(call.caller, account, &kinds, &page, Fresh::default()).await?)
+    let account = call.account(named).await?;
+    let filter = ActivityFilter { kinds: kinds.unwrap_or_default(), ..ActivityFilter::default() };
+    answer(&call.service.activities(call.caller, account, &filter, &page, Fresh::default()).await?)
 }

@@ -1,9 +1,13 @@
 //! REST over a real database: the contract of each route, its statuses, and what bad input leaves behind (nothing).
 
+mod closing;
 mod edge;
+mod filters;
 mod input;
 mod openapi;
 mod orders;
 mod overload;
+mod portfolio;
+mod previews;
 mod reads;
 mod stream;

@@ -63,8 +63,17 @@ impl Answer {
 }
 
 impl TestRest {
-    /// Serves a database of which it is the only writer.
+    /// Serves a database of which it is the only writer, in the hours of the exchange.
     pub async fn start(database: &TestDatabase) -> Self {
+        Self::start_in(database, Calendar::nyse()).await
+    }
+
+    /// The same with a market that never closes.
+    pub async fn start_always_open(database: &TestDatabase) -> Self {
+        Self::start_in(database, Calendar::always()).await
+    }
+
+    async fn start_in(database: &TestDatabase, calendar: Calendar) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         let ledger = Ledger::new();
         let (tenures, mut terms) = mpsc::channel(1);
@@ -95,7 +104,7 @@ impl TestRest {
         let history = PostgresHistory::new(database.writer.clone(), SHARD);
         let (desk, until) = (ledger.clone(), stop.clone());
         tasks.spawn(async move {
-            let settings = Settings { max_quote_age: None, ..Settings::new(Calendar::nyse()) };
+            let settings = Settings { max_quote_age: None, ..Settings::new(calendar) };
             while let Some(tenure) = terms.recv().await {
                 works.term(&desk, &history, &settings, tenure.feed, &until).await;
             }
@@ -119,7 +128,7 @@ impl TestRest {
             checkpoint: watch::channel(None).1,
             checkpoint_files: Vec::new(),
             operator: OperatorToken::load(Some(TOKEN), Path::new("/nowhere")).unwrap(),
-            cursors: CursorKey::random().unwrap(),
+            cursors: CursorKey::of("the secret of test cursors"),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -41,6 +41,9 @@ impl World for Aggregates {
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
         Some(self.positions.get(&(account, instrument)).unwrap_or(&self.unborn.2))
     }
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
+        Some(self.positions.keys().filter(|key| key.0 == account).map(|key| key.1).collect())
+    }
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         Some(self.instruments.get(&id).unwrap_or(&self.unborn.3))
     }

@@ -1,0 +1,249 @@
+//! What an order would come to if it arrived now: decided by [`decide`] itself, step by step as the ledger and the
+//! engine would, on copies of the aggregates that it touches. Nothing is stored.
+//!
+//! A refusal is the one that placing would give, with the same code and figures. Costs a copy of one account and one
+//! position, and a decision for each step.
+
+use super::arrival::{Arrival, Offer, arrival};
+use super::{Command, Decision, MarketView, Undecided, World, decide};
+use crate::account::Account;
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::Instrument;
+use crate::money::{AmountError, Money, Price, Quantity};
+use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus};
+use crate::position::Position;
+use crate::rules::Rules;
+use crate::stream::{Decide, Event, StreamId};
+use crate::writer::Writer;
+
+/// An order on trial, and the market that it would meet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// An id that no order has.
+    pub order_id: OrderId,
+    /// What is asked for.
+    pub spec: OrderSpec,
+    /// The market that it arrives at.
+    pub market: MarketView,
+    /// What would fill it at once.
+    pub offer: Option<Offer>,
+}
+
+/// The figures of an account that an order can move.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// The balance.
+    pub cash: Money,
+    /// What open orders reserve of it.
+    pub reserved: Money,
+    /// Cash less reservations.
+    pub available: Money,
+    /// Shares held of what the order trades.
+    pub qty: Quantity,
+    /// Shares held that no open sell has reserved.
+    pub qty_available: Quantity,
+    /// What these shares cost.
+    pub cost: Money,
+    /// Profit taken in them so far.
+    pub realized_pl: Money,
+}
+
+/// What an order would come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Impact {
+    /// The figures as they are.
+    pub before: Figures,
+    /// The figures after the order's arrival.
+    pub after: Figures,
+    /// What it would reserve of the cash when it is taken: its worst cost. 0 for a sell, which reserves shares.
+    pub worst_cost: Money,
+    /// The price that this is counted at.
+    pub reserve_price: Option<Price>,
+    /// Where the order would stand.
+    pub status: OrderStatus,
+    /// Why it would be canceled.
+    pub cancel_reason: Option<CancelReason>,
+    /// Shares that would fill at once.
+    pub filled_qty: Quantity,
+    /// What they would cost or bring, before fees.
+    pub filled_amount: Money,
+    /// What these fills would be charged.
+    pub fees: Money,
+    /// The fee of one fill of what stays open.
+    pub fees_open: Money,
+}
+
+/// The world with copies of what the order touches.
+struct Overlay<'a, W> {
+    world: &'a W,
+    account: (AccountId, Account),
+    order: (OrderId, Order),
+    position: (InstrumentId, Position),
+}
+
+impl<W: World> World for Overlay<'_, W> {
+    fn account(&self, id: AccountId) -> Option<&Account> {
+        if id == self.account.0 { Some(&self.account.1) } else { self.world.account(id) }
+    }
+
+    fn order(&self, id: OrderId) -> Option<&Order> {
+        if id == self.order.0 { Some(&self.order.1) } else { self.world.order(id) }
+    }
+
+    fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
+        if (account, instrument) == (self.account.0, self.position.0) {
+            Some(&self.position.1)
+        } else {
+            self.world.position(account, instrument)
+        }
+    }
+
+    fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
+        self.world.holdings(account)
+    }
+
+    fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        self.world.instrument(id)
+    }
+
+    fn writer(&self, shard: u16) -> Option<&Writer> {
+        self.world.writer(shard)
+    }
+}
+
+impl<W: World> Overlay<'_, W> {
+    fn figures(&self) -> Result<Figures, AmountError> {
+        let (account, position) = (&self.account.1, &self.position.1);
+        Ok(Figures {
+            cash: account.cash(),
+            reserved: account.reserved(),
+            available: account.available()?,
+            qty: position.qty(),
+            qty_available: position.available()?,
+            cost: position.cost()?,
+            realized_pl: position.realized_pl(),
+        })
+    }
+
+    fn apply(&mut self, decision: &Decision) {
+        for (stream, event) in &decision.events {
+            let applied = match (stream, event) {
+                (StreamId::Account(_), Event::Account(event)) => self.account.1.evolve(event),
+                (StreamId::Order(_), Event::Order(event)) => self.order.1.evolve(event),
+                (StreamId::Position(..), Event::Position(event)) => self.position.1.evolve(event),
+                _ => Ok(()),
+            };
+            applied.expect("an event follows from the state that it was decided on");
+        }
+    }
+}
+
+/// Tells what the order would come to, or why it would be refused.
+pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impact, Undecided> {
+    let Trial { order_id, spec, market, offer } = trial;
+    let (account_id, instrument_id) = (spec.account_id, spec.instrument_id);
+    let account =
+        world.account(account_id).ok_or(Undecided::Absent(StreamId::Account(account_id)))?;
+    let position = world
+        .position(account_id, instrument_id)
+        .ok_or(Undecided::Absent(StreamId::Position(account_id, instrument_id)))?;
+    let mut overlay = Overlay {
+        world,
+        account: (account_id, account.clone()),
+        order: (*order_id, Order::default()),
+        position: (instrument_id, position.clone()),
+    };
+    let before = overlay.figures()?;
+    let place = Command::Place { order_id: *order_id, spec: spec.clone(), market: market.clone() };
+    let placed = decide(&overlay, &place, rules)?;
+    if let Some(refusal) = placed.rejected {
+        return Err(refusal.into());
+    }
+    overlay.apply(&placed);
+    let worst_cost = overlay.account.1.reservation(*order_id);
+    let mut arrived = Arrived::default();
+    arrived.carry_out(&mut overlay, trial, offer.as_ref(), rules)?;
+    let order = &overlay.order.1;
+    let open = if order.is_open() { order.leaves_qty()? } else { Quantity::ZERO };
+    let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.fee(open)? };
+    Ok(Impact {
+        before,
+        after: overlay.figures()?,
+        worst_cost,
+        reserve_price: order.reserve_price(),
+        status: order.status().unwrap_or(OrderStatus::Accepted),
+        cancel_reason: arrived.cancel_reason,
+        filled_qty: order.filled_qty(),
+        filled_amount: arrived.amount,
+        fees: arrived.fees,
+        fees_open,
+    })
+}
+
+/// What came of an order's arrival.
+#[derive(Default)]
+struct Arrived {
+    amount: Money,
+    fees: Money,
+    cancel_reason: Option<CancelReason>,
+}
+
+impl Arrived {
+    /// Lets the order arrive: it fills, ends or rests, as the engine would have it.
+    fn carry_out<W: World>(
+        &mut self,
+        overlay: &mut Overlay<'_, W>,
+        trial: &Trial,
+        offer: Option<&Offer>,
+        rules: &Rules,
+    ) -> Result<(), Undecided> {
+        let (order_id, account_id, at) = (trial.order_id, trial.spec.account_id, trial.market.at);
+        let mut left = offer.map_or(Quantity::ZERO, |offer| offer.left);
+        while overlay.order.1.is_open() {
+            let leaves = overlay.order.1.leaves_qty()?;
+            let (command, fills) = match (arrival(trial.spec.time_in_force, leaves, left), offer) {
+                (Arrival::Fill(qty), Some(offer)) => {
+                    left = left.minus(qty)?;
+                    let execution = Execution {
+                        revision: overlay.order.1.revision(),
+                        after_fills: overlay.order.1.fills(),
+                        qty,
+                        price: offer.price,
+                        evidence: offer.evidence.clone(),
+                    };
+                    (Command::Fill { order_id, execution, at }, true)
+                }
+                (Arrival::End(reason), _) => {
+                    (Command::Cancel { account_id, order_id, reason, at }, false)
+                }
+                (Arrival::Fill(_) | Arrival::Rest, _) => break,
+            };
+            match decide(&*overlay, &command, rules) {
+                Ok(decision) => {
+                    self.take_in(&decision)?;
+                    overlay.apply(&decision);
+                }
+                // The engine does not propose it a second time.
+                Err(Undecided::Refused(_)) if fills => left = Quantity::ZERO,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, decision: &Decision) -> Result<(), AmountError> {
+        for (_, event) in &decision.events {
+            match event {
+                Event::Order(OrderEvent::OrderFilled { amount, fees, .. }) => {
+                    self.amount = self.amount.plus(*amount)?;
+                    self.fees = self.fees.plus(*fees)?;
+                }
+                Event::Order(OrderEvent::OrderCanceled { reason, .. }) => {
+                    self.cancel_reason = Some(*reason);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! What an account held and was paid by the close of each session: sums of its journal between instants.
+//!
+//! An entry belongs to the market time that its event names; the money of a fill to that of the fill; what names no
+//! time (money moved while the market had none) to that of the entry before it. Market time never goes back along
+//! the log. Costs one pass over the account's journal.
+
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price};
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::{read_all, select};
+use crate::error::ProjectionError;
+use crate::instruments::CloseRow;
+
+/// A session whose official closes are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedSession {
+    /// Its New York date.
+    pub session: NaiveDate,
+    /// The instant of its close.
+    pub at: MarketTime,
+}
+
+/// What moved in one unit between two closes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    /// The number of closes before it.
+    pub after: usize,
+    /// Shares of this instrument, or cash.
+    pub instrument_id: Option<InstrumentId>,
+    /// Into the account, reserved or not.
+    pub held: Decimal,
+    /// The part of `held` that had moved when the account last began.
+    pub begun_with: Decimal,
+    /// Cash paid in since then, less cash paid out.
+    pub paid_in: Decimal,
+}
+
+/// The place of the last event by which an account began again, up to a position of the log.
+///
+/// # Errors
+/// The database failed.
+pub async fn last_reset(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    up_to: u64,
+) -> Result<Option<u64>, ProjectionError> {
+    const LAST_RESET: &str = "SELECT max(position) FROM journal_entries
+        WHERE generation = blotter_generation('books') AND account_id = $1 AND position <= $2
+        AND event_type IN ('AccountReset', 'PositionReset')";
+    let position: Option<i64> = sqlx::query_scalar(LAST_RESET)
+        .bind(account_id.uuid())
+        .bind(up_to.cast_signed())
+        .fetch_one(connection)
+        .await?;
+    Ok(position.map(i64::cast_unsigned))
+}
+
+/// Sessions that closed in the log after one position and up to another, oldest first: those later than `later_than`,
+/// and the last one that is not; only the last `most` of them.
+///
+/// # Errors
+/// The database failed.
+pub async fn closed_sessions(
+    connection: &mut PgConnection,
+    (after, up_to): (u64, u64),
+    later_than: Option<NaiveDate>,
+    most: Option<u32>,
+) -> Result<Vec<ClosedSession>, ProjectionError> {
+    const CLOSED_SESSIONS: &str = "WITH closed AS (
+            SELECT session, max(at) AS at FROM official_closes
+            WHERE generation = blotter_generation('market') AND position <= $2
+            GROUP BY session HAVING max(position) > $1)
+        SELECT session, at FROM closed
+        WHERE $3::date IS NULL OR session >= coalesce((SELECT max(session) FROM closed WHERE session <= $3), $3)
+        ORDER BY session DESC LIMIT $4";
+    let rows = sqlx::query(CLOSED_SESSIONS)
+        .bind(after.cast_signed())
+        .bind(up_to.cast_signed())
+        .bind(later_than)
+        .bind(most.map(i64::from))
+        .fetch_all(connection)
+        .await?;
+    let read = |row| -> Result<_, sqlx::Error> {
+        let row: &sqlx::postgres::PgRow = row;
+        Ok(ClosedSession { session: row.try_get("session")?, at: row.try_get("at")? })
+    };
+    Ok(rows.iter().rev().map(read).collect::<Result<_, _>>()?)
+}
+
+/// The official closes of these instruments in these sessions, up to a position of the log.
+///
+/// # Errors
+/// The database failed.
+pub async fn closes(
+    connection: &mut PgConnection,
+    instruments: &[InstrumentId],
+    sessions: &[NaiveDate],
+    up_to: u64,
+) -> Result<Vec<(InstrumentId, NaiveDate, Price)>, ProjectionError> {
+    let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
+    let statement = format!(
+        "{} AND instrument_id = ANY($1) AND session = ANY($2) AND position <= $3",
+        select::<CloseRow>("market")
+    );
+    let rows = sqlx::query(&statement)
+        .bind(ids)
+        .bind(sessions)
+        .bind(up_to.cast_signed())
+        .fetch_all(connection)
+        .await?;
+    let rows: Vec<CloseRow> = read_all(&rows)?;
+    Ok(rows.into_iter().map(|row| (row.instrument_id, row.session, row.price)).collect())
+}
+
+/// What moved in an account before, between and after the closes of `sessions`, up to a position of the log. `begun`
+/// is the position at which it last began.
+///
+/// # Errors
+/// The database failed.
+pub async fn moved(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    sessions: &[ClosedSession],
+    (begun, up_to): (u64, u64),
+) -> Result<Vec<Moved>, ProjectionError> {
+    // What happens at the close itself is before it: times are whole microseconds.
+    const MOVED: &str = "WITH entries AS (
+            SELECT position, coalesce(at, CASE WHEN fill_id IS NOT NULL THEN max(at) OVER (PARTITION BY fill_id) END,
+                max(at) OVER (ORDER BY position), '-infinity') AS moved_at
+            FROM journal_entries
+            WHERE generation = blotter_generation('books') AND account_id = $1 AND position <= $2),
+        postings AS (
+            SELECT moved_at, position, instrument_id, amount, book FROM entries JOIN journal_postings USING (position)
+            WHERE generation = blotter_generation('books')
+            AND book IN ('available', 'reserved', 'shares', 'shares_reserved', 'external'))
+        SELECT CASE WHEN cardinality($3::timestamptz[]) = 0 THEN 0
+                ELSE width_bucket(moved_at, $3::timestamptz[]) END AS after,
+            instrument_id,
+            coalesce(sum(amount) FILTER (WHERE book <> 'external'), 0) AS held,
+            coalesce(sum(amount) FILTER (WHERE book <> 'external' AND position <= $4), 0) AS begun_with,
+            -coalesce(sum(amount) FILTER (WHERE book = 'external' AND position > $4), 0) AS paid_in
+        FROM postings GROUP BY 1, 2";
+    let ends: Vec<MarketTime> =
+        sessions.iter().map(|close| close.at + chrono::TimeDelta::microseconds(1)).collect();
+    let rows = sqlx::query(MOVED)
+        .bind(account_id.uuid())
+        .bind(up_to.cast_signed())
+        .bind(ends)
+        .bind(begun.cast_signed())
+        .fetch_all(connection)
+        .await?;
+    let read = |row| -> Result<_, sqlx::Error> {
+        let row: &sqlx::postgres::PgRow = row;
+        let instrument_id: Option<Uuid> = row.try_get("instrument_id")?;
+        Ok(Moved {
+            after: usize::try_from(row.try_get::<i32, _>("after")?).unwrap_or_default(),
+            instrument_id: instrument_id.map(InstrumentId::new),
+            held: row.try_get("held")?,
+            begun_with: row.try_get("begun_with")?,
+            paid_in: row.try_get("paid_in")?,
+        })
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// The profit that an account has taken in all its positions, closed ones included.
+///
+/// # Errors
+/// The database failed, or the sum is beyond the bound of money.
+pub async fn realized(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+) -> Result<Money, ProjectionError> {
+    const REALIZED: &str = "SELECT coalesce(sum(realized_pl), 0) FROM positions
+        WHERE generation = blotter_generation('trading') AND account_id = $1";
+    let sum: Decimal =
+        sqlx::query_scalar(REALIZED).bind(account_id.uuid()).fetch_one(connection).await?;
+    let sum = Money::new(sum).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(sum)
+}

@@ -1,0 +1,158 @@
+//! Closing a position: a market sell of what is held, placed as any other order.
+//!
+//! How many shares that is is found once: a repeat under the same `client_order_id` is the same order, whatever is
+//! left of the position by then, and another request under it is refused.
+
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::money::{Price, Quantity};
+use aggregates::order::{OrderClass, OrderType, Side, TimeInForce};
+use projections::Group;
+use projections::positions::PositionRow;
+use projections::query;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::Serialize;
+
+use super::accounts::canonical;
+use super::{
+    Caller, Fault, Fresh, OrderAnswer, OrderRequest, SYMBOL_MAX, Service, ServiceError, Written,
+    text,
+};
+
+/// How much of a position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// All shares that no open sell has reserved.
+    #[default]
+    All,
+    /// So many shares.
+    Qty(Quantity),
+    /// So many percent of the shares held, rounded down: to whole shares where all that is held is whole.
+    Percentage(Price),
+}
+
+/// A position to be closed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClosePosition {
+    /// The ticker.
+    pub symbol: String,
+    /// How much of it.
+    pub part: Part,
+    /// The client's own id of the order, unique in the account for ever: sent again, it is the same order. Made if
+    /// absent.
+    pub client_order_id: Option<String>,
+}
+
+impl ClosePosition {
+    /// Every field that is wrong by itself.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<_> =
+            text::fault("symbol", &self.symbol, SYMBOL_MAX).into_iter().collect();
+        if let Some(id) = &self.client_order_id {
+            let most = aggregates::order::CLIENT_ORDER_ID_MAX;
+            faults.extend(text::fault("client_order_id", id, most));
+        }
+        match self.part {
+            Part::Qty(qty) if !qty.is_positive() => {
+                faults.push(Fault::new("qty", "invalid_amount", "qty has to be above 0"));
+            }
+            Part::Percentage(percent)
+                if !percent.is_positive() || percent.decimal() > Decimal::ONE_HUNDRED =>
+            {
+                let message = "percentage has to be above 0 and at most 100";
+                faults.push(Fault::new("percentage", "invalid_value", message));
+            }
+            Part::All | Part::Qty(_) | Part::Percentage(_) => {}
+        }
+        faults
+    }
+}
+
+impl Service {
+    /// Closes a position of an account, or a part of it, by a market sell for the day.
+    ///
+    /// # Errors
+    /// [`ServiceError::NothingToClose`] when nothing is held or open sells have reserved all of it; else what placing
+    /// an order answers.
+    pub async fn close_position(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        request: ClosePosition,
+    ) -> Result<Written<OrderAnswer>, ServiceError> {
+        let faults = request.faults();
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        self.own(caller, account_id).await?;
+        let qty = self.qty_to_close(caller, account_id, &request).await?;
+        let meant = canonical(&request)?;
+        let order = OrderRequest {
+            symbol: request.symbol,
+            side: Side::Sell,
+            order_type: OrderType::Market,
+            qty,
+            limit_price: None,
+            stop_price: None,
+            trail: None,
+            time_in_force: TimeInForce::Day,
+            extended_hours: false,
+            order_class: OrderClass::Simple,
+            client_order_id: request.client_order_id,
+            note: None,
+        };
+        self.place(caller, account_id, order, &meant).await
+    }
+
+    /// The shares of a request to close: those of the order that it made before, if it is a repeat.
+    async fn qty_to_close(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        request: &ClosePosition,
+    ) -> Result<Quantity, ServiceError> {
+        let (group, fresh) = (Group::Trading, Fresh::default());
+        let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
+        if let Some(id) = &request.client_order_id {
+            let made = query::order_by_client_id(snapshot.connection(), account_id, id).await?;
+            if let Some(made) = made {
+                return Ok(made.qty);
+            }
+        }
+        let instrument_id = InstrumentId::of_symbol(&request.symbol);
+        let held = query::position(snapshot.connection(), account_id, instrument_id).await?;
+        let nothing = |held, reserved| ServiceError::NothingToClose {
+            symbol: request.symbol.clone(),
+            held,
+            reserved,
+        };
+        let Some(held) = held else { return Err(nothing(Quantity::ZERO, Quantity::ZERO)) };
+        if !held.qty_available().is_positive() {
+            return Err(nothing(held.qty, held.reserved_qty));
+        }
+        part_of(&held, request.part)
+    }
+}
+
+fn part_of(held: &PositionRow, part: Part) -> Result<Quantity, ServiceError> {
+    let percent = match part {
+        Part::All => return Ok(held.qty_available()),
+        Part::Qty(qty) => return Ok(qty),
+        Part::Percentage(percent) => percent.decimal(),
+    };
+    let decimals = if held.qty.is_whole() { 0 } else { Quantity::DECIMALS };
+    let product = held.qty.decimal().checked_mul(percent);
+    let exact = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));
+    let rounded =
+        exact.map(|exact| exact.round_dp_with_strategy(decimals, RoundingStrategy::ToZero));
+    match rounded.and_then(|qty| Quantity::new(qty).ok()).filter(|qty| qty.is_positive()) {
+        Some(qty) => Ok(qty),
+        None => {
+            let message = format!(
+                "{percent} percent of {} shares is less than one share: name a qty or a higher percentage",
+                held.qty
+            );
+            Err(ServiceError::Invalid(vec![Fault::new("percentage", "invalid_value", message)]))
+        }
+    }
+}

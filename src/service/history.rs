@@ -1,0 +1,305 @@
+//! What an account was worth at each close: cash and shares as they were then, at the official closes of the log.
+//!
+//! One point a session in which anything closed officially, from the account's beginning or its last reset. A holding
+//! whose instrument has no official close in a session leaves that session's equity unknown, and is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use chrono::{Days, Months, NaiveDate};
+use projections::Group;
+use projections::query::{self, ClosedSession, Moved};
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::positions::rate;
+use super::reading::Snapshot;
+use super::{Caller, Fresh, Service, ServiceError};
+use crate::market::calendar::new_york_date;
+
+/// How far back a history goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryPeriod {
+    /// So many days before today, today included.
+    Days(u32),
+    /// So many months.
+    Months(u32),
+    /// Everything.
+    All,
+}
+
+impl HistoryPeriod {
+    /// A month.
+    pub const DEFAULT: Self = Self::Months(1);
+    /// What it looks like.
+    pub const FORM: &str = "a number and D, W, M or A, such as 1D, 2W, 3M or 1A, or all";
+
+    /// Reads `1D`, `2W`, `3M`, `1A` (a year) or `all`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self::All);
+        }
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u32 = number.parse().ok().filter(|n| plain && (1..=1_000).contains(n))?;
+        match unit {
+            "D" => Some(Self::Days(number)),
+            "W" => Some(Self::Days(7 * number)),
+            "M" => Some(Self::Months(number)),
+            "A" => Some(Self::Months(12 * number)),
+            _ => None,
+        }
+    }
+
+    /// The last day before it.
+    fn later_than(self, today: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days(days) => today.checked_sub_days(Days::new(u64::from(days))),
+            Self::Months(months) => today.checked_sub_months(Months::new(months)),
+            Self::All => None,
+        }
+    }
+}
+
+/// The history of an account's worth. Amounts are dollars.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct PortfolioHistory {
+    /// Whose.
+    pub account_id: AccountId,
+    /// One point a session.
+    pub timeframe: &'static str,
+    /// What profit is counted from: the equity at the close before the first point, or what the account began with.
+    /// Absent when that equity is not known.
+    pub base_value: Option<Money>,
+    /// The session of that close; absent when the account began later.
+    pub base_value_asof: Option<NaiveDate>,
+    /// The sessions, oldest first.
+    pub items: Vec<PortfolioPoint>,
+    /// There are no further pages.
+    pub next_cursor: Option<String>,
+    /// The last event of the log that this contains.
+    pub position: u64,
+}
+
+/// What an account was worth at a close.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub struct PortfolioPoint {
+    /// The session's New York date.
+    pub session: NaiveDate,
+    /// The instant of its close.
+    pub at: MarketTime,
+    /// Cash, and the holdings at their official closes; absent when one of them has none in this session.
+    pub equity: Option<Money>,
+    /// The balance.
+    pub cash: Money,
+    /// Equity less the base value and less what was paid in since, net.
+    pub profit_loss: Option<Money>,
+    /// The same as a rate of the base value: 0.05 is 5 %.
+    pub profit_loss_pct: Option<String>,
+    /// The holdings without an official close in this session.
+    pub unmarked: Vec<String>,
+}
+
+/// An account at a close.
+pub(super) struct AtClose {
+    pub(super) close: ClosedSession,
+    cash: Money,
+    /// Absent when a holding has no close.
+    pub(super) equity: Option<Money>,
+    unmarked: Vec<InstrumentId>,
+    /// Cash paid in since the close before, net.
+    paid_in: Money,
+}
+
+/// An account from its beginning, close by close.
+pub(super) struct Timeline {
+    /// Its cash when it began, without what was paid in since.
+    begun_with: Money,
+    pub(super) closes: Vec<AtClose>,
+    /// Cash paid in since the last close, net.
+    paid_in_since: Money,
+}
+
+/// The value from which profit is counted, and what was paid in since.
+pub(super) struct Base {
+    pub(super) session: Option<NaiveDate>,
+    pub(super) value: Option<Money>,
+    pub(super) paid_in_since: Money,
+}
+
+impl Timeline {
+    /// What the present is compared with: the last close, or the beginning.
+    pub(super) fn last(&self) -> Result<Base, ServiceError> {
+        Ok(match self.closes.last() {
+            Some(last) => Base {
+                session: Some(last.close.session),
+                value: last.equity,
+                paid_in_since: self.paid_in_since,
+            },
+            None => Base {
+                session: None,
+                value: Some(self.begun_with.plus(self.paid_in_since)?),
+                paid_in_since: Money::ZERO,
+            },
+        })
+    }
+}
+
+impl Service {
+    /// What an account was worth at the close of each session of a period.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub async fn portfolio_history(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        period: HistoryPeriod,
+        fresh: Fresh,
+    ) -> Result<PortfolioHistory, ServiceError> {
+        self.own(caller, account_id).await?;
+        let groups = [Group::Trading, Group::Books, Group::Market];
+        let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
+        let later_than = self.market_time().and_then(|at| period.later_than(new_york_date(at)));
+        let timeline = timeline(&mut snapshot, account_id, later_than, None).await?;
+        let unmarked: BTreeSet<InstrumentId> =
+            timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
+        let unmarked: Vec<_> = unmarked.into_iter().collect();
+        let symbols = query::symbols(snapshot.connection(), &unmarked).await?;
+        history_answer(account_id, timeline, later_than, &symbols, snapshot.position)
+    }
+}
+
+/// An account close by close: the sessions later than a date and the last one before them, at most so many.
+pub(super) async fn timeline(
+    snapshot: &mut Snapshot,
+    account_id: AccountId,
+    later_than: Option<NaiveDate>,
+    most: Option<u32>,
+) -> Result<Timeline, ServiceError> {
+    let up_to = snapshot.position;
+    let connection = snapshot.connection();
+    let account = query::account(connection, account_id).await?;
+    let opened = account.ok_or_else(ServiceError::no_account)?.opened_position;
+    let begun = query::last_reset(connection, account_id, up_to).await?.unwrap_or(opened);
+    let sessions = query::closed_sessions(connection, (begun, up_to), later_than, most).await?;
+    let moved = query::moved(connection, account_id, &sessions, (begun, up_to)).await?;
+    let held: BTreeSet<InstrumentId> = moved.iter().filter_map(|m| m.instrument_id).collect();
+    let held: Vec<_> = held.into_iter().collect();
+    let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
+    let prices = query::closes(connection, &held, &dates, up_to).await?;
+    let prices = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
+    fold(&sessions, &moved, &prices)
+}
+
+/// Adds up what moved, close by close.
+fn fold(
+    sessions: &[ClosedSession],
+    moved: &[Moved],
+    prices: &BTreeMap<(InstrumentId, NaiveDate), Price>,
+) -> Result<Timeline, ServiceError> {
+    let mut by_close: Vec<Vec<&Moved>> = vec![Vec::new(); sessions.len() + 1];
+    for part in moved {
+        by_close[part.after.min(sessions.len())].push(part);
+    }
+    let of_cash = |part: &&Moved| part.instrument_id.is_none();
+    let begun_with: Decimal = moved.iter().filter(of_cash).map(|part| part.begun_with).sum();
+    let paid_in = |parts: &[&Moved]| {
+        Money::new(parts.iter().filter(|part| of_cash(part)).map(|part| part.paid_in).sum())
+    };
+    let mut held: BTreeMap<Option<InstrumentId>, Decimal> = BTreeMap::new();
+    let mut closes = Vec::with_capacity(sessions.len());
+    for (close, parts) in sessions.iter().zip(&by_close) {
+        for part in parts {
+            *held.entry(part.instrument_id).or_default() += part.held;
+        }
+        let cash = Money::new(held.get(&None).copied().unwrap_or_default())?;
+        let (mut worth, mut unmarked) = (cash, Vec::new());
+        for (instrument_id, qty) in &held {
+            let Some(instrument_id) = instrument_id.filter(|_| !qty.is_zero()) else { continue };
+            match prices.get(&(instrument_id, close.session)) {
+                Some(price) => {
+                    worth = worth.plus(Money::of_fill(Quantity::new(*qty)?, *price)?)?;
+                }
+                None => unmarked.push(instrument_id),
+            }
+        }
+        let equity = unmarked.is_empty().then_some(worth);
+        let paid_in = paid_in(parts)?;
+        closes.push(AtClose { close: *close, cash, equity, unmarked, paid_in });
+    }
+    let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
+    Ok(Timeline { begun_with: Money::new(begun_with)?, closes, paid_in_since: paid_in(since)? })
+}
+
+/// The points later than a date, with the profit since the close before them.
+fn history_answer(
+    account_id: AccountId,
+    timeline: Timeline,
+    later_than: Option<NaiveDate>,
+    symbols: &BTreeMap<InstrumentId, String>,
+    position: u64,
+) -> Result<PortfolioHistory, ServiceError> {
+    let in_period = |at: &AtClose| later_than.is_none_or(|date| at.close.session > date);
+    let mut base_value_asof = None;
+    let mut base_value = Some(timeline.begun_with);
+    let mut paid_in = Money::ZERO;
+    let mut items: Vec<PortfolioPoint> = Vec::new();
+    for at in timeline.closes {
+        if !in_period(&at) {
+            (base_value, base_value_asof) = (at.equity, Some(at.close.session));
+            continue;
+        }
+        if items.is_empty() && base_value_asof.is_none() {
+            base_value = Some(timeline.begun_with.plus(at.paid_in)?);
+        } else {
+            paid_in = paid_in.plus(at.paid_in)?;
+        }
+        let profit_loss = match (at.equity, base_value) {
+            (Some(equity), Some(base)) => Some(equity.minus(base)?.minus(paid_in)?),
+            _ => None,
+        };
+        items.push(PortfolioPoint {
+            session: at.close.session,
+            at: at.close.at,
+            equity: at.equity,
+            cash: at.cash,
+            profit_loss,
+            profit_loss_pct: profit_loss.zip(base_value).and_then(|(of, base)| rate(of, base)),
+            unmarked: at.unmarked.iter().filter_map(|id| symbols.get(id).cloned()).collect(),
+        });
+    }
+    let base_value = if items.is_empty() && base_value_asof.is_none() {
+        Some(timeline.begun_with.plus(timeline.paid_in_since)?)
+    } else {
+        base_value
+    };
+    Ok(PortfolioHistory {
+        account_id,
+        timeframe: "1D",
+        base_value,
+        base_value_asof,
+        items,
+        next_cursor: None,
+        position,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_read_and_nothing_else_is() {
+        assert_eq!(HistoryPeriod::parse("1D"), Some(HistoryPeriod::Days(1)));
+        assert_eq!(HistoryPeriod::parse("2W"), Some(HistoryPeriod::Days(14)));
+        assert_eq!(HistoryPeriod::parse("1A"), Some(HistoryPeriod::Months(12)));
+        assert_eq!(HistoryPeriod::parse("all"), Some(HistoryPeriod::All));
+        for text in ["", "D", "1", "0D", "-1D", "+1D", "1d", "1001D", "1Y", "ö", "1ö"] {
+            assert_eq!(HistoryPeriod::parse(text), None, "{text}");
+        }
+    }
+}

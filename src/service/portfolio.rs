@@ -1,0 +1,232 @@
+//! What an account is worth now, holding by holding, and what the day has brought.
+//!
+//! Marks are the last prices that the market showed, each with its source and time; a holding without one leaves the
+//! sums that need it unknown, and is named. The day begins at the last official close, or with the account.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::market::MarketTime;
+use aggregates::money::{Money, Price, Quantity};
+use chrono::NaiveDate;
+use projections::Group;
+use projections::positions::PositionRow;
+use projections::query;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::history::timeline;
+use super::positions::{Valued, rate};
+use super::{Caller, Fresh, Service, ServiceError};
+
+/// What an account is worth. Amounts are dollars; what depends on a price that is not known is absent.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Portfolio")]
+pub struct PortfolioAnswer {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Cash and what the holdings are worth.
+    pub equity: Option<Money>,
+    /// The balance.
+    pub cash: Money,
+    /// What open orders have set aside of it.
+    pub reserved: Money,
+    /// What new orders may cost.
+    pub buying_power: Money,
+    /// What long holdings are worth.
+    pub long_market_value: Option<Money>,
+    /// What short holdings are worth, below zero.
+    pub short_market_value: Option<Money>,
+    /// What the holdings cost.
+    pub cost_basis: Money,
+    /// Profit if all were closed at the marks.
+    pub unrealized_pl: Option<Money>,
+    /// The same as a rate of the cost: 0.05 is 5 %.
+    pub unrealized_plpc: Option<String>,
+    /// Profit taken so far in all positions, closed ones included, since the account last began.
+    pub realized_pl: Money,
+    /// The session whose close the day is compared with; absent when the account began after it.
+    pub last_session: Option<NaiveDate>,
+    /// Equity at that close, or what the account began with.
+    pub last_equity: Option<Money>,
+    /// Cash paid in since then, less cash paid out.
+    pub paid_in: Money,
+    /// Equity less `last_equity` and less `paid_in`.
+    pub day_change: Option<Money>,
+    /// The same as a rate of `last_equity`.
+    pub day_change_pct: Option<String>,
+    /// The holdings, by symbol.
+    pub positions: Vec<PortfolioPosition>,
+    /// The holdings without a price.
+    pub unmarked: Vec<String>,
+    /// The oldest of the marks.
+    pub marked_at: Option<MarketTime>,
+    /// The market clock.
+    pub market_time: Option<MarketTime>,
+    /// The last event of the log that this contains.
+    pub position: u64,
+}
+
+/// A holding of a portfolio.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "PortfolioPosition")]
+pub struct PortfolioPosition {
+    /// Its ticker.
+    pub symbol: String,
+    /// Shares; below zero when short.
+    pub qty: Quantity,
+    /// The lots' cost over the quantity, to 6 decimals.
+    pub avg_entry_price: Option<Price>,
+    /// What the lots cost.
+    pub cost_basis: Money,
+    /// The bid for a long holding, the ask for a short one, else the last price.
+    pub current_price: Option<Price>,
+    /// What it is worth at that price.
+    pub market_value: Option<Money>,
+    /// Its part of the equity: 0.25 is 25 %.
+    pub weight: Option<String>,
+    /// Profit if it were closed at that price.
+    pub unrealized_pl: Option<Money>,
+    /// The same as a rate of its cost.
+    pub unrealized_plpc: Option<String>,
+    /// Its last official close.
+    pub lastday_price: Option<Price>,
+    /// The session of that close.
+    pub last_session: Option<NaiveDate>,
+    /// The change of the price since then, as a rate.
+    pub change_today: Option<String>,
+    /// When the price was seen, by the market clock.
+    pub marked_at: Option<MarketTime>,
+    /// Where the price came from.
+    pub mark_source: Option<String>,
+}
+
+impl Service {
+    /// What an account is worth.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub async fn portfolio(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        fresh: Fresh,
+    ) -> Result<PortfolioAnswer, ServiceError> {
+        self.own(caller, account_id).await?;
+        let groups = [Group::Trading, Group::Books, Group::Market];
+        let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
+        let connection = snapshot.connection();
+        let row = query::account(connection, account_id).await?;
+        let row = row.ok_or_else(ServiceError::no_account)?;
+        let mut held = query::holdings(connection, &[account_id]).await?;
+        let mut held = held.remove(&account_id).unwrap_or_default();
+        held.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+        let realized_pl = query::realized(connection, account_id).await?;
+        let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
+        let closed = query::last_closes(connection, &ids).await?;
+        let base = timeline(&mut snapshot, account_id, None, Some(1)).await?.last()?;
+
+        let mut totals = Totals::default();
+        let mut positions = Vec::with_capacity(held.len());
+        for row in &held {
+            let valued = self.valued(row)?;
+            totals.add(row, valued.as_ref())?;
+            positions.push(portfolio_position(row, valued, &closed)?);
+        }
+        let equity = match totals.unmarked.is_empty() {
+            true => Some(row.cash.plus(totals.long)?.plus(totals.short)?),
+            false => None,
+        };
+        for holding in &mut positions {
+            holding.weight = holding.market_value.zip(equity).and_then(|(of, all)| rate(of, all));
+        }
+        let known = |amount: Money| equity.map(|_| amount);
+        let day_change = match (equity, base.value) {
+            (Some(equity), Some(before)) => Some(equity.minus(before)?.minus(base.paid_in_since)?),
+            _ => None,
+        };
+        let unrealized = totals.long.plus(totals.short)?.minus(totals.cost_signed)?;
+        Ok(PortfolioAnswer {
+            account_id,
+            equity,
+            cash: row.cash,
+            reserved: row.reserved,
+            buying_power: row.cash.minus(row.reserved)?,
+            long_market_value: known(totals.long),
+            short_market_value: known(totals.short),
+            cost_basis: totals.cost,
+            unrealized_pl: known(unrealized),
+            unrealized_plpc: known(unrealized).and_then(|profit| rate(profit, totals.cost)),
+            realized_pl,
+            last_session: base.session,
+            last_equity: base.value,
+            paid_in: base.paid_in_since,
+            day_change,
+            day_change_pct: day_change.zip(base.value).and_then(|(of, all)| rate(of, all)),
+            positions,
+            unmarked: totals.unmarked,
+            marked_at: totals.marked_at,
+            market_time: self.market_time(),
+            position: snapshot.position,
+        })
+    }
+}
+
+/// Sums over holdings.
+#[derive(Default)]
+struct Totals {
+    long: Money,
+    short: Money,
+    cost: Money,
+    /// The cost of long holdings less what short ones brought.
+    cost_signed: Money,
+    unmarked: Vec<String>,
+    marked_at: Option<MarketTime>,
+}
+
+impl Totals {
+    fn add(&mut self, row: &PositionRow, valued: Option<&Valued>) -> Result<(), ServiceError> {
+        let short = row.qty.is_negative();
+        let cost = row.cost_basis;
+        self.cost = self.cost.plus(cost)?;
+        self.cost_signed = self.cost_signed.plus(if short { cost.negated() } else { cost })?;
+        let Some(Valued { value, mark }) = valued else {
+            self.unmarked.push(row.symbol.clone());
+            return Ok(());
+        };
+        let side = if short { &mut self.short } else { &mut self.long };
+        *side = side.plus(*value)?;
+        self.marked_at = Some(self.marked_at.map_or(mark.at, |at| at.min(mark.at)));
+        Ok(())
+    }
+}
+
+fn portfolio_position(
+    row: &PositionRow,
+    valued: Option<Valued>,
+    closed: &BTreeMap<InstrumentId, (NaiveDate, Price)>,
+) -> Result<PortfolioPosition, ServiceError> {
+    let close = closed.get(&row.instrument_id);
+    let unrealized = valued.as_ref().map(|valued| row.profit_at(valued.value)).transpose()?;
+    let (market_value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
+    let change = mark.as_ref().zip(close).and_then(|(mark, (_, close))| {
+        let change = mark.price.minus(*close).ok()?;
+        super::positions::ratio(change.decimal(), close.decimal())
+    });
+    Ok(PortfolioPosition {
+        symbol: row.symbol.clone(),
+        qty: row.qty,
+        avg_entry_price: row.avg_entry_price(),
+        cost_basis: row.cost_basis,
+        current_price: mark.as_ref().map(|mark| mark.price),
+        market_value,
+        weight: None,
+        unrealized_pl: unrealized,
+        unrealized_plpc: unrealized.and_then(|profit| rate(profit, row.cost_basis)),
+        lastday_price: close.map(|(_, price)| *price),
+        last_session: close.map(|(session, _)| *session),
+        change_today: change,
+        marked_at: mark.as_ref().map(|mark| mark.at),
+        mark_source: mark.map(|mark| mark.source),
+    })
+}

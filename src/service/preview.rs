@@ -1,0 +1,185 @@
+//! What an order would come to, before it is placed: nothing is stored, and no event is written.
+//!
+//! The order goes to the Sequencer and is decided there by the code that places and fills orders, on the aggregates
+//! in its memory, which are what the next command would meet. Views would be cheaper to ask and could be behind; a
+//! fold of the account's history would grow with it. So a preview is answered where orders are taken: by the process
+//! that writes. The market is what the engine shows: the standing quote, less what fills took of it.
+//!
+//! Property, held by a test: what a preview tells is what placing does when nothing has moved in between, refusals
+//! included.
+
+use aggregates::id::{AccountId, OrderId};
+use aggregates::market::{MarketTime, Reference};
+use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::order::{CancelReason, OrderSpec, OrderStatus, OrderType, Side, TimeInForce};
+use aggregates::trading::{Figures, Impact, Trial};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Caller, OrderRequest, Service, ServiceError};
+
+/// What an order would come to. Amounts are dollars and shares.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Preview")]
+pub struct PreviewAnswer {
+    /// Whose account it would be placed in.
+    pub account_id: AccountId,
+    /// The ticker.
+    pub symbol: String,
+    /// Buy or sell.
+    pub side: Side,
+    /// How the price is found.
+    #[serde(rename = "type")]
+    pub order_type: OrderType,
+    /// Shares.
+    pub qty: Quantity,
+    /// The worst price of a limit order.
+    pub limit_price: Option<Price>,
+    /// How long it would live.
+    pub time_in_force: TimeInForce,
+    /// Where it would stand after its arrival.
+    pub status: OrderStatus,
+    /// Why it would be canceled on arrival.
+    pub cancel_reason: Option<CancelReason>,
+    /// Shares that would fill at once.
+    pub filled_qty: Quantity,
+    /// Their average price, to 6 decimals.
+    pub filled_avg_price: Option<Price>,
+    /// What the fills at once would be charged.
+    pub fees: Money,
+    /// The average price of the whole order, to 6 decimals: what fills at once at its price, the rest at the limit or
+    /// the reference. Absent if the rest has neither.
+    pub estimated_price: Option<Price>,
+    /// What the order costs at that price, the fees of one more fill for the rest included; below zero is what a sell
+    /// brings.
+    pub estimated_cost: Option<Money>,
+    /// What is set aside of the cash when the order is taken; 0 for a sell, which sets shares aside.
+    pub worst_cost: Money,
+    /// The profit that the fills at once would take.
+    pub realized_pl: Money,
+    /// The account and the position as they are.
+    pub before: FiguresAnswer,
+    /// The same after the order's arrival.
+    pub after: FiguresAnswer,
+    /// The price that a market order's worst cost is estimated from, with its source.
+    pub reference: Option<Reference>,
+    /// The market clock.
+    pub market_time: MarketTime,
+    /// The last event of the log that this stands on.
+    pub position: u64,
+}
+
+/// The figures that an order can move.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "Figures")]
+pub struct FiguresAnswer {
+    /// The balance.
+    pub cash: Money,
+    /// What open orders have set aside of it.
+    pub reserved: Money,
+    /// What new orders may cost.
+    pub buying_power: Money,
+    /// Shares held of the symbol.
+    pub position_qty: Quantity,
+    /// Shares of them that no open sell has reserved.
+    pub position_qty_available: Quantity,
+    /// What they cost over their quantity, to 6 decimals.
+    pub avg_entry_price: Option<Price>,
+    /// What they cost.
+    pub cost_basis: Money,
+    /// Profit taken in the symbol so far.
+    pub realized_pl: Money,
+}
+
+impl Service {
+    /// Tells what an order would come to if it were placed now. Nothing is stored, and its `client_order_id` is not
+    /// used up.
+    ///
+    /// # Errors
+    /// What [`Service::place_order`] would answer, with the same code and figures; only the process that writes can
+    /// tell.
+    pub async fn preview_order(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        request: &OrderRequest,
+    ) -> Result<PreviewAnswer, ServiceError> {
+        let faults = request.faults();
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        self.own(caller, account_id).await?;
+        let order_id = OrderId::new(Uuid::now_v7());
+        let spec = request.spec(account_id, &order_id.to_string());
+        let board = self.parts.engine.board();
+        let meeting = board.meeting(&spec.symbol, spec.side, spec.limit_price);
+        let (market, offer) = meeting.ok_or_else(|| self.no_clock())?;
+        let (reference, market_time) = (market.reference.clone(), market.at);
+        let trial = Trial { order_id, spec: spec.clone(), market, offer };
+        let (impact, position) = self.parts.ledger.preview(trial).await?;
+        let open = spec.qty.minus(impact.filled_qty)?;
+        let rest_price = spec.limit_price.or(reference.as_ref().map(|reference| reference.price));
+        // An estimate beyond the bound of money is none.
+        let estimate = estimate(&spec, &impact, open, rest_price).ok().flatten();
+        Ok(PreviewAnswer {
+            account_id,
+            status: impact.status,
+            cancel_reason: impact.cancel_reason,
+            filled_qty: impact.filled_qty,
+            filled_avg_price: Price::average(impact.filled_amount, impact.filled_qty),
+            fees: impact.fees,
+            estimated_price: estimate.and_then(|(price, _)| price),
+            estimated_cost: estimate.map(|(_, cost)| cost),
+            worst_cost: impact.worst_cost,
+            realized_pl: impact.after.realized_pl.minus(impact.before.realized_pl)?,
+            before: impact.before.into(),
+            after: impact.after.into(),
+            reference,
+            market_time,
+            position,
+            symbol: spec.symbol,
+            side: spec.side,
+            order_type: spec.order_type,
+            qty: spec.qty,
+            limit_price: spec.limit_price,
+            time_in_force: spec.time_in_force,
+        })
+    }
+}
+
+/// The average price and the cost of an order whose rest, if it stays open, fills at `rest_price`. `None` if that is
+/// not known.
+fn estimate(
+    spec: &OrderSpec,
+    impact: &Impact,
+    open: Quantity,
+    rest_price: Option<Price>,
+) -> Result<Option<(Option<Price>, Money)>, AmountError> {
+    let rests = !impact.status.is_terminal() && !open.is_zero();
+    let rest = match rest_price.filter(|_| rests) {
+        Some(price) => Money::of_fill(open, price)?,
+        None if rests => return Ok(None),
+        None => Money::ZERO,
+    };
+    let amount = impact.filled_amount.plus(rest)?;
+    let qty = if rests { spec.qty } else { impact.filled_qty };
+    let signed = if spec.side == Side::Buy { amount } else { amount.negated() };
+    let cost = signed.plus(impact.fees)?.plus(impact.fees_open)?;
+    Ok(Some((Price::average(amount, qty), cost)))
+}
+
+impl From<Figures> for FiguresAnswer {
+    fn from(figures: Figures) -> Self {
+        Self {
+            cash: figures.cash,
+            reserved: figures.reserved,
+            buying_power: figures.available,
+            position_qty: figures.qty,
+            position_qty_available: figures.qty_available,
+            avg_entry_price: Price::average(figures.cost, figures.qty),
+            cost_basis: figures.cost,
+            realized_pl: figures.realized_pl,
+        }
+    }
+}

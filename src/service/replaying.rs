@@ -1,0 +1,139 @@
+//! An account as it was: its events up to a position of the log, folded again.
+//!
+//! Costs a read of the account's whole history up to there. Prices of then are not known any more, so that what
+//! depends on one is absent while something was held.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::AccountId;
+use aggregates::money::{Money, Price, Quantity};
+use chrono::{DateTime, Utc};
+use projections::Group;
+use projections::log::{self, Wanted};
+use projections::query;
+use projections::trading::Trading;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::accounts::Worth;
+use super::{AccountAnswer, Caller, Fresh, Service, ServiceError};
+use crate::ledger::SHARD;
+
+/// Rows of the log that are read at once.
+const CHUNK: u32 = 2_000;
+
+/// A point of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// After the event at this position.
+    Position(u64),
+    /// After the last event that was recorded at this time or before it, by the wall clock.
+    Time(DateTime<Utc>),
+}
+
+impl AsOf {
+    /// Reads a position, which is all digits, or a time with its zone.
+    pub fn parse(text: &str) -> Option<Self> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let position =
+                text.parse().ok().filter(|position| *position <= i64::MAX.cast_unsigned());
+            return position.map(Self::Position);
+        }
+        let time = DateTime::parse_from_rfc3339(text).ok()?;
+        Some(Self::Time(time.to_utc()))
+    }
+}
+
+/// An account as it was.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "AccountThen")]
+pub struct AccountThen {
+    /// The account. `position` is its last event up to then.
+    #[serde(flatten)]
+    pub account: AccountAnswer,
+    /// What it held.
+    pub positions: Vec<HoldingThen>,
+    /// The number of its open orders.
+    pub open_orders: usize,
+}
+
+/// A holding as it was.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "HoldingThen")]
+pub struct HoldingThen {
+    /// Its ticker.
+    pub symbol: String,
+    /// Shares.
+    pub qty: Quantity,
+    /// Shares that no open sell had reserved.
+    pub qty_available: Quantity,
+    /// The lots' cost over the quantity, to 6 decimals.
+    pub avg_entry_price: Option<Price>,
+    /// What the lots had cost.
+    pub cost_basis: Money,
+    /// Profit taken in it by then.
+    pub realized_pl: Money,
+}
+
+impl Service {
+    /// One account as it was.
+    ///
+    /// # Errors
+    /// There was none with this id by then, or there is none for this caller; the log has not come so far.
+    pub async fn account_then(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        as_of: AsOf,
+    ) -> Result<AccountThen, ServiceError> {
+        self.own(caller, account_id).await?;
+        let fresh = match as_of {
+            AsOf::Position(position) => {
+                Fresh { min_position: Some(position.max(self.head(caller).await?)) }
+            }
+            AsOf::Time(_) => Fresh::default(),
+        };
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let mut names = query::account_names(snapshot.connection(), &[account_id]).await?;
+        let wanted = Wanted { account: Some(account_id), stream: None };
+        let (mut then, mut after, mut over) = (Trading::default(), 0, false);
+        while !over {
+            let connection = snapshot.connection();
+            let rows = log::read_matching(connection, SHARD, &wanted, after, CHUNK).await?;
+            over = rows.is_empty();
+            for row in rows {
+                let later = match as_of {
+                    AsOf::Position(position) => row.position > position,
+                    AsOf::Time(time) => row.recorded_at > time,
+                };
+                if later {
+                    over = true;
+                    break;
+                }
+                after = row.position;
+                let event = row.event().map_err(|error| ServiceError::Defect(error.to_string()))?;
+                then.fold(&row, event)?;
+            }
+        }
+        let row = then.accounts.get(&(account_id,)).ok_or_else(ServiceError::no_account)?;
+        let held: BTreeMap<&str, _> = then
+            .positions
+            .iter()
+            .filter(|held| !held.qty.is_zero())
+            .map(|held| (held.symbol.as_str(), held))
+            .collect();
+        let nothing = Worth::default();
+        let worth = held.is_empty().then_some(&nothing);
+        let account = Self::account_worth(row, names.remove(&account_id), worth, after)?;
+        let positions = held.into_values().map(|held| HoldingThen {
+            symbol: held.symbol.clone(),
+            qty: held.qty,
+            qty_available: held.qty_available(),
+            avg_entry_price: held.avg_entry_price(),
+            cost_basis: held.cost_basis,
+            realized_pl: held.realized_pl,
+        });
+        let open_orders = then.orders.iter().filter(|order| order.open).count();
+        Ok(AccountThen { account, positions: positions.collect(), open_orders })
+    }
+}

@@ -1,0 +1,142 @@
+//! Portfolios and their history over REST, by cases that were worked by hand.
+
+use serde_json::{Value, json};
+
+use crate::support::TestDatabase;
+use crate::support::rest::{OPEN, TestRest, instrument, quote};
+
+fn trade(symbol: &str, price: &str, at: &str) -> Value {
+    json!({"t": "trade", "symbol": symbol, "price": price, "size": "10", "at": at})
+}
+
+fn clock(at: &str) -> Value {
+    json!({"t": "clock", "at": at})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_worked_by_hand_is_as_of_each_close() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    let base = format!("/v1/accounts/{account}");
+    // Wednesday: ten at 101, closing at 103: 8,990 in cash and 1,030 in shares.
+    rest.quoted().await;
+    let orders = format!("{base}/orders");
+    let order = |side: &str, qty: &str| {
+        let body = json!({"symbol": "AAPL", "side": side, "type": "market", "qty": qty});
+        rest.post(&orders, body)
+    };
+    order("buy", "10").await.expect(201);
+    rest.feed(&[trade("AAPL", "103", "2024-01-17T20:59:00Z"), clock("2024-01-17T21:00:01Z")])
+        .await
+        .expect(200);
+    // After the close: 500 paid in, which belong to Thursday.
+    rest.post(&format!("{base}/deposits"), json!({"amount": "500"})).await.expect(201);
+    // Thursday: four sold at 104, closing at 99: 9,906 in cash and 594 in shares.
+    rest.feed(&[quote("AAPL", "104", "105", "2024-01-18T15:00:00Z")]).await.expect(200);
+    order("sell", "4").await.expect(201);
+    rest.feed(&[trade("AAPL", "99", "2024-01-18T20:59:00Z"), clock("2024-01-18T21:00:01Z")])
+        .await
+        .expect(200);
+    // Friday: 2 for 1 in the morning, closing at 50: 9,906 in cash and twelve at 50.
+    let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s", "at": "2024-01-19T13:00:00Z"});
+    rest.feed(&[split, trade("AAPL", "50", "2024-01-19T20:59:00Z"), clock("2024-01-19T21:00:01Z")])
+        .await
+        .expect(200);
+    // Monday, under way.
+    rest.feed(&[quote("AAPL", "52", "53", "2024-01-22T15:00:00Z")]).await.expect(200);
+
+    let history = rest.get(&format!("{base}/portfolio/history")).await.expect(200);
+    let points: Vec<[&Value; 5]> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            [&p["session"], &p["cash"], &p["equity"], &p["profit_loss"], &p["profit_loss_pct"]]
+        })
+        .collect();
+    assert_eq!(
+        json!(points),
+        json!([
+            ["2024-01-17", "8990.00", "10020.00", "20.00", "0.002"],
+            ["2024-01-18", "9906.00", "10500.00", "0.00", "0"],
+            ["2024-01-19", "9906.00", "10506.00", "6.00", "0.0006"],
+        ])
+    );
+    assert_eq!(
+        (&history["base_value"], &history["base_value_asof"]),
+        (&json!("10000.00"), &json!(null))
+    );
+    assert_eq!((&history["timeframe"], &history["next_cursor"]), (&json!("1D"), &json!(null)));
+    // From the close of the session before the period.
+    let week =
+        rest.get(&format!("{base}/portfolio/history?period=4D&timeframe=1D")).await.expect(200);
+    assert_eq!(week["items"].as_array().unwrap().len(), 1, "{week}");
+    assert_eq!(
+        (&week["base_value"], &week["base_value_asof"]),
+        (&json!("10500.00"), &json!("2024-01-18"))
+    );
+    assert_eq!(week["items"][0]["profit_loss"], "6.00");
+    for query in ["period=1Y", "timeframe=1Min", "period=0D"] {
+        rest.get(&format!("{base}/portfolio/history?{query}")).await.expect(422);
+    }
+
+    let now = rest.get(&format!("{base}/portfolio")).await.expect(200);
+    // Twelve at the bid of 52: 624. They cost 606: six of ten at 101.
+    for (field, value) in [
+        ("equity", "10530.00"),
+        ("cash", "9906.00"),
+        ("long_market_value", "624.00"),
+        ("cost_basis", "606.00"),
+        ("unrealized_pl", "18.00"),
+        ("realized_pl", "12.00"),
+        ("last_equity", "10506.00"),
+        ("last_session", "2024-01-19"),
+        ("paid_in", "0.00"),
+        ("day_change", "24.00"),
+        ("day_change_pct", "0.002284"),
+    ] {
+        assert_eq!(now[field], value, "{field} of {now}");
+    }
+    let holding = &now["positions"][0];
+    assert_eq!(
+        (&holding["weight"], &holding["lastday_price"]),
+        (&json!("0.059259"), &json!("50.00"))
+    );
+    assert_eq!(
+        (&holding["change_today"], &holding["mark_source"]),
+        (&json!("0.04"), &json!("feed"))
+    );
+    assert_eq!(now["unmarked"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holding_without_a_price_is_named_and_never_counted_as_nothing() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    rest.feed(&[instrument("MSFT"), quote("MSFT", "10", "11", OPEN)]).await.expect(200);
+    let account = rest.account("10000").await;
+    let base = format!("/v1/accounts/{account}");
+    let fresh = rest.get(&format!("{base}/portfolio")).await.expect(200);
+    assert_eq!((&fresh["equity"], &fresh["day_change"]), (&json!("10000.00"), &json!("0.00")));
+    for symbol in ["AAPL", "MSFT"] {
+        let body = json!({"symbol": symbol, "side": "buy", "type": "market", "qty": "1"});
+        rest.post(&format!("{base}/orders"), body).await.expect(201);
+    }
+    // Only AAPL trades, so only AAPL closes officially.
+    rest.feed(&[trade("AAPL", "100", "2024-01-17T20:00:00Z"), clock("2024-01-17T21:00:01Z")])
+        .await
+        .expect(200);
+    let history = rest.get(&format!("{base}/portfolio/history?period=all")).await.expect(200);
+    let point = &history["items"][0];
+    assert_eq!((&point["equity"], &point["profit_loss"]), (&json!(null), &json!(null)));
+    assert_eq!((&point["unmarked"], &point["cash"]), (&json!(["MSFT"]), &json!("9888.00")));
+    let now = rest.get(&format!("{base}/portfolio")).await.expect(200);
+    assert_eq!(
+        (&now["equity"], &now["last_equity"], &now["day_change"]),
+        (&json!("9998.00"), &json!(null), &json!(null))
+    );
+    rest.get(&format!("/v1/accounts/{}/portfolio", uuid::Uuid::now_v7())).await.expect(404);
+    rest.get(&format!("{base}/portfolio?min_position={}", rest.head())).await.expect(200);
+}
