@@ -1,10 +1,18 @@
 //! The server that is relayed to.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use axum::body::Bytes;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::envelope::Envelope;
@@ -26,9 +34,11 @@ pub enum RemoteError {
     /// The token cannot be sent.
     #[error("the token has characters that a header cannot carry")]
     Token,
-    /// The client cannot be made.
-    #[error("no HTTP client: {0}")]
-    Client(#[source] reqwest::Error),
+    /// The system's certificates cannot be read.
+    #[error(
+        "the certificates that this system trusts cannot be read, so no https server can be called: {0}"
+    )]
+    Certificates(#[source] std::io::Error),
     /// Nobody answers there.
     #[error(
         "no answer from {address}: is the server running? start it with `blotter serve` ({why})"
@@ -62,11 +72,38 @@ pub enum RemoteError {
     NotReady(u64),
 }
 
-/// A server's `/mcp`, and what every request to it brings along. Cheap to clone.
+/// Speaks HTTP/1.1, over TLS where the address says so.
+type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A server's `/mcp`, and what every request to it brings along. Cheap to clone. It follows no redirect: that would take
+/// the token elsewhere.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    client: Client,
-    endpoint: Url,
+    http: Http,
+    endpoint: Uri,
+    headers: Arc<HeaderMap>,
+}
+
+fn http(endpoint: &Uri) -> Result<Http, RemoteError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    let provider = rustls::crypto::ring::default_provider();
+    let builder = HttpsConnectorBuilder::new();
+    let builder = if endpoint.scheme_str() == Some("https") {
+        builder.with_provider_and_native_roots(provider).map_err(RemoteError::Certificates)?
+    } else {
+        // Nobody is trusted, and nobody has to be.
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows the protocol versions")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        builder.with_tls_config(config)
+    };
+    let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 impl Remote {
@@ -80,19 +117,19 @@ impl Remote {
         narrowing: &[(&'static str, String)],
     ) -> Result<Self, RemoteError> {
         let wrong = || RemoteError::Address(address.to_owned());
-        let mut endpoint: Url = address.parse().map_err(|_| wrong())?;
-        if !matches!(endpoint.scheme(), "http" | "https") || endpoint.cannot_be_a_base() {
+        let given: Uri = address.parse().map_err(|_| wrong())?;
+        let (Some("http" | "https"), Some(_)) = (given.scheme_str(), given.authority()) else {
             return Err(wrong());
-        }
-        let path = endpoint.path().trim_end_matches('/');
-        let path = if path.ends_with("/mcp") { path.to_owned() } else { format!("{path}/mcp") };
-        endpoint.set_path(&path);
+        };
+        let base = address.trim_end_matches('/');
+        let base = base.strip_suffix("/mcp").unwrap_or(base);
+        let endpoint: Uri = format!("{base}/mcp").parse().map_err(|_| wrong())?;
 
         let mut headers = HeaderMap::new();
         let mut bearer =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| RemoteError::Token)?;
         bearer.set_sensitive(true);
-        headers.insert(reqwest::header::AUTHORIZATION, bearer);
+        headers.insert(AUTHORIZATION, bearer);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = HeaderValue::from_static("application/json, text/event-stream");
         headers.insert(ACCEPT, accept);
@@ -100,14 +137,7 @@ impl Remote {
             let value = HeaderValue::try_from(value).map_err(|_| RemoteError::Token)?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        // A redirect would take the token elsewhere.
-        let client = Client::builder()
-            .default_headers(headers)
-            .connect_timeout(CONNECT)
-            .redirect(Policy::none())
-            .build()
-            .map_err(RemoteError::Client)?;
-        Ok(Self { client, endpoint })
+        Ok(Self { http: http(&endpoint)?, endpoint, headers: Arc::new(headers) })
     }
 
     /// Posts a message and hands each message that comes back to `each`.
@@ -120,17 +150,25 @@ impl Remote {
         message: &Envelope,
         mut each: impl FnMut(String),
     ) -> Result<(), RemoteError> {
-        let mut request = self.client.post(self.endpoint.clone()).body(body);
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.clone();
+        request.headers_mut().extend((*self.headers).clone());
         for (name, value) in message.headers() {
-            request = request.header(name, value);
+            // What no header can carry is wrapped already.
+            let value = HeaderValue::try_from(value).map_err(|_| RemoteError::Token)?;
+            request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = self.http.request(request).await;
+        let mut response = response.map_err(|error| self.unreachable(&error))?;
         let media_type = response.headers().get(CONTENT_TYPE);
         let media_type = media_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         if media_type.starts_with("text/event-stream") {
             let mut events = Events::default();
-            while let Some(bytes) = response.chunk().await.map_err(|_| RemoteError::Silent)? {
-                events.take(&bytes).into_iter().map(on_one_line).for_each(&mut each);
+            while let Some(frame) = response.body_mut().frame().await {
+                if let Some(bytes) = frame.map_err(|_| RemoteError::Silent)?.data_ref() {
+                    events.take(bytes).into_iter().map(on_one_line).for_each(&mut each);
+                }
             }
             return Ok(());
         }
@@ -142,21 +180,21 @@ impl Remote {
         Ok(())
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> RemoteError {
-        let mut why = String::new();
-        let mut cause: Option<&dyn std::error::Error> = Some(error);
-        while let Some(at) = cause {
-            why = at.to_string();
-            cause = at.source();
+    fn unreachable(&self, error: &dyn Error) -> RemoteError {
+        let mut innermost = error;
+        while let Some(cause) = innermost.source() {
+            innermost = cause;
         }
-        RemoteError::Unreachable { address: self.endpoint.to_string(), why }
+        let address = self.endpoint.to_string();
+        RemoteError::Unreachable { address, why: innermost.to_string() }
     }
 }
 
 /// The message in an answer that is no stream; none where nothing had to be said.
-async fn answer(response: Response) -> Result<Option<String>, RemoteError> {
+async fn answer(response: Response<Incoming>) -> Result<Option<String>, RemoteError> {
     let status = response.status();
-    let text = response.text().await.map_err(|_| RemoteError::Silent)?;
+    let bytes = response.into_body().collect().await.map_err(|_| RemoteError::Silent)?.to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let json: Option<Value> = serde_json::from_str(&text).ok();
     match json {
         Some(message) if message.get("jsonrpc").is_some() => Ok(Some(text)),
@@ -165,6 +203,8 @@ async fn answer(response: Response) -> Result<Option<String>, RemoteError> {
         problem => {
             let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
             let detail = detail.map_or_else(|| text.chars().take(200).collect(), ToOwned::to_owned);
+            let detail = Some(detail).filter(|detail| !detail.trim().is_empty());
+            let detail = detail.unwrap_or_else(|| "is this the address of blotter serve?".to_owned());
             Err(RemoteError::Refused { status, detail })
         }
     }
@@ -186,10 +226,11 @@ fn on_one_line(text: String) -> String {
 /// # Errors
 /// It does not within `patience`.
 pub async fn ready(address: &str, patience: Duration) -> Result<(), RemoteError> {
-    let (client, start) = (Client::new(), Instant::now());
-    let mut beside = None;
+    let wrong = |_| RemoteError::Address(address.to_owned());
+    let health: Uri = format!("{address}/readyz").parse().map_err(wrong)?;
+    let (http, start, mut beside) = (http(&health)?, Instant::now(), None);
     while start.elapsed() < patience {
-        match health(&client, address).await {
+        match asked(&http, &health).await {
             Some(health) if health["writer"] == true => return Ok(()),
             Some(_) if beside.get_or_insert_with(Instant::now).elapsed() > STANDBY => return Ok(()),
             _ => tokio::time::sleep(BEAT).await,
@@ -199,9 +240,11 @@ pub async fn ready(address: &str, patience: Duration) -> Result<(), RemoteError>
 }
 
 /// What a server that is ready says of itself.
-async fn health(client: &Client, address: &str) -> Option<Value> {
-    let answer = client.get(format!("{address}/readyz")).send().await.ok()?;
-    answer.error_for_status().ok()?.json().await.ok()
+async fn asked(http: &Http, health: &Uri) -> Option<Value> {
+    let answer = http.get(health.clone()).await.ok()?;
+    let ready = answer.status().is_success();
+    let body = answer.into_body().collect().await.ok()?.to_bytes();
+    serde_json::from_slice(&body).ok().filter(|_| ready)
 }
 
 #[cfg(test)]
@@ -212,11 +255,11 @@ mod tests {
     fn a_server_is_named_with_or_without_its_path() {
         for address in ["http://h:1", "http://h:1/", "http://h:1/mcp", "http://h:1/mcp/"] {
             let remote = Remote::new(address, "t", &[]).unwrap();
-            assert_eq!(remote.endpoint.as_str(), "http://h:1/mcp", "{address}");
+            assert_eq!(remote.endpoint.to_string(), "http://h:1/mcp", "{address}");
         }
-        let below = Remote::new("https://h/blotter", "t", &[]).unwrap();
-        assert_eq!(below.endpoint.as_str(), "https://h/blotter/mcp");
-        for wrong in ["", "h:1", "ftp://h", "unix:/x"] {
+        let below = Remote::new("http://h/blotter", "t", &[]).unwrap();
+        assert_eq!(below.endpoint.to_string(), "http://h/blotter/mcp");
+        for wrong in ["", "h:1", "h", "ftp://h", "unix:/x", "/mcp"] {
             assert!(
                 matches!(Remote::new(wrong, "t", &[]), Err(RemoteError::Address(_))),
                 "{wrong}"
