@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let fixtures = Fixtures { states: Arc::new(CursorKey::random()?) };
+    let fixtures = Fixtures { states: Arc::new(CursorKey::of(&Uuid::now_v7().to_string())) };
     let router = mcp::mount(move || fixtures.clone(), address, CancellationToken::new());
     println!("http://{address}/mcp");
     axum::serve(listener, router.layer(from_fn(admit))).await?;

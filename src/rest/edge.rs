@@ -124,9 +124,11 @@ const KNOWN_METHODS: [Method; 7] = [
 ];
 
 /// The same refusal of a method as a problem, where the router of another crate made it.
-async fn explained(response: Response) -> Response {
-    let allowed = response.headers().get(header::ALLOW).cloned();
+async fn explained(refused: Response) -> Response {
+    let allowed = refused.headers().get(header::ALLOW).cloned();
+    let (found, _) = refused.into_parts();
     let mut response = wrong_method().await.into_response();
+    *response.extensions_mut() = found.extensions;
     if let Some(allowed) = allowed {
         response.headers_mut().insert(header::ALLOW, allowed);
     }

@@ -23,8 +23,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// The largest head of a request in bytes, and what is buffered of a body at once.
-const HEAD_MAX: usize = 32 * 1024;
+/// The largest head of a request in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+/// What is buffered of a connection at once, in bytes.
+const BUFFER: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Before connections are accepted again after the system could not: out of file descriptors, most likely.
@@ -74,7 +76,8 @@ pub async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_MAX)
+        .max_header_size(HEAD_MAX)
+        .max_buf_size(BUFFER)
         .max_headers(HEADERS_MAX);
     let mut server = Server {
         http,
@@ -167,7 +170,7 @@ async fn turn_away(mut client: TcpStream) {
         let length = TURNED_AWAY.len();
         let answer = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
-             connection: close\r\ncontent-length: {length}\r\n\r\n{TURNED_AWAY}"
+             cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{TURNED_AWAY}"
         );
         client.write_all(answer.as_bytes()).await?;
         client.shutdown().await
@@ -229,6 +232,29 @@ mod tests {
             read(connect(served.address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
         assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_refused_and_costs_the_connection() {
+        let served = served(Limits::default()).await;
+        let ask = |size: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n",
+                "x".repeat(size)
+            )
+        };
+        for (size, begins) in
+            [(8 * 1024, "HTTP/1.1 200"), (17 * 1024, "HTTP/1.1 431"), (60 * 1024, "HTTP/1.1 431")]
+        {
+            let answer = read(connect(served.address, &ask(size)).await).await;
+            assert!(answer.starts_with(begins), "{size}: {answer}");
+        }
+        let many = "x: y\r\n".repeat(HEADERS_MAX);
+        let answer = read(
+            connect(served.address, &format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n")).await,
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
 
     #[tokio::test]

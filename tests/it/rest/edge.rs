@@ -105,6 +105,9 @@ async fn each_request_is_one_line_of_the_log_without_what_it_carried() {
     for secret in [TOKEN, "canary-name", account["account_id"].as_str().unwrap()] {
         assert!(!line.contains(secret), "{line}");
     }
+    send(http.get(format!("{base}/mcp")).bearer_auth(TOKEN)).await.expect(405);
+    let line = server.wait_for_line("\"route\":\"/mcp\"");
+    assert!(line.contains(&aggregates::id::OPERATOR.to_string()), "{line}");
     let quote = format!("{base}/v1/market/quotes/canary-symbol?canary=1");
     send(http.get(quote).bearer_auth("canary-token")).await.expect(401);
     let line = server.wait_for_line("\"status\":401");
