@@ -83,7 +83,7 @@ async fn pass(State(stop): State<CancellationToken>, mut request: Request, next:
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if stopping {
+    if stop.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(value) = HeaderValue::from_str(&id.0.to_string()) {

@@ -31,6 +31,9 @@ const BUFFER: usize = 64 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Before connections are accepted again after the system could not: out of file descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that has just connected has to send its request when the server stops, before its connection counts
+/// as idle and is closed: else its request would meet a closed door instead of an answer.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long a client that is turned away has to send its request and read the answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Clients that are told so when they are turned away, at once; the others are just closed.
@@ -95,7 +98,10 @@ pub async fn serve(
             Some(_) = server.connections.join_next() => {}
         }
     }
-    let ended = timeout(limits.drain, under_way.shutdown());
+    let ended = timeout(limits.drain, async {
+        sleep(GRACE).await;
+        under_way.shutdown().await;
+    });
     tokio::pin!(ended);
     let ended = loop {
         tokio::select! {
@@ -277,12 +283,15 @@ mod tests {
     async fn what_is_under_way_is_finished_and_newcomers_are_still_answered() {
         let served = served(Limits::default()).await;
         let slow = connect(served.address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut just_connected = connect(served.address, "").await;
         let _idle = connect(served.address, "").await;
         sleep(Duration::from_millis(50)).await;
         served.stop.cancel();
         let late =
             connect(served.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         assert!(read(late).await.ends_with("quick"));
+        just_connected.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert!(read(just_connected).await.ends_with("quick"));
         assert!(read(slow).await.ends_with("slow"));
         assert!(served.ended.await.unwrap());
     }
