@@ -27,8 +27,13 @@ pub fn reference() -> String {
         let Some(flag) = argument.get_long() else { continue };
         let names = argument.get_value_names().unwrap_or_default().join(" ");
         let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-        let defaults: Vec<_> =
-            argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        // one that depends on another setting is told in the text
+        let defaults: Vec<_> = argument
+            .get_default_values()
+            .iter()
+            .filter(|_| !argument.is_hide_default_value_set())
+            .map(|value| value.to_string_lossy())
+            .collect();
         let words: Vec<_> = argument
             .get_possible_values()
             .iter()

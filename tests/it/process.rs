@@ -108,6 +108,24 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
+fn speed_and_hours_that_are_not_set_follow_the_market() {
+    for (market, speed, hours) in [
+        (&[][..], "10x", "always"),
+        (&["--market", "feed"], "60x", "nyse"),
+        (&["--market", "recorded:a.jsonl"], "60x", "nyse"),
+    ] {
+        let output = blotter(&[&["config"], market].concat()).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        for line in [
+            format!("speed = \"{speed}\"  # default"),
+            format!("hours = \"{hours}\"  # default"),
+        ] {
+            assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
+        }
+    }
+}
+
+#[test]
 fn what_is_printed_is_a_configuration_file() {
     let directory = scratch_directory("printed");
     let file = directory.path().join("blotter.toml");
@@ -132,7 +150,7 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
         ("seed = [1]", "seed"),
         ("seed = ", "TOML"),
         ("hours = \"sometimes\"", "--hours"),
-        ("market = \"simulated\"", "--market simulated"),
+        ("record = \"working\"", "--record working"),
     ] {
         std::fs::write(file, content).unwrap();
         let output = blotter(&["serve", "--config", file]).output().unwrap();

@@ -53,7 +53,7 @@ fn says(line: &str, shown: &str) -> bool {
 #[tokio::test]
 async fn the_walk_of_the_readme_prints_what_the_readme_shows() {
     let directory = scratch_with_cluster("readme").await;
-    let server = Server::serve(directory.path()).await;
+    let server = Server::serve_with(directory.path(), &["--market", "simulated"]).await;
     let steps = steps();
     assert!(steps.len() >= 7, "the walk is in the README");
 
