@@ -116,10 +116,9 @@ fn speed_and_hours_that_are_not_set_follow_the_market() {
     ] {
         let output = blotter(&[&["config"], market].concat()).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        for line in [
-            format!("speed = \"{speed}\"  # default"),
-            format!("hours = \"{hours}\"  # default"),
-        ] {
+        for line in
+            [format!("speed = \"{speed}\"  # default"), format!("hours = \"{hours}\"  # default")]
+        {
             assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
         }
     }

@@ -1,9 +1,10 @@
 //! Bars, depth and hours of a market that is fed.
 
+use blotter::service::{Fresh, Interface, Period, Timeframe};
 use serde_json::{Value, json};
 
 use crate::support::TestDatabase;
-use crate::support::rest::{OPEN, TestRest, instrument, quote};
+use crate::support::rest::{OPEN, TOKEN, TestRest, instrument, quote};
 
 fn trade(price: &str, size: &str, at: &str) -> Value {
     json!({"t": "trade", "symbol": "AAPL", "price": price, "size": size, "at": at})
@@ -113,4 +114,42 @@ async fn hours_follow_the_calendar_and_the_markets_clock() {
     let unknown = server.get("/v1/market/hours?date=2060-01-01").await.expect(422);
     assert_eq!(unknown["code"], "outside_calendar");
     server.get("/v1/market/hours?date=tomorrow").await.expect(422);
+}
+
+#[tokio::test]
+async fn a_price_is_the_last_paid_else_the_bid_and_changes_from_the_official_close() {
+    let database = TestDatabase::new().await;
+    let server = TestRest::start(&database).await;
+    server.quoted().await;
+    let price = server.service.price("AAPL").unwrap();
+    assert_eq!((price.price.unwrap().to_string(), price.basis), ("100.00".into(), Some("bid")));
+    assert_eq!((price.previous_close, price.change), (None, None));
+    server.feed(&[trade("104", "10", "2024-01-17T20:59:00Z")]).await.expect(200);
+    server.feed(&[json!({"t": "clock", "at": "2024-01-17T21:00:01Z"})]).await.expect(200);
+    server.feed(&[trade("101.4", "10", "2024-01-18T15:00:00Z")]).await.expect(200);
+    let price = server.service.price("AAPL").unwrap();
+    assert_eq!((price.price.unwrap().to_string(), price.basis), ("101.40".into(), Some("last")));
+    assert_eq!(price.previous_close.unwrap().to_string(), "104.00");
+    assert_eq!(price.change.unwrap().to_string(), "-2.60");
+    assert_eq!(price.change_rate.as_deref(), Some("-0.025"));
+    let caller = server.service.authenticate(TOKEN, Interface::Rest).unwrap();
+    let info = server.service.info(&caller, "AAPL", Fresh::default()).await.unwrap();
+    assert_eq!((info.instrument.name.as_str(), info.instrument.sector), ("A stock", None));
+    assert_eq!(info.price.price, price.price);
+    assert!(server.service.price("NOPE").is_err());
+}
+
+#[tokio::test]
+async fn a_history_takes_the_shortest_bars_that_suit_it_and_that_there_are() {
+    let database = TestDatabase::new().await;
+    let server = TestRest::start(&database).await;
+    let daily = |at: &str, close: &str| json!({"t": "bar", "symbol": "IBM", "open": close, "high": close, "low": close, "close": close, "volume": "100", "at": at, "span": "1d"});
+    server.feed(&[daily("2024-01-16T05:00:00Z", "160")]).await.expect(200);
+    server.feed(&[daily("2024-01-17T05:00:00Z", "161")]).await.expect(200);
+    let history = server.service.history("IBM", Period::Week, None).await.unwrap();
+    assert_eq!((history.interval, history.bars.len(), history.source), ("1Day", 2, "feed"));
+    let day = server.service.history("IBM", Period::Day, None).await.unwrap();
+    assert_eq!(day.bars.len(), 1, "the clock is at the close of the second");
+    let refused = server.service.history("IBM", Period::Week, Some(Timeframe::Hour)).await;
+    assert_eq!(refused.unwrap_err().code(), "capability_missing");
 }

@@ -37,6 +37,8 @@ pub struct TestRest {
     base: String,
     client: reqwest::Client,
     pub ledger: Ledger,
+    /// The use cases behind the face.
+    pub service: Arc<Service>,
     _tasks: JoinSet<()>,
     _stop: DropGuard,
 }
@@ -133,12 +135,17 @@ impl TestRest {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let face =
-            rest::Face { service, metrics, stop: stop.clone(), streams: rest::Streams::default() };
+        let face = rest::Face {
+            service: Arc::clone(&service),
+            metrics,
+            stop: stop.clone(),
+            streams: rest::Streams::default(),
+        };
         let router = rest::edge::around(rest::router(face), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
-        let server = Self { base, client, ledger, _tasks: tasks, _stop: stop.drop_guard() };
+        let server =
+            Self { base, client, ledger, service, _tasks: tasks, _stop: stop.drop_guard() };
         for _ in 0..400 {
             let health = server.get("/readyz").await;
             if health.status == StatusCode::OK && health.json()["writer"] == json!(true) {
