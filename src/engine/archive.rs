@@ -7,7 +7,7 @@
 //! Costs: the first question reads the last [`WINDOW`] lines of the tape, later ones what came since. Kept in memory:
 //! [`KEPT`] bars of a symbol and length.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aggregates::id::MARKET_TENANT;
 use aggregates::market::MarketTime;
@@ -21,7 +21,6 @@ use crate::database::ReaderPool;
 use crate::market::archive::{Archive, ArchiveError};
 use crate::market::bars::{BarQuery, Bars, Candle, Joined, Timeframe};
 use crate::market::calendar::Calendar;
-use crate::market::source::Capability;
 use crate::market::tick::{Depth, Tick};
 
 /// Lines of the tape that are looked back on.
@@ -210,12 +209,6 @@ impl Shelf {
 impl Archive for TapeArchive {
     fn source(&self) -> &'static str {
         self.source
-    }
-
-    /// Whatever a line can say.
-    fn capabilities(&self) -> BTreeSet<Capability> {
-        use Capability::{Bars, Calendar, Depth, Events, Quotes, Trades};
-        BTreeSet::from([Quotes, Trades, Bars, Depth, Events, Calendar])
     }
 
     async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError> {

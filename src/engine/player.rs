@@ -62,9 +62,10 @@ pub struct Player {
 }
 
 impl Player {
-    /// What opens the market has been worked: the clock is set and, as far as the source goes, everything is quoted.
+    /// What opens the market has been worked: the clock is set and, as far as the source goes, everything is quoted. A
+    /// market whose source has failed opens no further, and nobody waits for it.
     pub fn is_open(&self) -> bool {
-        *self.open.borrow()
+        *self.open.borrow() || self.open.has_changed().is_err()
     }
 
     /// Tells the market, and waits until it is so.

@@ -3,13 +3,10 @@
 //! An answer never goes beyond the market's clock, which comes with the question. What a source lacks is
 //! [`ArchiveError::Lacks`]; nothing is made up in its place.
 
-use std::collections::BTreeSet;
-
 use aggregates::market::MarketTime;
 use async_trait::async_trait;
 
 use super::bars::{BarQuery, Bars};
-use super::source::Capability;
 use super::tick::Depth;
 
 /// Why a source does not answer.
@@ -36,9 +33,6 @@ pub enum ArchiveError {
 pub trait Archive: Send + Sync {
     /// The word for it beside everything that came from it.
     fn source(&self) -> &'static str;
-
-    /// What it can deliver.
-    fn capabilities(&self) -> BTreeSet<Capability>;
 
     /// Bars that are over by `now`.
     async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError>;

@@ -79,7 +79,8 @@ impl MarketData for Simulated {
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
-        capabilities()
+        use Capability::{Bars, Calendar, Depth, Events, Quotes, Trades};
+        BTreeSet::from([Quotes, Trades, Bars, Depth, Events, Calendar])
     }
 
     /// With the last minute before the clock; between sessions, with the last one of the session before.
@@ -104,11 +105,6 @@ impl MarketData for Simulated {
         self.fill();
         Ok(self.waiting.pop_front())
     }
-}
-
-fn capabilities() -> BTreeSet<Capability> {
-    use Capability::{Bars, Calendar, Depth, Events, Quotes, Trades};
-    BTreeSet::from([Quotes, Trades, Bars, Depth, Events, Calendar])
 }
 
 /// What readers may ask of the simulated market. Computing is done off the threads that serve requests.
@@ -137,10 +133,6 @@ impl SimulatedArchive {
 impl Archive for SimulatedArchive {
     fn source(&self) -> &'static str {
         SIMULATED
-    }
-
-    fn capabilities(&self) -> BTreeSet<Capability> {
-        capabilities()
     }
 
     async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError> {

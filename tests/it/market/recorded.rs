@@ -38,3 +38,16 @@ async fn a_recorded_market_never_shows_a_bar_that_is_not_over() {
     run_to(&server, "2008-08-11T22:00:00Z").await;
     assert_eq!(get(&server, bars).await.expect(200)["items"].as_array().unwrap().len(), 7);
 }
+
+#[tokio::test]
+async fn a_recording_that_fails_at_once_leaves_a_server_that_is_ready() {
+    let directory = scratch_with_cluster("recorded-broken").await;
+    let file = directory.path().join("broken.jsonl");
+    std::fs::write(&file, "{}\n").unwrap();
+    let market = format!("recorded:{}", file.display());
+    let server = Server::serve_with(directory.path(), &["--market", &market]).await;
+    let unset = get(&server, "/v1/market/hours").await.expect(422);
+    assert_eq!(unset["code"], "market_clock_unset");
+    let run = json!({"action": "run_to", "at": "2026-11-23T15:00:00Z"});
+    post(&server, "/v1/market/control", run).await.expect(409);
+}
