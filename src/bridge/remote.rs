@@ -204,7 +204,8 @@ async fn answer(response: Response<Incoming>) -> Result<Option<String>, RemoteEr
             let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
             let detail = detail.map_or_else(|| text.chars().take(200).collect(), ToOwned::to_owned);
             let detail = Some(detail).filter(|detail| !detail.trim().is_empty());
-            let detail = detail.unwrap_or_else(|| "is this the address of blotter serve?".to_owned());
+            let detail =
+                detail.unwrap_or_else(|| "is this the address of blotter serve?".to_owned());
             Err(RemoteError::Refused { status, detail })
         }
     }

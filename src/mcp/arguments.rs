@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::money::AmountError;
+use chrono::NaiveDate;
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
@@ -121,6 +122,28 @@ impl Arguments {
             );
         }
         found.map(|(_, value)| *value)
+    }
+
+    /// One of some words that has to be there.
+    pub fn required_word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
+        self.word(name, words)
+    }
+
+    /// A date.
+    pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        let value = self.left.remove(name)?;
+        let date = value.as_str().and_then(|text| text.parse().ok());
+        if date.is_none() {
+            self.fault(
+                name,
+                "invalid_value",
+                format!("{name} has to be a date such as 2026-11-27"),
+            );
+        }
+        date
     }
 
     /// Some of some words: a list of them, or text with commas between them.

@@ -63,7 +63,14 @@ async fn work(client: &Client) {
     let names: Vec<_> = listed["tools"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
     assert_eq!(names, tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>());
     assert_eq!(call("health_check", json!({})).await["ready"], true);
-    assert_eq!(call("stock_price", json!({"symbol": "AAPL"})).await["quote"]["ask"], "101.00");
+    let aapl = json!({"symbol": "AAPL"});
+    assert_eq!(call("stock_price", aapl.clone()).await["ask"], "101.00");
+    assert_eq!(call("stock_info", aapl.clone()).await["price"]["bid"], "100.00");
+    assert_eq!(call("stock_level2_data", aapl).await["bids"][1]["price"], "99.00");
+    assert_eq!(call("market_hours", json!({"date": "2024-01-15"})).await["is_holiday"], true);
+    assert_eq!(call("market_hours", json!({})).await["is_open"], true);
+    let month = json!({"symbol": "AAPL", "period": "month"});
+    assert_eq!(call("price_history", month).await["bars"][0]["high"], "103.00");
     let found = call("search_stocks_tool", json!({"query": "aap"})).await;
     assert_eq!(found["items"][0]["symbol"], "AAPL");
     let bought = call("buy_stock_market", json!({"symbol": "AAPL", "quantity": "10"})).await;
