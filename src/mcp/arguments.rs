@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::money::AmountError;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
 use crate::service::text::{self, KEY_MAX, NOTE_MAX};
-use crate::service::{Fault, ServiceError};
+use crate::service::{Fault, HistoryPeriod, ServiceError};
 
 /// Digits that a JSON number carries exactly through a binary float.
 const EXACT_DIGITS: usize = 15;
@@ -31,6 +31,11 @@ impl Arguments {
 
     fn fault(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
         self.faults.push(Fault::new(field, code, message));
+    }
+
+    /// Refuses an argument that could be read and does not fit the others.
+    pub fn refuse(&mut self, name: &str, message: &str) {
+        self.fault(name, "invalid_value", message);
     }
 
     /// Text of at most `most` characters, without hidden ones.
@@ -130,6 +135,29 @@ impl Arguments {
             self.missing(name);
         }
         self.word(name, words)
+    }
+
+    /// How far back, such as 3M.
+    pub fn period(&mut self, name: &str) -> Option<HistoryPeriod> {
+        let value = self.left.remove(name)?;
+        let period = value.as_str().and_then(HistoryPeriod::parse);
+        if period.is_none() {
+            let message = format!("{name} has to be {}", HistoryPeriod::FORM);
+            self.fault(name, "invalid_value", message);
+        }
+        period
+    }
+
+    /// An instant with its zone.
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let value = self.left.remove(name)?;
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        if time.is_none() {
+            let message =
+                format!("{name} has to be a time with its zone such as 2026-11-23T14:30:00Z");
+            self.fault(name, "invalid_value", message);
+        }
+        time.map(|time| time.to_utc())
     }
 
     /// A date.
