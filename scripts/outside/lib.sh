@@ -57,7 +57,7 @@ serve() {
     started+=($!)
     server=http://$(await "$scratch/server.log" "listening address=")
     for _ in $(seq 600); do
-        if api "$server/readyz" | grep -q '"writer":true'; then break; fi
+        if curl -s "$server/readyz" | grep -q '"writer":true'; then break; fi
         sleep 0.1
     done
     api "$server/v1/accounts" -d '{"name": "judge", "kind": "cash", "starting_balance": "10000"}' >/dev/null

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::money::AmountError;
+use chrono::{DateTime, NaiveDate, Utc};
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
 use crate::service::text::{self, KEY_MAX, NOTE_MAX};
-use crate::service::{Fault, ServiceError};
+use crate::service::{Fault, HistoryPeriod, ServiceError};
 
 /// Digits that a JSON number carries exactly through a binary float.
 const EXACT_DIGITS: usize = 15;
@@ -30,6 +31,11 @@ impl Arguments {
 
     fn fault(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
         self.faults.push(Fault::new(field, code, message));
+    }
+
+    /// Refuses an argument that could be read and does not fit the others.
+    pub fn refuse(&mut self, name: &str, message: &str) {
+        self.fault(name, "invalid_value", message);
     }
 
     /// Text of at most `most` characters, without hidden ones.
@@ -121,6 +127,51 @@ impl Arguments {
             );
         }
         found.map(|(_, value)| *value)
+    }
+
+    /// One of some words that has to be there.
+    pub fn required_word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
+        self.word(name, words)
+    }
+
+    /// How far back, such as 3M.
+    pub fn period(&mut self, name: &str) -> Option<HistoryPeriod> {
+        let value = self.left.remove(name)?;
+        let period = value.as_str().and_then(HistoryPeriod::parse);
+        if period.is_none() {
+            let message = format!("{name} has to be {}", HistoryPeriod::FORM);
+            self.fault(name, "invalid_value", message);
+        }
+        period
+    }
+
+    /// An instant with its zone.
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let value = self.left.remove(name)?;
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        if time.is_none() {
+            let message =
+                format!("{name} has to be a time with its zone such as 2026-11-23T14:30:00Z");
+            self.fault(name, "invalid_value", message);
+        }
+        time.map(|time| time.to_utc())
+    }
+
+    /// A date.
+    pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        let value = self.left.remove(name)?;
+        let date = value.as_str().and_then(|text| text.parse().ok());
+        if date.is_none() {
+            self.fault(
+                name,
+                "invalid_value",
+                format!("{name} has to be a date such as 2026-11-27"),
+            );
+        }
+        date
     }
 
     /// Some of some words: a list of them, or text with commas between them.

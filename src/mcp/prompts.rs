@@ -64,7 +64,7 @@ const PROMPTS: &[Entry] = &[
         title: "Review a portfolio",
         about: "Goes through what an account holds: value, profit, concentration, open orders, and what stands out.",
         takes: &[ACCOUNT],
-        text: "Review the paper portfolio of account {account_id}. Its positions are below; read account_info, \
+        text: "Review the paper portfolio of account {account_id}. It is below; read account_info, \
                open_stock_orders and account_activities too.\n\
                1. Equity, cash, buying power, and what open orders have reserved.\n\
                2. Each position: quantity, average cost, value, profit taken and not taken, its share of the equity, \
@@ -72,7 +72,7 @@ const PROMPTS: &[Entry] = &[
                3. What stands out: concentration above a quarter of the equity, orders that would oversell or \
                contradict each other, prices that are old.\n\
                4. What you would ask the person about. Change nothing.",
-        brings: |account, _| Some(Address::Positions(account)),
+        brings: |account, _| Some(Address::Portfolio(account)),
     },
     Entry {
         name: "explain_fill",

@@ -30,12 +30,18 @@ struct Kind {
 }
 
 /// What there is of each account.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         below: "",
         name: "account",
         title: "Account",
         about: "Cash, buying power, equity and limits of an account, in US dollars.",
+    },
+    Kind {
+        below: "/portfolio",
+        name: "portfolio",
+        title: "Portfolio",
+        about: "What an account is worth, holding by holding, and what the day has brought, in US dollars.",
     },
     Kind {
         below: "/positions",
@@ -64,6 +70,8 @@ pub enum Address {
     Accounts,
     /// One account.
     Account(AccountId),
+    /// What it is worth.
+    Portfolio(AccountId),
     /// What it holds.
     Positions(AccountId),
     /// Its open orders.
@@ -83,6 +91,7 @@ impl Address {
         let account = account.parse().ok()?;
         match below {
             [] => Some(Self::Account(account)),
+            ["portfolio"] => Some(Self::Portfolio(account)),
             ["positions"] => Some(Self::Positions(account)),
             ["orders", "open"] => Some(Self::OpenOrders(account)),
             ["orders", order, "events"] => Some(Self::OrderEvents(account, order.parse().ok()?)),
@@ -95,6 +104,7 @@ impl Address {
         match self {
             Self::Accounts => ROOT.to_owned(),
             Self::Account(account) => format!("{ROOT}/{account}"),
+            Self::Portfolio(account) => format!("{ROOT}/{account}/portfolio"),
             Self::Positions(account) => format!("{ROOT}/{account}/positions"),
             Self::OpenOrders(account) => format!("{ROOT}/{account}/orders/open"),
             Self::OrderEvents(account, order) => format!("{ROOT}/{account}/orders/{order}/events"),
@@ -110,6 +120,7 @@ impl Address {
         match self {
             Self::Accounts => shown(&service.accounts(caller, &page, fresh).await?),
             Self::Account(account) => shown(&service.account(caller, account, fresh).await?),
+            Self::Portfolio(account) => shown(&service.portfolio(caller, account, fresh).await?),
             Self::Positions(account) => {
                 shown(&service.positions(caller, account, &page, fresh).await?)
             }

@@ -69,6 +69,9 @@ pub fn refused(error: &ServiceError) -> CallToolResult {
             block["replayed"] = json!(replayed);
             block["position"] = json!(position);
         }
+        ServiceError::NothingToClose { held, reserved, .. } => {
+            block["figures"] = json!({ "held": held, "reserved": reserved });
+        }
         _ => {}
     }
     drop_nulls(&mut block);

@@ -91,6 +91,7 @@ fn forget_position(value: &mut Value) {
     match value {
         Value::Object(object) => {
             object.remove("position");
+            object.remove("market_time");
             object.values_mut().for_each(forget_position);
         }
         Value::Array(items) => items.iter_mut().for_each(forget_position),

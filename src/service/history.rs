@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Days, Months, NaiveDate, TimeDelta};
 use projections::Group;
 use projections::query::{self, ClosedSession, Moved};
 use rust_decimal::Decimal;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::positions::rate;
 use super::reading::Snapshot;
 use super::{Caller, Fresh, Service, ServiceError};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::{new_york_date, new_york_midnight};
 
 /// How far back a history goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +149,13 @@ impl Timeline {
 }
 
 impl Service {
+    /// The last instant before a period that ends today; none for everything, or while the market has no time.
+    pub fn before(&self, period: HistoryPeriod) -> Option<MarketTime> {
+        let last_day = period.later_than(new_york_date(self.market_time()?))?;
+        let begins = new_york_midnight(last_day.succ_opt()?);
+        Some(begins - TimeDelta::microseconds(1))
+    }
+
     /// What an account was worth at the close of each session of a period.
     ///
     /// # Errors

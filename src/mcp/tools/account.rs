@@ -7,7 +7,7 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, POSITION, page, page_of};
+use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, PERIOD, POSITION, page, page_of};
 use super::{Answered, Call, Effect, Entry};
 use crate::service::{ActivityFilter, Fresh};
 
@@ -103,6 +103,7 @@ pub const TOOLS: &[Entry] = &[
                 Kind::Words(|| ActivityType::ALL.map(ActivityType::word).to_vec()),
                 "Which types. Default: all.",
             ),
+            PERIOD.about("How far back from today, such as 1D, 2W, 3M or 1A. Default: all."),
             LIMIT,
             CURSOR,
             ACCOUNT,
@@ -160,8 +161,10 @@ async fn positions(call: Call<'_>, mut arguments: Arguments) -> Answered {
 async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, page) = (arguments.account_id(), page(&mut arguments));
     let kinds = arguments.words("types", &ActivityType::ALL.map(|kind| (kind.word(), kind)));
+    let period = arguments.period("period");
     arguments.end()?;
+    let after = period.and_then(|period| call.service.before(period));
+    let filter = ActivityFilter { kinds: kinds.unwrap_or_default(), after, until: None };
     let account = call.account(named).await?;
-    let filter = ActivityFilter { kinds: kinds.unwrap_or_default(), ..ActivityFilter::default() };
     answer(&call.service.activities(call.caller, account, &filter, &page, Fresh::default()).await?)
 }

@@ -6,9 +6,9 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{CURSOR, EVENTS_ANSWER, LIMIT, page};
+use super::fields::{ACCOUNT, CURSOR, EVENTS_ANSWER, LIMIT, page};
 use super::{Answered, Call, Effect, Entry};
-use crate::service::EventFilter;
+use crate::service::{AsOf, EventFilter};
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -50,7 +50,52 @@ pub const TOOLS: &[Entry] = &[
         ],
         run: |call, arguments| Box::pin(verify_audit(call, arguments)),
     },
+    Entry {
+        name: "replay_account_at",
+        title: "An account as it was",
+        toolset: Toolset::Audit,
+        effect: Effect::Reads,
+        about: "An account as it was at a position of the log or at a time, by folding its events again: cash, reserved, \
+                buying power, holdings, in US dollars. Example: {\"position\": 100}. Name one of position and time; values \
+                that need a price of then are absent.",
+        takes: &[
+            Field::new("position", Kind::Whole, "After the event at this position of the log."),
+            Field::new(
+                "time",
+                Kind::Text,
+                "After what was recorded by this time of the wall clock, RFC 3339, such as 2026-11-23T14:30:00Z.",
+            ),
+            ACCOUNT,
+        ],
+        answers: &[
+            Field::always("account_id", Kind::Text),
+            Field::always("cash", Kind::Text),
+            Field::always("reserved", Kind::Text),
+            Field::always("positions", Kind::List(&[])),
+            Field::always("open_orders", Kind::Whole),
+            Field::always("position", Kind::Whole),
+        ],
+        run: |call, arguments| Box::pin(replay(call, arguments)),
+    },
 ];
+
+async fn replay(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    let position = arguments.whole("position", 0, i64::MAX.cast_unsigned());
+    let time = arguments.time("time");
+    let as_of = match (position, time) {
+        (Some(position), None) => Some(AsOf::Position(position)),
+        (None, Some(time)) => Some(AsOf::Time(time)),
+        _ => {
+            arguments.refuse("position", "name one of position and time");
+            None
+        }
+    };
+    arguments.end()?;
+    let as_of = as_of.expect("a point that is missing is a fault, and faults were answered");
+    let account = call.account(named).await?;
+    answer(&call.service.account_then(call.caller, account, as_of).await?)
+}
 
 async fn audit_trail(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let filter = EventFilter {

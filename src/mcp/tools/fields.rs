@@ -50,6 +50,13 @@ pub const LIMIT: Field =
     Field::new("limit", Kind::Whole, "Items of a page, 1 to 100. Default: 50.");
 pub const CURSOR: Field = Field::new("cursor", Kind::Text, "The next_cursor of the page before.");
 
+pub const PERIOD: Field = Field::new(
+    "period",
+    Kind::Text,
+    "How far back from today by the market's clock: a number and D, W, M or A (years), such as 1D, 2W, 3M or 1A, or \
+     all. Default: 1M.",
+);
+
 /// Which page of a list.
 pub fn page(arguments: &mut Arguments) -> PageRequest {
     PageRequest {

@@ -10,10 +10,12 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CURSOR, EVENTS_ANSWER, LIMIT, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, SYMBOL, page,
+    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, LIMIT, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER,
+    QUANTITY, SYMBOL, page,
 };
+use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
-use crate::service::{Awaited, Fresh, OrderFilter, OrderState, SYMBOL_MAX};
+use crate::service::{Awaited, ClosePosition, Fresh, OrderFilter, OrderState, Part, SYMBOL_MAX};
 
 /// The longest wait, in seconds.
 const WAIT_MAX: u32 = 60;
@@ -147,7 +149,51 @@ pub const TOOLS: &[Entry] = &[
         answers: ORDERS_ANSWER,
         run: |call, arguments| Box::pin(cancel_all(call, arguments)),
     },
+    Entry {
+        name: "close_position",
+        title: "Close a position",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Places,
+        about: "Sells a position, or a part of it, at the market: all shares that no open sell has reserved, or quantity, \
+                or percentage of what is held, rounded down. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. On \
+                nothing_to_close see positions and open_stock_orders. Repeat a call whose answer was lost with the same \
+                client_order_id.",
+        takes: &[
+            SYMBOL.required(),
+            QUANTITY,
+            Field::new(
+                "percentage",
+                Kind::Text,
+                "Of the shares held, above 0 and at most 100, such as \"50\".",
+            ),
+            CLIENT_ORDER_ID,
+            ACCOUNT,
+        ],
+        answers: ORDER_ANSWER,
+        run: |call, arguments| Box::pin(close_position(call, arguments)),
+    },
 ];
+
+async fn close_position(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    let (quantity, percentage) = (arguments.amount("quantity"), arguments.amount("percentage"));
+    let part = match (quantity, percentage) {
+        (None, None) => Part::All,
+        (Some(quantity), None) => Part::Qty(quantity),
+        (None, Some(percentage)) => Part::Percentage(percentage),
+        (Some(_), Some(_)) => {
+            arguments.refuse("percentage", "send quantity or percentage, not both");
+            Part::All
+        }
+    };
+    let client_order_id = arguments.client_order_id();
+    arguments.end()?;
+    let account = call.account(named).await?;
+    let request = ClosePosition { symbol, part, client_order_id };
+    let closed = call.service.close_position(call.caller, account, request).await;
+    answer(&closed.map_err(by_argument)?)
+}
 
 async fn stock_orders(
     call: Call<'_>,

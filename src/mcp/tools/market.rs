@@ -1,15 +1,34 @@
-//! What the market says.
+//! What the market says. What its source lacks is refused with `capability_missing`; nothing is made up in its place.
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
-use super::super::schema::{Field, Kind};
+use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
-use super::fields::{CURSOR, LIMIT, SYMBOL, page, page_of};
+use super::fields::{CURSOR, LIMIT, POSITION, SYMBOL, page, page_of};
 use super::{Answered, Call, Effect, Entry};
-use crate::service::{Fresh, SYMBOL_MAX};
+use crate::service::{Fresh, Period, SYMBOL_MAX, Timeframe};
 
 /// The longest search for instruments, in characters.
 const SEARCH_MAX: usize = 64;
+
+/// A price of a symbol, as far as it is known.
+const PRICE: &[Field] = &[
+    Field::always("symbol", Kind::Text),
+    Field::sometimes("price", Kind::Text),
+    Field::sometimes("basis", Kind::Text),
+    Field::sometimes("at", Kind::Text),
+    Field::sometimes("source", Kind::Text),
+    Field::sometimes("bid", Kind::Text),
+    Field::sometimes("ask", Kind::Text),
+    Field::sometimes("previous_close", Kind::Text),
+    Field::sometimes("change", Kind::Text),
+    Field::sometimes("change_rate", Kind::Text),
+    Field::always("halted", Kind::Flag),
+    Field::sometimes("market_time", Kind::Text),
+];
+
+/// A level of a book.
+const LEVEL: &[Field] = &[Field::always("price", Kind::Text), Field::always("size", Kind::Text)];
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -17,19 +36,32 @@ pub const TOOLS: &[Entry] = &[
         title: "Price",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "The standing quote (bid, ask, sizes in shares), the last trade and the previous close of a symbol, in US \
-                dollars, each with its source and its time by the market's clock. Example: {\"symbol\": \"AAPL\"}. \
-                What is not known is absent; on not_found see search_stocks_tool.",
+        about: "The price of a symbol in US dollars with its source and its time by the market's clock, bid and ask, and \
+                the change since the previous close (change_rate 0.05 is 5 %). Example: {\"symbol\": \"AAPL\"}. What is \
+                not known is absent; on not_found see search_stocks_tool.",
+        takes: &[SYMBOL.required()],
+        answers: PRICE,
+        run: |call, arguments| Box::pin(stock_price(call, arguments)),
+    },
+    Entry {
+        name: "stock_info",
+        title: "About a stock",
+        toolset: Toolset::MarketData,
+        effect: Effect::Reads,
+        about: "All that is known of a symbol: name, kind, sector, whether it is halted and why, and its price as \
+                stock_price shows it. Example: {\"symbol\": \"AAPL\"}. On not_found see search_stocks_tool.",
         takes: &[SYMBOL.required()],
         answers: &[
             Field::always("symbol", Kind::Text),
+            Field::always("name", Kind::Text),
+            Field::always("kind", Kind::Text),
+            Field::sometimes("sector", Kind::Text),
             Field::always("halted", Kind::Flag),
-            Field::sometimes("quote", Kind::Object),
-            Field::sometimes("last", Kind::Object),
-            Field::sometimes("previous_close", Kind::Text),
-            Field::sometimes("market_time", Kind::Text),
+            Field::sometimes("last_close", Kind::Text),
+            Field::always("price", Kind::Object),
+            POSITION,
         ],
-        run: |call, arguments| Box::pin(stock_price(call, arguments)),
+        run: |call, arguments| Box::pin(stock_info(call, arguments)),
     },
     Entry {
         name: "search_stocks_tool",
@@ -53,12 +85,103 @@ pub const TOOLS: &[Entry] = &[
         ]),
         run: |call, arguments| Box::pin(search(call, arguments)),
     },
+    Entry {
+        name: "market_hours",
+        title: "Market hours",
+        toolset: Toolset::MarketData,
+        effect: Effect::Reads,
+        about: "Whether the market is open now by its own clock, when it opens and closes next, and the hours of a date \
+                (holidays and early closes included). Times are RFC 3339. Example: {\"date\": \"2026-11-27\"}. Before the \
+                market has a time name a date.",
+        takes: &[Field::new(
+            "date",
+            Kind::Text,
+            "A date in New York, such as 2026-11-27. Default: today by the market's clock.",
+        )],
+        answers: &[
+            Field::always("date", Kind::Text),
+            Field::always("hours", Kind::Text),
+            Field::always("is_trading_day", Kind::Flag),
+            Field::always("is_holiday", Kind::Flag),
+            Field::always("early_close", Kind::Flag),
+            Field::sometimes("open", Kind::Text),
+            Field::sometimes("close", Kind::Text),
+            Field::sometimes("is_open", Kind::Flag),
+            Field::sometimes("next_open", Kind::Text),
+            Field::sometimes("next_close", Kind::Text),
+            Field::sometimes("market_time", Kind::Text),
+        ],
+        run: |call, arguments| Box::pin(market_hours(call, arguments)),
+    },
+    Entry {
+        name: "price_history",
+        title: "Price history",
+        toolset: Toolset::MarketData,
+        effect: Effect::Reads,
+        about: "The price of a symbol over a period up to the market's clock, in bars, in US dollars and shares, not \
+                adjusted for splits. Example: {\"symbol\": \"AAPL\", \"period\": \"month\", \"interval\": \"1Day\"}. On \
+                capability_missing the market's source has no such bars: try a longer interval.",
+        takes: &[
+            SYMBOL.required(),
+            Field::new("period", Kind::Word(|| words(&Period::WORDS)), "How far back.").required(),
+            Field::new(
+                "interval",
+                Kind::Word(|| Timeframe::ALL.map(Timeframe::word).to_vec()),
+                "How long a bar is. Default: what suits the period.",
+            ),
+        ],
+        answers: &[
+            Field::always("symbol", Kind::Text),
+            Field::always("period", Kind::Text),
+            Field::always("interval", Kind::Text),
+            Field::always("source", Kind::Text),
+            Field::sometimes("covers_from", Kind::Text),
+            Field::always("market_time", Kind::Text),
+            Field::always(
+                "bars",
+                Kind::List(&[
+                    Field::always("at", Kind::Text),
+                    Field::always("open", Kind::Text),
+                    Field::always("high", Kind::Text),
+                    Field::always("low", Kind::Text),
+                    Field::always("close", Kind::Text),
+                    Field::always("volume", Kind::Text),
+                ]),
+            ),
+        ],
+        run: |call, arguments| Box::pin(price_history(call, arguments)),
+    },
+    Entry {
+        name: "stock_level2_data",
+        title: "Order book",
+        toolset: Toolset::MarketData,
+        effect: Effect::Reads,
+        about: "The book behind the quote of a symbol: price levels in US dollars with their sizes in shares, best first. \
+                Example: {\"symbol\": \"AAPL\"}. On capability_missing the market's source has no depth: stock_price \
+                shows the quote.",
+        takes: &[SYMBOL.required()],
+        answers: &[
+            Field::always("symbol", Kind::Text),
+            Field::always("bids", Kind::List(LEVEL)),
+            Field::always("asks", Kind::List(LEVEL)),
+            Field::always("at", Kind::Text),
+            Field::always("source", Kind::Text),
+            Field::always("market_time", Kind::Text),
+        ],
+        run: |call, arguments| Box::pin(depth(call, arguments)),
+    },
 ];
 
 async fn stock_price(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let symbol = arguments.required_text("symbol", SYMBOL_MAX);
     arguments.end()?;
-    answer(&call.service.quote(&symbol)?)
+    answer(&call.service.price(&symbol)?)
+}
+
+async fn stock_info(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    arguments.end()?;
+    answer(&call.service.info(call.caller, &symbol, Fresh::default()).await?)
 }
 
 async fn search(call: Call<'_>, mut arguments: Arguments) -> Answered {
@@ -67,4 +190,26 @@ async fn search(call: Call<'_>, mut arguments: Arguments) -> Answered {
     arguments.end()?;
     let found = call.service.instruments(call.caller, Some(&query), &page, Fresh::default());
     answer(&found.await?)
+}
+
+async fn market_hours(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let date = arguments.date("date");
+    arguments.end()?;
+    answer(&call.service.hours(date)?)
+}
+
+async fn price_history(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    let period = arguments.required_word("period", &Period::WORDS);
+    let intervals = Timeframe::ALL.map(|timeframe| (timeframe.word(), timeframe));
+    let interval = arguments.word("interval", &intervals);
+    arguments.end()?;
+    let period = period.expect("one that is missing is a fault, and faults were answered");
+    answer(&call.service.history(&symbol, period, interval).await?)
+}
+
+async fn depth(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    arguments.end()?;
+    answer(&call.service.depth(&symbol).await?)
 }

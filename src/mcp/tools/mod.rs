@@ -10,6 +10,7 @@ mod fields;
 mod management;
 mod market;
 mod orders;
+mod portfolio;
 mod system;
 
 use std::sync::{Arc, LazyLock};
@@ -78,8 +79,15 @@ pub struct Call<'a> {
 }
 
 /// The tools, group by group, in the order in which they are listed.
-const GROUPS: &[&[Entry]] =
-    &[system::TOOLS, account::TOOLS, orders::TOOLS, management::TOOLS, market::TOOLS, audit::TOOLS];
+const GROUPS: &[&[Entry]] = &[
+    system::TOOLS,
+    account::TOOLS,
+    portfolio::TOOLS,
+    orders::TOOLS,
+    management::TOOLS,
+    market::TOOLS,
+    audit::TOOLS,
+];
 
 /// Each tool as clients see it, beside its entry.
 static CATALOG: LazyLock<Vec<(&'static Entry, Tool)>> =

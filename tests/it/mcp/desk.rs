@@ -30,7 +30,16 @@ impl Desk {
         let desk = Self { server, http: reqwest::Client::new(), _directory: directory };
         let account = json!({"name": "agents", "kind": "cash", "starting_balance": "10000"});
         assert_eq!(desk.post("/v1/accounts").json(&account).send().await.unwrap().status(), 201);
-        desk.feed(&[instrument("AAPL"), quote("AAPL", "100", "101", OPEN)]).await;
+        let yesterday = json!({
+            "t": "bar", "symbol": "AAPL", "span": "1d", "at": "2024-01-16T05:00:00Z",
+            "open": "98", "high": "103", "low": "97", "close": "100", "volume": "5000",
+        });
+        let depth = json!({
+            "t": "depth", "symbol": "AAPL", "at": OPEN,
+            "bids": [["100", "1000"], ["99", "500"]], "asks": [["101", "1000"]],
+        });
+        let quoted = quote("AAPL", "100", "101", OPEN);
+        desk.feed(&[instrument("AAPL"), yesterday, quoted, depth]).await;
         desk
     }
 

@@ -37,11 +37,11 @@ async fn every_listed_resource_reads_as_the_tools_answer_and_templates_complete(
             (order["order_id"].as_str().unwrap(), order["account_id"].as_str().unwrap());
 
         let resources = client.0.list_all_resources().await.unwrap();
-        assert_eq!(resources.len(), 4);
+        assert_eq!(resources.len(), 5);
         for resource in &resources {
             read(&client, &resource.uri).await;
         }
-        assert_eq!(client.0.list_all_resource_templates().await.unwrap().len(), 4);
+        assert_eq!(client.0.list_all_resource_templates().await.unwrap().len(), 5);
         let root = format!("blotter://accounts/{account}");
         assert_eq!(read(&client, &root).await["cash"], "10000.00");
         let open = read(&client, &format!("{root}/orders/open")).await;

@@ -63,9 +63,22 @@ async fn work(client: &Client) {
     let names: Vec<_> = listed["tools"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
     assert_eq!(names, tools.iter().map(|tool| &*tool.name).collect::<Vec<_>>());
     assert_eq!(call("health_check", json!({})).await["ready"], true);
-    assert_eq!(call("stock_price", json!({"symbol": "AAPL"})).await["quote"]["ask"], "101.00");
+    let aapl = json!({"symbol": "AAPL"});
+    assert_eq!(call("stock_price", aapl.clone()).await["ask"], "101.00");
+    assert_eq!(call("stock_info", aapl.clone()).await["price"]["bid"], "100.00");
+    assert_eq!(call("stock_level2_data", aapl).await["bids"][1]["price"], "99.00");
+    assert_eq!(call("market_hours", json!({"date": "2024-01-15"})).await["is_holiday"], true);
+    assert_eq!(call("market_hours", json!({})).await["is_open"], true);
+    let month = json!({"symbol": "AAPL", "period": "month"});
+    assert_eq!(call("price_history", month).await["bars"][0]["high"], "103.00");
     let found = call("search_stocks_tool", json!({"query": "aap"})).await;
     assert_eq!(found["items"][0]["symbol"], "AAPL");
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    let preview = call("preview_order", body).await;
+    assert_eq!(
+        (&preview["status"], &preview["estimated_cost"]),
+        (&json!("filled"), &json!("1010.00"))
+    );
     let bought = call("buy_stock_market", json!({"symbol": "AAPL", "quantity": "10"})).await;
     assert_eq!(
         (&bought["status"], &bought["filled_avg_price"]),
@@ -99,10 +112,26 @@ async fn work(client: &Client) {
     assert_eq!(call("account_details", json!({})).await["cash"], "9290.00");
     assert_eq!(call("get_account_balance", json!({})).await["buying_power"], "9290.00");
     assert_eq!(call("get_all_accounts", json!({})).await["items"][0]["name"], "agents");
-    let activities = call("account_activities", json!({"types": ["FILL"]})).await;
-    assert_eq!(activities["items"].as_array().unwrap().len(), 2);
+    for wanted in [json!({"types": ["FILL"]}), json!({"types": "FILL", "period": "1D"})] {
+        let activities = call("account_activities", wanted).await;
+        assert_eq!(activities["items"].as_array().unwrap().len(), 2);
+    }
+    // Seven shares at the bid of 100.
+    for name in ["portfolio", "get_portfolio"] {
+        let portfolio = call(name, json!({})).await;
+        assert_eq!(
+            (&portfolio["equity"], &portfolio["positions"][0]["qty"]),
+            (&json!("9990.00"), &json!("7"))
+        );
+    }
+    assert_eq!(call("get_portfolio_summary", json!({})).await["equity"], "9990.00");
+    assert!(call("portfolio_history", json!({"period": "1M"})).await["items"].is_array());
+    let then = call("replay_account_at", json!({"position": bought["position"]})).await;
+    assert_eq!((&then["cash"], &then["positions"][0]["qty"]), (&json!("8990.00"), &json!("10")));
     let ended = call("cancel_all_stock_orders_tool", json!({})).await;
     assert_eq!(ended["items"].as_array().unwrap().len(), 1);
+    let closed = call("close_position", json!({"symbol": "AAPL", "percentage": 50})).await;
+    assert_eq!((&closed["qty"], &closed["status"]), (&json!("3"), &json!("filled")));
     let trail = call("audit_trail", json!({"order_id": resting["order_id"]})).await;
     assert_eq!(trail["items"].as_array().unwrap().len(), 2);
     assert_eq!(trail["items"][0]["metadata"]["interface"], "mcp");

@@ -1,0 +1,139 @@
+//! What an account is worth, now and at each close, and as it was.
+
+use aggregates::id::AccountId;
+use serde_json::Value;
+
+use super::super::arguments::Arguments;
+use super::super::results::{answer, shown};
+use super::super::schema::{Field, Kind};
+use super::super::shelf::Toolset;
+use super::fields::{ACCOUNT, PERIOD, POSITION};
+use super::{Answered, Call, Effect, Entry};
+use crate::service::{Fresh, HistoryPeriod, ServiceError};
+
+/// A holding of a portfolio.
+const HOLDING: &[Field] = &[
+    Field::always("symbol", Kind::Text),
+    Field::always("qty", Kind::Text),
+    Field::sometimes("avg_entry_price", Kind::Text),
+    Field::always("cost_basis", Kind::Text),
+    Field::sometimes("current_price", Kind::Text),
+    Field::sometimes("market_value", Kind::Text),
+    Field::sometimes("weight", Kind::Text),
+    Field::sometimes("unrealized_pl", Kind::Text),
+    Field::sometimes("marked_at", Kind::Text),
+    Field::sometimes("mark_source", Kind::Text),
+];
+
+/// The sums of a portfolio.
+const SUMMARY: [Field; 9] = [
+    Field::always("account_id", Kind::Text),
+    Field::sometimes("equity", Kind::Text),
+    Field::always("cash", Kind::Text),
+    Field::sometimes("long_market_value", Kind::Text),
+    Field::sometimes("unrealized_pl", Kind::Text),
+    Field::always("realized_pl", Kind::Text),
+    Field::sometimes("day_change", Kind::Text),
+    Field::sometimes("day_change_pct", Kind::Text),
+    POSITION,
+];
+
+/// The sums, and the holdings.
+const PORTFOLIO: &[Field] = &{
+    let [account, equity, cash, long, unrealized, realized, change, change_pct, position] = SUMMARY;
+    let holdings = Field::always("positions", Kind::List(HOLDING));
+    [account, equity, cash, long, unrealized, realized, change, change_pct, position, holdings]
+};
+
+pub const TOOLS: &[Entry] = &[
+    Entry {
+        name: "portfolio",
+        title: "Portfolio",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "What an account is worth, holding by holding, in US dollars: equity, cash, value, profit taken and not \
+                taken, weights (0.25 is 25 %), and the change since the last official close. Example: {}. A holding \
+                without a price is named in unmarked, and the sums that need it are absent, never guessed.",
+        takes: &[ACCOUNT],
+        answers: PORTFOLIO,
+        run: |call, arguments| Box::pin(portfolio(call, arguments)),
+    },
+    Entry {
+        name: "get_portfolio",
+        title: "Portfolio",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "Another name of portfolio. Example: {}. On account_not_found see get_all_accounts.",
+        takes: &[ACCOUNT],
+        answers: PORTFOLIO,
+        run: |call, arguments| Box::pin(portfolio(call, arguments)),
+    },
+    Entry {
+        name: "get_portfolio_summary",
+        title: "Portfolio in short",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "The sums of portfolio without the holdings, in US dollars. Example: {}. On account_not_found see \
+                get_all_accounts.",
+        takes: &[ACCOUNT],
+        answers: &SUMMARY,
+        run: |call, arguments| Box::pin(summary(call, arguments)),
+    },
+    Entry {
+        name: "portfolio_history",
+        title: "Portfolio history",
+        toolset: Toolset::Account,
+        effect: Effect::Reads,
+        about: "What an account was worth at the official close of each session of a period, oldest first, in US \
+                dollars, with the profit since the base value (profit_loss_pct 0.05 is 5 %). Example: {\"period\": \
+                \"3M\"}. Sessions in which a holding had no close have no equity.",
+        takes: &[PERIOD, ACCOUNT],
+        answers: &[
+            Field::always("account_id", Kind::Text),
+            Field::sometimes("base_value", Kind::Text),
+            Field::always(
+                "items",
+                Kind::List(&[
+                    Field::always("session", Kind::Text),
+                    Field::always("at", Kind::Text),
+                    Field::sometimes("equity", Kind::Text),
+                    Field::always("cash", Kind::Text),
+                    Field::sometimes("profit_loss", Kind::Text),
+                    Field::sometimes("profit_loss_pct", Kind::Text),
+                ]),
+            ),
+            POSITION,
+        ],
+        run: |call, arguments| Box::pin(history(call, arguments)),
+    },
+];
+
+async fn read(call: Call<'_>, named: Option<AccountId>) -> Result<Value, ServiceError> {
+    let account = call.account(named).await?;
+    shown(&call.service.portfolio(call.caller, account, Fresh::default()).await?)
+}
+
+async fn portfolio(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    arguments.end()?;
+    answer(&read(call, named).await?)
+}
+
+async fn summary(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    arguments.end()?;
+    let mut portfolio = read(call, named).await?;
+    if let Value::Object(sums) = &mut portfolio {
+        sums.remove("positions");
+    }
+    answer(&portfolio)
+}
+
+async fn history(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    let period = arguments.period("period").unwrap_or(HistoryPeriod::DEFAULT);
+    arguments.end()?;
+    let account = call.account(named).await?;
+    let fresh = Fresh::default();
+    answer(&call.service.portfolio_history(call.caller, account, period, fresh).await?)
+}
