@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use blotter::database::{Connector, Embedded, ProjectorPool, WriterPool, embedded, migrate};
-use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 
 pub struct Cluster {
     embedded: Embedded,
@@ -15,6 +15,8 @@ pub struct Run {
     pub writer: WriterPool,
     pub projector: ProjectorPool,
     pub superuser: PgPool,
+    /// How a server of its own reaches it.
+    pub url: String,
 }
 
 /// What a run cost the disk.
@@ -75,6 +77,7 @@ impl Cluster {
         let options = self.embedded.superuser(&name);
         let connector = Connector::by_login(options.clone());
         Ok(Run {
+            url: options.to_url_lossy().into(),
             writer: connector.writer(),
             projector: connector.projector(),
             superuser: sqlx::postgres::PgPoolOptions::new()

@@ -11,6 +11,7 @@ mod checks;
 mod cluster;
 mod framework;
 mod history;
+mod http;
 mod measure;
 mod ours;
 mod report;
@@ -93,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
     let machine = machine(&cluster).await?;
     println!("{}", serde_json::to_string_pretty(&machine)?);
     let mut report = Report::default();
-    let contenders: [&'static str; 7] = [
+    let contenders: [&'static str; 8] = [
         "ours",
         "ours, one hot account",
         "ours, resting",
@@ -101,6 +102,7 @@ async fn main() -> anyhow::Result<()> {
         "postgres-es, resting",
         "W1",
         "views",
+        "http",
     ];
     for round in 0..plan.rounds {
         println!("round {} of {}, load {}", round + 1, plan.rounds, load());
@@ -146,6 +148,7 @@ async fn play(
             framework(&run, "W3r", clients, plan, report).await
         }
         "views" if clients == 64 => views::play(&run, plan.time, report).await,
+        "http" if clients == 64 => http::play(&run, plan.time, report).await,
         "W1" if clients <= 64 => w1(&run, clients, plan, report).await,
         _ => Ok(()),
     }
