@@ -1,6 +1,6 @@
 # One command each, on a fresh machine with Rust; Postgres is installed when it is missing and that is allowed.
 
-.PHONY: build run test lint demo bench deny prepare
+.PHONY: build run test lint outside demo bench deny prepare
 
 build: prepare
 	cargo build --release --bin blotter
@@ -15,6 +15,15 @@ test: prepare lint
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+# Judges from outside against the real server: the protocol's conformance suite, its inspector, the official clients,
+# and schemathesis. They need Node, Python and the package registries; everything goes below target/outside.
+outside: prepare
+	cargo build --bin blotter --example conformance_server
+	scripts/outside/conformance
+	scripts/outside/inspector
+	scripts/outside/clients
+	scripts/outside/rest
 
 # The main job once, on real bars of autumn 2008, and what happened.
 demo: build
