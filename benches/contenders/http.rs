@@ -151,7 +151,8 @@ async fn stop(server: &mut Child) -> anyhow::Result<()> {
         pid.context("the server has ended")?,
         rustix::process::Signal::TERM,
     )?;
-    let status = tokio::time::timeout(PATIENCE, server.wait()).await.context("it does not stop")??;
+    let status =
+        tokio::time::timeout(PATIENCE, server.wait()).await.context("it does not stop")??;
     if status.success() { Ok(()) } else { bail!("the server ended with {status}") }
 }
 
