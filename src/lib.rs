@@ -5,6 +5,7 @@ pub mod config;
 pub mod database;
 pub mod engine;
 pub mod identity;
+pub mod json;
 pub mod ledger;
 pub mod market;
 pub mod mcp;

@@ -1,32 +1,37 @@
 //! Reads the arguments of a tool: every bad one is named, an unknown one too. Models send numbers where text belongs
 //! and text where numbers belong; what can be read exactly is read, the rest is refused with what to send instead.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::money::AmountError;
+use aggregates::refusal::RefusalCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use rmcp::model::JsonObject;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
+use super::reading::Inexact;
+use crate::json::DIGITS;
 use crate::service::text::{self, KEY_MAX, NOTE_MAX};
 use crate::service::{Fault, HistoryPeriod, ServiceError};
 
-/// Digits that a JSON number carries exactly through a binary float.
-const EXACT_DIGITS: usize = 15;
+/// The longest word and the longest id, in characters.
+const WORD_MAX: usize = 64;
 
 /// The arguments of one call. Take each by name, then [`Arguments::end`].
 pub struct Arguments {
     left: JsonObject,
+    inexact: BTreeSet<String>,
     faults: Vec<Fault>,
 }
 
 impl Arguments {
-    /// All that was sent. A null is an argument that was left out.
-    pub fn new(mut sent: JsonObject) -> Self {
+    /// All that was sent, and what of it is not as it was sent. A null is an argument that was left out.
+    pub fn new(mut sent: JsonObject, Inexact(inexact): Inexact) -> Self {
         sent.retain(|_, value| !value.is_null());
-        Self { left: sent, faults: Vec::new() }
+        Self { left: sent, inexact, faults: Vec::new() }
     }
 
     fn fault(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
@@ -49,7 +54,7 @@ impl Arguments {
                 }
             },
             _ => {
-                self.fault(name, "invalid_type", format!("{name} has to be text"));
+                self.fault(name, "invalid_type", format!("{name} has to be a string"));
                 None
             }
         }
@@ -64,30 +69,22 @@ impl Arguments {
     }
 
     fn missing(&mut self, name: &str) {
-        self.fault(name, "missing", format!("{name} is missing"));
+        self.fault(name, "missing_field", format!("{name} is missing"));
     }
 
     /// A decimal: a string such as "187.25", or a JSON number that is exact.
     pub fn amount<T: FromStr<Err = AmountError>>(&mut self, name: &str) -> Option<T> {
         let written = match self.left.remove(name)? {
             Value::String(written) => written,
-            Value::Number(number) => {
-                let written = number.to_string();
-                let digits = written
-                    .trim_start_matches(['-', '0', '.'])
-                    .bytes()
-                    .filter(u8::is_ascii_digit)
-                    .count();
-                if digits > EXACT_DIGITS || written.contains(['e', 'E']) {
-                    let message = format!(
-                        "{name} has more digits than a JSON number carries: send it as a string"
-                    );
-                    self.fault(name, "invalid_amount", message);
-                    return None;
-                }
-                // 10.0 is how some clients write 10.
-                written.strip_suffix(".0").map(ToOwned::to_owned).unwrap_or(written)
+            Value::Number(_) if self.inexact.contains(name) => {
+                let message = format!(
+                    "{name}: a JSON number has at most {DIGITS} significant digits and no exponent: send a string such \
+                     as \"187.25\""
+                );
+                self.fault(name, "invalid_amount", message);
+                return None;
             }
+            Value::Number(number) => plain(&number),
             _ => {
                 self.fault(
                     name,
@@ -116,8 +113,8 @@ impl Arguments {
 
     /// One of some words.
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
-        let value = self.left.remove(name)?;
-        let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+        let word = self.text(name, WORD_MAX)?;
+        let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             self.fault(
@@ -126,7 +123,7 @@ impl Arguments {
                 format!("{name} has to be one of {}", known.join(", ")),
             );
         }
-        found.map(|(_, value)| *value)
+        found
     }
 
     /// One of some words that has to be there.
@@ -139,8 +136,8 @@ impl Arguments {
 
     /// How far back, such as 3M.
     pub fn period(&mut self, name: &str) -> Option<HistoryPeriod> {
-        let value = self.left.remove(name)?;
-        let period = value.as_str().and_then(HistoryPeriod::parse);
+        let text = self.text(name, WORD_MAX)?;
+        let period = HistoryPeriod::parse(&text);
         if period.is_none() {
             let message = format!("{name} has to be {}", HistoryPeriod::FORM);
             self.fault(name, "invalid_value", message);
@@ -150,8 +147,8 @@ impl Arguments {
 
     /// An instant with its zone.
     pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
-        let value = self.left.remove(name)?;
-        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let text = self.text(name, WORD_MAX)?;
+        let time = DateTime::parse_from_rfc3339(&text).ok();
         if time.is_none() {
             let message =
                 format!("{name} has to be a time with its zone such as 2026-11-23T14:30:00Z");
@@ -162,8 +159,8 @@ impl Arguments {
 
     /// A date.
     pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
-        let value = self.left.remove(name)?;
-        let date = value.as_str().and_then(|text| text.parse().ok());
+        let text = self.text(name, WORD_MAX)?;
+        let date = text.parse().ok().filter(|_| text.len() == "2026-11-27".len());
         if date.is_none() {
             self.fault(
                 name,
@@ -226,28 +223,34 @@ impl Arguments {
 
     /// An id.
     pub fn id<T: FromStr>(&mut self, name: &str) -> Option<T> {
-        let value = self.left.remove(name)?;
-        let id = value.as_str().and_then(|text| text.parse().ok());
+        self.id_or(name, "invalid_value", "has to be an id")
+    }
+
+    /// An id; `code` and `why` are what is said of one that is none.
+    fn id_or<T: FromStr>(&mut self, name: &str, code: &'static str, why: &str) -> Option<T> {
+        let text = self.text(name, WORD_MAX)?;
+        let id = text.parse().ok();
         if id.is_none() {
             let message = format!(
-                "{name} has to be an id as it was answered, such as 01890a5d-ac96-774b-bcce-b302099a8057"
+                "{name} {why}: ids are as they were answered, such as 01890a5d-ac96-774b-bcce-b302099a8057"
             );
-            self.fault(name, "invalid_value", message);
+            self.fault(name, code, message);
         }
         id
     }
 
-    /// The account, if one is named.
+    /// The account, if one is named. What is no id is one that nobody has.
     pub fn account_id(&mut self) -> Option<AccountId> {
-        self.id("account_id")
+        self.id_or("account_id", RefusalCode::AccountNotFound.word(), "names no account")
     }
 
-    /// The order.
+    /// The order. What is no id is one that nobody has.
     pub fn order_id(&mut self) -> OrderId {
         if !self.left.contains_key("order_id") {
             self.missing("order_id");
         }
-        self.id("order_id").unwrap_or_default()
+        let found = self.id_or("order_id", RefusalCode::OrderNotFound.word(), "names no order");
+        found.unwrap_or_default()
     }
 
     /// The client's own id of an order.
@@ -271,6 +274,14 @@ impl Arguments {
     }
 }
 
+/// A number without an exponent; its digits are few enough for the float, if it became one, to give them back.
+fn plain(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => float.to_string(),
+        _ => number.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aggregates::money::{Price, Quantity};
@@ -279,29 +290,37 @@ mod tests {
     use super::*;
 
     fn arguments(value: &Value) -> Arguments {
-        Arguments::new(value.as_object().unwrap().clone())
+        let inexact = ["f", "g"].map(ToOwned::to_owned).into();
+        Arguments::new(value.as_object().unwrap().clone(), Inexact(inexact))
     }
 
     #[test]
     fn decimals_are_read_from_strings_and_from_exact_numbers() {
-        let mut sent = arguments(&json!({ "a": "187.25", "b": 187.25, "c": 10, "d": 10.0 }));
+        let mut sent = arguments(
+            &json!({ "a": "187.25", "b": 187.25, "c": 10, "d": 10.0, "e": 0.000_000_001 }),
+        );
         assert_eq!(sent.amount::<Price>("a"), "187.25".parse().ok());
         assert_eq!(sent.amount::<Price>("b"), "187.25".parse().ok());
         assert_eq!(sent.amount::<Quantity>("c"), "10".parse().ok());
         assert_eq!(sent.amount::<Quantity>("d"), "10".parse().ok());
+        assert_eq!(sent.amount::<Quantity>("e"), "0.000000001".parse().ok());
         assert!(sent.end().is_ok());
     }
 
     #[test]
     fn what_is_not_exact_is_refused_by_name_with_all_else_that_is_wrong() {
-        let mut sent = arguments(
-            &json!({ "a": 1e300, "b": "1_000", "c": [1], "d": 123_456_789_012_345.67_f64, "e": 1 }),
-        );
-        for name in ["a", "b", "c", "d"] {
+        let mut sent =
+            arguments(&json!({ "a": 1e300, "b": "1_000", "c": [1], "f": 5, "g": 1, "e": 1 }));
+        for name in ["a", "b", "c", "f"] {
             assert_eq!(sent.amount::<Price>(name), None);
         }
+        assert_eq!(
+            sent.whole("g", 0u64, 1),
+            Some(1),
+            "a whole number that is read as one is exact"
+        );
         let Err(ServiceError::Invalid(faults)) = sent.end() else { panic!("it was taken") };
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["a", "b", "c", "d", "e"]);
+        assert_eq!(fields, ["a", "b", "c", "f", "e"]);
     }
 }

@@ -15,6 +15,7 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::Semaphore;
 
+use super::reading::Inexact;
 use super::shelf::Shelf;
 use super::tools::Call;
 use super::{completion, prompts, resources, subscriptions, tools};
@@ -133,8 +134,16 @@ impl ServerHandler for Face {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let (caller, shelf) = principal(&context, &self.shelf)?;
-        let call =
-            Call { service: &self.service, caller: &caller, shelf: &shelf, gone: &context.ct };
+        let parts = context.extensions.get::<Parts>();
+        let inexact = parts.and_then(|parts| parts.extensions.get::<Inexact>()).cloned();
+        let inexact = inexact.unwrap_or_default();
+        let call = Call {
+            service: &self.service,
+            caller: &caller,
+            shelf: &shelf,
+            inexact: &inexact,
+            gone: &context.ct,
+        };
         let arguments = request.arguments.unwrap_or_default();
         let Some(result) = tools::run(call, &request.name, arguments).await else {
             let message = format!("there is no tool {}: ask for tools/list", request.name);
@@ -193,8 +202,13 @@ impl ServerHandler for Face {
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let (caller, shelf) = principal(&context, &self.shelf)?;
-        let call =
-            Call { service: &self.service, caller: &caller, shelf: &shelf, gone: &context.ct };
+        let call = Call {
+            service: &self.service,
+            caller: &caller,
+            shelf: &shelf,
+            inexact: &Inexact::default(),
+            gone: &context.ct,
+        };
         prompts::get(call, &request.name, request.arguments).await.map(Into::into)
     }
 

@@ -6,11 +6,11 @@
 //! own caller, put into it by the same middleware as on REST. Over standard input and output `blotter mcp` relays to
 //! this face.
 
-mod arguments;
+pub mod arguments;
 mod completion;
 mod face;
 mod prompts;
-mod reading;
+pub mod reading;
 mod resources;
 mod results;
 mod schema;

@@ -1,11 +1,10 @@
 //! Reads a JSON-RPC request before the library does, as strictly as REST reads a body.
 //!
-//! Guarantees: a request that is no JSON, nests deeper than 32, names a field twice, is no JSON-RPC or has arguments
-//! of another shape is answered with its JSON-RPC error and reaches no tool; a number among the arguments that a
-//! binary float would round is refused. Costs three passes over at most 256 KiB.
+//! Guarantees: a request that is no JSON, nests too deep, names a field twice, is no JSON-RPC or has arguments
+//! of another shape is answered with its JSON-RPC error and reaches no tool; an argument that holds a number which a
+//! binary float would round is named to the tool as [`Inexact`]. Costs three passes over at most 256 KiB.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -14,16 +13,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rmcp::model::ErrorCode;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::BODY_MAX;
-
-/// The deepest nesting of a request.
-const DEPTH: usize = 32;
-/// The most significant digits of a number: what every JSON library keeps.
-const DIGITS: usize = 15;
+use crate::json::{is_exact, strict};
 
 /// Middleware: answers what no tool has to see.
 pub async fn strictly(request: Request, next: Next) -> Response {
@@ -39,16 +33,26 @@ pub async fn strictly(request: Request, next: Next) -> Response {
         return fault.answer(StatusCode::PAYLOAD_TOO_LARGE);
     };
     match read(&bytes) {
-        Ok(()) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(inexact) => {
+            let mut request = Request::from_parts(parts, Body::from(bytes));
+            request.extensions_mut().insert(inexact);
+            next.run(request).await
+        }
         Err(fault) if fault.code == ErrorCode::INVALID_PARAMS => fault.answer(StatusCode::OK),
         Err(fault) => fault.answer(StatusCode::BAD_REQUEST),
     }
 }
 
+/// The arguments of a call that hold a number with more digits than a binary float keeps, or with an exponent: what
+/// the library makes of them is not what was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inexact(pub BTreeSet<String>);
+
 /// What is wrong with a request.
 #[derive(Debug)]
-struct Fault {
-    code: ErrorCode,
+pub struct Fault {
+    /// The code of JSON-RPC.
+    pub code: ErrorCode,
     message: String,
     id: Value,
 }
@@ -85,15 +89,14 @@ struct Call<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-fn read(body: &[u8]) -> Result<(), Fault> {
-    let unreadable = |message: &str| Fault::of(ErrorCode::PARSE_ERROR, message);
-    let text = std::str::from_utf8(body).map_err(|_| unreadable("the request is not UTF-8"))?;
-    let tokens = Tokens::of(text);
-    if tokens.depth > DEPTH {
-        return Err(unreadable(&format!("the request is nested deeper than {DEPTH}")));
-    }
-    serde_json::from_str::<EachOnce>(text)
-        .map_err(|error| unreadable(&format!("not JSON with each field once: {error}")))?;
+/// Reads one request.
+///
+/// # Errors
+/// What keeps it from being one that a tool may see.
+pub fn read(body: &[u8]) -> Result<Inexact, Fault> {
+    let text = strict(body).map_err(|error| {
+        Fault::of(ErrorCode::PARSE_ERROR, format!("the request cannot be read: {error}"))
+    })?;
     let no_request = || Fault::of(ErrorCode::INVALID_REQUEST, "not one JSON-RPC 2.0 request");
     if !text.trim_start().starts_with('{') {
         return Err(no_request());
@@ -114,7 +117,7 @@ fn read(body: &[u8]) -> Result<(), Fault> {
         return Err(wrong("params has to be an object".to_owned()));
     }
     if named != Some("tools/call") {
-        return Ok(());
+        return Ok(Inexact::default());
     }
     let params = request.params.map_or("{}", RawValue::get);
     let call = serde_json::from_str::<Call<'_>>(params).ok();
@@ -123,126 +126,22 @@ fn read(body: &[u8]) -> Result<(), Fault> {
         return Err(wrong("name has to be the name of a tool: ask for tools/list".to_owned()));
     };
     let arguments = call.arguments.map_or("{}", RawValue::get);
-    if !arguments.starts_with('{') {
-        return Err(wrong("arguments has to be an object".to_owned()));
-    }
-    if Tokens::of(arguments).inexact {
-        return Err(wrong(format!(
-            "a number among the arguments has more than {DIGITS} significant digits or an exponent: send a string \
-             such as \"187.25\""
-        )));
-    }
-    Ok(())
-}
-
-/// What the tokens outside of strings say.
-#[derive(Default)]
-struct Tokens {
-    depth: usize,
-    inexact: bool,
-}
-
-impl Tokens {
-    fn of(json: &str) -> Self {
-        let mut tokens = Self::default();
-        let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-        let (mut in_number, mut digits) = (false, 0usize);
-        for byte in json.bytes() {
-            let number = !quoted && matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+')
-                || in_number && matches!(byte, b'e' | b'E');
-            if !number {
-                (in_number, digits) = (false, 0);
-            }
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ if quoted => {}
-                b'[' | b'{' => {
-                    depth += 1;
-                    tokens.depth = tokens.depth.max(depth);
-                }
-                b']' | b'}' => depth = depth.saturating_sub(1),
-                _ if number => {
-                    in_number = true;
-                    digits += usize::from(byte.is_ascii_digit() && (byte != b'0' || digits > 0));
-                    tokens.inexact |= digits > DIGITS || matches!(byte, b'e' | b'E');
-                }
-                _ => {}
-            }
-        }
-        tokens
-    }
-}
-
-/// JSON of any shape in which no object names a field twice.
-struct EachOnce;
-
-impl<'de> Deserialize<'de> for EachOnce {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Walk)
-    }
-}
-
-struct Walk;
-
-impl<'de> Visitor<'de> for Walk {
-    type Value = EachOnce;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<EachOnce, E> {
-        Ok(EachOnce)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<EachOnce, A::Error> {
-        while items.next_element::<EachOnce>()?.is_some() {}
-        Ok(EachOnce)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<EachOnce, A::Error> {
-        let mut known = BTreeSet::new();
-        while let Some(name) = fields.next_key::<String>()? {
-            fields.next_value::<EachOnce>()?;
-            if !known.insert(name) {
-                return Err(A::Error::custom("a field is given twice"));
-            }
-        }
-        Ok(EachOnce)
-    }
+    let arguments: BTreeMap<String, &RawValue> = serde_json::from_str(arguments)
+        .map_err(|_| wrong("arguments has to be an object".to_owned()))?;
+    let inexact = arguments.into_iter().filter(|(_, value)| !is_exact(value.get()));
+    Ok(Inexact(inexact.map(|(name, _)| name).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn call(arguments: &str) -> Result<(), i32> {
+    fn call(arguments: &str) -> Result<Vec<String>, i32> {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"t","arguments":{arguments}}}}}"#
         );
-        read(body.as_bytes()).map_err(|fault| fault.code.0)
+        let read = read(body.as_bytes()).map_err(|fault| fault.code.0);
+        read.map(|Inexact(names)| names.into_iter().collect())
     }
 
     #[test]
@@ -264,7 +163,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[]}"#, -32602),
             (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, -32602),
         ] {
-            assert_eq!(read(body.as_bytes()).map_err(|fault| fault.code.0), Err(code), "{body}");
+            assert_eq!(read(body.as_bytes()).unwrap_err().code.0, code, "{body}");
         }
         assert!(read(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).is_ok());
         assert!(
@@ -280,19 +179,23 @@ mod tests {
             "{}",
             r#"{"q":1,"p":187.25,"n":-0.000000001,"s":"1e5 \" 12345678901234567890"}"#,
         ] {
-            assert_eq!(call(good), Ok(()), "{good}");
+            assert_eq!(call(good), Ok(vec![]), "{good}");
         }
         for (arguments, code) in [
             ("[]", -32602),
             ("5", -32602),
             (r#"{"q":"1","q":"3"}"#, -32700),
             (r#"{"legs":[{"a":1,"a":2}]}"#, -32700),
-            (r#"{"q":1e0}"#, -32602),
-            (r#"{"q":1E5}"#, -32602),
-            (r#"{"q":1.00000000000000000001}"#, -32602),
-            (r#"{"q":1234567890123456}"#, -32602),
         ] {
             assert_eq!(call(arguments), Err(code), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn arguments_with_a_number_that_a_float_rounds_are_named() {
+        for number in ["1e0", "1E5", "-1e-400", "1.00000000000000000001", "1234567890123456"] {
+            let arguments = format!(r#"{{"q":{number},"p":1,"\u006c":[{{"r":{number}}}]}}"#);
+            assert_eq!(call(&arguments), Ok(vec!["l".to_owned(), "q".to_owned()]), "{number}");
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod auth;
 mod docs;
 pub mod edge;
 mod health;
-mod input;
+pub mod input;
 pub mod listener;
 mod market;
 mod openapi;
@@ -33,6 +33,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+pub use orders::read as read_order;
 pub use problem::Problem;
 pub use stream::Streams;
 

@@ -173,7 +173,10 @@ pub(super) fn placed() -> Vec<Field> {
 
 /// Reads the body of an order. A field that cannot be read stands as one that breaks no rule, so that the rules of
 /// the others are checked too.
-pub(super) fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
+///
+/// # Errors
+/// Every field that is wrong by itself.
+pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     let symbol = body.text("symbol", SYMBOL_MAX);
     let side = body.word("side", &SIDES);
     let order_type = body.word("type", &TYPES);

@@ -15,8 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["database", "ledger"]),
     ("simulation", &["ledger", "engine", "market"]),
     ("service", &["ledger", "engine", "market", "audit", "identity", "database"]),
-    ("rest", &["service", "identity"]),
-    ("mcp", &["service", "identity"]),
+    ("json", &[]),
+    ("rest", &["service", "identity", "json"]),
+    ("mcp", &["service", "identity", "json"]),
     ("bridge", &[]),
 ];
 

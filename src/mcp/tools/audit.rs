@@ -99,7 +99,7 @@ async fn replay(call: Call<'_>, mut arguments: Arguments) -> Answered {
 
 async fn audit_trail(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let filter = EventFilter {
-        account_id: arguments.account_id(),
+        account_id: arguments.id("account_id"),
         stream: arguments.id("order_id").map(StreamId::Order),
         after: arguments.whole("after", 0, i64::MAX.cast_unsigned()),
     };

@@ -21,6 +21,7 @@ use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
+use super::reading::Inexact;
 use super::results;
 use super::schema::{self, Field};
 use super::shelf::{Shelf, Toolset};
@@ -74,6 +75,8 @@ pub struct Call<'a> {
     pub caller: &'a Caller,
     /// What is on offer to this request.
     pub shelf: &'a Shelf,
+    /// Which arguments are not as they were sent.
+    pub inexact: &'a Inexact,
     /// Cancelled when nobody waits for the answer any more.
     pub gone: &'a CancellationToken,
 }
@@ -115,7 +118,7 @@ pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToo
     if !entry.is_offered(call.shelf, call.caller) {
         return Some(results::not_offered(name));
     }
-    let running = (entry.run)(call, Arguments::new(sent));
+    let running = (entry.run)(call, Arguments::new(sent, call.inexact.clone()));
     if entry.effect != Effect::Reads {
         // What writes is carried out to its end, whoever reads the answer.
         return Some(running.await.unwrap_or_else(|error| results::refused(&error)));
@@ -172,7 +175,7 @@ impl Call<'_> {
                     "there are several accounts, name one as account_id: {}",
                     ids.join(", ")
                 );
-                Err(ServiceError::Invalid(vec![Fault::new("account_id", "missing", message)]))
+                Err(ServiceError::Invalid(vec![Fault::new("account_id", "missing_field", message)]))
             }
         }
     }

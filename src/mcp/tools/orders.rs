@@ -210,7 +210,7 @@ mod tests {
         let message = "qty is 0: an order needs a quantity above 0";
         let faults = vec![
             Fault::new("qty", "invalid_order", message),
-            Fault::new("symbol", "missing", "symbol is missing"),
+            Fault::new("symbol", "missing_field", "symbol is missing"),
         ];
         let ServiceError::Invalid(named) = by_argument(ServiceError::Invalid(faults)) else {
             panic!("it became another error")

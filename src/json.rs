@@ -1,0 +1,199 @@
+//! How JSON from outside is read, the same on both faces: strictly, before anything looks at what it means.
+//!
+//! Guarantees: what [`strict`] lets pass is one JSON text, nests no deeper than [`DEPTH`], names no field of an object
+//! twice at any depth, and has no string that is not Unicode. [`is_exact`] tells numbers that every JSON library keeps
+//! from those that a binary float would round. Costs two passes over the text and recurses no deeper than [`DEPTH`].
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// The deepest nesting.
+pub const DEPTH: usize = 32;
+/// The most significant digits of a number.
+pub const DIGITS: usize = 15;
+
+/// Why a text is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Not UTF-8.
+    #[error("it is not UTF-8")]
+    Encoding,
+    /// Nested too deep.
+    #[error("it is nested deeper than {DEPTH}")]
+    Deep,
+    /// No JSON, or a field twice.
+    #[error("it is not JSON with each field once: {0}")]
+    Malformed(serde_json::Error),
+}
+
+/// The text of `bytes`, if it is JSON that may be read.
+///
+/// # Errors
+/// What is wrong with it, without what it holds.
+pub fn strict(bytes: &[u8]) -> Result<&str, Unreadable> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Encoding)?;
+    if Tokens::of(text).depth > DEPTH {
+        return Err(Unreadable::Deep);
+    }
+    serde_json::from_str::<EachOnce>(text).map_err(Unreadable::Malformed)?;
+    Ok(text)
+}
+
+/// Whether every number in `json` has at most [`DIGITS`] significant digits and no exponent.
+pub fn is_exact(json: &str) -> bool {
+    !Tokens::of(json).inexact
+}
+
+/// What the tokens outside of strings say.
+#[derive(Default)]
+struct Tokens {
+    depth: usize,
+    inexact: bool,
+}
+
+impl Tokens {
+    fn of(json: &str) -> Self {
+        let mut tokens = Self::default();
+        let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+        let (mut in_number, mut digits) = (false, 0usize);
+        for byte in json.bytes() {
+            let number = !quoted && matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+')
+                || in_number && matches!(byte, b'e' | b'E');
+            if !number {
+                (in_number, digits) = (false, 0);
+            }
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b'[' | b'{' => {
+                    depth += 1;
+                    tokens.depth = tokens.depth.max(depth);
+                }
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                _ if number => {
+                    in_number = true;
+                    digits += usize::from(byte.is_ascii_digit() && (byte != b'0' || digits > 0));
+                    tokens.inexact |= digits > DIGITS || matches!(byte, b'e' | b'E');
+                }
+                _ => {}
+            }
+        }
+        tokens
+    }
+}
+
+/// JSON of any shape in which no object names a field twice.
+struct EachOnce;
+
+impl<'de> Deserialize<'de> for EachOnce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = EachOnce;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<EachOnce, E> {
+        Ok(EachOnce)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<EachOnce, A::Error> {
+        while items.next_element::<EachOnce>()?.is_some() {}
+        Ok(EachOnce)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<EachOnce, A::Error> {
+        let mut known = BTreeSet::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            fields.next_value::<EachOnce>()?;
+            if !known.insert(name) {
+                return Err(A::Error::custom("a field is given twice"));
+            }
+        }
+        Ok(EachOnce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_with_each_field_once_is_unreadable() {
+        for text in [
+            "",
+            "{",
+            "{}x",
+            "{}{}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{\"a\":\"\u{0}\"}",
+            "{\"a\":1} // no",
+            "\u{feff}{}",
+            "{\"a\":1,\"a\":1}",
+            "{\"a\":1,\"\\u0061\":1}",
+            "{\"a\":[{\"b\":1,\"b\":2}]}",
+            "\"\\ud800\"",
+            "[1e400]",
+        ] {
+            assert!(strict(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(strict(&[b'"', 0xff, b'"']).is_err());
+        for text in ["null", "[]", "{\"a\":[{\"b\":1},{\"b\":1}]}", "\"\\ud83d\\ude00\""] {
+            assert!(strict(text.as_bytes()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_ends_at_the_limit_and_brackets_in_strings_do_not_nest() {
+        let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(strict(nested(DEPTH).as_bytes()).is_ok());
+        assert!(strict(nested(DEPTH + 1).as_bytes()).is_err());
+        assert!(strict(nested(100_000).as_bytes()).is_err());
+        assert!(strict(format!("\"\\\"{}\"", "[".repeat(100)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_a_float_rounds_are_told_from_those_that_it_keeps() {
+        for json in ["1", "-187.25", "0.000000001", "[1,2]", "\"1e5 12345678901234567890\""] {
+            assert!(is_exact(json), "{json}");
+        }
+        for json in ["1e0", "-1E5", "1e-400", "1.00000000000000000001", "[1,1234567890123456]"] {
+            assert!(!is_exact(json), "{json}");
+        }
+    }
+}
