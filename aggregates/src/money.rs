@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Why an amount is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Not of the one form that amounts are written in.
+    /// Not of the one form that amounts are written in. Its first characters, fit to be shown.
     #[error(
         "'{0}' is not a plain decimal such as 187.25 (no exponent, sign '+', separators or leading zeros)"
     )]
@@ -58,7 +58,8 @@ pub enum AmountError {
 ///
 /// `rust_decimal` by itself also takes `1_000`, `1E5`, `+5` and `.5`, and rounds a 29th decimal silently.
 pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
-    let unreadable = || AmountError::Unreadable(text.chars().take(40).collect());
+    let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let unreadable = || AmountError::Unreadable(text.chars().take(40).map(shown).collect());
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = match digits.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
