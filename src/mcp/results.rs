@@ -44,7 +44,12 @@ fn drop_nulls(value: &mut Value) {
 
 /// A refusal.
 pub fn refused(error: &ServiceError) -> CallToolResult {
+    error.log_inside();
     let mut block = json!({ "code": error.code() });
+    let figures = error.figures();
+    if !figures.is_empty() {
+        block["figures"] = json!(figures);
+    }
     let mut sentence = error.to_string();
     match error {
         ServiceError::Invalid(faults) => {
@@ -58,19 +63,12 @@ pub fn refused(error: &ServiceError) -> CallToolResult {
                 block["field"] = json!(fault.field);
             }
         }
-        ServiceError::Refused(refusal) => {
-            block["figures"] = json!(refusal.figures);
-            block["field"] = json!(refusal.field);
-        }
+        ServiceError::Refused(refusal) => block["field"] = json!(refusal.field),
         ServiceError::Rejected { refusal, order_id, replayed, position } => {
-            block["figures"] = json!(refusal.figures);
             block["field"] = json!(refusal.field);
             block["order_id"] = json!(order_id);
             block["replayed"] = json!(replayed);
             block["position"] = json!(position);
-        }
-        ServiceError::NothingToClose { held, reserved, .. } => {
-            block["figures"] = json!({ "held": held, "reserved": reserved });
         }
         _ => {}
     }

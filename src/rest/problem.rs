@@ -117,7 +117,6 @@ impl Problem {
             RefusalKind::Invalid | RefusalKind::Business => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code.word(), refusal.message.clone());
-        problem.0.figures = refusal.figures.clone();
         if refusal.field.is_some() {
             problem.0.errors.push(refusal.into());
         }
@@ -127,6 +126,16 @@ impl Problem {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
+        error.log_inside();
+        let figures = error.figures();
+        let mut problem = Self::without_figures(error);
+        problem.0.figures = figures;
+        problem
+    }
+}
+
+impl Problem {
+    fn without_figures(error: ServiceError) -> Self {
         let (code, detail) = (error.code(), error.to_string());
         let status = match error {
             ServiceError::Invalid(faults) => return Self::invalid(faults),
@@ -138,33 +147,23 @@ impl From<ServiceError> for Problem {
                 problem.0.position = Some(position);
                 return problem;
             }
-            ServiceError::NothingToClose { held, reserved, .. } => {
-                let mut problem = Self::new(StatusCode::CONFLICT, code, detail);
-                problem.0.figures.insert("held".to_owned(), held.to_string());
-                problem.0.figures.insert("reserved".to_owned(), reserved.to_string());
-                return problem;
-            }
             ServiceError::BadCursor | ServiceError::Unreadable(_) => StatusCode::BAD_REQUEST,
             ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-            ServiceError::Conflict(_) | ServiceError::Lacking(_) => StatusCode::CONFLICT,
+            ServiceError::NothingToClose { .. }
+            | ServiceError::Conflict(_)
+            | ServiceError::Lacking(_) => StatusCode::CONFLICT,
             ServiceError::Behind { position, .. } => {
                 let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
                 problem.0.position = Some(position);
                 return problem;
             }
             ServiceError::Busy => StatusCode::TOO_MANY_REQUESTS,
-            ServiceError::Database(source) => {
-                tracing::error!(%source, "the database failed a request");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
             ServiceError::Degraded(_)
             | ServiceError::NotHere(_)
-            | ServiceError::OutcomeUnknown(_) => StatusCode::SERVICE_UNAVAILABLE,
-            ServiceError::Defect(inside) => {
-                tracing::error!(inside, "a request met a defect");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            | ServiceError::OutcomeUnknown(_)
+            | ServiceError::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ServiceError::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, code, detail)
     }

@@ -1,5 +1,7 @@
 //! Why a use case was not carried out, in words that both faces render and neither adds to.
 
+use std::collections::BTreeMap;
+
 use aggregates::id::OrderId;
 use aggregates::money::{AmountError, Quantity};
 use aggregates::refusal::{Refusal, RefusalCode};
@@ -159,6 +161,34 @@ impl ServiceError {
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Database(_) => "unavailable",
             Self::Defect(_) => "defect",
+        }
+    }
+}
+
+impl ServiceError {
+    /// Writes to the log what went wrong inside, which no face shows.
+    pub fn log_inside(&self) {
+        match self {
+            Self::Database(source) => tracing::error!(%source, "the database failed a request"),
+            Self::Defect(inside) => tracing::error!(inside, "a request met a defect"),
+            _ => {}
+        }
+    }
+
+    /// The numbers of the message by name, the same over REST and MCP.
+    pub fn figures(&self) -> BTreeMap<String, String> {
+        let named = |figures: [(&str, String); 2]| {
+            figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        };
+        match self {
+            Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.figures.clone(),
+            Self::NothingToClose { held, reserved, .. } => {
+                named([("held", held.to_string()), ("reserved", reserved.to_string())])
+            }
+            Self::Behind { position, wanted } => {
+                named([("position", position.to_string()), ("wanted", wanted.to_string())])
+            }
+            _ => BTreeMap::new(),
         }
     }
 }
