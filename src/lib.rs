@@ -1,11 +1,11 @@
 //! Blotter: an event-sourced trading ledger for paper trading, on Postgres.
 
 pub mod audit;
+pub mod body;
 pub mod config;
 pub mod database;
 pub mod engine;
 pub mod identity;
-pub mod json;
 pub mod ledger;
 pub mod market;
 pub mod mcp;

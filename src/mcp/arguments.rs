@@ -13,7 +13,7 @@ use rmcp::model::JsonObject;
 use serde_json::{Number, Value};
 
 use super::reading::Inexact;
-use crate::json::DIGITS;
+use crate::body::DIGITS;
 use crate::service::text::{self, KEY_MAX, NOTE_MAX};
 use crate::service::{Fault, HistoryPeriod, ServiceError};
 
@@ -78,8 +78,8 @@ impl Arguments {
             Value::String(written) => written,
             Value::Number(_) if self.inexact.contains(name) => {
                 let message = format!(
-                    "{name}: a JSON number has at most {DIGITS} significant digits and no exponent: send a string such \
-                     as \"187.25\""
+                    "{name} is a JSON number of more than {DIGITS} significant digits or with an exponent: send a \
+                     string such as \"187.25\""
                 );
                 self.fault(name, "invalid_amount", message);
                 return None;

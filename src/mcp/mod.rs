@@ -12,7 +12,7 @@ mod face;
 mod prompts;
 pub mod reading;
 mod resources;
-mod results;
+pub mod results;
 mod schema;
 mod shelf;
 mod subscriptions;

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rmcp::model::ErrorCode;
@@ -17,18 +17,20 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::BODY_MAX;
-use crate::json::{is_exact, strict};
+use crate::body::{is_exact, is_plain, strict, take};
 
 /// Middleware: answers what no tool has to see.
 pub async fn strictly(request: Request, next: Next) -> Response {
-    let typed = request.headers().get(header::CONTENT_TYPE).is_some_and(|given| {
-        given.to_str().is_ok_and(|given| given.starts_with("application/json"))
-    });
-    if request.method() != Method::POST || !typed {
+    if request.method() != Method::POST {
         return next.run(request).await;
     }
+    if !is_plain(request.headers(), "application/json") {
+        let message = "the request has to be application/json in UTF-8, and not compressed";
+        let fault = Fault::of(ErrorCode::INVALID_REQUEST, message);
+        return fault.answer(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
     let (parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, BODY_MAX).await else {
+    let Ok(bytes) = take(body, BODY_MAX).await else {
         let fault = Fault::of(ErrorCode::INVALID_REQUEST, "the request is too large");
         return fault.answer(StatusCode::PAYLOAD_TOO_LARGE);
     };

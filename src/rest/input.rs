@@ -1,7 +1,7 @@
 //! Reading what clients send, strictly: fields are taken one by one, and what is left is refused by name.
 //!
 //! Guarantees: no input panics or reaches the ledger half read; unknown fields, hidden characters, decimals in any
-//! other form than ours and what [`json::strict`] does not let pass are refused; all bad fields are named at once. A
+//! other form than ours and what [`body::strict`] does not let pass are refused; all bad fields are named at once. A
 //! JSON number is taken by its own digits, never through a float. Costs three passes over the body.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use crate::json::{self, DIGITS};
+use crate::body::{self, DIGITS};
 use crate::service::{Fault, ServiceError, new_york_midnight, text};
 
 /// The most fields of one object.
@@ -36,7 +36,7 @@ pub struct Fields {
 impl Fields {
     /// Reads a body, which has to be one JSON object.
     pub fn of_body(body: &[u8]) -> Result<Self, Problem> {
-        let body = json::strict(body)
+        let body = body::strict(body)
             .map_err(|error| Problem::unreadable(format!("the body cannot be read: {error}")))?;
         if !body.trim_start().starts_with('{') {
             return Err(Problem::unreadable("the body is not a JSON object"));
@@ -124,7 +124,11 @@ impl Fields {
         let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(known, _)| *known).collect();
-            self.fault(field, "invalid_value", format!("{field} is one of {}", known.join(", ")));
+            self.fault(
+                field,
+                "invalid_value",
+                format!("{field} has to be one of {}", known.join(", ")),
+            );
         }
         found
     }
@@ -178,7 +182,7 @@ impl Fields {
             Value::Json(raw) => match amount_text(raw.get()) {
                 Ok(text) => text,
                 Err((code, message)) => {
-                    self.fault(field, code, format!("{field}: {message}"));
+                    self.fault(field, code, format!("{field} {message}"));
                     return None;
                 }
             },
@@ -296,16 +300,16 @@ fn plain_date(text: &str) -> Option<NaiveDate> {
 /// The text of an amount, from the JSON token that holds it.
 fn amount_text(token: &str) -> Result<String, (&'static str, String)> {
     if token.starts_with('"') {
-        let unreadable = |_| ("invalid_amount", "the string cannot be read".to_owned());
+        let unreadable = |_| ("invalid_amount", "is not Unicode".to_owned());
         return serde_json::from_str(token).map_err(unreadable);
     }
     if !token.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        let message = "has to be a decimal as a string, such as \"187.25\"";
+        let message = "has to be a decimal string such as \"187.25\"";
         return Err(("invalid_type", message.to_owned()));
     }
-    if !json::is_exact(token) {
+    if !body::is_exact(token) {
         let message = format!(
-            "a JSON number has at most {DIGITS} significant digits and no exponent: send a string such as \"187.25\""
+            "is a JSON number of more than {DIGITS} significant digits or with an exponent: send a string such as \"187.25\""
         );
         return Err(("invalid_amount", message));
     }

@@ -2,15 +2,15 @@
 
 use std::str::FromStr;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::input::Fields;
 use super::problem::Problem;
+use crate::body::{is_plain, take};
 use crate::service::{self, Fresh, PageRequest, ServiceError, text};
 
 /// The largest JSON body, in bytes.
@@ -78,10 +78,6 @@ impl<S: Sync> FromRequest<S> for Lines {
     }
 }
 
-/// What is read of a body beyond its limit, and thrown away: a client that is still sending when the connection
-/// closes sees a broken pipe instead of the answer.
-const DRAINED: usize = 8 * 1024 * 1024;
-
 async fn take_body(request: Request, media_type: &str, most: usize) -> Result<Bytes, Problem> {
     if !is_plain(request.headers(), media_type) {
         let detail = format!(
@@ -97,41 +93,7 @@ async fn take_body(request: Request, media_type: &str, most: usize) -> Result<By
         let detail = format!("the body is larger than the {most} bytes that are taken here");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     };
-    let body: Body = request.into_body();
-    if body.size_hint().lower() > (most + DRAINED) as u64 {
-        return Err(too_large());
-    }
-    let (mut chunks, mut taken, mut length) = (body.into_data_stream(), Vec::new(), 0);
-    while let Some(chunk) = chunks.next().await {
-        // The only failure is a client that hangs up, who reads no answer.
-        let chunk = chunk.map_err(|_| too_large())?;
-        length += chunk.len();
-        if length > most + DRAINED {
-            return Err(too_large());
-        }
-        if length <= most {
-            taken.extend_from_slice(&chunk);
-        }
-    }
-    if length > most { Err(too_large()) } else { Ok(taken.into()) }
-}
-
-/// Whether the body says that it is of this type, in UTF-8 and not compressed.
-fn is_plain(headers: &HeaderMap, media_type: &str) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let mut parts = given.unwrap_or_default().split(';').map(str::trim);
-    let typed = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
-    let utf8 = parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    });
-    let plain = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    typed && utf8 && plain
+    take(request.into_body(), most).await.map_err(|_| too_large())
 }
 
 /// The `Idempotency-Key`, if there is one.

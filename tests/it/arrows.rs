@@ -15,9 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["database", "ledger"]),
     ("simulation", &["ledger", "engine", "market"]),
     ("service", &["ledger", "engine", "market", "audit", "identity", "database"]),
-    ("json", &[]),
-    ("rest", &["service", "identity", "json"]),
-    ("mcp", &["service", "identity", "json"]),
+    ("body", &[]),
+    ("rest", &["service", "identity", "body"]),
+    ("mcp", &["service", "identity", "body"]),
     ("bridge", &[]),
 ];
 

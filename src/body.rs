@@ -1,12 +1,16 @@
-//! How JSON from outside is read, the same on both faces: strictly, before anything looks at what it means.
+//! How bodies from outside are read, the same on both faces: strictly, before anything looks at what they mean.
 //!
-//! Guarantees: what [`strict`] lets pass is one JSON text, nests no deeper than [`DEPTH`], names no field of an object
-//! twice at any depth, and has no string that is not Unicode. [`is_exact`] tells numbers that every JSON library keeps
-//! from those that a binary float would round. Costs two passes over the text and recurses no deeper than [`DEPTH`].
+//! Guarantees: [`take`] keeps no more than it is allowed; what [`strict`] lets pass is one JSON text, nests no deeper
+//! than [`DEPTH`], names no field of an object twice at any depth, and has no string that is not Unicode. [`is_exact`]
+//! tells numbers that every JSON library keeps from those that a binary float would round. Costs two passes over the
+//! text and recurses no deeper than [`DEPTH`].
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, header};
+use futures::StreamExt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -14,6 +18,14 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 pub const DEPTH: usize = 32;
 /// The most significant digits of a number.
 pub const DIGITS: usize = 15;
+
+/// What is read of a body beyond its limit, and thrown away: a client that is still sending when the connection
+/// closes sees a broken pipe instead of the answer.
+const DRAINED: usize = 16 * 1024 * 1024;
+
+/// A body is larger than is taken.
+#[derive(Debug)]
+pub struct TooLarge;
 
 /// Why a text is not read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +39,29 @@ pub enum Unreadable {
     /// No JSON, or a field twice.
     #[error("it is not JSON with each field once: {0}")]
     Malformed(serde_json::Error),
+}
+
+/// The bytes of a body that has at most `most` of them.
+///
+/// # Errors
+/// It has more. Up to [`DRAINED`] of them were read then, so that whoever sends them can read the answer.
+pub async fn take(body: Body, most: usize) -> Result<Bytes, TooLarge> {
+    if body.size_hint().lower() > (most + DRAINED) as u64 {
+        return Err(TooLarge);
+    }
+    let (mut chunks, mut taken, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        // The only failure is a client that hangs up, who reads no answer.
+        let chunk = chunk.map_err(|_| TooLarge)?;
+        length += chunk.len();
+        if length > most + DRAINED {
+            return Err(TooLarge);
+        }
+        if length <= most {
+            taken.extend_from_slice(&chunk);
+        }
+    }
+    if length > most { Err(TooLarge) } else { Ok(taken.into()) }
 }
 
 /// The text of `bytes`, if it is JSON that may be read.
@@ -45,6 +80,24 @@ pub fn strict(bytes: &[u8]) -> Result<&str, Unreadable> {
 /// Whether every number in `json` has at most [`DIGITS`] significant digits and no exponent.
 pub fn is_exact(json: &str) -> bool {
     !Tokens::of(json).inexact
+}
+
+/// Whether a body says that it is of this type, in UTF-8 and not compressed.
+pub fn is_plain(headers: &HeaderMap, media_type: &str) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = given.unwrap_or_default().split(';').map(str::trim);
+    let typed = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type));
+    let utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    let plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    typed && utf8 && plain
 }
 
 /// What the tokens outside of strings say.
