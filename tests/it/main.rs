@@ -10,6 +10,7 @@ mod append_only;
 mod arrows;
 mod audit;
 mod backup;
+mod bad_input;
 mod embedded;
 mod engine;
 mod faults;

@@ -24,12 +24,7 @@ impl Desk {
 
     /// The same with more arguments of `blotter serve`.
     pub async fn start_with(name: &str, arguments: &[&str]) -> Self {
-        let directory = scratch_with_cluster(name).await;
-        let market = ["--market", "feed", "--hours", "nyse"];
-        let server = Server::serve_with(directory.path(), &[&market, arguments].concat()).await;
-        let desk = Self { server, http: reqwest::Client::new(), _directory: directory };
-        let account = json!({"name": "agents", "kind": "cash", "starting_balance": "10000"});
-        assert_eq!(desk.post("/v1/accounts").json(&account).send().await.unwrap().status(), 201);
+        let desk = Self::without_market(name, arguments).await;
         let yesterday = json!({
             "t": "bar", "symbol": "AAPL", "span": "1d", "at": "2024-01-16T05:00:00Z",
             "open": "98", "high": "103", "low": "97", "close": "100", "volume": "5000",
@@ -40,6 +35,21 @@ impl Desk {
         });
         let quoted = quote("AAPL", "100", "101", OPEN);
         desk.feed(&[instrument("AAPL"), yesterday, quoted, depth]).await;
+        desk
+    }
+
+    /// A server whose market nobody has told anything.
+    pub async fn silent(name: &str) -> Self {
+        Self::without_market(name, &[]).await
+    }
+
+    async fn without_market(name: &str, arguments: &[&str]) -> Self {
+        let directory = scratch_with_cluster(name).await;
+        let market = ["--market", "feed", "--hours", "nyse"];
+        let server = Server::serve_with(directory.path(), &[&market, arguments].concat()).await;
+        let desk = Self { server, http: reqwest::Client::new(), _directory: directory };
+        let account = json!({"name": "agents", "kind": "cash", "starting_balance": "10000"});
+        assert_eq!(desk.post("/v1/accounts").json(&account).send().await.unwrap().status(), 201);
         desk
     }
 
@@ -55,11 +65,15 @@ impl Desk {
         self.feed(&[quote("AAPL", bid, ask, "2024-01-17T15:01:00Z")]).await;
     }
 
+    /// A request of the operator's.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.server.base()));
+        request.bearer_auth(self.server.token())
+    }
+
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .post(format!("{}{path}", self.server.base()))
-            .bearer_auth(self.server.token())
-            .header("accept", "application/json, text/event-stream")
+        self.request("POST", path).header("accept", "application/json, text/event-stream")
     }
 
     /// The official client, after its handshake.

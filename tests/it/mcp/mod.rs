@@ -1,7 +1,7 @@
 //! MCP over the real binary, as clients speak it: the official client in both eras of the protocol, raw requests for
 //! what it would never send, and lines on standard input.
 
-mod desk;
+pub mod desk;
 mod narrowing;
 mod refusals;
 mod resources;
