@@ -20,6 +20,7 @@ mod ledger;
 mod market;
 mod mcp;
 mod migrations;
+mod parity;
 mod process;
 mod projections;
 mod readme;
