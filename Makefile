@@ -1,6 +1,6 @@
 # One command each, on a fresh machine with Rust; Postgres is installed when it is missing and that is allowed.
 
-.PHONY: build run test lint outside demo bench deny prepare
+.PHONY: build run test lint outside demo bench fuzz deny prepare
 
 build: prepare
 	cargo build --release --bin blotter
@@ -32,6 +32,10 @@ demo: build
 # Every contender on one scratch Postgres, in one run; `make bench QUICK=--quick` for a minute's glance.
 bench: prepare
 	cargo bench --bench contenders -- $(QUICK)
+
+# A minute for each property of everything that reads what others wrote; `make fuzz SECONDS=600` for longer.
+fuzz:
+	scripts/fuzz $(SECONDS)
 
 # Licences, bans and sources of all packages; needs cargo-deny.
 deny:

@@ -14,6 +14,7 @@ mod bad_input;
 mod embedded;
 mod engine;
 mod faults;
+mod fuzz;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
 mod ledger;

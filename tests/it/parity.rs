@@ -62,7 +62,7 @@ const ORDERS: (&str, &str) = ("POST", "/v1/accounts/{account}/orders");
 const NOBODY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// An order of `qty` shares at the market, or at a limit of 90; `more` are other fields.
-fn order(side: &'static str, symbol: &str, qty: &str, limit: bool, more: Value) -> Request {
+fn order(side: &'static str, symbol: &str, qty: &str, limit: bool, more: &Value) -> Request {
     let mut body = json!({"symbol": symbol, "side": side, "qty": qty, "type": "market"});
     let mut arguments = json!({"symbol": symbol, "quantity": qty});
     if limit {
@@ -84,15 +84,15 @@ fn order(side: &'static str, symbol: &str, qty: &str, limit: bool, more: Value) 
 }
 
 fn cause(code: RefusalCode) -> Cause {
-    let none = || json!({});
+    let none = json!({});
     match code {
-        RefusalCode::InvalidAmount => Both(Quoted, order("buy", "AAPL", "1_000", true, none())),
-        RefusalCode::InvalidOrder => Both(Quoted, order("buy", "AAPL", "0", true, none())),
+        RefusalCode::InvalidAmount => Both(Quoted, order("buy", "AAPL", "1_000", true, &none)),
+        RefusalCode::InvalidOrder => Both(Quoted, order("buy", "AAPL", "0", true, &none)),
         RefusalCode::Unsupported => {
-            Both(Quoted, order("buy", "AAPL", "1", true, json!({"extended_hours": true})))
+            Both(Quoted, order("buy", "AAPL", "1", true, &json!({"extended_hours": true})))
         }
-        RefusalCode::UnknownSymbol => Both(Quoted, order("buy", "ZZZZZ", "1", true, none())),
-        RefusalCode::MarketClockUnset => Both(Silent, order("buy", "AAPL", "1", true, none())),
+        RefusalCode::UnknownSymbol => Both(Quoted, order("buy", "ZZZZZ", "1", true, &none)),
+        RefusalCode::MarketClockUnset => Both(Silent, order("buy", "AAPL", "1", true, &none)),
         RefusalCode::AccountNotFound => {
             let path = ("GET", "/v1/accounts/01890a5d-ac96-774b-bcce-b302099a8057");
             Both(Quoted, request(path, Value::Null, "account_info", json!({"account_id": NOBODY})))
@@ -110,29 +110,27 @@ fn cause(code: RefusalCode) -> Cause {
         }
         RefusalCode::InsufficientCash => {
             let path = ("POST", "/v1/accounts/{account}/withdrawals");
-            RestAlone(Quoted, request(path, json!({"amount": "10000.01"}), "", none()))
+            RestAlone(Quoted, request(path, json!({"amount": "10000.01"}), "", none.clone()))
         }
         RefusalCode::InsufficientBuyingPower => {
-            Both(Quoted, order("buy", "AAPL", "1000", true, none()))
+            Both(Quoted, order("buy", "AAPL", "1000", true, &none))
         }
-        RefusalCode::InsufficientShares => {
-            Both(Quoted, order("sell", "AAPL", "1000", true, none()))
-        }
-        RefusalCode::NoReferencePrice => Both(Quoted, order("buy", "NEW", "1", false, none())),
+        RefusalCode::InsufficientShares => Both(Quoted, order("sell", "AAPL", "1000", true, &none)),
+        RefusalCode::NoReferencePrice => Both(Quoted, order("buy", "NEW", "1", false, &none)),
         RefusalCode::MarketClosed => {
-            Both(Closed, order("buy", "AAPL", "1", false, json!({"time_in_force": "ioc"})))
+            Both(Closed, order("buy", "AAPL", "1", false, &json!({"time_in_force": "ioc"})))
         }
         RefusalCode::TradingHalted => {
-            Both(Policy(r#"{"trading_state":"halted"}"#), order("buy", "AAPL", "1", true, none()))
+            Both(Policy(r#"{"trading_state":"halted"}"#), order("buy", "AAPL", "1", true, &none))
         }
         RefusalCode::ReduceOnly => {
-            Both(Policy(r#"{"trading_state":"reducing"}"#), order("buy", "AAPL", "1", true, none()))
+            Both(Policy(r#"{"trading_state":"reducing"}"#), order("buy", "AAPL", "1", true, &none))
         }
         RefusalCode::OrderLimit => {
-            Both(Policy(r#"{"max_order_notional":"100"}"#), order("buy", "AAPL", "2", true, none()))
+            Both(Policy(r#"{"max_order_notional":"100"}"#), order("buy", "AAPL", "2", true, &none))
         }
         RefusalCode::KeyReused => {
-            Both(Quoted, order("buy", "AAPL", "2", true, json!({"client_order_id": "used"})))
+            Both(Quoted, order("buy", "AAPL", "2", true, &json!({"client_order_id": "used"})))
         }
         RefusalCode::InstrumentNotFound => Inside("only the engine speaks to instruments"),
         RefusalCode::AccountExists => Inside("ids of accounts are made by the server"),
@@ -168,7 +166,7 @@ kinds! {
     ServiceError::Invalid(_) => ServiceError::Invalid(vec![
             Fault::new("qty", "invalid_amount", "qty is odd"),
             Fault::new("side", "missing_field", "side is missing"),
-        ]), Both(Quoted, order("buy", "AAPL", "x", true, json!({"extended_hours": "odd"})));
+        ]), Both(Quoted, order("buy", "AAPL", "x", true, &json!({"extended_hours": "odd"})));
     ServiceError::Refused(_) => refusal().into(),
         Inside("the codes of refusals have rows of their own");
     ServiceError::Rejected { .. } => ServiceError::Rejected {
@@ -307,7 +305,7 @@ impl Stage {
         };
         if scene != Silent {
             stage.desk.feed(&[instrument("NEW"), quote("AAPL", "100", "101", OPEN)]).await;
-            let filled = order("buy", "AAPL", "1", false, json!({"client_order_id": "used"}));
+            let filled = order("buy", "AAPL", "1", false, &json!({"client_order_id": "used"}));
             let filled = stage.rest(&filled).await.expect(201);
             stage.filled = filled["order_id"].as_str().unwrap().to_owned();
         }
