@@ -1,9 +1,10 @@
 //! The database: run the private Postgres or connect to one by URL, migrate it, and hand out pools by role.
 //!
-//! Guarantees: when [`Database::open`] returns, the schema is this binary's, and every pool works as its own role
-//! with that role's limits. Costs 0.2 s on a private cluster that exists, about 1.5 s on a new one.
+//! Guarantees: when [`Database::open`] returns, the schema is this binary's and keeps tenants apart, and every pool
+//! works as its own role with that role's limits. Costs 0.2 s on a private cluster that exists, about 1.5 s on a new one.
 
 pub mod embedded;
+pub mod isolation;
 mod migrate;
 mod pools;
 mod roles;
@@ -50,6 +51,9 @@ pub enum DatabaseError {
     /// A migration failed or does not match.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// It does not keep tenants apart, or its log can be changed.
+    #[error("the database does not keep the rules of isolation and nothing is served from it: {0}")]
+    NotIsolated(isolation::Violations),
     /// Postgres refused or cannot be reached.
     #[error("database: {0}")]
     Postgres(#[from] sqlx::Error),
@@ -83,6 +87,7 @@ impl Database {
         let mut superuser = embedded.superuser(embedded::DATABASE).connect().await?;
         migrate(&mut superuser).await?;
         migrate::allow_login(&mut superuser).await?;
+        isolation::check(&mut superuser).await?;
         superuser.close().await?;
         info!(directory = %embedded.directory().display(), "private Postgres is up");
         let connector = Connector::by_login(embedded.superuser(embedded::DATABASE));
@@ -96,6 +101,7 @@ impl Database {
         let mut connection = migrator.options().connect().await?;
         migrate(&mut connection).await?;
         migrate::grant_roles(&mut connection, connector.options().get_username()).await?;
+        isolation::check(&mut connection).await?;
         connection.close().await?;
         let mut connection = connector.options().connect().await?;
         warn_if_privileged(&mut connection).await?;

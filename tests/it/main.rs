@@ -17,6 +17,7 @@ mod faults;
 mod fuzz;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
+mod isolation;
 mod ledger;
 mod market;
 mod mcp;

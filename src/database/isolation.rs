@@ -1,0 +1,120 @@
+//! Whether the database keeps tenants apart: its catalogue is read at each start, and a server does not start on one
+//! that breaks a rule.
+//!
+//! Guarantees: a table, view, policy, function, trigger, right or role through which a request could read rows of
+//! another tenant, or any part of the running server change the log, is named before anything is served. It guards
+//! against a migration that forgot a rule and a hand that changed one; whoever owns the database can also lie to it,
+//! which is what the checkpoints outside the database are for. Costs one round trip and a few milliseconds.
+
+use std::fmt;
+
+use sqlx::PgConnection;
+
+use super::DatabaseError;
+
+/// What breaks the rules, each with what it is and what it should be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violations(Vec<String>);
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// The one way in which a request may see a row, as Postgres writes it; `blotter_protect` in `0002_log.sql` makes it.
+const SEEN_BY_READERS: &str = "((tenant_id = blotter_market_tenant()) OR ((tenant_id = blotter_tenant()) \
+    AND ((blotter_account() IS NULL) OR (account_id = blotter_account()))))";
+
+/// What requests may read of that belongs to no tenant: where log and views end, and facts of the market.
+const SHARED: &[&str] =
+    &["ledger_head", "projections", "tape", "instruments", "official_closes", "corporate_actions"];
+
+/// What nobody changes or deletes.
+const APPEND_ONLY: &[&str] = &["events", "tape"];
+
+/// Each row is a sentence about something that breaks a rule. $1 is how readers see rows, $2 are the
+/// shared tables, $3 the append-only ones.
+const CATALOGUE: &str = "
+WITH roles AS (
+    SELECT oid, rolname FROM pg_roles
+    WHERE rolname IN ('blotter_writer', 'blotter_projector', 'blotter_reader', 'blotter_auditor')
+), relations AS (
+    SELECT c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity AND c.relforcerowsecurity AS forced,
+        coalesce('security_invoker=true' = ANY (c.reloptions), false) AS invoker,
+        EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'
+            AND NOT a.attisdropped) AS tenanted
+    FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+)
+SELECT format('role %s has to be without %s', rolname, concat_ws(', ',
+        CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
+        CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
+        CASE WHEN rolreplication THEN 'REPLICATION' END))
+    FROM pg_roles WHERE (oid IN (SELECT oid FROM roles) OR rolname = 'blotter_migrator')
+        AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)
+UNION ALL
+SELECT format('role %s has to be no member of %s', r.rolname, m.roleid::regrole)
+    FROM roles r JOIN pg_auth_members m ON m.member = r.oid
+UNION ALL
+SELECT format('%s belongs to %s and has to belong to blotter_migrator', c.relname, r.rolname)
+    FROM relations c JOIN roles r ON r.oid = c.relowner
+UNION ALL
+SELECT format('role %s has to be without CREATE on the schema public', rolname)
+    FROM roles WHERE has_schema_privilege(oid, 'public', 'CREATE')
+UNION ALL
+SELECT format('%s has rows of tenants and has to FORCE ROW LEVEL SECURITY', relname)
+    FROM relations WHERE relkind IN ('r', 'p') AND tenanted AND NOT forced
+UNION ALL
+SELECT format('%s has no column tenant_id and is read by requests', c.relname)
+    FROM relations c JOIN roles r ON r.rolname = 'blotter_reader'
+    WHERE c.relkind NOT IN ('v', 'm') AND NOT c.tenanted AND c.relname <> ALL ($2)
+        AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
+UNION ALL
+SELECT format('the policy %s on %s lets requests see more than the rows of their tenant, account and market',
+        p.polname, c.relname)
+    FROM pg_policy p JOIN relations c ON c.oid = p.polrelid
+    WHERE p.polroles && ARRAY[0::oid, 'blotter_reader'::regrole::oid] AND p.polpermissive
+        AND (p.polcmd <> 'r' OR 0 = ANY (p.polroles)
+            OR regexp_replace(pg_get_expr(p.polqual, p.polrelid), '\\s+', ' ', 'g') <> $1)
+UNION ALL
+SELECT format('the view %s has to be made WITH (security_invoker = true)', relname)
+    FROM relations WHERE relkind = 'v' AND NOT invoker
+UNION ALL
+SELECT format('%s is a materialized view, whose rows no policy protects, and is read by %s', c.relname, r.rolname)
+    FROM relations c CROSS JOIN roles r
+    WHERE c.relkind = 'm' AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
+UNION ALL
+SELECT format('the function %s is SECURITY DEFINER without a fixed search_path', p.oid::regprocedure)
+    FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+        AND NOT EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE setting LIKE 'search_path=%')
+UNION ALL
+SELECT format('%s may %s %s', r.rolname, privilege, c.relname)
+    FROM roles r CROSS JOIN relations c CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE',
+        'REFERENCES', 'TRIGGER']) privilege
+    WHERE CASE WHEN privilege IN ('INSERT', 'UPDATE', 'REFERENCES')
+            THEN has_any_column_privilege(r.oid, c.oid, privilege)
+            ELSE has_table_privilege(r.oid, c.oid, privilege) END
+        AND (r.rolname IN ('blotter_reader', 'blotter_auditor') OR privilege IN ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+            OR c.relname = ANY ($3) AND (r.rolname <> 'blotter_writer' OR privilege <> 'INSERT'))
+UNION ALL
+SELECT format('%s has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS', name)
+    FROM unnest($3) name
+    WHERE ARRAY['append_only_rows', 'append_only_table'] <> ARRAY(
+        SELECT t.tgname::text FROM pg_trigger t JOIN relations c ON c.oid = t.tgrelid
+        WHERE c.relname = name AND t.tgenabled = 'A' AND t.tgfoid = to_regproc('blotter_refuse_change')
+        ORDER BY 1)
+ORDER BY 1";
+
+/// Lets a database pass that keeps tenants apart and its log append-only.
+///
+/// # Errors
+/// [`DatabaseError::NotIsolated`] with everything that breaks a rule, or the database fails.
+pub async fn check(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let found: Vec<String> = sqlx::query_scalar(CATALOGUE)
+        .bind(SEEN_BY_READERS)
+        .bind(SHARED)
+        .bind(APPEND_ONLY)
+        .fetch_all(connection)
+        .await?;
+    if found.is_empty() { Ok(()) } else { Err(DatabaseError::NotIsolated(Violations(found))) }
+}

@@ -1,0 +1,112 @@
+//! A database that does not keep tenants apart is not served from, and every way to break the rules is named.
+
+use blotter::database::{Database, DatabaseError, Source, isolation};
+use sqlx::{Connection, Executor};
+
+use crate::support::TestDatabase;
+
+/// What breaks a rule, and what is said of it.
+const BROKEN: &[(&str, &str)] = &[
+    ("ALTER ROLE blotter_reader BYPASSRLS", "role blotter_reader has to be without BYPASSRLS"),
+    (
+        "ALTER ROLE blotter_writer SUPERUSER CREATEDB",
+        "role blotter_writer has to be without SUPERUSER, CREATEDB",
+    ),
+    (
+        "GRANT blotter_migrator TO blotter_projector",
+        "role blotter_projector has to be no member of blotter_migrator",
+    ),
+    (
+        "ALTER TABLE orders OWNER TO blotter_projector",
+        "orders belongs to blotter_projector and has to belong to blotter_migrator",
+    ),
+    (
+        "GRANT CREATE ON SCHEMA public TO PUBLIC",
+        "role blotter_reader has to be without CREATE on the schema public",
+    ),
+    (
+        "ALTER TABLE fills NO FORCE ROW LEVEL SECURITY",
+        "fills has rows of tenants and has to FORCE ROW LEVEL SECURITY",
+    ),
+    (
+        "CREATE TABLE secrets (tenant_id uuid, secret text)",
+        "secrets has rows of tenants and has to FORCE ROW LEVEL SECURITY",
+    ),
+    (
+        "CREATE TABLE leak (row text); GRANT SELECT (row) ON leak TO blotter_reader",
+        "leak has no column tenant_id and is read by requests",
+    ),
+    (
+        "GRANT SELECT ON order_keys TO PUBLIC",
+        "order_keys has no column tenant_id and is read by requests",
+    ),
+    (
+        "CREATE POLICY wide ON positions FOR SELECT TO PUBLIC USING (true)",
+        "the policy wide on positions lets requests see more than the rows of their tenant, account and market",
+    ),
+    (
+        "ALTER POLICY reader ON lots USING (tenant_id = blotter_tenant() OR true)",
+        "the policy reader on lots lets requests see more than the rows of their tenant, account and market",
+    ),
+    (
+        "CREATE VIEW all_orders AS SELECT * FROM orders",
+        "the view all_orders has to be made WITH (security_invoker = true)",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW every_order AS SELECT * FROM orders; GRANT SELECT ON every_order TO blotter_reader",
+        "every_order is a materialized view, whose rows no policy protects, and is read by blotter_reader",
+    ),
+    (
+        "CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM events'",
+        "the function peek() is SECURITY DEFINER without a fixed search_path",
+    ),
+    (
+        "GRANT INSERT (name) ON account_names TO blotter_reader",
+        "blotter_reader may INSERT account_names",
+    ),
+    ("GRANT UPDATE ON orders TO blotter_auditor", "blotter_auditor may UPDATE orders"),
+    ("GRANT TRUNCATE ON orders TO blotter_projector", "blotter_projector may TRUNCATE orders"),
+    ("GRANT INSERT ON events TO blotter_projector", "blotter_projector may INSERT events"),
+    ("GRANT DELETE ON tape TO blotter_writer", "blotter_writer may DELETE tape"),
+    (
+        "ALTER TABLE events ENABLE TRIGGER append_only_rows",
+        "events has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
+    ),
+    (
+        "DROP TRIGGER append_only_table ON tape",
+        "tape has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
+    ),
+];
+
+#[tokio::test]
+async fn whatever_breaks_a_rule_of_isolation_is_named() {
+    let database = TestDatabase::new().await;
+    let mut superuser = database.superuser().await;
+    isolation::check(&mut superuser).await.unwrap();
+    for (broken, said) in BROKEN {
+        // Roles are the cluster's: what is done to them here is seen here, and undone.
+        let mut transaction = superuser.begin().await.unwrap();
+        transaction.execute(*broken).await.unwrap();
+        let error = isolation::check(&mut transaction).await.expect_err(broken);
+        let DatabaseError::NotIsolated(violations) = &error else { panic!("{broken}: {error}") };
+        let violations = violations.to_string();
+        assert!(
+            violations.split("; ").any(|violation| violation == *said),
+            "{broken}: {violations}"
+        );
+        transaction.rollback().await.unwrap();
+    }
+    isolation::check(&mut superuser).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_served_from_a_database_that_does_not_keep_tenants_apart() {
+    let database = TestDatabase::new().await;
+    let mut superuser = database.superuser().await;
+    superuser.execute("ALTER TABLE orders DISABLE ROW LEVEL SECURITY").await.unwrap();
+    let source = || Source::Url { url: database.url("postgres"), migrate_url: None };
+    let error = Database::open(source()).await.expect_err("it is not isolated").to_string();
+    assert!(error.contains("orders has rows of tenants"), "{error}");
+    superuser.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY").await.unwrap();
+    Database::open(source()).await.unwrap().close().await.unwrap();
+}
