@@ -39,7 +39,8 @@ pub struct Verify {
     /// An exported log, instead of the database
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Checkpoints kept elsewhere; may be given several times [default: those of the data directory]
+    /// Checkpoints kept elsewhere; may be given several times [default: those of the data directory, if one is named
+    /// or the database is a private one]
     #[arg(long, value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
     /// Print the report as JSON
@@ -118,16 +119,17 @@ fn checkpoint_files(verify: &Verify) -> anyhow::Result<Vec<PathBuf>> {
     if !verify.checkpoints.is_empty() {
         return Ok(verify.checkpoints.clone());
     }
-    let own = verify.database.data_dir()?.join(CHECKPOINT_FILE);
-    Ok(if own.exists() { vec![own] } else { Vec::new() })
+    let own = verify.database.checkpoint_dir()?.map(|directory| directory.join(CHECKPOINT_FILE));
+    Ok(own.filter(|file| file.exists()).into_iter().collect())
 }
 
 async fn write_export(settings: &Export) -> anyhow::Result<()> {
     // Read before the snapshot, so that the export is never shorter than what was signed.
-    let signed = match latest_checkpoint(&settings.database) {
-        Ok(note) => note,
-        Err(error) if is_missing(&error) => None,
-        Err(error) => return Err(error),
+    let signed = match settings.database.checkpoint_dir()?.map(|own| latest_checkpoint(&own)) {
+        None => None,
+        Some(Ok(note)) => note,
+        Some(Err(error)) if is_missing(&error) => None,
+        Some(Err(error)) => return Err(error),
     };
     let note = signed.as_deref();
     let scope = Scope { tenant: settings.tenant, account: settings.account };
@@ -151,13 +153,14 @@ async fn write_export(settings: &Export) -> anyhow::Result<()> {
 }
 
 fn print_checkpoint(settings: &DatabaseSettings) -> anyhow::Result<()> {
-    let Some(note) = latest_checkpoint(settings)? else { bail!("nothing was signed yet") };
+    let note = latest_checkpoint(&settings.data_dir()?)?;
+    let Some(note) = note else { bail!("nothing was signed yet") };
     std::io::stdout().write_all(note.as_bytes())?;
     Ok(())
 }
 
-fn latest_checkpoint(settings: &DatabaseSettings) -> anyhow::Result<Option<String>> {
-    let path = settings.data_dir()?.join(CHECKPOINT_FILE);
+fn latest_checkpoint(data_dir: &Path) -> anyhow::Result<Option<String>> {
+    let path = data_dir.join(CHECKPOINT_FILE);
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
     Ok(split_notes(&bytes).0.last().map(|note| (*note).to_owned()))
 }

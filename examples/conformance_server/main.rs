@@ -28,7 +28,6 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[tokio::main]
@@ -37,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let fixtures = Fixtures { states: Arc::new(CursorKey::of(&Uuid::now_v7().to_string())) };
-    let router = mcp::mount(move || fixtures.clone(), address, CancellationToken::new());
+    let router = mcp::mount(move || fixtures.clone(), address);
     println!("http://{address}/mcp");
     axum::serve(listener, router.layer(from_fn(admit))).await?;
     Ok(())

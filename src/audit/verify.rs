@@ -37,8 +37,9 @@ impl Evidence {
             evidence.add(path, &std::fs::read(path).map_err(failed)?)?;
         }
         if files.is_empty() {
-            let remark = "no checkpoint from outside the database was given: a log that was rewritten as a whole \
-                          would not be noticed";
+            let remark = "the log was held against no checkpoint from outside the database, so one that was rewritten as \
+                          a whole would not be noticed: blotter audit verify takes --checkpoints FILE, or --data-dir DIR \
+                          of a server that signed some";
             evidence.notes.push(remark.into());
         }
         Ok(evidence)

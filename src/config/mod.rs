@@ -189,22 +189,38 @@ impl DatabaseSettings {
         self.data_dir.clone().or_else(default_data_dir).ok_or(ConfigError::NoDataDirectory)
     }
 
+    /// The directory with the checkpoints of this database's log: the one that is named, or that of a private
+    /// database. None for a database elsewhere: the default directory may have signed another log.
+    ///
+    /// # Errors
+    /// That of [`Self::data_dir`].
+    pub fn checkpoint_dir(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let elsewhere = self.data_dir.is_none() && self.database_url().is_some();
+        if elsewhere { Ok(None) } else { self.data_dir().map(Some) }
+    }
+
     /// Which database to open.
     ///
     /// # Errors
     /// A private one, and nowhere to put it.
     pub fn source(&self) -> Result<Source, ConfigError> {
-        let given = |url: &Option<Secret>| {
-            url.as_ref().map(|url| url.expose().to_owned()).filter(|url| !url.is_empty())
-        };
-        Ok(match given(&self.database_url) {
-            Some(url) => Source::Url { url, migrate_url: given(&self.migrate_url) },
+        Ok(match self.database_url() {
+            Some(url) => Source::Url { url, migrate_url: given(self.migrate_url.as_ref()) },
             None => Source::Embedded(embedded::Options {
                 binaries: self.postgres_bin_dir.clone(),
                 ..embedded::Options::new(self.data_dir()?)
             }),
         })
     }
+
+    fn database_url(&self) -> Option<String> {
+        given(self.database_url.as_ref())
+    }
+}
+
+/// A URL, unless it is empty: an empty variable of the environment names none.
+fn given(url: Option<&Secret>) -> Option<String> {
+    url.map(|url| url.expose().to_owned()).filter(|url| !url.is_empty())
 }
 
 impl RuleSettings {
@@ -247,4 +263,25 @@ fn rate(text: &str) -> Result<Decimal, String> {
         return Err("a rate is from 0 to 1".to_owned());
     }
     Ok(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_elsewhere_has_only_the_checkpoints_that_are_named() {
+        let settings = |url: Option<&str>, data_dir: Option<&str>| DatabaseSettings {
+            database_url: url.map(|url| url.parse().unwrap()),
+            migrate_url: None,
+            data_dir: data_dir.map(PathBuf::from),
+            postgres_bin_dir: None,
+        };
+        let named = Some(PathBuf::from("/kept"));
+        for url in [None, Some(""), Some("postgres://elsewhere/blotter")] {
+            assert_eq!(settings(url, Some("/kept")).checkpoint_dir().unwrap(), named);
+        }
+        let url = Some("postgres://elsewhere/blotter");
+        assert_eq!(settings(url, None).checkpoint_dir().unwrap(), None);
+    }
 }

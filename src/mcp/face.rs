@@ -14,6 +14,7 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::reading::Inexact;
 use super::shelf::Shelf;
@@ -42,6 +43,7 @@ pub struct Face {
     service: Arc<Service>,
     shelf: Arc<Shelf>,
     streams: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// The caller that the middleware put into the HTTP request, and what is on offer to the request.
@@ -76,10 +78,10 @@ fn unread(error: &ServiceError) -> ErrorData {
 }
 
 impl Face {
-    /// What `shelf` offers of `service`.
-    pub fn new(service: Arc<Service>, shelf: Shelf) -> Self {
+    /// What `shelf` offers of `service`, until it is asked to `stop`: then waits and subscriptions end.
+    pub fn new(service: Arc<Service>, shelf: Shelf, stop: CancellationToken) -> Self {
         let streams = Arc::new(Semaphore::new(subscriptions::STREAMS_MAX));
-        Self { service, shelf: Arc::new(shelf), streams }
+        Self { service, shelf: Arc::new(shelf), streams, stop }
     }
 }
 
@@ -143,6 +145,7 @@ impl ServerHandler for Face {
             shelf: &shelf,
             inexact: &inexact,
             gone: &context.ct,
+            stop: &self.stop,
         };
         let arguments = request.arguments.unwrap_or_default();
         let Some(result) = tools::run(call, &request.name, arguments).await else {
@@ -208,6 +211,7 @@ impl ServerHandler for Face {
             shelf: &shelf,
             inexact: &Inexact::default(),
             gone: &context.ct,
+            stop: &self.stop,
         };
         prompts::get(call, &request.name, request.arguments).await.map(Into::into)
     }
@@ -237,6 +241,6 @@ impl ServerHandler for Face {
             let message = "there are as many subscriptions as this server takes: end one, or read the resource again";
             return Err(ErrorData::internal_error(message, None));
         };
-        subscriptions::follow(&self.service, &caller, &subscription).await
+        subscriptions::follow(&self.service, &caller, &subscription, &self.stop).await
     }
 }

@@ -36,30 +36,31 @@ use face::Face;
 /// The largest request.
 const BODY_MAX: usize = 256 * 1024;
 
-/// The route `/mcp` over `service`, offering what is on `shelf`; who calls is found out before it.
+/// The route `/mcp` over `service`, offering what is on `shelf` until `stop`; who calls is found out before it.
 pub fn router(
     service: Arc<Service>,
     shelf: Shelf,
     address: SocketAddr,
     stop: CancellationToken,
 ) -> Router {
-    let face = Face::new(service, shelf);
-    mount(move || face.clone(), address, stop)
+    let face = Face::new(service, shelf, stop);
+    mount(move || face.clone(), address)
 }
 
 /// The route `/mcp` to a handler made for each request: how the protocol is spoken here, whoever speaks.
+///
+/// The transport is not told of a stop, which it would answer on behalf of what is under way: with 500, though a write may
+/// be committing. What can wait long ends by itself.
 pub fn mount<H: ServerHandler>(
     make: impl Fn() -> H + Send + Sync + 'static,
     address: SocketAddr,
-    stop: CancellationToken,
 ) -> Router {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_allowed_hosts(hosts(address))
         .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"])
-        .with_max_request_body_bytes(BODY_MAX)
-        .with_cancellation_token(stop);
+        .with_max_request_body_bytes(BODY_MAX);
     let mcp: StreamableHttpService<H, NeverSessionManager> =
         StreamableHttpService::new(move || Ok(make()), Arc::default(), config);
     Router::new().nest_service("/mcp", mcp).layer(from_fn(reading::strictly))

@@ -10,6 +10,7 @@ use rmcp::ErrorData;
 use rmcp::service::{SubscriptionContext, SubscriptionSink};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::resources::Address;
 use crate::service::{Caller, Service};
@@ -28,7 +29,8 @@ pub fn followed(uris: &[String]) -> Vec<String> {
     uris.iter().filter(|uri| Address::parse(uri).is_some()).take(URIS_MAX).cloned().collect()
 }
 
-/// Follows the accepted resources of a subscription until it is cancelled.
+/// Follows the accepted resources of a subscription until it is cancelled, or until the server is asked to `stop`: its
+/// client is told then that it has ended.
 ///
 /// # Errors
 /// Its client is gone.
@@ -36,6 +38,7 @@ pub async fn follow(
     service: &Service,
     caller: &Caller,
     subscription: &SubscriptionContext,
+    stop: &CancellationToken,
 ) -> Result<(), ErrorData> {
     let uris = subscription.accepted().resource_subscriptions.as_deref().unwrap_or_default();
     let mut seen: Vec<_> = followed(uris)
@@ -54,6 +57,7 @@ pub async fn follow(
     tokio::select! {
         biased;
         () = subscription.cancelled() => Ok(()),
+        () = stop.cancelled() => Ok(()),
         ended = watch => ended,
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Guarantees:
 //! - A client that does not send the head of a request in time loses its connection, so slow ones hold nothing.
+//! - A client that takes nothing of an answer for [`Limits::answer`] loses its connection, and what was kept for it is
+//!   freed: an answer, a stream, the seat of one. Nothing of the database waits for a client, since an answer is read to its
+//!   end before it is sent.
 //! - Above [`Limits::connections`] a client is told 503 with `Retry-After` instead of waiting unseen. One connection
 //!   carries one request at a time, so this bounds the requests under way too.
 //! - When it stops: requests under way finish, at most [`Limits::drain`]; who comes meanwhile is still accepted, so that
@@ -22,6 +25,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::impatient::Impatient;
 
 /// The largest head of a request in bytes.
 const HEAD_MAX: usize = 16 * 1024;
@@ -49,13 +54,20 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take; an idle connection is closed after this time too.
     pub head: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub answer: Duration,
     /// How long requests under way may take after the server was asked to stop.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 2_048, head: Duration::from_secs(20), drain: Duration::from_secs(10) }
+        Self {
+            connections: 2_048,
+            head: Duration::from_secs(20),
+            answer: Duration::from_secs(20),
+            drain: Duration::from_secs(10),
+        }
     }
 }
 
@@ -63,6 +75,7 @@ impl Default for Limits {
 struct Server {
     http: http1::Builder,
     faces: Router,
+    answer: Duration,
     places: Arc<Semaphore>,
     goodbyes: Arc<Semaphore>,
     connections: JoinSet<()>,
@@ -85,6 +98,7 @@ pub async fn serve(
     let mut server = Server {
         http,
         faces,
+        answer: limits.answer,
         places: Arc::new(Semaphore::new(limits.connections)),
         goodbyes: Arc::new(Semaphore::new(GOODBYES)),
         connections: JoinSet::new(),
@@ -146,7 +160,8 @@ impl Server {
             return;
         }
         let service = TowerToHyperService::new(self.faces.clone());
-        let connection = self.http.serve_connection(TokioIo::new(client), service);
+        let client = TokioIo::new(Impatient::new(client, self.answer));
+        let connection = self.http.serve_connection(client, service);
         let watcher = under_way.map(GracefulShutdown::watcher);
         self.connections.spawn(async move {
             let open = metrics::gauge!("blotter_http_connections");
@@ -188,10 +203,14 @@ async fn turn_away(mut client: TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::net::SocketAddr;
     use std::time::Instant;
 
+    use axum::body::Body;
+    use axum::extract::State;
     use axum::routing::get;
+    use futures::stream::unfold;
 
     use super::*;
 
@@ -199,6 +218,8 @@ mod tests {
         address: SocketAddr,
         stop: CancellationToken,
         ended: tokio::task::JoinHandle<bool>,
+        /// Cancelled when the answer of `/endless` is not kept any more.
+        freed: CancellationToken,
     }
 
     async fn served(limits: Limits) -> Served {
@@ -208,12 +229,20 @@ mod tests {
             sleep(Duration::from_millis(400)).await;
             "slow"
         };
+        let endless = async |State(freed): State<CancellationToken>| {
+            let body = unfold(freed.drop_guard(), async |kept| {
+                Some((Ok::<_, Infallible>([0_u8; 4_096].to_vec()), kept))
+            });
+            Body::from_stream(body)
+        };
+        let freed = CancellationToken::new();
         let faces = Router::new()
+            .route("/endless", get(endless).with_state(freed.clone()))
             .route("/", get(async || "quick"))
             .route("/slow", get(slow))
             .route("/never", get(async || std::future::pending::<&str>().await));
         let ended = tokio::spawn(serve(listener, faces, limits, stop.clone()));
-        Served { address, stop, ended }
+        Served { address, stop, ended, freed }
     }
 
     async fn connect(address: SocketAddr, text: &str) -> TcpStream {
@@ -261,6 +290,21 @@ mod tests {
         )
         .await;
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_an_answer_is_cut_off_and_the_answer_freed() {
+        let answer = Duration::from_millis(400);
+        let served = served(Limits { answer, ..Limits::default() }).await;
+        let mut client = connect(served.address, "GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut taken = vec![0; 1024 * 1024];
+        // As long as it takes something it is served, however long that goes on.
+        let began = Instant::now();
+        while began.elapsed() < 4 * answer {
+            assert!(client.read(&mut taken).await.unwrap() > 0);
+        }
+        assert!(!served.freed.is_cancelled());
+        timeout(Duration::from_secs(10), served.freed.cancelled()).await.expect("it is freed");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ pub mod auth;
 mod docs;
 pub mod edge;
 mod health;
+mod impatient;
 pub mod input;
 pub mod listener;
 mod market;

@@ -124,7 +124,9 @@ impl Service {
         self.own(caller, account_id).await?;
         let list = format!("{}/{account_id}/activities/{filter:?}", caller.tenant);
         let before: Option<u64> = self.after(&list, page)?;
-        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        // What paid is named by the view of instruments.
+        let groups = [Group::Trading, Group::Market];
+        let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
         let size = page.size();
         let wanted = ActivitiesWanted {
             kinds: filter.kinds.clone(),

@@ -15,6 +15,8 @@ use serde::Serialize;
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
 use crate::engine::core::Shown;
 
+/// What positions are read of: they are of instruments that the view of the market knows.
+const GROUPS: [Group; 2] = [Group::Trading, Group::Market];
 /// Decimals of a rate of profit.
 const RATE_DECIMALS: u32 = 6;
 
@@ -91,7 +93,7 @@ impl Service {
         self.own(caller, account_id).await?;
         let list = format!("{}/{account_id}/positions", caller.tenant);
         let after: Option<String> = self.after(&list, page)?;
-        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
         let (size, connection) = (page.size(), snapshot.connection());
         let rows = query::positions(connection, account_id, after.as_deref(), size + 1).await?;
         let ids: Vec<_> = rows.iter().map(|row| row.instrument_id).collect();
@@ -121,7 +123,7 @@ impl Service {
         fresh: Fresh,
     ) -> Result<PositionAnswer, ServiceError> {
         self.own(caller, account_id).await?;
-        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
         let instrument = aggregates::id::InstrumentId::of_symbol(symbol);
         let row = query::position(snapshot.connection(), account_id, instrument).await?;
         let row = row.ok_or(ServiceError::NotFound("position"))?;

@@ -2,7 +2,8 @@
 //!
 //! A wait sleeps until the views have moved, so a quiet ledger costs nothing; on a busy one it looks at the order
 //! (a short read by its key) at most once a pause, and the pauses grow from [`PAUSES`]'s first to its last. So a
-//! fill is seen within 20 ms of its view when it comes soon, and within a quarter of a second when it comes late.
+//! fill is seen within 20 ms of its view when it comes soon, and within a quarter of a second when it comes late. A
+//! server that stops lets nobody wait: whoever does is answered at once.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use aggregates::order::OrderStatus;
 use projections::Group;
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Fresh, OrderAnswer, Service, ServiceError};
 
@@ -33,8 +35,10 @@ pub struct WaitAnswer {
     /// The order as it stands.
     #[serde(flatten)]
     pub order: OrderAnswer,
-    /// It has what was waited for. If not, the time was over, or it has ended otherwise.
+    /// It has what was waited for. If not, the time was over, or it has ended otherwise, or the server stops.
     pub reached: bool,
+    /// The wait was cut short because the server stops.
+    pub stopping: bool,
 }
 
 impl Awaited {
@@ -47,7 +51,7 @@ impl Awaited {
 }
 
 impl Service {
-    /// Waits until an order has what is awaited, or has ended, or `patience` is over.
+    /// Waits until an order has what is awaited, or has ended, or `patience` is over, or the server is asked to `stop`.
     ///
     /// # Errors
     /// There is no such order, or not for this caller.
@@ -58,17 +62,26 @@ impl Service {
         order_id: OrderId,
         awaited: Awaited,
         patience: Duration,
+        stop: &CancellationToken,
     ) -> Result<WaitAnswer, ServiceError> {
         let (until, mut pause) = (Instant::now() + patience, PAUSES.0);
         loop {
+            // Before the look: an order that is answered is as it stood when the wait was cut short.
+            let stopping = stop.is_cancelled();
             let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
             let reached = awaited.is_reached(order.status);
             let left = until.saturating_duration_since(Instant::now());
-            if reached || order.status.is_terminal() || left.is_zero() {
-                return Ok(WaitAnswer { order, reached });
+            let over = reached || order.status.is_terminal() || left.is_zero();
+            if over || stopping {
+                return Ok(WaitAnswer { order, reached, stopping: !over });
             }
             let moved = self.parts.views.wait(Group::Trading, order.position + 1, left);
-            tokio::join!(moved, tokio::time::sleep(pause.min(left)));
+            let paused = async { tokio::join!(moved, tokio::time::sleep(pause.min(left))) };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                _ = paused => {}
+            }
             pause = (pause * 2).min(PAUSES.1);
         }
     }

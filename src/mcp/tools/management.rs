@@ -102,7 +102,8 @@ pub const TOOLS: &[Entry] = &[
         about: "Waits until an order has a status, or has ended, or the time is over, and answers it as it stands then; \
                 reached says whether it has what was waited for. Use it instead of asking again and again. Example: \
                 {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\", \"status\": \"filled\", \"timeout_seconds\": \
-                30}. With reached false and an open status, wait again or cancel.",
+                30}. With reached false and an open status, wait again or cancel. With stopping true the server is about to \
+                stop and the wait was cut short: wait again in some seconds.",
         takes: &[
             ORDER_ID,
             Field::new(
@@ -119,6 +120,7 @@ pub const TOOLS: &[Entry] = &[
         ],
         answers: &[
             Field::always("reached", Kind::Flag),
+            Field::always("stopping", Kind::Flag),
             Field::always("order_id", Kind::Text),
             Field::always("status", Kind::Text),
             Field::always("filled_qty", Kind::Text),
@@ -234,7 +236,9 @@ async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
     arguments.end()?;
     let account = call.account(named).await?;
     let patience = Duration::from_secs(seconds.into());
-    answer(&call.service.wait_for_order(call.caller, account, order, awaited, patience).await?)
+    let waited =
+        call.service.wait_for_order(call.caller, account, order, awaited, patience, call.stop);
+    answer(&waited.await?)
 }
 
 async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {

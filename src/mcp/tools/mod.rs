@@ -79,6 +79,8 @@ pub struct Call<'a> {
     pub inexact: &'a Inexact,
     /// Cancelled when nobody waits for the answer any more.
     pub gone: &'a CancellationToken,
+    /// Cancelled when the server was asked to stop: nothing waits for the market any more.
+    pub stop: &'a CancellationToken,
 }
 
 /// The tools, group by group, in the order in which they are listed.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::{Server, blotter, scratch_directory, scratch_with_cluster};
+use crate::support::{Server, TestDatabase, blotter, scratch_directory, scratch_with_cluster};
 
 /// How a command ended and what it said, on standard output and on standard error.
 fn audit(arguments: &[&str], data_dir: &Path) -> (Option<i32>, String, String) {
@@ -77,4 +77,54 @@ async fn the_audit_beside_a_running_server_ends_with_0_for_valid_1_for_not_2_for
     let (code, text, errors) = audit(&arguments, data_dir);
     assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
     assert!(errors.starts_with("blotter: ") && errors.contains("no checkpoints"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_elsewhere_is_held_against_the_checkpoints_that_are_named_and_no_others() {
+    let (database, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    let home = scratch_directory("audit-elsewhere");
+    let (own, default) = (home.path().join("own"), home.path().join("share/blotter"));
+    for (data_dir, database) in [(&own, &database), (&default, &other)] {
+        std::fs::create_dir_all(data_dir).unwrap();
+        let url = database.url("postgres");
+        let mut server = Server::launch_with(data_dir, &["--database-url", &url]);
+        let (client, start) = (reqwest::Client::new(), Instant::now());
+        while !data_dir.join("checkpoints").exists() {
+            assert!(start.elapsed() < Duration::from_secs(30), "nothing was signed");
+            let health = client.get(format!("{}/readyz", server.base())).send().await.unwrap();
+            assert!(health.status().is_success() || health.status().is_server_error());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        server.signal(rustix::process::Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+    let url = database.url("postgres");
+    let run = |arguments: &[&str]| {
+        let mut command = blotter(&["audit"]);
+        // The default directory is below it, but for root, whose default is one for the whole machine.
+        command.env("XDG_DATA_HOME", home.path().join("share"));
+        let output = command.args(arguments).args(["--database-url", &url]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let verify = |arguments: &[&str]| {
+        let (code, text) = run(&[&["verify", "--json"], arguments].concat());
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let notes = report["notes"].to_string();
+        (code, report["checkpoints"].as_u64().unwrap(), notes.contains("--checkpoints FILE"))
+    };
+    assert_eq!(verify(&[]), (Some(0), 0, true));
+    let (own, default) = (own.to_str().unwrap(), default.to_str().unwrap());
+    let (code, checkpoints, unchecked) = verify(&["--data-dir", own]);
+    assert!(code == Some(0) && checkpoints > 0 && !unchecked, "{code:?} {checkpoints}");
+    let kept = format!("{own}/checkpoints");
+    assert_eq!(verify(&["--checkpoints", &kept]), (code, checkpoints, false));
+    // What another log's server has signed is evidence against this one, if somebody says that it belongs here.
+    assert_eq!(verify(&["--data-dir", default]), (Some(1), 0, false));
+
+    let (_, exported) = run(&["export"]);
+    let header: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!(header["checkpoint"], Value::Null);
+    let (_, exported) = run(&["export", "--data-dir", own]);
+    let header: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert!(header["checkpoint"].is_string(), "{header}");
 }

@@ -6,4 +6,5 @@ mod narrowing;
 mod refusals;
 mod resources;
 mod stdio;
+mod stopping;
 mod work;

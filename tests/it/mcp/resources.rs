@@ -109,10 +109,14 @@ async fn prompts_bring_along_what_they_are_about() {
 }
 
 /// The messages of a stream of events, as they come.
-struct Events(reqwest::Response, String);
+pub struct Events(reqwest::Response, String);
 
 impl Events {
-    async fn next(&mut self) -> Value {
+    pub fn of(response: reqwest::Response) -> Self {
+        Self(response, String::new())
+    }
+
+    pub async fn next(&mut self) -> Value {
         loop {
             if let Some((event, rest)) = self.1.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data:"));
@@ -143,7 +147,7 @@ async fn a_subscriber_is_told_when_a_resource_reads_differently_and_only_then() 
     }});
     let response = desk.modern("subscriptions/listen", None, wanted).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let mut events = Events(response, String::new());
+    let mut events = Events::of(response);
     let told = events.next().await;
     assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
     assert_eq!(told["params"]["notifications"], json!({"resourceSubscriptions": [open, foreign]}));

@@ -168,6 +168,7 @@ async fn a_wait_ends_with_the_fill_that_it_waits_for_and_not_before() {
     let start = Instant::now();
     let waited = client.answer("wait_for_order", wait("filled", 1)).await;
     assert_eq!((&waited["reached"], &waited["status"]), (&json!(false), &json!("accepted")));
+    assert_eq!(waited["stopping"], false, "the time was over");
     assert!(start.elapsed() >= Duration::from_secs(1));
     let waited = client.answer("wait_for_order", wait("accepted", 0)).await;
     assert_eq!(waited["reached"], true);

@@ -11,3 +11,4 @@ mod portfolio;
 mod previews;
 mod reads;
 mod stream;
+mod untaken;

@@ -1,9 +1,12 @@
 //! Orders over REST: from the post to the fill, once under each key, never more than there is.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::support::TestDatabase;
-use crate::support::rest::{OPEN, TestRest, instrument, quote};
+use crate::support::rest::{OPEN, TestRest, instrument, quote, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marketable_order_is_answered_filled_and_every_view_agrees() {
@@ -72,6 +75,36 @@ async fn a_dividend_is_an_activity_that_names_who_paid_it() {
         rest.get(&format!("/v1/accounts/{account}/activities?types=DIV")).await.expect(200);
     let dividend = &activities["items"][0];
     assert_eq!((&dividend["symbol"], &dividend["net_amount"]), (&json!("AAPL"), &json!("5.00")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_named_by_another_view_is_answered_when_that_view_has_come_as_far() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    // Whoever holds its checkpoint keeps the view of instruments where it is.
+    let mut superuser = database.superuser().await;
+    let mut held = superuser.begin().await.unwrap();
+    let hold = "SELECT * FROM projections WHERE name = 'market' FOR UPDATE";
+    sqlx::query(hold).execute(&mut *held).await.unwrap();
+    rest.quoted().await;
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
+    let dividend = json!({"t": "dividend", "symbol": "AAPL", "amount": "0.50", "ex": "2024-01-18",
+        "pay": "2024-01-25", "id": "d1", "at": OPEN});
+    let paid = json!({"t": "clock", "at": "2024-01-25T15:00:00Z"});
+    rest.feed(&[dividend, paid]).await.expect(200);
+    let ask = |path: &str| {
+        let path = format!("/v1/accounts/{account}/{path}");
+        tokio::spawn(send(rest.authorized(reqwest::Method::GET, &path)))
+    };
+    let (activities, positions) = (ask("activities?types=DIV"), ask("positions"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!activities.is_finished() && !positions.is_finished());
+    held.rollback().await.unwrap();
+    let activities = activities.await.unwrap().expect(200);
+    assert_eq!(activities["items"][0]["symbol"], "AAPL");
+    assert_eq!(positions.await.unwrap().expect(200)["items"][0]["kind"], "stock");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
