@@ -43,6 +43,12 @@ pub const CLIENT_ORDER_ID: Field = Field::new(
     "Your own id for the order, up to 128 characters, unique in the account for ever: the same call again returns the \
      same order. Made if absent. Not for personal data.",
 );
+pub const IDEMPOTENCY_KEY: Field = Field::new(
+    "idempotency_key",
+    Kind::Text,
+    "Your own key for this call, up to 128 characters: the same call again within 24 hours answers the same and does \
+     nothing more.",
+);
 pub const NOTE: Field =
     Field::new("note", Kind::Text, "Words of yours, up to 500 characters, kept beside the log.");
 pub const ORDER_ID: Field = Field::new("order_id", Kind::Text, "The order's id.").required();

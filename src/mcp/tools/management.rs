@@ -10,8 +10,8 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, LIMIT, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER,
-    QUANTITY, SYMBOL, page,
+    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, IDEMPOTENCY_KEY, LIMIT, ORDER_ANSWER,
+    ORDER_ID, ORDERS_ANSWER, QUANTITY, SYMBOL, page,
 };
 use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
@@ -143,9 +143,10 @@ pub const TOOLS: &[Entry] = &[
         title: "Cancel all stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Ends,
-        about: "Cancels every open stock order of an account and answers those that it ended; what has filled stays. \
-                Example: {}. If it fails in between, what was ended stays ended: call it again.",
-        takes: &[ACCOUNT],
+        about: "Cancels every open stock order of an account, all or none, and answers those that it ended; what has \
+                filled stays. Example: {\"idempotency_key\": \"end-of-day\"}. Repeat a call whose answer was lost with \
+                the same idempotency_key: it cancels nothing that was placed since.",
+        takes: &[IDEMPOTENCY_KEY, ACCOUNT],
         answers: ORDERS_ANSWER,
         run: |call, arguments| Box::pin(cancel_all(call, arguments)),
     },
@@ -245,8 +246,9 @@ async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {
 }
 
 async fn cancel_all(call: Call<'_>, mut arguments: Arguments) -> Answered {
-    let named = arguments.account_id();
+    let (named, key) = (arguments.account_id(), arguments.idempotency_key());
     arguments.end()?;
     let account = call.account(named).await?;
-    answer(&call.service.cancel_orders(call.caller, account, Some(InstrumentKind::Stock)).await?)
+    let (caller, stocks) = (call.caller, Some(InstrumentKind::Stock));
+    answer(&call.service.cancel_orders(caller, account, stocks, key.as_deref()).await?)
 }
