@@ -4,6 +4,8 @@
 //! whose instrument has no official close in a session leaves that session's equity unknown, and is named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
@@ -16,8 +18,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::positions::rate;
-use super::reading::Snapshot;
-use super::{Caller, Fresh, Service, ServiceError};
+use super::reading::{PAGE_MAX, Snapshot};
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 /// How far back a history goes.
@@ -29,6 +31,33 @@ pub enum HistoryPeriod {
     Months(u32),
     /// Everything.
     All,
+}
+
+/// Points of a page when the caller does not say: also the most, about two years of sessions.
+pub const HISTORY_PAGE: u64 = PAGE_MAX;
+
+/// Where a page of a history ended, and where the history begins, whatever the day is by then.
+struct Reached {
+    later_than: Option<NaiveDate>,
+    session: NaiveDate,
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.session)?;
+        self.later_than.iter().try_for_each(|date| date.fmt(f))
+    }
+}
+
+impl FromStr for Reached {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        let date = |text: &str| text.parse().map_err(|_| ServiceError::BadCursor);
+        let (session, begin) = text.split_once('/').ok_or(ServiceError::BadCursor)?;
+        let later_than = if begin.is_empty() { None } else { Some(date(begin)?) };
+        Ok(Self { later_than, session: date(session)? })
+    }
 }
 
 impl HistoryPeriod {
@@ -78,7 +107,7 @@ pub struct PortfolioHistory {
     pub base_value_asof: Option<NaiveDate>,
     /// The sessions, oldest first.
     pub items: Vec<PortfolioPoint>,
-    /// There are no further pages.
+    /// Where the next page begins; `null` after the last.
     pub next_cursor: Option<String>,
     /// The last event of the log that this contains.
     pub position: u64,
@@ -156,27 +185,42 @@ impl Service {
         Some(begins - TimeDelta::microseconds(1))
     }
 
-    /// What an account was worth at the close of each session of a period.
+    /// What an account was worth at the close of each session of a period. Every page counts profit from the same base.
     ///
     /// # Errors
-    /// There is no such account.
+    /// There is no such account, or a cursor of another list.
     pub async fn portfolio_history(
         &self,
         caller: &Caller,
         account_id: AccountId,
         period: HistoryPeriod,
+        page: &PageRequest,
         fresh: Fresh,
     ) -> Result<PortfolioHistory, ServiceError> {
         self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/portfolio/history/{period:?}", caller.tenant);
+        let reached: Option<Reached> = self.after(&list, page)?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
-        let later_than = self.market_time().and_then(|at| period.later_than(new_york_date(at)));
+        let later_than = match &reached {
+            Some(reached) => reached.later_than,
+            None => self.market_time().and_then(|at| period.later_than(new_york_date(at))),
+        };
         let timeline = timeline(&mut snapshot, account_id, later_than, None).await?;
         let unmarked: BTreeSet<InstrumentId> =
             timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
         let unmarked: Vec<_> = unmarked.into_iter().collect();
         let symbols = query::symbols(snapshot.connection(), &unmarked).await?;
-        history_answer(account_id, timeline, later_than, &symbols, snapshot.position)
+        let whole = history_answer(account_id, timeline, later_than, &symbols, snapshot.position)?;
+        let mut points = whole.items;
+        points.retain(|point| reached.as_ref().is_none_or(|last| point.session > last.session));
+        let seal = |last: &PortfolioPoint| {
+            let reached = Reached { later_than, session: last.session };
+            self.parts.cursors.seal(&list, &reached.to_string())
+        };
+        let size = page.size_or(HISTORY_PAGE);
+        let cut = Page::cut(points, size, whole.position, seal, |point| point);
+        Ok(PortfolioHistory { items: cut.items, next_cursor: cut.next_cursor, ..whole })
     }
 }
 

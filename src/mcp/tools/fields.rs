@@ -7,7 +7,7 @@ use super::super::schema::{Field, Kind, words};
 use crate::service::PageRequest;
 
 /// The most items of one page of a list.
-const PAGE_MAX: u32 = 100;
+const PAGE_MAX: u64 = 100;
 /// The longest cursor, in characters.
 const CURSOR_MAX: usize = 1_024;
 
@@ -65,8 +65,13 @@ pub const PERIOD: Field = Field::new(
 
 /// Which page of a list.
 pub fn page(arguments: &mut Arguments) -> PageRequest {
+    page_up_to(arguments, PAGE_MAX)
+}
+
+/// Which page of a list whose pages have up to `most` items.
+pub fn page_up_to(arguments: &mut Arguments, most: u64) -> PageRequest {
     PageRequest {
-        limit: arguments.whole("limit", 1, PAGE_MAX).map(u64::from),
+        limit: arguments.whole("limit", 1, most),
         cursor: arguments.text("cursor", CURSOR_MAX),
     }
 }
@@ -74,7 +79,8 @@ pub fn page(arguments: &mut Arguments) -> PageRequest {
 /// Where an answer stands in the log.
 pub const POSITION: Field =
     Field::always("position", Kind::Whole).about("The last event of the log that this contains.");
-const NEXT_CURSOR: Field =
+/// Where the next page begins.
+pub const NEXT_CURSOR: Field =
     Field::sometimes("next_cursor", Kind::Text).about("Absent on the last page.");
 
 /// The fields of a page of `items`.

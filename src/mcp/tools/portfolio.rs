@@ -7,9 +7,13 @@ use super::super::arguments::Arguments;
 use super::super::results::{answer, shown};
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{ACCOUNT, PERIOD, POSITION};
+use super::fields::{ACCOUNT, CURSOR, NEXT_CURSOR, PERIOD, POSITION, page_up_to};
 use super::{Answered, Call, Effect, Entry};
-use crate::service::{Fresh, HistoryPeriod, ServiceError};
+use crate::service::{Fresh, HISTORY_PAGE, HistoryPeriod, ServiceError};
+
+/// Points of a page.
+const POINTS: Field =
+    Field::new("limit", Kind::Whole, "Sessions of a page, 1 to 500. Default: 500.");
 
 /// A holding of a portfolio.
 const HOLDING: &[Field] = &[
@@ -86,11 +90,14 @@ pub const TOOLS: &[Entry] = &[
         effect: Effect::Reads,
         about: "What an account was worth at the official close of each session of a period, oldest first, in US \
                 dollars, with the profit since the base value (profit_loss_pct 0.05 is 5 %). Example: {\"period\": \
-                \"3M\"}. Sessions in which a holding had no close have no equity.",
-        takes: &[PERIOD, ACCOUNT],
+                \"3M\"}. Sessions in which a holding had no close have no equity. For the next page send next_cursor as \
+                cursor.",
+        takes: &[PERIOD, POINTS, CURSOR, ACCOUNT],
         answers: &[
             Field::always("account_id", Kind::Text),
+            Field::always("timeframe", Kind::Text),
             Field::sometimes("base_value", Kind::Text),
+            Field::sometimes("base_value_asof", Kind::Text),
             Field::always(
                 "items",
                 Kind::List(&[
@@ -102,6 +109,7 @@ pub const TOOLS: &[Entry] = &[
                     Field::sometimes("profit_loss_pct", Kind::Text),
                 ]),
             ),
+            NEXT_CURSOR,
             POSITION,
         ],
         run: |call, arguments| Box::pin(history(call, arguments)),
@@ -132,8 +140,9 @@ async fn summary(call: Call<'_>, mut arguments: Arguments) -> Answered {
 async fn history(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let named = arguments.account_id();
     let period = arguments.period("period").unwrap_or(HistoryPeriod::DEFAULT);
+    let page = page_up_to(&mut arguments, HISTORY_PAGE);
     arguments.end()?;
     let account = call.account(named).await?;
-    let fresh = Fresh::default();
-    answer(&call.service.portfolio_history(call.caller, account, period, fresh).await?)
+    let (service, fresh) = (call.service, Fresh::default());
+    answer(&service.portfolio_history(call.caller, account, period, &page, fresh).await?)
 }
