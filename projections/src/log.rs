@@ -3,7 +3,7 @@
 //! Positions are gapless and given under the head row, so `position > after ORDER BY position` misses nothing and
 //! repeats nothing. A batch is one round trip.
 
-use aggregates::id::{AccountId, TenantId};
+use aggregates::id::{AccountId, CommandId, TenantId};
 use aggregates::stream::{Event, StreamId, Unreadable};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -140,6 +140,31 @@ pub async fn read_matching(
         .bind(wanted.account.map(AccountId::uuid))
         .bind(wanted.stream.map(StreamId::aggregate_type))
         .bind(wanted.stream.map(StreamId::aggregate_id))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(recorded).collect()
+}
+
+/// The rows that `command` wrote for `account`, in order. They stand together, and `last` is the position of the last:
+/// none but they are looked at.
+pub async fn read_command(
+    connection: &mut PgConnection,
+    shard: u16,
+    account: AccountId,
+    command: CommandId,
+    last: u64,
+) -> Result<Vec<Recorded>, LogError> {
+    let before = "SELECT position FROM events WHERE shard = $1 AND account_id = $2 AND position <= $3 \
+         AND metadata->>'command' <> $4 ORDER BY position DESC LIMIT 1";
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events WHERE shard = $1 AND account_id = $2 AND position <= $3 \
+         AND position > coalesce(({before}), 0) ORDER BY position"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(i16::try_from(shard).unwrap_or(i16::MAX))
+        .bind(account.uuid())
+        .bind(last.cast_signed())
+        .bind(command.to_string())
         .fetch_all(connection)
         .await?;
     rows.iter().map(recorded).collect()

@@ -39,6 +39,17 @@ pub enum RemoteError {
         "the certificates that this system trusts cannot be read, so no https server can be called: {0}"
     )]
     Certificates(#[source] std::io::Error),
+    /// The server's certificate is not one that this system trusts for this address.
+    #[error(
+        "{address} shows a certificate that this system does not trust ({why}): check the address; if the server is \
+         yours, name the file with the certificate of its authority, as PEM, in SSL_CERT_FILE"
+    )]
+    Untrusted {
+        /// Where.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Nobody answers there.
     #[error(
         "no answer from {address}: is the server running? start it with `blotter serve` ({why})"
@@ -180,13 +191,25 @@ impl Remote {
         Ok(())
     }
 
-    fn unreachable(&self, error: &dyn Error) -> RemoteError {
+    fn unreachable(&self, error: &(dyn Error + 'static)) -> RemoteError {
+        let address = self.endpoint.to_string();
         let mut innermost = error;
-        while let Some(cause) = innermost.source() {
+        while let Some(cause) = cause_of(innermost) {
             innermost = cause;
         }
-        let address = self.endpoint.to_string();
-        RemoteError::Unreachable { address, why: innermost.to_string() }
+        let why = innermost.to_string();
+        match innermost.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(_)) => RemoteError::Untrusted { address, why },
+            _ => RemoteError::Unreachable { address, why },
+        }
+    }
+}
+
+/// The cause of an error. An I/O error shows the cause of the error that it was made of, and not that one.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(made_of) => Some(made_of),
+        None => error.source(),
     }
 }
 

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "engine", include_str!("../../migrations/0004_engine.sql")),
     (5, "snapshots", include_str!("../../migrations/0005_snapshots.sql")),
     (6, "tape_for_readers", include_str!("../../migrations/0006_tape_for_readers.sql")),
+    (7, "closes_of_accounts", include_str!("../../migrations/0007_closes_of_accounts.sql")),
 ];
 
 /// The oldest server whose views can be checked as their caller (`security_invoker`).

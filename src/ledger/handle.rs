@@ -103,7 +103,8 @@ impl Ledger {
 
     /// Carries one command out. Answers when its events are durable.
     pub async fn submit(&self, submission: Submission) -> Result<Committed, LedgerError> {
-        let urgent = matches!(submission.command, Command::Cancel { .. });
+        let urgent =
+            matches!(submission.command, Command::Cancel { .. } | Command::CancelAll { .. });
         self.ask_one(Request::Command(Box::new(submission)), urgent).await
     }
 

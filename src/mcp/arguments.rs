@@ -258,6 +258,11 @@ impl Arguments {
         self.text("client_order_id", KEY_MAX)
     }
 
+    /// The key under which a call happens once.
+    pub fn idempotency_key(&mut self) -> Option<String> {
+        self.text("idempotency_key", KEY_MAX)
+    }
+
     /// The owner's note.
     pub fn note(&mut self) -> Option<String> {
         self.text("note", NOTE_MAX)

@@ -33,6 +33,8 @@ pub enum Kind {
     Object,
     /// A list of objects.
     List(&'static [Field]),
+    /// A list of objects that are described elsewhere.
+    Objects,
 }
 
 impl Field {
@@ -61,6 +63,20 @@ impl Field {
         Self { about, ..self }
     }
 
+    /// Where an answer does not have what it always has; `None` if it has all of it.
+    pub fn missing_in(&self, answer: &Value) -> Option<String> {
+        let Some(value) = answer.get(self.name) else {
+            return self.required.then(|| self.name.to_owned());
+        };
+        let Kind::List(fields) = self.kind else { return None };
+        let missing = value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|item| fields.iter().find_map(|field| field.missing_in(item)));
+        missing.map(|name| format!("{}.{name}", self.name))
+    }
+
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
             Kind::Text => json!({ "type": "string" }),
@@ -71,7 +87,8 @@ impl Field {
                 json!({ "type": "array", "items": { "type": "string", "enum": words() } })
             }
             Kind::Object => json!({ "type": "object" }),
-            Kind::List(fields) => json!({ "type": "array", "items": object(fields) }),
+            Kind::Objects => json!({ "type": "array", "items": { "type": "object" } }),
+            Kind::List(fields) => json!({ "type": "array", "items": answers(fields) }),
         };
         if !self.about.is_empty() {
             schema["description"] = json!(self.about);
@@ -80,24 +97,25 @@ impl Field {
     }
 }
 
-/// The schema of an object with these fields, and perhaps others.
-pub fn object(fields: &[Field]) -> JsonObject {
+/// The schema of what a tool answers: these fields and perhaps others. Which of them are always there is not said: it
+/// would be a fifth of the whole list of tools, and nobody who reads an answer needs it.
+pub fn answers(fields: &[Field]) -> JsonObject {
     let properties: JsonObject =
         fields.iter().map(|field| (field.name.to_owned(), field.schema())).collect();
-    let required: Vec<_> =
-        fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut schema = JsonObject::new();
     schema.insert("type".to_owned(), json!("object"));
     schema.insert("properties".to_owned(), Value::Object(properties));
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), json!(required));
-    }
     schema
 }
 
 /// The schema of arguments: these fields and no others.
 pub fn arguments(fields: &[Field]) -> JsonObject {
-    let mut schema = object(fields);
+    let mut schema = answers(fields);
+    let required: Vec<_> =
+        fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), json!(required));
+    }
     schema.insert("additionalProperties".to_owned(), json!(false));
     schema
 }

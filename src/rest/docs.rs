@@ -18,13 +18,14 @@ const PAGE: &str = include_str!("docs.html");
 /// The document as it is served and printed.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", super::document()));
 
-/// What the page may do: run its own script, have its own style, and ask this server.
+/// What the page may do: run its own script, have its own style, and ask this server. Its icon is an empty one of its
+/// own, for which no browser asks the server.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = digest(inside("script"));
     let style = digest(inside("style"));
     format!(
-        "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 });
 

@@ -99,8 +99,10 @@ pub fn routes() -> Routes {
             path,
             cancel_all,
             Operation::write("cancel_orders", "Cancel every open order")
+                .about("All of them in one commit, or none.")
+                .once()
                 .query([Field::word("kind", &KINDS, "Of one kind of instrument.")])
-                .answers::<Page<OrderAnswer>>(200, "The orders that were open, as they ended."),
+                .answers::<Written<Page<OrderAnswer>>>(200, "The orders that it ended, newest first, on one page."),
         )
         .get(
             one,
@@ -313,10 +315,11 @@ pub async fn cancel_all(
     State(service): State<Arc<Service>>,
     Caller(caller): Caller,
     Path(account): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
     mut query: Query,
-) -> Result<Json<Page<OrderAnswer>>, Problem> {
+) -> Result<Json<Written<Page<OrderAnswer>>>, Problem> {
     let kind = query.0.word("kind", &KINDS);
     query.0.end([])?;
     let account = id(&account, ServiceError::no_account)?;
-    Ok(Json(service.cancel_orders(&caller, account, kind).await?))
+    Ok(Json(service.cancel_orders(&caller, account, kind, key.as_deref()).await?))
 }

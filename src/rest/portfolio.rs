@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::request::{Caller, Path, Query, id};
 use super::routes::Routes;
 use crate::service::{
-    Fault, HistoryPeriod, PortfolioAnswer, PortfolioHistory, Service, ServiceError,
+    Fault, HISTORY_PAGE, HistoryPeriod, PortfolioAnswer, PortfolioHistory, Service, ServiceError,
 };
 
 /// The routes.
@@ -37,8 +37,9 @@ pub fn routes() -> Routes {
                         .example("1M"),
                     Field::word("timeframe", &[("1D", ())], "One point a session: 1D."),
                 ])
+                .paged_by(HISTORY_PAGE)
                 .fresh()
-                .answers::<PortfolioHistory>(200, "The points, oldest first."),
+                .answers::<PortfolioHistory>(200, "A page of points, oldest first."),
         )
 }
 
@@ -62,7 +63,7 @@ pub async fn history(
     Path(account): Path<String>,
     mut query: Query,
 ) -> Result<Json<PortfolioHistory>, Problem> {
-    let fresh = query.fresh();
+    let (page, fresh) = (query.page(), query.fresh());
     let period = query.0.text("period", 8);
     let timeframe = query.0.text("timeframe", 8);
     let mut faults = Vec::new();
@@ -81,5 +82,5 @@ pub async fn history(
     }
     query.0.end(faults)?;
     let account = id(&account, ServiceError::no_account)?;
-    Ok(Json(service.portfolio_history(&caller, account, period, fresh).await?))
+    Ok(Json(service.portfolio_history(&caller, account, period, &page, fresh).await?))
 }

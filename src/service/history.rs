@@ -4,20 +4,22 @@
 //! whose instrument has no official close in a session leaves that session's equity unknown, and is named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use chrono::{Days, Months, NaiveDate, TimeDelta};
 use projections::Group;
-use projections::query::{self, ClosedSession, Moved};
+use projections::query::{self, ClosedSession, Moved, Reach};
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::positions::rate;
-use super::reading::Snapshot;
-use super::{Caller, Fresh, Service, ServiceError};
+use super::reading::{PAGE_MAX, Snapshot};
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 /// How far back a history goes.
@@ -29,6 +31,33 @@ pub enum HistoryPeriod {
     Months(u32),
     /// Everything.
     All,
+}
+
+/// Points of a page when the caller does not say: also the most, about two years of sessions.
+pub const HISTORY_PAGE: u64 = PAGE_MAX;
+
+/// Where a page of a history ended, and where the history begins, whatever the day is by then.
+struct Reached {
+    later_than: Option<NaiveDate>,
+    session: NaiveDate,
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.session)?;
+        self.later_than.iter().try_for_each(|date| date.fmt(f))
+    }
+}
+
+impl FromStr for Reached {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        let date = |text: &str| text.parse().map_err(|_| ServiceError::BadCursor);
+        let (session, begin) = text.split_once('/').ok_or(ServiceError::BadCursor)?;
+        let later_than = if begin.is_empty() { None } else { Some(date(begin)?) };
+        Ok(Self { later_than, session: date(session)? })
+    }
 }
 
 impl HistoryPeriod {
@@ -78,7 +107,7 @@ pub struct PortfolioHistory {
     pub base_value_asof: Option<NaiveDate>,
     /// The sessions, oldest first.
     pub items: Vec<PortfolioPoint>,
-    /// There are no further pages.
+    /// Where the next page begins; `null` after the last.
     pub next_cursor: Option<String>,
     /// The last event of the log that this contains.
     pub position: u64,
@@ -114,10 +143,11 @@ pub(super) struct AtClose {
     paid_in: Money,
 }
 
-/// An account from its beginning, close by close.
+/// An account close by close.
 pub(super) struct Timeline {
-    /// Its cash when it began, without what was paid in since.
-    begun_with: Money,
+    /// Its cash when it began, without what was paid in since; absent when the first of the closes is what the others
+    /// are compared with.
+    begun_with: Option<Money>,
     pub(super) closes: Vec<AtClose>,
     /// Cash paid in since the last close, net.
     paid_in_since: Money,
@@ -141,7 +171,7 @@ impl Timeline {
             },
             None => Base {
                 session: None,
-                value: Some(self.begun_with.plus(self.paid_in_since)?),
+                value: self.begun_with.map(|cash| cash.plus(self.paid_in_since)).transpose()?,
                 paid_in_since: Money::ZERO,
             },
         })
@@ -156,54 +186,97 @@ impl Service {
         Some(begins - TimeDelta::microseconds(1))
     }
 
-    /// What an account was worth at the close of each session of a period.
+    /// What an account was worth at the close of each session of a period. Every page counts profit from the same base.
     ///
     /// # Errors
-    /// There is no such account.
+    /// There is no such account, or a cursor of another list.
     pub async fn portfolio_history(
         &self,
         caller: &Caller,
         account_id: AccountId,
         period: HistoryPeriod,
+        page: &PageRequest,
         fresh: Fresh,
     ) -> Result<PortfolioHistory, ServiceError> {
         self.own(caller, account_id).await?;
+        let list = format!("{}/{account_id}/portfolio/history/{period:?}", caller.tenant);
+        let reached: Option<Reached> = self.after(&list, page)?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
-        let later_than = self.market_time().and_then(|at| period.later_than(new_york_date(at)));
-        let timeline = timeline(&mut snapshot, account_id, later_than, None).await?;
+        let later_than = match &reached {
+            Some(reached) => reached.later_than,
+            None => self.market_time().and_then(|at| period.later_than(new_york_date(at))),
+        };
+        let reach = later_than.map_or(Reach::All, Reach::LaterThan);
+        let timeline = timeline(&mut snapshot, account_id, reach).await?;
         let unmarked: BTreeSet<InstrumentId> =
             timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
         let unmarked: Vec<_> = unmarked.into_iter().collect();
         let symbols = query::symbols(snapshot.connection(), &unmarked).await?;
-        history_answer(account_id, timeline, later_than, &symbols, snapshot.position)
+        let whole = history_answer(account_id, timeline, later_than, &symbols, snapshot.position)?;
+        let mut points = whole.items;
+        points.retain(|point| reached.as_ref().is_none_or(|last| point.session > last.session));
+        let seal = |last: &PortfolioPoint| {
+            let reached = Reached { later_than, session: last.session };
+            self.parts.cursors.seal(&list, &reached.to_string())
+        };
+        let size = page.size_or(HISTORY_PAGE);
+        let cut = Page::cut(points, size, whole.position, seal, |point| point);
+        Ok(PortfolioHistory { items: cut.items, next_cursor: cut.next_cursor, ..whole })
     }
 }
 
-/// An account close by close: the sessions later than a date and the last one before them, at most so many.
+/// An account close by close, as far back as `reach` says: what it holds now, less what moved since.
 pub(super) async fn timeline(
     snapshot: &mut Snapshot,
     account_id: AccountId,
-    later_than: Option<NaiveDate>,
-    most: Option<u32>,
+    reach: Reach,
 ) -> Result<Timeline, ServiceError> {
     let up_to = snapshot.position;
     let connection = snapshot.connection();
     let account = query::account(connection, account_id).await?;
-    let opened = account.ok_or_else(ServiceError::no_account)?.opened_position;
-    let begun = query::last_reset(connection, account_id, up_to).await?.unwrap_or(opened);
-    let sessions = query::closed_sessions(connection, (begun, up_to), later_than, most).await?;
-    let moved = query::moved(connection, account_id, &sessions, (begun, up_to)).await?;
-    let held: BTreeSet<InstrumentId> = moved.iter().filter_map(|m| m.instrument_id).collect();
-    let held: Vec<_> = held.into_iter().collect();
+    let account = account.ok_or_else(ServiceError::no_account)?;
+    let begun = query::last_reset(connection, account_id, up_to).await?;
+    let begun = begun.unwrap_or(account.opened_position);
+    let sessions = query::closed_sessions(connection, (begun, up_to), reach).await?;
+    let base = sessions.first().filter(|first| match reach {
+        Reach::All => false,
+        Reach::LaterThan(date) => first.session <= date,
+        Reach::Last => true,
+    });
+    let behind = match base {
+        Some(base) => query::last_entry(connection, account_id, base.at, up_to).await?.max(begun),
+        None => begun,
+    };
+    let moved = query::moved(connection, account_id, &sessions, (behind, up_to)).await?;
+    let holdings = query::holdings(connection, &[account_id]).await?.remove(&account_id);
+    let mut held: Held = holdings
+        .unwrap_or_default()
+        .iter()
+        .map(|row| (Some(row.instrument_id), row.qty.decimal()))
+        .collect();
+    held.insert(None, account.cash.decimal());
+    for part in &moved {
+        *held.entry(part.instrument_id).or_default() -= part.held;
+    }
+    let begun_with = match base {
+        Some(_) => None,
+        None => Some(Money::new(held.get(&None).copied().unwrap_or_default())?),
+    };
+    let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
     let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
-    let prices = query::closes(connection, &held, &dates, up_to).await?;
+    let prices = query::closes(connection, &ids, &dates, up_to).await?;
     let prices = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
-    fold(&sessions, &moved, &prices)
+    fold(begun_with, held, &sessions, &moved, &prices)
 }
 
-/// Adds up what moved, close by close.
+/// Shares by instrument, and cash.
+type Held = BTreeMap<Option<InstrumentId>, Decimal>;
+
+/// Adds up what moved, close by close, to what was held before.
 fn fold(
+    begun_with: Option<Money>,
+    mut held: Held,
     sessions: &[ClosedSession],
     moved: &[Moved],
     prices: &BTreeMap<(InstrumentId, NaiveDate), Price>,
@@ -212,12 +285,9 @@ fn fold(
     for part in moved {
         by_close[part.after.min(sessions.len())].push(part);
     }
-    let of_cash = |part: &&Moved| part.instrument_id.is_none();
-    let begun_with: Decimal = moved.iter().filter(of_cash).map(|part| part.begun_with).sum();
-    let paid_in = |parts: &[&Moved]| {
-        Money::new(parts.iter().filter(|part| of_cash(part)).map(|part| part.paid_in).sum())
-    };
-    let mut held: BTreeMap<Option<InstrumentId>, Decimal> = BTreeMap::new();
+    let of_cash = |part: &&&Moved| part.instrument_id.is_none();
+    let paid_in =
+        |parts: &[&Moved]| Money::new(parts.iter().filter(of_cash).map(|part| part.paid_in).sum());
     let mut closes = Vec::with_capacity(sessions.len());
     for (close, parts) in sessions.iter().zip(&by_close) {
         for part in parts {
@@ -239,7 +309,7 @@ fn fold(
         closes.push(AtClose { close: *close, cash, equity, unmarked, paid_in });
     }
     let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
-    Ok(Timeline { begun_with: Money::new(begun_with)?, closes, paid_in_since: paid_in(since)? })
+    Ok(Timeline { begun_with, closes, paid_in_since: paid_in(since)? })
 }
 
 /// The points later than a date, with the profit since the close before them.
@@ -252,7 +322,8 @@ fn history_answer(
 ) -> Result<PortfolioHistory, ServiceError> {
     let in_period = |at: &AtClose| later_than.is_none_or(|date| at.close.session > date);
     let mut base_value_asof = None;
-    let mut base_value = Some(timeline.begun_with);
+    let begun_with = |paid_in| timeline.begun_with.map(|cash| cash.plus(paid_in)).transpose();
+    let mut base_value = timeline.begun_with;
     let mut paid_in = Money::ZERO;
     let mut items: Vec<PortfolioPoint> = Vec::new();
     for at in timeline.closes {
@@ -261,7 +332,7 @@ fn history_answer(
             continue;
         }
         if items.is_empty() && base_value_asof.is_none() {
-            base_value = Some(timeline.begun_with.plus(at.paid_in)?);
+            base_value = begun_with(at.paid_in)?;
         } else {
             paid_in = paid_in.plus(at.paid_in)?;
         }
@@ -280,7 +351,7 @@ fn history_answer(
         });
     }
     let base_value = if items.is_empty() && base_value_asof.is_none() {
-        Some(timeline.begun_with.plus(timeline.paid_in_since)?)
+        begun_with(timeline.paid_in_since)?
     } else {
         base_value
     };

@@ -59,7 +59,7 @@ pub use closing::{ClosePosition, Part};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
 pub use health::{Health, ViewHealth};
-pub use history::{HistoryPeriod, PortfolioHistory, PortfolioPoint};
+pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use market::{
     BarAnswer, BarsAnswer, BarsRequest, ControlAnswer, DepthAnswer, FeedAnswer, HistoryAnswer,
     HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, Period, PriceAnswer, QuoteAnswer,

@@ -9,16 +9,16 @@ use aggregates::id::{AccountId, CommandId, OrderId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::order::{CancelReason, OrderStatus};
 use aggregates::refusal::{Refusal, RefusalCode};
+use aggregates::stream::StreamId;
 use aggregates::trading::Command;
+use projections::{Group, log, query};
 use uuid::Uuid;
 
 use super::accounts::canonical;
-use super::{
-    Caller, Fresh, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, PageRequest, Service,
-    ServiceError, Written, reading,
-};
+use super::orders::order_answers;
+use super::{Caller, Fresh, OrderAnswer, OrderRequest, Page, Service, ServiceError, Written};
 use crate::engine::{Condition, EngineError};
-use crate::ledger::{Key, LedgerError};
+use crate::ledger::{Key, LedgerError, SHARD};
 
 /// How long the answer to an order waits for its evaluation on arrival.
 const ARRIVAL: Duration = Duration::from_secs(1);
@@ -119,39 +119,61 @@ impl Service {
         }
     }
 
-    /// Ends every open order of an account, or those of one kind of instrument. Answers with those that it ended.
+    /// Ends every open order of an account, or those of one kind of instrument, in one commit. Answers with those that
+    /// it ended, newest first. Sent again under the same key, it answers with the same orders and ends no other.
     ///
     /// # Errors
-    /// There is no such account, or the ledger's: what was ended before it stays ended.
+    /// There is no such account, or the ledger's: then none was ended.
     pub async fn cancel_orders(
         &self,
         caller: &Caller,
         account_id: AccountId,
         kind: Option<InstrumentKind>,
+        once: Option<&str>,
+    ) -> Result<Written<Page<OrderAnswer>>, ServiceError> {
+        self.own(caller, account_id).await?;
+        let route = format!("DELETE /v1/accounts/{account_id}/orders");
+        let meant = kind.map_or("all", InstrumentKind::word);
+        let key = once.map(|key| Key::request(caller.tenant, &route, key, meant.as_bytes()));
+        let command = Command::CancelAll { account_id, kind, at: self.market_time() };
+        let command_id = CommandId::new(Uuid::now_v7());
+        let submitted = Self::submission(caller, command_id, command, key);
+        let committed = self.parts.ledger.submit(submitted).await.map_err(|error| match error {
+            LedgerError::Refused(refusal) if refusal.code == RefusalCode::MarketClockUnset => {
+                self.no_clock()
+            }
+            other => other.into(),
+        })?;
+        let (ending, replayed) = (CommandId::new(committed.outcome), committed.replayed);
+        let ended = self.ended_by(caller, account_id, ending, committed.position).await;
+        let answer = ended.map_err(ServiceError::after_commit)?;
+        Ok(Written { answer, replayed })
+    }
+
+    /// The orders that one command ended, as it left them, newest first; `position` is where it was committed.
+    async fn ended_by(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        command: CommandId,
+        position: u64,
     ) -> Result<Page<OrderAnswer>, ServiceError> {
-        let filter = OrderFilter { state: OrderState::Open, kind, ..OrderFilter::default() };
-        let mut items = Vec::new();
-        let mut page = PageRequest { limit: Some(reading::PAGE_MAX), cursor: None };
-        loop {
-            let open = self.orders(caller, account_id, &filter, &page, Fresh::default()).await?;
-            for order in &open.items {
-                match self.cancel(caller, account_id, order.order_id).await {
-                    Ok(position) => {
-                        let order_id = order.order_id;
-                        items.push(self.order_after(caller, account_id, order_id, position).await?);
-                    }
-                    // It ended by itself in between.
-                    Err(ServiceError::Refused(refusal))
-                        if refusal.code == RefusalCode::OrderNotOpen => {}
-                    Err(other) => return Err(other),
-                }
-            }
-            page.cursor = open.next_cursor;
-            if page.cursor.is_none() {
-                let position = items.last().map_or(open.position, |order| order.position);
-                return Ok(Page { items, next_cursor: None, position });
-            }
-        }
+        let fresh = self.fresh_after(caller, position).await?;
+        let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
+        let connection = snapshot.connection();
+        let rows = log::read_command(connection, SHARD, account_id, command, position).await?;
+        let ended: Vec<OrderId> = rows
+            .iter()
+            .filter_map(|row| match row.stream {
+                StreamId::Order(order_id) => Some(order_id),
+                _ => None,
+            })
+            .collect();
+        let rows = query::orders_named(connection, account_id, &ended).await?;
+        let mut items = order_answers(&mut snapshot, rows).await?;
+        // Nothing happens to an order that has ended: what it is now it was then.
+        items.iter_mut().for_each(|order| order.position = position);
+        Ok(Page { items, next_cursor: None, position })
     }
 
     /// An order after a command about it was committed at `position`.

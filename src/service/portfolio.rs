@@ -1,7 +1,9 @@
 //! What an account is worth now, holding by holding, and what the day has brought.
 //!
 //! Marks are the last prices that the market showed, each with its source and time; a holding without one leaves the
-//! sums that need it unknown, and is named. The day begins at the last official close, or with the account.
+//! sums that need it unknown, and is named. The day begins at the last official close, or with the account: what the
+//! account was worth then is what it holds now less what moved since, so a read costs the day's entries of the journal
+//! and not those of all days before.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,7 @@ use aggregates::money::{Money, Price, Quantity};
 use chrono::NaiveDate;
 use projections::Group;
 use projections::positions::PositionRow;
-use projections::query;
+use projections::query::{self, Reach};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -124,7 +126,7 @@ impl Service {
         let realized_pl = query::realized(connection, account_id).await?;
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
-        let base = timeline(&mut snapshot, account_id, None, Some(1)).await?.last()?;
+        let base = timeline(&mut snapshot, account_id, Reach::Last).await?.last()?;
 
         let mut totals = Totals::default();
         let mut positions = Vec::with_capacity(held.len());

@@ -31,7 +31,7 @@ pub struct Fresh {
 /// Which page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {
-    /// Entries at the most: 1 to [`PAGE_MAX`], [`PAGE`] if absent.
+    /// Entries at the most: 1 to [`PAGE_MAX`], mostly [`PAGE`] if absent.
     pub limit: Option<u64>,
     /// Where it begins: `next_cursor` of the page before.
     pub cursor: Option<String>,
@@ -40,7 +40,12 @@ pub struct PageRequest {
 impl PageRequest {
     /// Entries at the most.
     pub(super) fn size(&self) -> usize {
-        let size = self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        self.size_or(PAGE)
+    }
+
+    /// Entries at the most, of a list that has so many if the caller does not say.
+    pub(super) fn size_or(&self, default: u64) -> usize {
+        let size = self.limit.unwrap_or(default).clamp(1, PAGE_MAX);
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 }

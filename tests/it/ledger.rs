@@ -8,7 +8,7 @@ use aggregates::rules::Rules;
 use aggregates::trading::Command;
 use blotter::ledger::proof::{Frontier, leaf_of};
 use blotter::ledger::store::SequencedStore;
-use blotter::ledger::{Interface, LedgerError, Origin};
+use blotter::ledger::{Interface, Key, LedgerError, Origin};
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{AggregateError, CqrsFramework, EventStore};
 use postgres_es::PostgresEventRepository;
@@ -167,4 +167,31 @@ async fn an_unmodified_framework_reads_our_log_and_our_store_writes_it() {
     .unwrap();
     let conflict = EventStore::<Account>::commit(&store(), vec![], late, Default::default()).await;
     assert!(matches!(conflict, Err(AggregateError::AggregateConflict)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_kept_though_its_command_did_nothing_also_after_a_take_over() {
+    let database = TestDatabase::new().await;
+    let first = TestLedger::start(&database, "one").await;
+    first.stock("AAPL").await;
+    let account = first.account("10000").await;
+    let route = format!("DELETE /v1/accounts/{account}/orders");
+    let key = Key::request(OPERATOR_TENANT, &route, "once", b"all");
+    let all = Command::CancelAll { account_id: account, kind: None, at: Some(noon()) };
+    let nothing = first.submit(OPERATOR_TENANT, all.clone(), Some(key)).await.unwrap();
+    assert!(nothing.events.is_empty() && !nothing.replayed);
+    let (_, place, order_key) = buy(account, "AAPL", "10", "187.25", "a");
+    first.submit(OPERATOR_TENANT, place, Some(order_key)).await.unwrap();
+    let told = (nothing.outcome, nothing.position);
+    let again = first.submit(OPERATOR_TENANT, all.clone(), Some(key)).await.unwrap();
+    assert_eq!((again.outcome, again.position), told);
+    drop(first);
+
+    let second = TestLedger::start(&database, "two").await;
+    let again = second.submit(OPERATOR_TENANT, all.clone(), Some(key)).await.unwrap();
+    assert!(again.replayed && again.events.is_empty());
+    assert_eq!((again.outcome, again.position), told);
+    // Without the key it is another command. The order and its account are not in memory yet.
+    let done = second.submit(OPERATOR_TENANT, all, None).await.unwrap();
+    assert_eq!(done.events.len(), 2);
 }

@@ -277,17 +277,23 @@ impl Decide for Account {
                 let reserved = self.reserved.plus(positive(*amount)?)?;
                 vec![AccountEvent::CashReserved { order_id: *order_id, amount: *amount, reserved }]
             }
-            AccountCommand::Release { order_id, reason } => {
-                let amount = self.reservation(*order_id);
-                if amount.is_zero() {
-                    return Err(AccountError::NoReservation);
+            AccountCommand::Release { orders, reason } => {
+                let (mut reserved, mut events) = (self.reserved, Vec::with_capacity(orders.len()));
+                for order_id in orders {
+                    let amount = self.reservation(*order_id);
+                    if amount.is_zero() {
+                        return Err(AccountError::NoReservation);
+                    }
+                    reserved = reserved.minus(amount)?;
+                    let (order_id, reason) = (*order_id, *reason);
+                    events.push(AccountEvent::ReservationReleased {
+                        order_id,
+                        amount,
+                        reason,
+                        reserved,
+                    });
                 }
-                vec![AccountEvent::ReservationReleased {
-                    order_id: *order_id,
-                    amount,
-                    reason: *reason,
-                    reserved: self.reserved.minus(amount)?,
-                }]
+                events
             }
             AccountCommand::Settle { .. } => self.settle(command)?,
             AccountCommand::FollowSplit { .. } => self.follow_split(command)?,

@@ -83,10 +83,10 @@ pub enum AccountCommand {
         /// How much.
         amount: Money,
     },
-    /// Free what is set aside for an order that ended.
+    /// Free what is set aside for orders that ended.
     Release {
-        /// The order.
-        order_id: OrderId,
+        /// The orders, each once.
+        orders: Vec<OrderId>,
         /// Why.
         reason: ReleaseReason,
     },

@@ -296,14 +296,24 @@ impl Decide for Position {
                 let reserved_qty = self.reserved_qty.plus(*qty)?;
                 vec![PositionEvent::SharesReserved { order_id: *order_id, qty: *qty, reserved_qty }]
             }
-            PositionCommand::Release { order_id, reason } => {
-                let qty = self.reservation(*order_id);
-                if qty.is_zero() {
-                    return Err(PositionError::NoReservation);
+            PositionCommand::Release { orders, reason } => {
+                let mut reserved_qty = self.reserved_qty;
+                let mut events = Vec::with_capacity(orders.len());
+                for order_id in orders {
+                    let qty = self.reservation(*order_id);
+                    if qty.is_zero() {
+                        return Err(PositionError::NoReservation);
+                    }
+                    reserved_qty = reserved_qty.minus(qty)?;
+                    let (order_id, reason) = (*order_id, *reason);
+                    events.push(PositionEvent::SharesReleased {
+                        order_id,
+                        qty,
+                        reason,
+                        reserved_qty,
+                    });
                 }
-                let reserved_qty = self.reserved_qty.minus(qty)?;
-                let (order_id, reason) = (*order_id, *reason);
-                vec![PositionEvent::SharesReleased { order_id, qty, reason, reserved_qty }]
+                events
             }
             PositionCommand::Trade(trade) => self.trade(trade)?,
             PositionCommand::Split { .. } => split(self, command)?,

@@ -41,10 +41,10 @@ pub enum PositionCommand {
         /// How many.
         qty: Quantity,
     },
-    /// Free the shares of a sell that ended.
+    /// Free the shares of sells that ended.
     Release {
-        /// The sell.
-        order_id: OrderId,
+        /// The sells, each once.
+        orders: Vec<OrderId>,
         /// Why.
         reason: ReleaseReason,
     },

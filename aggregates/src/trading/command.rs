@@ -2,7 +2,7 @@
 
 use crate::account::AccountCommand;
 use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
-use crate::instrument::InstrumentCommand;
+use crate::instrument::{InstrumentCommand, InstrumentKind};
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::Money;
 use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
@@ -66,6 +66,15 @@ pub enum Command {
         reason: CancelReason,
         /// The market time.
         at: MarketTime,
+    },
+    /// End every open order of an account, or those of one kind of instrument, in one commit.
+    CancelAll {
+        /// Whose.
+        account_id: AccountId,
+        /// Of which kind; of every kind if `None`.
+        kind: Option<InstrumentKind>,
+        /// The market time, once there is one.
+        at: Option<MarketTime>,
     },
     /// End an order whose time is over.
     Expire {

@@ -1,11 +1,15 @@
-//! The ends of an order that are not fills: canceled or expired, and its reservation released with it.
+//! The ends of orders that are not fills: canceled or expired, and their reservations released with them.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Desk, Undecided, World};
-use crate::account::{AccountCommand, ReleaseReason};
-use crate::id::{AccountId, OrderId};
+use crate::account::{AccountCommand, AccountError, ReleaseReason};
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::InstrumentKind;
 use crate::market::MarketTime;
-use crate::order::{CancelReason, ExpiryReason, OrderCommand, OrderError};
+use crate::order::{CancelReason, ExpiryReason, OrderCommand, OrderError, OrderSpec};
 use crate::position::PositionCommand;
+use crate::refusal::{Refusal, RefusalCode};
 
 impl<W: World> Desk<'_, W> {
     /// Ends an order of this account; another account's order reads as none.
@@ -21,7 +25,40 @@ impl<W: World> Desk<'_, W> {
             return Err(OrderError::NotFound.into());
         }
         self.order(order_id, &OrderCommand::Cancel { reason, at })?;
-        self.release(order_id, ReleaseReason::Canceled)
+        self.release(account_id, &[order_id], ReleaseReason::Canceled)
+    }
+
+    /// Ends every open order of an account, or those of one kind; nothing happens if there is none.
+    pub(super) fn cancel_all(
+        &mut self,
+        account_id: AccountId,
+        kind: Option<InstrumentKind>,
+        at: Option<MarketTime>,
+    ) -> Result<(), Undecided> {
+        let mut orders = Vec::new();
+        for order_id in self.open_orders(account_id)? {
+            let instrument_id = self.look_spec(order_id)?.instrument_id;
+            let of_kind = match kind {
+                None => true,
+                Some(kind) => self.look_instrument(instrument_id)?.kind() == kind,
+            };
+            if of_kind {
+                orders.push(order_id);
+            }
+        }
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let Some(at) = at else {
+            let message =
+                "the market has no time yet, so orders cannot end: wait for the first tick";
+            return Err(Refusal::new(RefusalCode::MarketClockUnset, message).into());
+        };
+        for order_id in &orders {
+            let cancel = OrderCommand::Cancel { reason: CancelReason::Requested, at };
+            self.order(*order_id, &cancel)?;
+        }
+        self.release(account_id, &orders, ReleaseReason::Canceled)
     }
 
     /// Ends an order whose time is over.
@@ -32,22 +69,60 @@ impl<W: World> Desk<'_, W> {
         at: MarketTime,
     ) -> Result<(), Undecided> {
         self.order(order_id, &OrderCommand::Expire { reason, at })?;
-        self.release(order_id, ReleaseReason::Expired)
+        let account_id = self.look_spec(order_id)?.account_id;
+        self.release(account_id, &[order_id], ReleaseReason::Expired)
     }
 
-    /// Frees what the order still reserves: cash, shares, or nothing.
-    fn release(&mut self, order_id: OrderId, reason: ReleaseReason) -> Result<(), Undecided> {
-        let Some(spec) = self.look_order(order_id)?.spec() else {
-            return Err(OrderError::NotFound.into());
-        };
-        if !self.look_account(spec.account_id)?.reservation(order_id).is_zero() {
-            self.account(spec.account_id, &AccountCommand::Release { order_id, reason })?;
+    /// The open orders of an account, in order of their ids: each has reserved something, a buy cash and a sell
+    /// shares.
+    pub(super) fn open_orders(
+        &self,
+        account_id: AccountId,
+    ) -> Result<BTreeSet<OrderId>, Undecided> {
+        let account = self.look_account(account_id)?;
+        if !account.is_open() {
+            return Err(AccountError::NotFound.into());
         }
-        let position = self.look_position(spec.account_id, spec.instrument_id)?;
-        if !position.reservation(order_id).is_zero() {
-            let command = PositionCommand::Release { order_id, reason };
-            self.position(spec.account_id, spec.instrument_id, &command)?;
+        let mut orders: BTreeSet<OrderId> = account.reservations().keys().copied().collect();
+        for instrument_id in self.look_holdings(account_id)? {
+            orders.extend(self.look_position(account_id, instrument_id)?.reserving_orders());
+        }
+        Ok(orders)
+    }
+
+    /// Frees what orders of one account still reserve: cash, shares, or nothing.
+    fn release(
+        &mut self,
+        account_id: AccountId,
+        ended: &[OrderId],
+        reason: ReleaseReason,
+    ) -> Result<(), Undecided> {
+        let account = self.look_account(account_id)?;
+        let mut orders = Vec::new();
+        let mut sells: BTreeMap<InstrumentId, Vec<OrderId>> = BTreeMap::new();
+        for order_id in ended {
+            if !account.reservation(*order_id).is_zero() {
+                orders.push(*order_id);
+            }
+            let instrument_id = self.look_spec(*order_id)?.instrument_id;
+            let position = self.look_position(account_id, instrument_id)?;
+            if !position.reservation(*order_id).is_zero() {
+                sells.entry(instrument_id).or_default().push(*order_id);
+            }
+        }
+        if !orders.is_empty() {
+            self.account(account_id, &AccountCommand::Release { orders, reason })?;
+        }
+        for (instrument_id, orders) in sells {
+            let command = PositionCommand::Release { orders, reason };
+            self.position(account_id, instrument_id, &command)?;
         }
         Ok(())
+    }
+
+    /// What an order asks for.
+    pub(super) fn look_spec(&self, order_id: OrderId) -> Result<&'_ OrderSpec, Undecided> {
+        let spec = self.look_order(order_id)?.spec();
+        spec.ok_or_else(|| OrderError::NotFound.into())
     }
 }

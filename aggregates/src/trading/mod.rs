@@ -97,6 +97,7 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::Cancel { account_id, order_id, reason, at } => {
             desk.cancel(*account_id, *order_id, *reason, *at)?;
         }
+        Command::CancelAll { account_id, kind, at } => desk.cancel_all(*account_id, *kind, *at)?,
         Command::Reset { account_id, reset_id, balance, at } => {
             desk.reset(*account_id, *reset_id, *balance, *at)?;
         }
@@ -156,6 +157,10 @@ impl<'a, W: World> Desk<'a, W> {
     ) -> Result<&'a Position, Undecided> {
         let absent = Undecided::Absent(StreamId::Position(account, instrument));
         self.world.position(account, instrument).ok_or(absent)
+    }
+
+    fn look_holdings(&self, id: AccountId) -> Result<Vec<InstrumentId>, Undecided> {
+        self.world.holdings(id).ok_or(Undecided::Absent(StreamId::Account(id)))
     }
 
     fn look_instrument(&self, id: InstrumentId) -> Result<&'a Instrument, Undecided> {

@@ -7,14 +7,13 @@
 use std::collections::BTreeSet;
 
 use super::{Desk, Undecided, World};
-use crate::account::{AccountCommand, AccountError};
-use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
+use crate::account::AccountCommand;
+use crate::id::{AccountId, CommandId, InstrumentId};
 use crate::market::MarketTime;
 use crate::money::Money;
-use crate::order::{CancelReason, OrderCommand, OrderError};
+use crate::order::{CancelReason, OrderCommand};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode};
-use crate::stream::StreamId;
 
 impl<W: World> Desk<'_, W> {
     /// Lets an account begin again.
@@ -25,26 +24,16 @@ impl<W: World> Desk<'_, W> {
         balance: Money,
         at: Option<MarketTime>,
     ) -> Result<(), Undecided> {
-        let account = self.look_account(account_id)?;
-        if !account.is_open() {
-            return Err(AccountError::NotFound.into());
-        }
-        let held = self.world.holdings(account_id);
-        let held = held.ok_or(Undecided::Absent(StreamId::Account(account_id)))?;
-        // Every open order has reserved something: cash for a buy, shares for a sell.
-        let mut orders: BTreeSet<OrderId> = account.reservations().keys().copied().collect();
-        let mut touched: BTreeSet<InstrumentId> = BTreeSet::new();
-        for instrument_id in held {
-            let position = self.look_position(account_id, instrument_id)?;
-            if !position.is_blank() {
-                orders.extend(position.reserving_orders());
-                touched.insert(instrument_id);
+        let orders = self.open_orders(account_id)?;
+        let mut positions: Vec<InstrumentId> = Vec::new();
+        for instrument_id in self.look_holdings(account_id)? {
+            if !self.look_position(account_id, instrument_id)?.is_blank() {
+                positions.push(instrument_id);
             }
         }
-        let positions: Vec<InstrumentId> = touched.iter().copied().collect();
+        let mut touched: BTreeSet<InstrumentId> = positions.iter().copied().collect();
         for order_id in &orders {
-            let spec = self.look_order(*order_id)?.spec().ok_or(OrderError::NotFound)?;
-            touched.insert(spec.instrument_id);
+            touched.insert(self.look_spec(*order_id)?.instrument_id);
         }
         for instrument_id in touched {
             let instrument = self.look_instrument(instrument_id)?;

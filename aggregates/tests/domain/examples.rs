@@ -4,6 +4,7 @@ use aggregates::account::{AccountCommand, AccountEvent, AccountKind, PolicyChang
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::money::{Money, Price};
 use aggregates::order::{OrderClass, OrderStatus, OrderType, Side, TimeInForce, Trail};
+use aggregates::position::PositionEvent;
 use aggregates::refusal::RefusalCode;
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::Event;
@@ -344,6 +345,48 @@ fn a_reset_ends_orders_and_positions_and_begins_with_the_new_balance() {
     assert_eq!((*amount, *released), (money("1380"), money("50")));
     book.buy(5, me(), "AAPL", "20", "100");
     assert_eq!(book.cash(me()), "0.00");
+}
+
+#[test]
+fn all_open_orders_of_a_kind_end_together_and_free_what_they_reserved_step_by_step() {
+    let mut book = book("1000");
+    book.buy(1, me(), "AAPL", "5", "100");
+    for (n, side, limit) in
+        [(2, Side::Buy, "50"), (3, Side::Sell, "110"), (4, Side::Buy, "60"), (5, Side::Sell, "120")]
+    {
+        book.place(n, &spec(me(), "AAPL", side, "1", Some(limit)), &market(None));
+    }
+    let all = |kind, at| Command::CancelAll { account_id: me(), kind, at };
+    assert!(
+        book.submit(&all(Some(InstrumentKind::Option), Some(at(6)))).unwrap().events.is_empty()
+    );
+    assert_eq!(book.refused(&all(None, None)), RefusalCode::MarketClockUnset);
+    let stranger = Command::CancelAll { account_id: account_id(9), kind: None, at: None };
+    assert_eq!(book.refused(&stranger), RefusalCode::AccountNotFound);
+
+    let done = book.submit(&all(Some(InstrumentKind::Stock), Some(at(6)))).unwrap();
+    let types: Vec<_> = done.events.iter().map(|(_, event)| event.event_type()).collect();
+    let (ended, freed) = types.split_at(4);
+    assert_eq!(ended, ["OrderCanceled"; 4]);
+    assert_eq!(
+        freed,
+        ["ReservationReleased", "ReservationReleased", "SharesReleased", "SharesReleased"]
+    );
+    let reserved: Vec<String> = done
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Account(AccountEvent::ReservationReleased { reserved, .. }) => {
+                Some(reserved.to_string())
+            }
+            Event::Position(PositionEvent::SharesReleased { reserved_qty, .. }) => {
+                Some(reserved_qty.to_string())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reserved, ["60.00", "0.00", "1", "0"]);
+    assert!(book.submit(&all(None, None)).unwrap().events.is_empty(), "nothing is left to end");
 }
 
 fn account_event(decision: &Decision) -> &AccountEvent {

@@ -126,7 +126,7 @@ fn a_reservation_is_made_once_and_released_once() {
     let reserve =
         |n, amount: &str| AccountCommand::Reserve { order_id: order_id(n), amount: money(amount) };
     let release =
-        AccountCommand::Release { order_id: order_id(1), reason: ReleaseReason::Canceled };
+        AccountCommand::Release { orders: vec![order_id(1)], reason: ReleaseReason::Canceled };
     assert_eq!(account(&opened(), reserve(1, "1872.5")).unwrap(), reserved()[2..]);
     assert_eq!(account(&reserved(), reserve(1, "1")), Err(AccountError::NoReservation));
     let (needed, available) = (money("8127.51"), money("8127.5"));

@@ -122,7 +122,7 @@ fn shares_are_reserved_once_as_far_as_they_are_free() {
     let reserve =
         |n, qty: &str| PositionCommand::Reserve { order_id: order_id(n), qty: quantity(qty) };
     let release =
-        PositionCommand::Release { order_id: order_id(2), reason: ReleaseReason::Expired };
+        PositionCommand::Release { orders: vec![order_id(2)], reason: ReleaseReason::Expired };
     let events = position(&long, reserve(2, "7")).unwrap();
     assert!(
         matches!(events[0], PositionEvent::SharesReserved { reserved_qty, .. } if reserved_qty == quantity("7"))

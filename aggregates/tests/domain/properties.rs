@@ -52,6 +52,9 @@ enum Step {
     Cancel {
         order: u8,
     },
+    CancelAll {
+        account: u8,
+    },
     Expire {
         order: u8,
     },
@@ -95,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
         72 => (any::<u8>(), prop_oneof![Just(100), 1u8..100], -20i16..20)
             .prop_map(|(order, percent, offset)| Step::Fill { order, percent, offset }),
         12 => any::<u8>().prop_map(|order| Step::Cancel { order }),
+        2 => (0u8..2).prop_map(|account| Step::CancelAll { account }),
         6 => any::<u8>().prop_map(|order| Step::Expire { order }),
         6 => (0usize..2, 1u8..8, 1u8..8, 1u32..50_000)
             .prop_map(|(symbol, new, old, close)| Step::Split { symbol, new, old, close }),
@@ -287,6 +291,13 @@ impl Run {
             Step::Cancel { order } => {
                 let Some((n, owner, _)) = self.pick(*order) else { return false };
                 self.submit(&cancel(n, owner))
+            }
+            Step::CancelAll { account: owner } => {
+                let account_id = account(*owner);
+                let acted =
+                    self.submit(&Command::CancelAll { account_id, kind: None, at: Some(at(8)) });
+                assert!(self.book.accounts[&account_id].reservations().is_empty());
+                acted
             }
             Step::Expire { order } => {
                 let Some((n, ..)) = self.pick(*order) else { return false };

@@ -1,8 +1,8 @@
-//! What an account held and was paid by the close of each session: sums of its journal between instants.
+//! What moved in an account between the closes of sessions: sums of its journal between instants.
 //!
 //! An entry belongs to the market time that its event names; the money of a fill to that of the fill; what names no
 //! time (money moved while the market had none) to that of the entry before it. Market time never goes back along
-//! the log. Costs one pass over the account's journal.
+//! the log. Costs one pass over the account's entries since the first of the closes, however long its journal is.
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
@@ -34,9 +34,7 @@ pub struct Moved {
     pub instrument_id: Option<InstrumentId>,
     /// Into the account, reserved or not.
     pub held: Decimal,
-    /// The part of `held` that had moved when the account last began.
-    pub begun_with: Decimal,
-    /// Cash paid in since then, less cash paid out.
+    /// Cash paid in, less cash paid out.
     pub paid_in: Decimal,
 }
 
@@ -60,36 +58,71 @@ pub async fn last_reset(
     Ok(position.map(i64::cast_unsigned))
 }
 
-/// Sessions that closed in the log after one position and up to another, oldest first: those later than `later_than`,
-/// and the last one that is not; only the last `most` of them.
+/// How far back closes are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them.
+    All,
+    /// Those later than this date, and the last one that is not.
+    LaterThan(NaiveDate),
+    /// The last one.
+    Last,
+}
+
+/// Sessions that closed in the log after one position and up to another, as far back as `reach` says, oldest first.
 ///
 /// # Errors
 /// The database failed.
 pub async fn closed_sessions(
     connection: &mut PgConnection,
     (after, up_to): (u64, u64),
-    later_than: Option<NaiveDate>,
-    most: Option<u32>,
+    reach: Reach,
 ) -> Result<Vec<ClosedSession>, ProjectionError> {
-    const CLOSED_SESSIONS: &str = "WITH closed AS (
-            SELECT session, max(at) AS at FROM official_closes
+    const CLOSED_SESSIONS: &str = "SELECT session, max(at) AS at FROM official_closes
+        WHERE generation = blotter_generation('market') AND position <= $2
+        AND ($4 OR session >= coalesce((SELECT max(session) FROM official_closes
             WHERE generation = blotter_generation('market') AND position <= $2
-            GROUP BY session HAVING max(position) > $1)
-        SELECT session, at FROM closed
-        WHERE $3::date IS NULL OR session >= coalesce((SELECT max(session) FROM closed WHERE session <= $3), $3)
-        ORDER BY session DESC LIMIT $4";
+            AND session <= coalesce($3, 'infinity')), $3))
+        GROUP BY session HAVING max(position) > $1 ORDER BY session";
+    let later_than = match reach {
+        Reach::LaterThan(date) => Some(date),
+        Reach::All | Reach::Last => None,
+    };
     let rows = sqlx::query(CLOSED_SESSIONS)
         .bind(after.cast_signed())
         .bind(up_to.cast_signed())
         .bind(later_than)
-        .bind(most.map(i64::from))
+        .bind(reach == Reach::All)
         .fetch_all(connection)
         .await?;
     let read = |row| -> Result<_, sqlx::Error> {
         let row: &sqlx::postgres::PgRow = row;
         Ok(ClosedSession { session: row.try_get("session")?, at: row.try_get("at")? })
     };
-    Ok(rows.iter().rev().map(read).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// The position of the last entry of an account that names a time up to `at`; 0 if there is none. Costs what moved
+/// since then.
+///
+/// # Errors
+/// The database failed.
+pub async fn last_entry(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    at: MarketTime,
+    up_to: u64,
+) -> Result<u64, ProjectionError> {
+    const LAST_ENTRY: &str = "SELECT position FROM journal_entries
+        WHERE generation = blotter_generation('books') AND account_id = $1 AND position <= $2 AND at <= $3
+        ORDER BY position DESC LIMIT 1";
+    let position: Option<i64> = sqlx::query_scalar(LAST_ENTRY)
+        .bind(account_id.uuid())
+        .bind(up_to.cast_signed())
+        .bind(at)
+        .fetch_optional(connection)
+        .await?;
+    Ok(position.unwrap_or_default().cast_unsigned())
 }
 
 /// The official closes of these instruments in these sessions, up to a position of the log.
@@ -117,8 +150,8 @@ pub async fn closes(
     Ok(rows.into_iter().map(|row| (row.instrument_id, row.session, row.price)).collect())
 }
 
-/// What moved in an account before, between and after the closes of `sessions`, up to a position of the log. `begun`
-/// is the position at which it last began.
+/// What moved in an account before, between and after the closes of `sessions`: behind the entry at one position of the
+/// log, up to another.
 ///
 /// # Errors
 /// The database failed.
@@ -126,24 +159,24 @@ pub async fn moved(
     connection: &mut PgConnection,
     account_id: AccountId,
     sessions: &[ClosedSession],
-    (begun, up_to): (u64, u64),
+    (behind, up_to): (u64, u64),
 ) -> Result<Vec<Moved>, ProjectionError> {
-    // What happens at the close itself is before it: times are whole microseconds.
+    // What happens at the close itself is before it: times are whole microseconds. The entry at `behind` lends its time
+    // to what follows it without one.
     const MOVED: &str = "WITH entries AS (
             SELECT position, coalesce(at, CASE WHEN fill_id IS NOT NULL THEN max(at) OVER (PARTITION BY fill_id) END,
                 max(at) OVER (ORDER BY position), '-infinity') AS moved_at
             FROM journal_entries
-            WHERE generation = blotter_generation('books') AND account_id = $1 AND position <= $2),
+            WHERE generation = blotter_generation('books') AND account_id = $1 AND position BETWEEN $4 AND $2),
         postings AS (
-            SELECT moved_at, position, instrument_id, amount, book FROM entries JOIN journal_postings USING (position)
-            WHERE generation = blotter_generation('books')
+            SELECT moved_at, instrument_id, amount, book FROM entries JOIN journal_postings USING (position)
+            WHERE generation = blotter_generation('books') AND position > $4
             AND book IN ('available', 'reserved', 'shares', 'shares_reserved', 'external'))
         SELECT CASE WHEN cardinality($3::timestamptz[]) = 0 THEN 0
                 ELSE width_bucket(moved_at, $3::timestamptz[]) END AS after,
             instrument_id,
             coalesce(sum(amount) FILTER (WHERE book <> 'external'), 0) AS held,
-            coalesce(sum(amount) FILTER (WHERE book <> 'external' AND position <= $4), 0) AS begun_with,
-            -coalesce(sum(amount) FILTER (WHERE book = 'external' AND position > $4), 0) AS paid_in
+            -coalesce(sum(amount) FILTER (WHERE book = 'external'), 0) AS paid_in
         FROM postings GROUP BY 1, 2";
     let ends: Vec<MarketTime> =
         sessions.iter().map(|close| close.at + chrono::TimeDelta::microseconds(1)).collect();
@@ -151,7 +184,7 @@ pub async fn moved(
         .bind(account_id.uuid())
         .bind(up_to.cast_signed())
         .bind(ends)
-        .bind(begun.cast_signed())
+        .bind(behind.cast_signed())
         .fetch_all(connection)
         .await?;
     let read = |row| -> Result<_, sqlx::Error> {
@@ -161,7 +194,6 @@ pub async fn moved(
             after: usize::try_from(row.try_get::<i32, _>("after")?).unwrap_or_default(),
             instrument_id: instrument_id.map(InstrumentId::new),
             held: row.try_get("held")?,
-            begun_with: row.try_get("begun_with")?,
             paid_in: row.try_get("paid_in")?,
         })
     };

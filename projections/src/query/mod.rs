@@ -12,9 +12,11 @@ mod positions;
 
 pub use accounts::{account, account_names, accounts};
 pub use books::{ActivitiesWanted, activities, journal};
-pub use history::{ClosedSession, Moved, closed_sessions, closes, last_reset, moved, realized};
+pub use history::{
+    ClosedSession, Moved, Reach, closed_sessions, closes, last_entry, last_reset, moved, realized,
+};
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
-pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders};
+pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders, orders_named};
 pub use positions::{holdings, lots, position, positions};
 
 use sqlx::postgres::PgRow;

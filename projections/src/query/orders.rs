@@ -99,6 +99,25 @@ pub async fn order(
     read_one(row.as_ref())
 }
 
+/// The orders of an account among those named, newest first.
+///
+/// # Errors
+/// The database failed.
+pub async fn orders_named(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    orders: &[OrderId],
+) -> Result<Vec<OrderRow>, ProjectionError> {
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
+    let statement = format!(
+        "{} AND order_id = ANY($1) AND account_id = $2 ORDER BY created_position DESC",
+        select::<OrderRow>("trading")
+    );
+    let rows =
+        sqlx::query(&statement).bind(ids).bind(account_id.uuid()).fetch_all(connection).await?;
+    read_all(&rows)
+}
+
 /// The order of an account that its client called so.
 ///
 /// # Errors

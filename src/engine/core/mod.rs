@@ -118,6 +118,7 @@ impl Core {
         let account_id = match command {
             Command::Account { account_id, .. }
             | Command::Cancel { account_id, .. }
+            | Command::CancelAll { account_id, .. }
             | Command::Reset { account_id, .. }
             | Command::FollowSplit { account_id, .. }
             | Command::AccrueDividend { account_id, .. }

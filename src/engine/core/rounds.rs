@@ -114,6 +114,7 @@ impl Proposal {
             Command::Account { .. }
             | Command::Writer { .. }
             | Command::Place { .. }
+            | Command::CancelAll { .. }
             | Command::Reset { .. } => Self::Other,
         }
     }

@@ -126,10 +126,12 @@ impl<T> Sequencer<T> {
         };
         self.epoch = epoch;
         let reached = (position, tape_place);
-        if reached == (batch.head.position, batch.head.tape_place) {
-            Settlement::Committed
-        } else if reached == (batch.expected_position, batch.expected_tape_place) {
+        // A batch of nothing but keys does not move the head, so that counts as abandoned: if it did commit, its keys
+        // are found taken when it is sent again, and answer it.
+        if reached == (batch.expected_position, batch.expected_tape_place) {
             Settlement::Abandoned
+        } else if reached == (batch.head.position, batch.head.tape_place) {
+            Settlement::Committed
         } else {
             let fault = format!("the head is at {reached:?} after a batch that ended elsewhere");
             Settlement::Corrupt(fault)

@@ -53,6 +53,11 @@ pub(super) struct Flight<T> {
 impl<T> Flight<T> {
     /// Whether it has anything to append.
     pub fn writes(&self) -> bool {
+        self.moves_the_head() || !self.keys.is_empty()
+    }
+
+    /// Whether the log goes on by it: keys of commands that did nothing are kept beside the log.
+    pub fn moves_the_head(&self) -> bool {
         !self.events.is_empty() || !self.tape.is_empty()
     }
 }

@@ -82,7 +82,9 @@ impl<T> Sequencer<T> {
                 break;
             }
             let together = call.members.len() > 1;
-            if together {
+            if together
+                || call.members.iter().any(|member| needs::ends_all_of(&member.request).is_some())
+            {
                 for member in call.members.iter().filter(|member| member.attempts == 0) {
                     self.begin_fresh(&member.request);
                 }
@@ -169,6 +171,9 @@ impl<T> Sequencer<T> {
     pub fn send(&mut self) -> Sent<T> {
         assert!(self.flight.is_none(), "one batch at a time is under way");
         self.flight = self.open.take();
+        if let Some(flight) = self.flight.as_mut().filter(|flight| !flight.moves_the_head()) {
+            flight.head = self.head.clone();
+        }
         match &self.flight {
             Some(flight) if flight.writes() => {
                 Sent { batch: Some(self.batch(flight)), replies: Vec::new() }
@@ -443,8 +448,8 @@ impl<T> Sequencer<T> {
         let rows = first..flight.events.len();
         if let Request::Command(submission) = request
             && let Some(Key { lasting, hash, fingerprint }) = submission.key
-            && !rows.is_empty()
         {
+            // Also when nothing happened: the same command again, later, is still this one.
             let (outcome, position) = (submission.outcome(), flight.head.position);
             flight.keys.push(KeyRow { lasting, hash, fingerprint, outcome, position });
             self.keys.remember(hash, KnownKey { fingerprint, outcome, position: None });

@@ -1,5 +1,6 @@
 //! What a request looks at: what has to be in memory before it can be decided, and what it may leave idle there.
 
+use aggregates::id::{AccountId, OrderId};
 use aggregates::stream::StreamId;
 use aggregates::trading::{Command, World};
 
@@ -11,6 +12,9 @@ use super::request::Request;
 /// memory hides its account. Complete after as many loads as there are such steps.
 pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
     let mut streams = named(request);
+    if let Some(account) = ends_all_of(request) {
+        streams.extend(open_orders(memory, account).into_iter().map(StreamId::Order));
+    }
     for position in 0..streams.len() {
         if let StreamId::Order(id) = streams[position]
             && let Some(spec) = memory.order(id).and_then(|order| order.spec())
@@ -29,6 +33,26 @@ pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
     units
 }
 
+/// The account all of whose open orders a request ends: they are loaded at once, not one after the other.
+pub(super) fn ends_all_of(request: &Request) -> Option<AccountId> {
+    let Request::Command(submission) = request else { return None };
+    match submission.command {
+        Command::CancelAll { account_id, .. } | Command::Reset { account_id, .. } => {
+            Some(account_id)
+        }
+        _ => None,
+    }
+}
+
+/// The orders of an account that reserve something, as far as the account is in memory.
+fn open_orders(memory: &Memory, account_id: AccountId) -> Vec<OrderId> {
+    let Some(account) = memory.account(account_id) else { return Vec::new() };
+    let held = memory.holdings(account_id).unwrap_or_default().into_iter();
+    let positions = held.filter_map(|held| memory.position(account_id, held));
+    let selling = positions.flat_map(|position| position.reserving_orders());
+    account.reservations().keys().copied().chain(selling).collect()
+}
+
 /// The streams that a request names.
 pub(super) fn named(request: &Request) -> Vec<StreamId> {
     let submission = match request {
@@ -41,9 +65,9 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         }
     };
     match &submission.command {
-        Command::Account { account_id, .. } | Command::Reset { account_id, .. } => {
-            vec![StreamId::Account(*account_id)]
-        }
+        Command::Account { account_id, .. }
+        | Command::CancelAll { account_id, .. }
+        | Command::Reset { account_id, .. } => vec![StreamId::Account(*account_id)],
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
         Command::Writer { shard, .. } => vec![StreamId::Writer(*shard)],
         Command::Place { order_id, spec, .. } => vec![

@@ -7,7 +7,7 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, PERIOD, POSITION, page, page_of};
+use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, PERIOD, page, page_like, page_of};
 use super::{Answered, Call, Effect, Entry};
 use crate::service::{ActivityFilter, Fresh};
 
@@ -17,8 +17,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Account",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "Cash, reserved cash, buying power and equity of an account, in US dollars. Example: {}. Without \
-                account_id it is your only account; with several the error lists their ids.",
+        about: "Cash, reserved cash, buying power and equity of an account, in US dollars. Example: {}. With \
+                several accounts and no account_id the error lists their ids.",
         takes: &[ACCOUNT],
         answers: ACCOUNT_ANSWER,
         run: |call, arguments| Box::pin(account_info(call, arguments)),
@@ -28,10 +28,14 @@ pub const TOOLS: &[Entry] = &[
         title: "Account in full",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "Another name of account_info: everything about an account, its limits (policy), flags and the time of \
-                the prices it is valued at included. Example: {}. On account_not_found see get_all_accounts.",
+        about: "account_info with the limits of the account (policy) and the time of the prices it is valued at. \
+                Example: {}. On account_not_found see get_all_accounts.",
         takes: &[ACCOUNT],
-        answers: ACCOUNT_ANSWER,
+        answers: &[
+            Field::always("account_id", Kind::Text),
+            Field::always("policy", Kind::Object),
+            Field::sometimes("marked_at", Kind::Text),
+        ],
         run: |call, arguments| Box::pin(account_info(call, arguments)),
     },
     Entry {
@@ -40,7 +44,7 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         about: "The money of an account alone, in US dollars: cash, what open orders have reserved of it, what new \
-                orders may cost, and equity (absent when a position has no price). Example: {}. On account_not_found \
+                orders may cost, equity (absent when a position has no price). Example: {}. On account_not_found \
                 see get_all_accounts.",
         takes: &[ACCOUNT],
         answers: &[
@@ -49,7 +53,6 @@ pub const TOOLS: &[Entry] = &[
             Field::always("reserved", Kind::Text),
             Field::always("buying_power", Kind::Text),
             Field::sometimes("equity", Kind::Text),
-            POSITION,
         ],
         run: |call, arguments| Box::pin(balance(call, arguments)),
     },
@@ -58,10 +61,9 @@ pub const TOOLS: &[Entry] = &[
         title: "All accounts",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "Your accounts, oldest first, each as account_info shows it. Example: {\"limit\": 10}. For the next \
-                page send next_cursor as cursor; on bad_cursor leave it out.",
+        about: "Your accounts, oldest first. Example: {\"limit\": 10}. On bad_cursor leave the cursor out.",
         takes: &[LIMIT, CURSOR],
-        answers: &page_of(ACCOUNT_ANSWER),
+        answers: &page_like("Accounts as account_info shows them."),
         run: |call, arguments| Box::pin(all_accounts(call, arguments)),
     },
     Entry {
@@ -69,9 +71,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Positions",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "What an account holds: shares, shares free to sell, cost, value and profit in US dollars, with the \
-                source and time of the price. Example: {\"limit\": 50}. For the next page send next_cursor as cursor. \
-                A value without a price is absent, never guessed.",
+        about: "What an account holds: shares, shares free to sell, cost, value and profit in US dollars, source \
+                and time of the price. Example: {\"limit\": 50}. A value without a price is absent, never guessed.",
         takes: &[ACCOUNT, LIMIT, CURSOR],
         answers: &page_of(&[
             Field::always("symbol", Kind::Text),
@@ -94,16 +95,16 @@ pub const TOOLS: &[Entry] = &[
         title: "Activities",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals (CSW), \
-                fees (FEE), dividends (DIV), cash for fractions of shares (CIL). Example: {\"types\": [\"FILL\", \
-                \"FEE\"]}. Default: all types. For the next page send next_cursor as cursor.",
+        about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals \
+                (CSW), fees (FEE), dividends (DIV), cash for fractions of shares (CIL). Example: {\"types\": \
+                [\"FILL\", \"FEE\"]}.",
         takes: &[
             Field::new(
                 "types",
                 Kind::Words(|| ActivityType::ALL.map(ActivityType::word).to_vec()),
                 "Which types. Default: all.",
             ),
-            PERIOD.about("How far back from today, such as 1D, 2W, 3M or 1A. Default: all."),
+            PERIOD.about("How far back, such as 1D, 2W, 3M or 1A. Default: all."),
             LIMIT,
             CURSOR,
             ACCOUNT,

@@ -6,7 +6,7 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{ACCOUNT, CURSOR, EVENTS_ANSWER, LIMIT, page};
+use super::fields::{ACCOUNT, CURSOR, LIMIT, page, page_like};
 use super::{Answered, Call, Effect, Entry};
 use crate::service::{AsOf, EventFilter};
 
@@ -16,9 +16,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Audit trail",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
-        about: "Events of the log as they were hashed, oldest first: who did what, when, by which tool, with salt and \
-                leaf for a proof. Example: {\"after\": 100, \"limit\": 20}. Default: the whole log from its beginning. \
-                For the next page send the position of the last item as after, or next_cursor as cursor.",
+        about: "Events of the log as they were hashed, oldest first: who did what, when, by which tool, with salt \
+                and leaf for a proof. Example: {\"after\": 100, \"limit\": 20}.",
         takes: &[
             Field::new(
                 "order_id",
@@ -30,7 +29,7 @@ pub const TOOLS: &[Entry] = &[
             LIMIT,
             CURSOR,
         ],
-        answers: EVENTS_ANSWER,
+        answers: &page_like("Events as order_history shows them, with salt and leaf."),
         run: |call, arguments| Box::pin(audit_trail(call, arguments)),
     },
     Entry {
@@ -38,9 +37,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Verify the audit log",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
-        about: "Recomputes every hash of the log, its Merkle root against the signed checkpoints, the invariants of \
-                money and shares, and every view. Takes no arguments. Example: {}. Takes seconds on a long log; if \
-                valid is false, problems names the first bad position.",
+        about: "Recomputes every hash of the log, its Merkle root against the signed checkpoints, the invariants \
+                of money and shares, every view. Example: {}. Takes seconds on a long log; if not valid, problems \
+                names the first bad position.",
         takes: &[],
         answers: &[
             Field::always("valid", Kind::Flag),
@@ -55,9 +54,9 @@ pub const TOOLS: &[Entry] = &[
         title: "An account as it was",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
-        about: "An account as it was at a position of the log or at a time, by folding its events again: cash, reserved, \
-                buying power, holdings, in US dollars. Example: {\"position\": 100}. Name one of position and time; values \
-                that need a price of then are absent.",
+        about: "An account as it was at a position of the log or at a time, folded from its events: cash, \
+                reserved, buying power, holdings, in US dollars. Example: {\"position\": 100}. Name one of the \
+                two; values that need a price of then are absent.",
         takes: &[
             Field::new("position", Kind::Whole, "After the event at this position of the log."),
             Field::new(

@@ -7,7 +7,7 @@ use super::super::schema::{Field, Kind, words};
 use crate::service::PageRequest;
 
 /// The most items of one page of a list.
-const PAGE_MAX: u32 = 100;
+const PAGE_MAX: u64 = 100;
 /// The longest cursor, in characters.
 const CURSOR_MAX: usize = 1_024;
 
@@ -19,61 +19,69 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("fok", TimeInForce::Fok),
 ];
 
-pub const ACCOUNT: Field =
-    Field::new("account_id", Kind::Text, "The account. Default: your only one.");
-pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "The ticker, such as AAPL.");
-pub const QUANTITY: Field =
-    Field::new("quantity", Kind::Text, "Shares, a decimal string above 0, such as \"10\".");
-pub const LIMIT_PRICE: Field =
-    Field::new("limit_price", Kind::Text, "Dollars a share, a decimal string such as \"187.25\".");
+pub const ACCOUNT: Field = Field::new("account_id", Kind::Text, "Default: your only one.");
+pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "Ticker, such as AAPL.");
+pub const QUANTITY: Field = Field::new("quantity", Kind::Text, "Shares, such as \"10\".");
+pub const LIMIT_PRICE: Field = Field::new(
+    "limit_price",
+    Kind::Text,
+    "Dollars a share, such as \"187.25\"; 2 decimals from 1.00 on, else 4.",
+);
 pub const TIME_IN_FORCE: Field = Field::new(
     "time_in_force",
     Kind::Word(|| words(TIMES_IN_FORCE)),
-    "How long it lives: day (until the close, default), gtc (until canceled), ioc (what fills at once), fok (all at \
-     once or nothing).",
+    "Default: day. gtc: until canceled; ioc: what fills at once; fok: all at once or nothing.",
 );
-pub const EXTENDED_HOURS: Field = Field::new(
-    "extended_hours",
-    Kind::Flag,
-    "Whether it may fill outside regular hours. Default: false; true is refused as unsupported for now.",
-);
+pub const EXTENDED_HOURS: Field =
+    Field::new("extended_hours", Kind::Flag, "Default: false; true is unsupported.");
 pub const CLIENT_ORDER_ID: Field = Field::new(
     "client_order_id",
     Kind::Text,
-    "Your own id for the order, up to 128 characters, unique in the account for ever: the same call again returns the \
-     same order. Made if absent. Not for personal data.",
+    "Your id for it, up to 128 characters: the same call again is the same order. Made if absent; no \
+     personal data.",
 );
-pub const NOTE: Field =
-    Field::new("note", Kind::Text, "Words of yours, up to 500 characters, kept beside the log.");
+pub const IDEMPOTENCY_KEY: Field = Field::new(
+    "idempotency_key",
+    Kind::Text,
+    "Your key for this call, up to 128 characters, good for 24 hours: the same call again happens once.",
+);
+pub const NOTE: Field = Field::new("note", Kind::Text, "For yourself, up to 500 characters.");
 pub const ORDER_ID: Field = Field::new("order_id", Kind::Text, "The order's id.").required();
-pub const LIMIT: Field =
-    Field::new("limit", Kind::Whole, "Items of a page, 1 to 100. Default: 50.");
-pub const CURSOR: Field = Field::new("cursor", Kind::Text, "The next_cursor of the page before.");
+pub const LIMIT: Field = Field::new("limit", Kind::Whole, "1 to 100. Default: 50.");
+pub const CURSOR: Field = Field::new("cursor", Kind::Text, "next_cursor of the page before.");
 
 pub const PERIOD: Field = Field::new(
     "period",
     Kind::Text,
-    "How far back from today by the market's clock: a number and D, W, M or A (years), such as 1D, 2W, 3M or 1A, or \
-     all. Default: 1M.",
+    "How far back by the market's clock: a number and D, W, M or A (years), such as 3M, or all. Default: 1M.",
 );
 
 /// Which page of a list.
 pub fn page(arguments: &mut Arguments) -> PageRequest {
+    page_up_to(arguments, PAGE_MAX)
+}
+
+/// Which page of a list whose pages have up to `most` items.
+pub fn page_up_to(arguments: &mut Arguments, most: u64) -> PageRequest {
     PageRequest {
-        limit: arguments.whole("limit", 1, PAGE_MAX).map(u64::from),
+        limit: arguments.whole("limit", 1, most),
         cursor: arguments.text("cursor", CURSOR_MAX),
     }
 }
 
-/// Where an answer stands in the log.
-pub const POSITION: Field =
-    Field::always("position", Kind::Whole).about("The last event of the log that this contains.");
-const NEXT_CURSOR: Field =
-    Field::sometimes("next_cursor", Kind::Text).about("Absent on the last page.");
+/// Where an answer stands in the log. Every answer says so; what describes answers says it where something was changed.
+pub const POSITION: Field = Field::always("position", Kind::Whole);
+/// Where the next page begins.
+pub const NEXT_CURSOR: Field = Field::sometimes("next_cursor", Kind::Text);
 
 /// The fields of a page of `items`.
-pub const fn page_of(items: &'static [Field]) -> [Field; 3] {
-    [Field::always("items", Kind::List(items)), NEXT_CURSOR, POSITION]
+pub const fn page_of(items: &'static [Field]) -> [Field; 2] {
+    [Field::always("items", Kind::List(items)), NEXT_CURSOR]
+}
+
+/// A page of items that another tool answers one by one: `like` says which.
+pub const fn page_like(like: &'static str) -> [Field; 2] {
+    [Field::always("items", Kind::Objects).about(like), NEXT_CURSOR]
 }
 
 /// An account.
@@ -86,13 +94,11 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::always("reserved", Kind::Text),
     Field::always("buying_power", Kind::Text),
     Field::sometimes("equity", Kind::Text),
-    POSITION,
 ];
 
 /// An order.
 pub const ORDER_ANSWER: &[Field] = &[
     Field::always("order_id", Kind::Text),
-    Field::always("account_id", Kind::Text),
     Field::always("client_order_id", Kind::Text),
     Field::always("symbol", Kind::Text),
     Field::always("side", Kind::Text),
@@ -104,11 +110,20 @@ pub const ORDER_ANSWER: &[Field] = &[
     Field::always("filled_qty", Kind::Text),
     Field::sometimes("filled_avg_price", Kind::Text),
     Field::always("created_at", Kind::Text),
+];
+
+/// What a call left of an order: the answer has all that [`ORDER_ANSWER`] has.
+pub const LEFT_ANSWER: &[Field] = &[
+    Field::always("order_id", Kind::Text),
+    Field::always("status", Kind::Text),
+    Field::always("filled_qty", Kind::Text),
+    Field::sometimes("filled_avg_price", Kind::Text),
+    Field::always("replayed", Kind::Flag),
     POSITION,
 ];
 
 /// A page of orders.
-pub const ORDERS_ANSWER: &[Field] = &page_of(ORDER_ANSWER);
+pub const ORDERS_ANSWER: &[Field] = &page_like("Orders as order_by_id shows them.");
 
 /// An event of the log.
 pub const EVENT_ANSWER: &[Field] = &[

@@ -10,8 +10,8 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, LIMIT, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER,
-    QUANTITY, SYMBOL, page,
+    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, IDEMPOTENCY_KEY, LEFT_ANSWER, LIMIT,
+    ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY, SYMBOL, page,
 };
 use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
@@ -41,8 +41,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
-        about: "The stock orders of an account, newest first. Example: {\"status\": \"open\", \"symbol\": \"AAPL\"}. \
-                For the next page send next_cursor as cursor.",
+        about: "The stock orders of an account, newest first. Example: {\"status\": \"open\", \"symbol\": \
+                \"AAPL\"}.",
         takes: &[
             Field::new("status", Kind::Word(|| words(STATES)), "Which orders. Default: all."),
             SYMBOL,
@@ -58,8 +58,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Open stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
-        about: "The stock orders of an account that can still fill, newest first. Example: {\"symbol\": \"AAPL\"}. \
-                For the next page send next_cursor as cursor.",
+        about: "The stock orders of an account that can still fill, newest first. Example: {\"symbol\": \"AAPL\"}.",
         takes: &[
             Field::new("status", Kind::Word(|| words(OPEN)), "Open orders are what it lists."),
             SYMBOL,
@@ -75,9 +74,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
-        about: "One order as it stands: status, filled quantity and average price in US dollars, why it was refused or \
-                canceled. Example: {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\"}. On order_not_found see \
-                stock_orders for the ids.",
+        about: "One order as it stands: status, filled quantity and average price in US dollars, why it was \
+                refused or canceled. Example: {\"order_id\": \"01890a5d-…\"}. On \
+                order_not_found see stock_orders.",
         takes: &[ORDER_ID, ACCOUNT],
         answers: ORDER_ANSWER,
         run: |call, arguments| Box::pin(order_by_id(call, arguments)),
@@ -87,9 +86,8 @@ pub const TOOLS: &[Entry] = &[
         title: "History of an order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
-        about: "Every event of one order, oldest first: what happened, when, and against which quote. Example: \
-                {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\"}. On order_not_found see stock_orders for the \
-                ids.",
+        about: "Every event of an order, oldest first: what happened, when, against which quote. Example: \
+                {\"order_id\": \"01890a5d-…\"}. On order_not_found see stock_orders.",
         takes: &[ORDER_ID, ACCOUNT],
         answers: EVENTS_ANSWER,
         run: |call, arguments| Box::pin(order_history(call, arguments)),
@@ -99,11 +97,10 @@ pub const TOOLS: &[Entry] = &[
         title: "Wait for an order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
-        about: "Waits until an order has a status, or has ended, or the time is over, and answers it as it stands then; \
-                reached says whether it has what was waited for. Use it instead of asking again and again. Example: \
-                {\"order_id\": \"01890a5d-ac96-774b-bcce-b302099a8057\", \"status\": \"filled\", \"timeout_seconds\": \
-                30}. With reached false and an open status, wait again or cancel. With stopping true the server is about to \
-                stop and the wait was cut short: wait again in some seconds.",
+        about: "Waits until an order has a status, has ended, or the time is over; answers it as it stands then, \
+                reached says whether it has what was waited for. Use it instead of asking again and again. \
+                Example: {\"order_id\": \"01890a5d-…\", \"status\": \"filled\"}. Not \
+                reached: wait again or cancel; with stopping true the server is about to stop: wait again in some seconds.",
         takes: &[
             ORDER_ID,
             Field::new(
@@ -134,10 +131,10 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::OrderManagement,
         effect: Effect::Ends,
         about: "Cancels an open stock order; what has filled stays. Example: {\"order_id\": \
-                \"01890a5d-ac96-774b-bcce-b302099a8057\"}. Of an order that is canceled already it answers the same \
-                again; of a filled one it says order_not_open.",
+                \"01890a5d-…\"}. One that is canceled already is answered the same; \
+                order_not_open: it has filled.",
         takes: &[ORDER_ID, ACCOUNT],
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(cancel(call, arguments)),
     },
     Entry {
@@ -145,9 +142,10 @@ pub const TOOLS: &[Entry] = &[
         title: "Cancel all stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Ends,
-        about: "Cancels every open stock order of an account and answers those that it ended; what has filled stays. \
-                Example: {}. If it fails in between, what was ended stays ended: call it again.",
-        takes: &[ACCOUNT],
+        about: "Cancels every open stock order of an account, all or none, and answers those that it ended; what \
+                has filled stays. Example: {\"idempotency_key\": \"end-of-day\"}. Repeated under its key it \
+                cancels nothing placed since.",
+        takes: &[IDEMPOTENCY_KEY, ACCOUNT],
         answers: ORDERS_ANSWER,
         run: |call, arguments| Box::pin(cancel_all(call, arguments)),
     },
@@ -156,10 +154,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Close a position",
         toolset: Toolset::OrderManagement,
         effect: Effect::Places,
-        about: "Sells a position, or a part of it, at the market: all shares that no open sell has reserved, or quantity, \
-                or percentage of what is held, rounded down. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. On \
-                nothing_to_close see positions and open_stock_orders. Repeat a call whose answer was lost with the same \
-                client_order_id.",
+        about: "Sells a position at the market: all shares that no open sell has reserved, or quantity, or \
+                percentage of what is held, rounded down. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. \
+                On nothing_to_close see positions and open_stock_orders.",
         takes: &[
             SYMBOL.required(),
             QUANTITY,
@@ -171,7 +168,7 @@ pub const TOOLS: &[Entry] = &[
             CLIENT_ORDER_ID,
             ACCOUNT,
         ],
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(close_position(call, arguments)),
     },
 ];
@@ -249,8 +246,9 @@ async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {
 }
 
 async fn cancel_all(call: Call<'_>, mut arguments: Arguments) -> Answered {
-    let named = arguments.account_id();
+    let (named, key) = (arguments.account_id(), arguments.idempotency_key());
     arguments.end()?;
     let account = call.account(named).await?;
-    answer(&call.service.cancel_orders(call.caller, account, Some(InstrumentKind::Stock)).await?)
+    let (caller, stocks) = (call.caller, Some(InstrumentKind::Stock));
+    answer(&call.service.cancel_orders(caller, account, stocks, key.as_deref()).await?)
 }

@@ -4,7 +4,7 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
-use super::fields::{CURSOR, LIMIT, POSITION, SYMBOL, page, page_of};
+use super::fields::{CURSOR, LIMIT, SYMBOL, page, page_of};
 use super::{Answered, Call, Effect, Entry};
 use crate::service::{Fresh, Period, SYMBOL_MAX, Timeframe};
 
@@ -36,9 +36,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Price",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "The price of a symbol in US dollars with its source and its time by the market's clock, bid and ask, and \
-                the change since the previous close (change_rate 0.05 is 5 %). Example: {\"symbol\": \"AAPL\"}. What is \
-                not known is absent; on not_found see search_stocks_tool.",
+        about: "The price of a symbol in US dollars with source and time by the market's clock, bid, ask, and the \
+                change since the previous close (change_rate 0.05 is 5 %). Example: {\"symbol\": \"AAPL\"}. What \
+                is not known is absent; on not_found see search_stocks_tool.",
         takes: &[SYMBOL.required()],
         answers: PRICE,
         run: |call, arguments| Box::pin(stock_price(call, arguments)),
@@ -48,8 +48,8 @@ pub const TOOLS: &[Entry] = &[
         title: "About a stock",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "All that is known of a symbol: name, kind, sector, whether it is halted and why, and its price as \
-                stock_price shows it. Example: {\"symbol\": \"AAPL\"}. On not_found see search_stocks_tool.",
+        about: "A symbol: name, kind, sector, whether it is halted and why, its price as in stock_price. Example: \
+                {\"symbol\": \"AAPL\"}. On not_found see search_stocks_tool.",
         takes: &[SYMBOL.required()],
         answers: &[
             Field::always("symbol", Kind::Text),
@@ -59,7 +59,6 @@ pub const TOOLS: &[Entry] = &[
             Field::always("halted", Kind::Flag),
             Field::sometimes("last_close", Kind::Text),
             Field::always("price", Kind::Object),
-            POSITION,
         ],
         run: |call, arguments| Box::pin(stock_info(call, arguments)),
     },
@@ -68,8 +67,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Search",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "What can be traded with query in its ticker or its name, by ticker. Example: {\"query\": \"apple\"}. An \
-                empty list: try a shorter word. For the next page send next_cursor as cursor.",
+        about: "What can be traded with query in its ticker or name, by ticker. Example: {\"query\": \"apple\"}. \
+                An empty list: try a shorter word.",
         takes: &[
             Field::new("query", Kind::Text, "A part of a ticker or of a name, such as apple.")
                 .required(),
@@ -90,8 +89,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Market hours",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "Whether the market is open now by its own clock, when it opens and closes next, and the hours of a date \
-                (holidays and early closes included). Times are RFC 3339. Example: {\"date\": \"2026-11-27\"}. Before the \
+        about: "Whether the market is open now by its own clock, when it opens and closes next, and the hours of a \
+                date (holidays, early closes). Times are RFC 3339. Example: {\"date\": \"2026-11-27\"}. Before the \
                 market has a time name a date.",
         takes: &[Field::new(
             "date",
@@ -100,7 +99,6 @@ pub const TOOLS: &[Entry] = &[
         )],
         answers: &[
             Field::always("date", Kind::Text),
-            Field::always("hours", Kind::Text),
             Field::always("is_trading_day", Kind::Flag),
             Field::always("is_holiday", Kind::Flag),
             Field::always("early_close", Kind::Flag),
@@ -109,7 +107,6 @@ pub const TOOLS: &[Entry] = &[
             Field::sometimes("is_open", Kind::Flag),
             Field::sometimes("next_open", Kind::Text),
             Field::sometimes("next_close", Kind::Text),
-            Field::sometimes("market_time", Kind::Text),
         ],
         run: |call, arguments| Box::pin(market_hours(call, arguments)),
     },
@@ -118,9 +115,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Price history",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "The price of a symbol over a period up to the market's clock, in bars, in US dollars and shares, not \
-                adjusted for splits. Example: {\"symbol\": \"AAPL\", \"period\": \"month\", \"interval\": \"1Day\"}. On \
-                capability_missing the market's source has no such bars: try a longer interval.",
+        about: "The bars of a symbol over a period up to the market's clock, in US dollars and shares, not \
+                adjusted for splits. Example: {\"symbol\": \"AAPL\", \"period\": \"month\"}. On capability_missing \
+                try a longer interval.",
         takes: &[
             SYMBOL.required(),
             Field::new("period", Kind::Word(|| words(&Period::WORDS)), "How far back.").required(),
@@ -131,8 +128,6 @@ pub const TOOLS: &[Entry] = &[
             ),
         ],
         answers: &[
-            Field::always("symbol", Kind::Text),
-            Field::always("period", Kind::Text),
             Field::always("interval", Kind::Text),
             Field::always("source", Kind::Text),
             Field::sometimes("covers_from", Kind::Text),
@@ -156,12 +151,10 @@ pub const TOOLS: &[Entry] = &[
         title: "Order book",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
-        about: "The book behind the quote of a symbol: price levels in US dollars with their sizes in shares, best first. \
-                Example: {\"symbol\": \"AAPL\"}. On capability_missing the market's source has no depth: stock_price \
-                shows the quote.",
+        about: "The book behind the quote of a symbol: prices in US dollars with sizes in shares, best first. \
+                Example: {\"symbol\": \"AAPL\"}. On capability_missing stock_price shows the quote.",
         takes: &[SYMBOL.required()],
         answers: &[
-            Field::always("symbol", Kind::Text),
             Field::always("bids", Kind::List(LEVEL)),
             Field::always("asks", Kind::List(LEVEL)),
             Field::always("at", Kind::Text),

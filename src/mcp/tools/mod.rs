@@ -121,15 +121,20 @@ pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToo
         return Some(results::not_offered(name));
     }
     let running = (entry.run)(call, Arguments::new(sent, call.inexact.clone()));
-    if entry.effect != Effect::Reads {
+    let answered = if entry.effect == Effect::Reads {
+        tokio::select! {
+            biased;
+            () = call.gone.cancelled() => return Some(results::cancelled()),
+            answered = running => answered,
+        }
+    } else {
         // What writes is carried out to its end, whoever reads the answer.
-        return Some(running.await.unwrap_or_else(|error| results::refused(&error)));
+        running.await
+    };
+    if let Ok(answer) = &answered {
+        debug_assert_eq!(entry.missing_in(answer), None, "{name} answers what it always does");
     }
-    tokio::select! {
-        biased;
-        () = call.gone.cancelled() => Some(results::cancelled()),
-        answered = running => Some(answered.unwrap_or_else(|error| results::refused(&error))),
-    }
+    Some(answered.unwrap_or_else(|error| results::refused(&error)))
 }
 
 impl Entry {
@@ -139,16 +144,22 @@ impl Entry {
         permitted && shelf.offers(self.toolset, self.effect == Effect::Reads)
     }
 
+    /// A field that every answer has and this one lacks.
+    fn missing_in(&self, answer: &CallToolResult) -> Option<String> {
+        let answer = answer.structured_content.as_ref()?;
+        self.answers.iter().find_map(|field| field.missing_in(answer))
+    }
+
     fn tool(&self) -> Tool {
         let (reads, ends) = (self.effect == Effect::Reads, self.effect == Effect::Ends);
-        let hints = ToolAnnotations::with_title(self.title)
+        let hints = ToolAnnotations::default()
             .read_only(reads)
             .destructive(ends)
             .idempotent(reads || ends)
             .open_world(false);
         Tool::new(self.name, self.about, Arc::new(schema::arguments(self.takes)))
             .with_title(self.title)
-            .with_raw_output_schema(Arc::new(schema::object(self.answers)))
+            .with_raw_output_schema(Arc::new(schema::answers(self.answers)))
             .with_annotations(hints)
     }
 }
@@ -243,6 +254,20 @@ mod tests {
             let known: BTreeSet<_> = entry.takes.iter().map(|field| field.name).collect();
             assert!(example.keys().all(|name| known.contains(name.as_str())), "{}", entry.name);
         }
+    }
+
+    /// All of it is read by every client at every connection, and much of it by a model.
+    #[test]
+    fn the_list_of_tools_is_short() {
+        let (mut list, mut read_by_models) = (0, 0);
+        for (_, tool) in CATALOG.iter() {
+            list += serde_json::to_string(tool).unwrap().len() + 1;
+            let input = serde_json::to_string(&tool.input_schema).unwrap();
+            read_by_models +=
+                tool.name.len() + tool.description.as_ref().unwrap().len() + input.len();
+        }
+        let each = |bytes: usize| bytes / CATALOG.len();
+        assert!(each(list) <= 1_000 && each(read_by_models) <= 560, "{list} {read_by_models}");
     }
 
     #[test]

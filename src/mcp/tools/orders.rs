@@ -7,8 +7,8 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LIMIT_PRICE, NOTE, ORDER_ANSWER, POSITION, QUANTITY,
-    SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE,
+    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LEFT_ANSWER, LIMIT_PRICE, NOTE, QUANTITY, SYMBOL,
+    TIME_IN_FORCE, TIMES_IN_FORCE,
 };
 use super::{Answered, Call, Effect, Entry};
 use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
@@ -37,11 +37,11 @@ pub const TOOLS: &[Entry] = &[
         title: "Buy at the market",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
-        about: "Buys shares at the ask. Reserves the ask plus 5 % until it is done. Example: {\"symbol\": \"AAPL\", \
-                \"quantity\": \"10\"}. On insufficient_buying_power lower the quantity by the figures given. Repeat a \
-                call whose answer was lost with the same client_order_id.",
+        about: "Buys shares at the ask. Reserves the ask plus 5 % until it is done. Example: {\"symbol\": \
+                \"AAPL\", \"quantity\": \"10\"}. On insufficient_buying_power lower the quantity by the figures \
+                given.",
         takes: MARKET,
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Market)),
     },
     Entry {
@@ -50,10 +50,9 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
         about: "Sells shares that the account holds, at the bid. Example: {\"symbol\": \"AAPL\", \"quantity\": \
-                \"10\"}. On insufficient_shares see positions for what is free. Repeat a call whose answer was lost \
-                with the same client_order_id.",
+                \"10\"}. On insufficient_shares see positions for what is free.",
         takes: MARKET,
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Market)),
     },
     Entry {
@@ -62,11 +61,10 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
         about: "Buys shares at limit_price dollars or less; rests until then. Reserves quantity times limit_price. \
-                Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"187.25\", \"time_in_force\": \
-                \"gtc\"}. Prices from 1.00 on have at most 2 decimals. Repeat a call whose answer was lost with the \
-                same client_order_id.",
+                Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"187.25\"}. On \
+                insufficient_buying_power lower the quantity by the figures given.",
         takes: LIMIT,
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Limit)),
     },
     Entry {
@@ -75,10 +73,10 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
         about: "Sells shares that the account holds at limit_price dollars or more; rests until then. Example: \
-                {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"190.00\"}. On insufficient_shares see \
-                positions for what is free. Repeat a call whose answer was lost with the same client_order_id.",
+                {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"190.00\"}. On insufficient_shares \
+                see positions for what is free.",
         takes: LIMIT,
-        answers: ORDER_ANSWER,
+        answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Limit)),
     },
     Entry {
@@ -86,21 +84,20 @@ pub const TOOLS: &[Entry] = &[
         title: "Preview an order",
         toolset: Toolset::StockOrders,
         effect: Effect::Reads,
-        about: "What an order would come to if it were placed now: fills at once, cost, fees, and cash, buying power and \
-                position before and after, in US dollars and shares. Nothing is stored. It takes the body of a REST \
-                order. Example: {\"symbol\": \"AAPL\", \"side\": \"buy\", \"type\": \"limit\", \"qty\": \"10\", \
-                \"limit_price\": \"187.25\"}. What placing would refuse is refused with the same code and figures.",
+        about: "What an order would come to now: fills at once, cost, fees, and cash, buying power and position \
+                before and after, in US dollars and shares. Nothing is stored. Example: {\"symbol\": \"AAPL\", \
+                \"side\": \"buy\", \"type\": \"limit\", \"qty\": \"10\", \"limit_price\": \"187.25\"}. Refuses \
+                what placing would refuse, with the same code and figures.",
         takes: &[
             SYMBOL.required(),
             Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
             Field::new("type", Kind::Word(|| words(TYPES)), "Market or limit.").required(),
-            Field::new("qty", Kind::Text, "Shares, a decimal string above 0, such as \"10\".")
-                .required(),
+            Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
             LIMIT_PRICE,
-            TIME_IN_FORCE,
+            TIME_IN_FORCE.about("Default: day."),
             EXTENDED_HOURS,
-            CLIENT_ORDER_ID,
-            NOTE,
+            CLIENT_ORDER_ID.about("Makes no difference."),
+            NOTE.about("Makes no difference."),
             ACCOUNT,
         ],
         answers: &[
@@ -115,7 +112,6 @@ pub const TOOLS: &[Entry] = &[
             Field::always("before", Kind::Object),
             Field::always("after", Kind::Object),
             Field::always("market_time", Kind::Text),
-            POSITION,
         ],
         run: |call, arguments| Box::pin(preview(call, arguments)),
     },

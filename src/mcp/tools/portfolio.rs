@@ -7,26 +7,15 @@ use super::super::arguments::Arguments;
 use super::super::results::{answer, shown};
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::{ACCOUNT, PERIOD, POSITION};
+use super::fields::{ACCOUNT, CURSOR, NEXT_CURSOR, PERIOD, page_up_to};
 use super::{Answered, Call, Effect, Entry};
-use crate::service::{Fresh, HistoryPeriod, ServiceError};
+use crate::service::{Fresh, HISTORY_PAGE, HistoryPeriod, ServiceError};
 
-/// A holding of a portfolio.
-const HOLDING: &[Field] = &[
-    Field::always("symbol", Kind::Text),
-    Field::always("qty", Kind::Text),
-    Field::sometimes("avg_entry_price", Kind::Text),
-    Field::always("cost_basis", Kind::Text),
-    Field::sometimes("current_price", Kind::Text),
-    Field::sometimes("market_value", Kind::Text),
-    Field::sometimes("weight", Kind::Text),
-    Field::sometimes("unrealized_pl", Kind::Text),
-    Field::sometimes("marked_at", Kind::Text),
-    Field::sometimes("mark_source", Kind::Text),
-];
+/// Points of a page.
+const POINTS: Field = Field::new("limit", Kind::Whole, "1 to 500. Default: 500.");
 
 /// The sums of a portfolio.
-const SUMMARY: [Field; 9] = [
+const SUMMARY: [Field; 8] = [
     Field::always("account_id", Kind::Text),
     Field::sometimes("equity", Kind::Text),
     Field::always("cash", Kind::Text),
@@ -35,14 +24,14 @@ const SUMMARY: [Field; 9] = [
     Field::always("realized_pl", Kind::Text),
     Field::sometimes("day_change", Kind::Text),
     Field::sometimes("day_change_pct", Kind::Text),
-    POSITION,
 ];
 
 /// The sums, and the holdings.
 const PORTFOLIO: &[Field] = &{
-    let [account, equity, cash, long, unrealized, realized, change, change_pct, position] = SUMMARY;
-    let holdings = Field::always("positions", Kind::List(HOLDING));
-    [account, equity, cash, long, unrealized, realized, change, change_pct, position, holdings]
+    let [account, equity, cash, long, unrealized, realized, change, change_pct] = SUMMARY;
+    let holdings = Field::always("positions", Kind::Objects)
+        .about("As positions shows them, with weight and change_today.");
+    [account, equity, cash, long, unrealized, realized, change, change_pct, holdings]
 };
 
 pub const TOOLS: &[Entry] = &[
@@ -51,9 +40,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "What an account is worth, holding by holding, in US dollars: equity, cash, value, profit taken and not \
-                taken, weights (0.25 is 25 %), and the change since the last official close. Example: {}. A holding \
-                without a price is named in unmarked, and the sums that need it are absent, never guessed.",
+        about: "What an account is worth, holding by holding, in US dollars: equity, cash, value, profit taken and \
+                not taken, weights (0.25 is 25 %), the change since the last official close. Example: {}. Holdings \
+                without a price are named in unmarked; sums that need one are absent.",
         takes: &[ACCOUNT],
         answers: PORTFOLIO,
         run: |call, arguments| Box::pin(portfolio(call, arguments)),
@@ -65,7 +54,10 @@ pub const TOOLS: &[Entry] = &[
         effect: Effect::Reads,
         about: "Another name of portfolio. Example: {}. On account_not_found see get_all_accounts.",
         takes: &[ACCOUNT],
-        answers: PORTFOLIO,
+        answers: &[
+            Field::always("account_id", Kind::Text),
+            Field::always("positions", Kind::Objects),
+        ],
         run: |call, arguments| Box::pin(portfolio(call, arguments)),
     },
     Entry {
@@ -84,13 +76,15 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio history",
         toolset: Toolset::Account,
         effect: Effect::Reads,
-        about: "What an account was worth at the official close of each session of a period, oldest first, in US \
-                dollars, with the profit since the base value (profit_loss_pct 0.05 is 5 %). Example: {\"period\": \
-                \"3M\"}. Sessions in which a holding had no close have no equity.",
-        takes: &[PERIOD, ACCOUNT],
+        about: "What an account was worth at the official close of each session, oldest first, in US dollars, and \
+                the profit since the base value (profit_loss_pct 0.05 is 5 %). Example: {\"period\": \"3M\"}. A \
+                session in which a holding had no close has no equity.",
+        takes: &[PERIOD, POINTS, CURSOR, ACCOUNT],
         answers: &[
             Field::always("account_id", Kind::Text),
+            Field::always("timeframe", Kind::Text),
             Field::sometimes("base_value", Kind::Text),
+            Field::sometimes("base_value_asof", Kind::Text),
             Field::always(
                 "items",
                 Kind::List(&[
@@ -102,7 +96,7 @@ pub const TOOLS: &[Entry] = &[
                     Field::sometimes("profit_loss_pct", Kind::Text),
                 ]),
             ),
-            POSITION,
+            NEXT_CURSOR,
         ],
         run: |call, arguments| Box::pin(history(call, arguments)),
     },
@@ -132,8 +126,9 @@ async fn summary(call: Call<'_>, mut arguments: Arguments) -> Answered {
 async fn history(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let named = arguments.account_id();
     let period = arguments.period("period").unwrap_or(HistoryPeriod::DEFAULT);
+    let page = page_up_to(&mut arguments, HISTORY_PAGE);
     arguments.end()?;
     let account = call.account(named).await?;
-    let fresh = Fresh::default();
-    answer(&call.service.portfolio_history(call.caller, account, period, fresh).await?)
+    let (service, fresh) = (call.service, Fresh::default());
+    answer(&service.portfolio_history(call.caller, account, period, &page, fresh).await?)
 }

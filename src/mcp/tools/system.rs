@@ -6,7 +6,6 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
-use super::fields::POSITION;
 use super::{Answered, Call, Effect, Entry, entries};
 
 pub const TOOLS: &[Entry] = &[
@@ -15,8 +14,8 @@ pub const TOOLS: &[Entry] = &[
         title: "Tools",
         toolset: Toolset::System,
         effect: Effect::Reads,
-        about: "Lists the tools that are on offer to you, by toolset, and whether each changes anything. Takes no \
-                arguments. Example: {}. Each tool's arguments are in tools/list.",
+        about: "The tools on offer to you, by toolset, and whether each changes anything. Example: {}. Their \
+                arguments are in tools/list.",
         takes: &[],
         answers: &[Field::always(
             "tools",
@@ -34,15 +33,14 @@ pub const TOOLS: &[Entry] = &[
         title: "Health",
         toolset: Toolset::System,
         effect: Effect::Reads,
-        about: "Says whether the ledger takes commands, what time it is on the market's clock, and how far its views \
-                are. Takes no arguments. Example: {}. Not ready: wait a few seconds and ask again.",
+        about: "Whether the ledger takes commands, the time on the market's clock, and how far the views are. \
+                Example: {}. Not ready: ask again in a few seconds.",
         takes: &[],
         answers: &[
             Field::always("ready", Kind::Flag),
             Field::always("writer", Kind::Flag),
             Field::always("engine", Kind::Text),
             Field::sometimes("market_time", Kind::Text),
-            POSITION,
         ],
         run: |call, arguments| Box::pin(health_check(call, arguments)),
     },

@@ -115,7 +115,13 @@ impl Operation {
     /// A list, page by page.
     #[must_use]
     pub fn paged(self) -> Self {
-        let limit = format!("Entries at the most; {PAGE} if absent.");
+        self.paged_by(PAGE)
+    }
+
+    /// A list, page by page, of so many entries where the request does not say.
+    #[must_use]
+    pub fn paged_by(self, default: u64) -> Self {
+        let limit = format!("Entries at the most; {default} if absent.");
         self.query([
             Field::whole("limit", 1, PAGE_MAX, limit).example(PAGE),
             Field::text(

@@ -41,6 +41,26 @@ async fn a_refusal_is_a_sentence_and_a_block_that_names_what_to_change() {
 }
 
 #[tokio::test]
+async fn all_orders_are_canceled_once_under_a_key_and_those_placed_since_stay() {
+    let desk = Desk::start("mcp-cancel-all").await;
+    let client = desk.client(handshake()).await;
+    let place = |limit: &str| json!({"symbol": "AAPL", "quantity": "1", "limit_price": limit});
+    let first = client.answer("buy_stock_limit", place("90")).await;
+    let key = json!({"idempotency_key": "end-of-day"});
+    let mut ended = client.answer("cancel_all_stock_orders_tool", key.clone()).await;
+    assert_eq!(ended["items"].as_array().unwrap().len(), 1);
+    assert_eq!(ended["items"][0]["order_id"], first["order_id"]);
+    let second = client.answer("buy_stock_limit", place("91")).await;
+    let again = client.answer("cancel_all_stock_orders_tool", key).await;
+    assert_eq!((&ended["replayed"], &again["replayed"]), (&json!(false), &json!(true)));
+    ended["replayed"] = json!(true);
+    assert_eq!(again, ended);
+    let open = client.answer("open_stock_orders", json!({})).await;
+    assert_eq!(open["items"].as_array().unwrap().len(), 1);
+    assert_eq!(open["items"][0]["order_id"], second["order_id"]);
+}
+
+#[tokio::test]
 async fn a_call_sent_again_under_its_client_order_id_is_the_same_order() {
     let desk = Desk::start("mcp-again").await;
     let client = desk.client(handshake()).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use crate::support::{blotter, scratch_with_cluster};
+use crate::support::{blotter, scratch_with_cluster, tls};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -224,6 +224,37 @@ async fn a_thin_client_says_what_is_wrong_between_it_and_the_server() {
     assert!(answer["error"]["message"].as_str().unwrap().contains("blotter serve"), "{answer}");
     let mut pipe = Pipe::open(&mut blotter(&["mcp", "--server", base]));
     assert_eq!(pipe.end(), Some(2), "without a token there is nothing to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thin_client_speaks_tls_with_a_server_whose_certificate_the_system_trusts_and_with_no_other()
+ {
+    let desk = Desk::start("stdio-tls").await;
+    let port = tls::front(desk.server.base().strip_prefix("http://").unwrap()).await;
+    let open = |host: &str, trusted: &str| {
+        let address = format!("https://{host}:{port}");
+        let mut command = blotter(&["mcp", "--server", &address]);
+        command.env("SSL_CERT_FILE", tls::certificate(trusted)).env_remove("SSL_CERT_DIR");
+        Pipe::open(command.env("BLOTTER_TOKEN", desk.server.token()))
+    };
+    let mut pipe = open("localhost", "authority.pem");
+    assert_eq!(pipe.handshake()["result"]["serverInfo"]["name"], "blotter");
+    assert_eq!(pipe.tool("account_info", &json!({}))["cash"], "10000.00");
+    assert_eq!(pipe.end(), Some(0));
+    // Signed by an authority that is not trusted; made out to another host.
+    for (host, trusted, why) in [
+        ("localhost", "stranger.pem", "UnknownIssuer"),
+        ("127.0.0.1", "authority.pem", "localhost"),
+    ] {
+        let mut pipe = open(host, trusted);
+        let answer = pipe.request("tools/list", &json!({}));
+        let told = answer["error"]["message"].as_str().unwrap();
+        assert!(told.contains("does not trust") && told.contains(why), "{told}");
+        assert!(told.contains("SSL_CERT_FILE") && told.contains(host), "{told}");
+        assert!(!told.contains("blotter serve"), "it runs: {told}");
+    }
+    let mut pipe = open("localhost", "no.such.pem");
+    assert_eq!(pipe.end(), Some(1), "nobody can be trusted without certificates");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,7 +125,9 @@ async fn work(client: &Client) {
         );
     }
     assert_eq!(call("get_portfolio_summary", json!({})).await["equity"], "9990.00");
-    assert!(call("portfolio_history", json!({"period": "1M"})).await["items"].is_array());
+    let history = call("portfolio_history", json!({"period": "1M", "limit": 500})).await;
+    assert_eq!(history["timeframe"], "1D");
+    assert_eq!(history["items"].as_array().unwrap().len(), 1);
     let then = call("replay_account_at", json!({"position": bought["position"]})).await;
     assert_eq!((&then["cash"], &then["positions"][0]["qty"]), (&json!("8990.00"), &json!("10")));
     let ended = call("cancel_all_stock_orders_tool", json!({})).await;

@@ -165,6 +165,45 @@ async fn a_canceled_order_is_canceled_once_and_a_filled_one_cannot_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_one_key_all_orders_are_canceled_once_and_those_placed_since_stay() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let place = |price: &'static str| {
+        let body = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "1", "limit_price": price});
+        rest.post(&orders, body)
+    };
+    let cancel = |key: &'static str, query: &'static str| {
+        let request = rest.request(reqwest::Method::DELETE, &format!("{orders}{query}"));
+        rest.send(request.header("idempotency-key", key))
+    };
+    let nothing = cancel("early", "").await.expect(200);
+    assert_eq!((&nothing["items"], &nothing["replayed"]), (&json!([]), &json!(false)));
+    let (first, second) = (place("90").await.expect(201), place("91").await.expect(201));
+    let mut again = cancel("early", "").await.expect(200);
+    assert_eq!(again["replayed"], json!(true));
+    again["replayed"] = json!(false);
+    assert_eq!(again, nothing, "orders that were placed since are not its own");
+
+    let ended = cancel("all", "").await.expect(200);
+    let ids: Vec<_> = ended["items"].as_array().unwrap().iter().map(|o| &o["order_id"]).collect();
+    assert_eq!(ids, [&second["order_id"], &first["order_id"]]);
+    assert!(ended["items"].as_array().unwrap().iter().all(|order| order["status"] == "canceled"));
+    let third = place("92").await.expect(201);
+    let mut again = cancel("all", "").await.expect(200);
+    assert_eq!(again["replayed"], json!(true));
+    again["replayed"] = json!(false);
+    assert_eq!(again, ended);
+    assert_eq!(cancel("all", "?kind=stock").await.expect(422)["code"], "key_reused");
+    let open = rest.get(&format!("{orders}?status=open")).await.expect(200);
+    assert_eq!(open["items"][0]["order_id"], third["order_id"]);
+    assert_eq!(cancel("", "").await.expect(400)["code"], "unreadable");
+    assert_eq!(rest.get("/v1/audit/verify").await.expect(200)["valid"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_by_the_business_is_recorded_and_replayed_as_itself() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;

@@ -77,7 +77,35 @@ async fn a_history_worked_by_hand_is_as_of_each_close() {
         (&json!("10500.00"), &json!("2024-01-18"))
     );
     assert_eq!(week["items"][0]["profit_loss"], "6.00");
-    for query in ["period=1Y", "timeframe=1Min", "period=0D"] {
+    // A shorter period is the end of a longer one, and begins with the close before it.
+    let whole = history["items"].as_array().unwrap();
+    for days in 1..9 {
+        let path = format!("{base}/portfolio/history?period={days}D");
+        let part = rest.get(&path).await.expect(200);
+        let points = part["items"].as_array().unwrap();
+        let (before, end) = whole.split_at(whole.len() - points.len());
+        let equities = |points: &[Value]| -> Vec<Value> {
+            points.iter().map(|p| json!([p["session"], p["cash"], p["equity"]])).collect()
+        };
+        assert_eq!(equities(points), equities(end), "{days}");
+        let base_value = before.last().map_or(&history["base_value"], |close| &close["equity"]);
+        assert_eq!(&part["base_value"], base_value, "{days}");
+    }
+    // Page by page it is the same, also when the base is not on the page.
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{base}/portfolio/history?limit=2{cursor}");
+        let page = rest.get(&path).await.expect(200);
+        assert_eq!(page["base_value"], history["base_value"]);
+        pages.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        assert_eq!(page["items"].as_array().unwrap().len(), 2);
+        cursor = format!("&cursor={next}");
+        let other = format!("{base}/portfolio/history?period=all{cursor}");
+        assert_eq!(rest.get(&other).await.expect(400)["code"], "bad_cursor");
+    }
+    assert_eq!(json!(pages), history["items"]);
+    for query in ["period=1Y", "timeframe=1Min", "period=0D", "limit=501"] {
         rest.get(&format!("{base}/portfolio/history?{query}")).await.expect(422);
     }
 

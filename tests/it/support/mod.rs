@@ -7,6 +7,7 @@ pub mod proxy;
 pub mod rest;
 mod rows;
 mod server;
+pub mod tls;
 
 pub use postgres::{Scratch, TestDatabase, scratch_directory, scratch_with_cluster};
 pub use rows::{EventRow, sqlstate};
