@@ -212,7 +212,12 @@ impl Order {
         if ratio.is_reverse() {
             return Ok(canceled(CancelReason::ReverseSplit));
         }
-        let open = leaves_qty.split_by(ratio, *whole || leaves_qty.is_whole())?;
+        let open = leaves_qty.split_by(ratio, *whole || leaves_qty.is_whole());
+        let total = open.as_ref().ok().and_then(|open| self.filled_qty.plus(*open).ok());
+        // One order that cannot follow would hold up the split for everybody.
+        let (Ok(open), Some(qty)) = (open, total) else {
+            return Ok(canceled(CancelReason::SplitOutOfBounds));
+        };
         let (limit_up, stop_up) = match spec.side {
             Side::Buy => (false, true),
             Side::Sell => (true, false),
@@ -233,7 +238,7 @@ impl Order {
             numerator: *numerator,
             denominator: *denominator,
             revision: self.revision + 1,
-            qty: self.filled_qty.plus(open)?,
+            qty,
             limit_price,
             stop_price,
             reserve_price,

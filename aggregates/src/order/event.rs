@@ -167,6 +167,8 @@ pub enum CancelReason {
     ReverseSplit,
     /// A split left less than the smallest quantity open.
     SplitRoundedToNothing,
+    /// A split made more of it than an order may have.
+    SplitOutOfBounds,
     /// Its parent ended without a fill.
     ParentEnded,
     /// Its sibling filled.
@@ -185,6 +187,7 @@ impl CancelReason {
             Self::InsufficientBuyingPower => "insufficient_buying_power",
             Self::ReverseSplit => "reverse_split",
             Self::SplitRoundedToNothing => "split_rounded_to_nothing",
+            Self::SplitOutOfBounds => "split_out_of_bounds",
             Self::ParentEnded => "parent_ended",
             Self::SiblingFilled => "sibling_filled",
             Self::AccountReset => "account_reset",

@@ -316,6 +316,21 @@ fn an_order_ends_once_and_follows_a_split_once() {
 }
 
 #[test]
+fn an_order_that_a_split_makes_larger_than_any_is_canceled_and_does_not_hold_up_the_split() {
+    let adjust = OrderCommand::Adjust {
+        action_id: "split-1".into(),
+        numerator: quantity("1000000000"),
+        denominator: quantity("1"),
+        whole: false,
+        at: at(3),
+    };
+    let canceled = order(&partly_filled(), adjust).unwrap();
+    let reason = CancelReason::SplitOutOfBounds;
+    let leaves_qty = quantity("6");
+    assert_eq!(canceled, [OrderEvent::OrderCanceled { reason, leaves_qty, at: at(3) }]);
+}
+
+#[test]
 fn an_instrument_takes_every_fact_once_and_in_turn() {
     let facts = samples::instrument();
     let action = || "dividend-1".to_owned();

@@ -106,10 +106,12 @@ pub(super) struct Books {
     shares: BTreeMap<(Uuid, Uuid), [Amount; 2]>,
 }
 
+/// The last execution of each account and its time: what is charged for it has that time too.
+pub(super) type Filled = BTreeMap<Uuid, (Uuid, i64)>;
+
 /// The execution that a row is.
 pub(super) fn fill(
-    fills: &mut Expected,
-    activities: &mut Expected,
+    (fills, activities, filled): (&mut Expected, &mut Expected, &mut Filled),
     position: u64,
     content: &Content,
     streams: &Streams,
@@ -139,6 +141,7 @@ pub(super) fn fill(
         some(position),
     ];
     fills.add(&FILLS, position, cells);
+    filled.insert(order.account, (body.uuid("fill_id")?, body.time("at")?));
     let cells = vec![
         some(position),
         some(content.tenant_id),
@@ -166,7 +169,7 @@ fn named(body: Fields<'_>, name: &str) -> Option<String> {
 
 /// The activity of an event of an account, if it is one.
 pub(super) fn account_activity(
-    activities: &mut Expected,
+    (activities, filled): (&mut Expected, &Filled),
     position: u64,
     content: &Content,
     account: Uuid,
@@ -185,6 +188,10 @@ pub(super) fn account_activity(
     let body = Fields::of_event(&payload, &content.event_type)?;
     let amount = body.money("amount")?;
     let net = if incoming { amount } else { -amount };
+    let at = match filled.get(&account) {
+        Some((fill, at)) if kind == "FEE" && *fill == body.uuid("fill_id")? => *at,
+        _ => body.time_or_none("at")?.unwrap_or(content.recorded_at),
+    };
     let cells = vec![
         some(position),
         some(content.tenant_id),
@@ -199,7 +206,7 @@ pub(super) fn account_activity(
         named(body, "order_id"),
         named(body, "fill_id"),
         named(body, "action_id"),
-        some(body.time_or_none("at")?.unwrap_or(content.recorded_at)),
+        some(at),
     ];
     activities.add(&ACTIVITIES, position, cells);
     Ok(())

@@ -20,7 +20,7 @@ use super::error::AuditError;
 use super::fold::Streams;
 use super::report::{Code, Findings};
 use super::row::Row;
-use history::{ACTIVITIES, Books, ENTRIES, FILLS, POSTINGS};
+use history::{ACTIVITIES, Books, ENTRIES, FILLS, Filled, POSTINGS};
 use snapshots::Snapshots;
 use table::{Expected, Table};
 
@@ -38,6 +38,7 @@ struct Group {
 pub(super) struct Views {
     groups: BTreeMap<String, Group>,
     books: Books,
+    filled: Filled,
     fills: Expected,
     activities: Expected,
     entries: Expected,
@@ -70,6 +71,7 @@ impl Views {
             },
             groups,
             books: Books::default(),
+            filled: Filled::default(),
             fills: Expected::default(),
             activities: Expected::default(),
             entries: Expected::default(),
@@ -107,10 +109,12 @@ impl Views {
         }
         let noted = match (content.event_type.as_str(), content.account_id) {
             ("OrderFilled", _) => {
-                history::fill(&mut self.fills, &mut self.activities, position, content, streams)
+                let into = (&mut self.fills, &mut self.activities, &mut self.filled);
+                history::fill(into, position, content, streams)
             }
             (_, Some(account)) if content.aggregate_type == "account" => {
-                history::account_activity(&mut self.activities, position, content, account)
+                let into = (&mut self.activities, &self.filled);
+                history::account_activity(into, position, content, account)
             }
             _ => Ok(()),
         };

@@ -115,7 +115,9 @@ impl EngineState {
             OrderEvent::OrderCanceled { reason, .. } => {
                 if matches!(
                     reason,
-                    CancelReason::ReverseSplit | CancelReason::SplitRoundedToNothing
+                    CancelReason::ReverseSplit
+                        | CancelReason::SplitRoundedToNothing
+                        | CancelReason::SplitOutOfBounds
                 ) {
                     self.follow(order_id);
                 }

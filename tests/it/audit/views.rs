@@ -21,7 +21,7 @@ const ENOUGH: u32 = 50;
 async fn projected(turns: u32) -> TestDatabase {
     let database = TestDatabase::new().await;
     let (name, public_key) = ("one".to_owned(), PUBLIC_KEY.to_owned());
-    let test = TestLedger::start_signing(&database, "one", SigningName { name, public_key }).await;
+    let test = TestLedger::start_charging(&database, "one", SigningName { name, public_key }).await;
     let history = write_history(&test).await;
     for n in 0..turns {
         let name = format!("turn {n}");

@@ -10,7 +10,7 @@ use aggregates::id::{
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::order::{OrderClass, OrderSpec, OrderType, Side, TimeInForce};
-use aggregates::rules::Rules;
+use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::trading::{Command, MarketView};
 use blotter::database::WriterPool;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
@@ -37,7 +37,7 @@ impl TestLedger {
     /// Campaigns under `name` and waits for the term.
     pub async fn start(database: &TestDatabase, name: &str) -> Self {
         let key = SigningName { name: name.to_owned(), public_key: "a test key".to_owned() };
-        Self::start_signing(database, name, key).await
+        Self::start_over(database.writer.clone(), name, key).await
     }
 
     /// The same, with a key that its checkpoints can be signed by.
@@ -45,15 +45,27 @@ impl TestLedger {
         Self::start_over(database.writer.clone(), name, key).await
     }
 
+    /// The same, where fills cost fees.
+    pub async fn start_charging(database: &TestDatabase, name: &str, key: SigningName) -> Self {
+        let fees =
+            FeeSchedule { per_fill: "0.35".parse().unwrap(), per_share: "0.0035".parse().unwrap() };
+        let rules = Rules { fees, ..Rules::default() };
+        Self::campaign(database.writer.clone(), name, key, rules).await
+    }
+
     /// The same, by a way of its own to the database.
     pub async fn start_over(writer: WriterPool, name: &str, key: SigningName) -> Self {
+        Self::campaign(writer, name, key, Rules::default()).await
+    }
+
+    async fn campaign(writer: WriterPool, name: &str, key: SigningName, rules: Rules) -> Self {
         let ledger = Ledger::new();
         let (tenures, mut terms) = mpsc::channel(1);
         let campaign = Campaign {
             log: PostgresLog::new(writer.clone()),
             loader: Arc::new(PostgresLoader::new(writer)),
             owner: Owner { name: name.to_owned(), url: None, sole: false },
-            rules: Rules::default(),
+            rules,
             key,
             now: Utc::now,
             entropy: || Box::new(SystemEntropy),
