@@ -30,6 +30,7 @@ struct Scripted {
     calls: usize,
     desk: VecDeque<Act>,
     poisoned_reads: usize,
+    kept: Vec<EngineState>,
 }
 
 #[derive(Clone, Default)]
@@ -81,7 +82,12 @@ impl History for Poisoned {
             left > 0
         };
         assert!(!poisoned, "a poisoned read, on purpose");
-        Ok(None)
+        Ok(self.0.lock().unwrap().kept.last().cloned())
+    }
+
+    async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
+        let scripted = self.0.lock().unwrap();
+        Ok((0, scripted.tape.last().map_or(0, |block| block.last_place)))
     }
 
     async fn events(&self, _: u64) -> Result<Vec<Recorded>, RecoveryError> {
@@ -93,7 +99,8 @@ impl History for Poisoned {
         Ok(scripted.tape.iter().filter(|block| block.last_place > after).cloned().collect())
     }
 
-    async fn keep(&self, _: &EngineState) -> Result<(), RecoveryError> {
+    async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
+        self.0.lock().unwrap().kept.push(state.clone());
         Ok(())
     }
 }
@@ -196,4 +203,35 @@ async fn another_writer_ends_the_term_and_no_restart_follows() {
     tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
     assert_eq!(running.engine.board().condition(), Condition::Idle);
     assert_eq!(poisoned.seen(), (0, 1));
+}
+
+#[tokio::test]
+async fn no_checkpoint_is_kept_of_lines_that_the_ledger_did_not_take() {
+    let poisoned = Poisoned::with([Act::Fail(LedgerError::NotWriter { owner_url: None })]);
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await, Err(EngineError::Interrupted));
+    running.end().await;
+    assert_eq!(poisoned.0.lock().unwrap().kept, [], "the line is on no tape");
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+    running.end().await;
+    let places: Vec<_> = poisoned.0.lock().unwrap().kept.iter().map(|state| state.place).collect();
+    assert_eq!(places, [1], "one of what is on the tape is");
+}
+
+#[tokio::test]
+async fn a_checkpoint_ahead_of_the_tape_is_ignored_and_replaced() {
+    let ahead = [
+        EngineState { place: 1, ..EngineState::default() },
+        EngineState { position: 1, ..EngineState::default() },
+    ];
+    for ahead in ahead {
+        let poisoned = Poisoned::default();
+        poisoned.0.lock().unwrap().kept.push(ahead);
+        let running = Running::start(&poisoned).await;
+        assert_eq!(poisoned.0.lock().unwrap().kept.last(), Some(&EngineState::default()));
+        assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+        assert_eq!(poisoned.0.lock().unwrap().tape[0].first_place, 1);
+        running.end().await;
+    }
 }
