@@ -328,9 +328,14 @@ impl<D: Desk> Shift<'_, D> {
             let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
             self.touched.extend(symbol.map(str::to_owned));
         }
+        let caused = !worked.commands.is_empty();
         self.carry(worked.commands).await?;
         if self.block.is_full() {
             self.commit(&[]).await?;
+        }
+        // Orders take their time from what is shown, so a long call shows how far it has come with each block.
+        if caused || self.block.is_empty() {
+            self.show();
         }
         Ok(worked.ignored)
     }

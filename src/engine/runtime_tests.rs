@@ -9,6 +9,7 @@ use projections::log::Recorded;
 use tokio::task::JoinHandle;
 
 use super::super::core::EngineState;
+use super::super::tape::BLOCK_LINES;
 use super::*;
 use crate::ledger::TapeBlock;
 use crate::market::calendar::Calendar;
@@ -19,6 +20,7 @@ use crate::market::reading::parse_lines;
 enum Act {
     Panic,
     Fail(LedgerError),
+    Carry,
     /// It is carried out, and nobody hears of it.
     LoseAnswer,
 }
@@ -65,11 +67,15 @@ impl Desk for Poisoned {
         match act {
             Some(Act::Panic) => panic!("a defect, on purpose"),
             Some(Act::Fail(fault)) => return Err(fault),
-            Some(Act::LoseAnswer) | None => {
+            Some(Act::Carry | Act::LoseAnswer) | None => {
                 self.0.lock().unwrap().tape.extend(work.block);
             }
         }
-        if act.is_some() { Err(LedgerError::OutcomeUnknown) } else { Ok(Vec::new()) }
+        if matches!(act, Some(Act::LoseAnswer)) {
+            Err(LedgerError::OutcomeUnknown)
+        } else {
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -234,4 +240,32 @@ async fn a_checkpoint_ahead_of_the_tape_is_ignored_and_replaced() {
         assert_eq!(poisoned.0.lock().unwrap().tape[0].first_place, 1);
         running.end().await;
     }
+}
+
+#[tokio::test]
+async fn the_clock_is_shown_with_each_block_and_not_after_the_whole_call_alone() {
+    let faults = std::iter::repeat_n(LedgerError::Unavailable, ATTEMPTS as usize - 1);
+    let poisoned = Poisoned::default();
+    let running = Running::start(&poisoned).await;
+    // The second block waits for the database, while the first is on the tape.
+    poisoned.0.lock().unwrap().desk.push_back(Act::Carry);
+    poisoned.0.lock().unwrap().desk.extend(faults.map(Act::Fail));
+    let lines: Vec<String> = (0..2 * BLOCK_LINES)
+        .map(|second| {
+            let (hour, minute, second) = (15 + second / 3600, second / 60 % 60, second % 60);
+            format!(r#"{{"t":"clock","at":"2024-01-17T{hour}:{minute:02}:{second:02}Z"}}"#)
+        })
+        .collect();
+    let ticks = parse_lines(lines.join("\n").as_bytes(), lines.len()).unwrap();
+    let engine = running.engine.clone();
+    let call = tokio::spawn(async move { engine.lines("feed", ticks).await });
+    let start = Instant::now();
+    while running.engine.board().now().is_none() {
+        assert!(!call.is_finished() && start.elapsed() < Duration::from_secs(10), "not shown");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let now = running.engine.board().now().unwrap();
+    assert_eq!((now.tape_place, call.is_finished()), (BLOCK_LINES, false));
+    assert_eq!(call.await.unwrap().unwrap().accepted, 2 * BLOCK_LINES);
+    running.end().await;
 }
