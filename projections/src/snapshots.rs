@@ -32,7 +32,7 @@ use crate::row::{Rows, load as load_rows, view_row};
 pub const TABLES: &[&str] = &["snapshots"];
 
 /// The shape of the states. Raise it when an aggregate's fields change: older snapshots are then ignored.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Accounts and positions are kept each time they have grown by this many events.
 pub const EVERY: u64 = 100;

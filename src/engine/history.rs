@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 
+use aggregates::market::TapePlace;
 use projections::log::{LogError, Recorded, read_after};
 use sqlx::{PgConnection, Row};
 
@@ -36,6 +37,16 @@ pub enum RecoveryError {
         "the line at place {0} of the tape is not worked as it was: the engine's rules have changed"
     )]
     Diverged(u64),
+    /// A checkpoint of what log and tape do not hold.
+    #[error(
+        "the engine's state after event {position} and line {place} is not what the log and the tape hold"
+    )]
+    Ahead {
+        /// The last event that it observed.
+        position: u64,
+        /// The last line that it worked.
+        place: TapePlace,
+    },
     /// The state cannot be stored.
     #[error("the engine's checkpoint cannot be written: {0}")]
     Unwritable(serde_json::Error),
@@ -46,6 +57,8 @@ pub trait History: Send + Sync + 'static {
     /// The last checkpoint, if there is one that this program can read.
     fn checkpoint(&self)
     -> impl Future<Output = Result<Option<EngineState>, RecoveryError>> + Send;
+    /// The last event of the log and the last line of the tape.
+    fn head(&self) -> impl Future<Output = Result<(u64, TapePlace), RecoveryError>> + Send;
     /// Events after a position, a page.
     fn events(
         &self,
@@ -56,7 +69,7 @@ pub trait History: Send + Sync + 'static {
         &self,
         after: u64,
     ) -> impl Future<Output = Result<Vec<TapeBlock>, RecoveryError>> + Send;
-    /// Stores a checkpoint.
+    /// Stores a checkpoint, unless it is ahead of log and tape.
     fn keep(&self, state: &EngineState) -> impl Future<Output = Result<(), RecoveryError>> + Send;
 }
 
@@ -81,9 +94,10 @@ impl PostgresHistory {
 const READ_CHECKPOINT: &str =
     "SELECT state FROM engine_checkpoints WHERE shard = $1 AND version = $2";
 const KEEP_CHECKPOINT: &str = "INSERT INTO engine_checkpoints (shard, version, position, tape_place, state) \
-     VALUES ($1, $2, $3, $4, $5) \
+     SELECT $1, $2, $3, $4, $5 FROM ledger_head WHERE shard = $1 AND position >= $3 AND tape_place >= $4 \
      ON CONFLICT (shard) DO UPDATE SET version = excluded.version, position = excluded.position, \
      tape_place = excluded.tape_place, state = excluded.state";
+const READ_HEAD: &str = "SELECT position, tape_place FROM ledger_head WHERE shard = $1";
 const READ_BLOCKS: &str = "SELECT first_place, last_place, lines, digest FROM tape \
      WHERE shard = $1 AND last_place > $2 ORDER BY last_place LIMIT $3";
 
@@ -103,6 +117,13 @@ impl History for PostgresHistory {
         }))
     }
 
+    async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
+        let head: Option<(i64, i64)> =
+            sqlx::query_as(READ_HEAD).bind(self.shard()).fetch_optional(self.pool.pool()).await?;
+        let (position, place) = head.unwrap_or_default();
+        Ok((position.cast_unsigned(), place.cast_unsigned()))
+    }
+
     async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
         let mut connection = self.pool.pool().acquire().await?;
         Ok(read_after(&mut connection, self.shard, after, EVENTS_PAGE).await?)
@@ -115,14 +136,18 @@ impl History for PostgresHistory {
 
     async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
         let text = serde_json::to_string(state).map_err(RecoveryError::Unwritable)?;
-        sqlx::query(KEEP_CHECKPOINT)
+        let EngineState { position, place, .. } = *state;
+        let kept = sqlx::query(KEEP_CHECKPOINT)
             .bind(self.shard())
             .bind(STATE_VERSION.cast_signed())
-            .bind(state.position.cast_signed())
-            .bind(state.place.cast_signed())
+            .bind(position.cast_signed())
+            .bind(place.cast_signed())
             .bind(text)
             .execute(self.pool.pool())
             .await?;
+        if kept.rows_affected() == 0 {
+            return Err(RecoveryError::Ahead { position, place });
+        }
         Ok(())
     }
 }
@@ -180,9 +205,14 @@ impl<H: History> Events<'_, H> {
 }
 
 /// The engine as log and tape left it, merged by the position that each line was worked after. What its last line
-/// and the last arrivals still cause is proposed next.
+/// and the last arrivals still cause is proposed next. A checkpoint of what they do not hold is ignored and replaced:
+/// the tape would grow beyond it, and then it could not be told from a true one.
 pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core, RecoveryError> {
-    let state = history.checkpoint().await?.unwrap_or_default();
+    let head = history.head().await?;
+    let stored = history.checkpoint().await?;
+    let is_ahead = |state: &EngineState| state.position > head.0 || state.place > head.1;
+    let refused = stored.as_ref().is_some_and(is_ahead);
+    let state = stored.filter(|_| !refused).unwrap_or_default();
     let mut core = Core::new(settings, state);
     let mut events = Events { history, waiting: VecDeque::new(), ended: false };
     loop {
@@ -205,5 +235,11 @@ pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core
     }
     events.observe_up_to(&mut core, u64::MAX).await?;
     core.retry();
+    if refused {
+        tracing::warn!(
+            "the engine's checkpoint was ahead of log and tape; it was ignored and is replaced"
+        );
+        history.keep(core.state()).await?;
+    }
     Ok(core)
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregates::id::{CommandId, ENGINE, RequestId};
+use aggregates::market::TapePlace;
 use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
@@ -201,8 +202,10 @@ impl Works {
         };
         let kept = core.state().position + core.state().place;
         let (settled, board) = (&self.settled, &self.board);
+        let written = core.state().place;
         let mut shift = Shift {
             core,
+            written,
             block: BlockBuilder::default(),
             desk,
             feed,
@@ -231,6 +234,8 @@ impl Works {
 /// The engine at work, from one recovery to the next.
 struct Shift<'a, D> {
     core: Core,
+    /// The last line that is known to be on the tape.
+    written: TapePlace,
     block: BlockBuilder,
     desk: &'a D,
     feed: &'a mut Feed,
@@ -254,7 +259,7 @@ impl<D: Desk> Shift<'_, D> {
         loop {
             self.arrivals().await?;
             let state = self.core.state();
-            if state.position + state.place >= kept + CHECKPOINT_EVERY {
+            if state.position + state.place >= kept + CHECKPOINT_EVERY && self.is_at_rest() {
                 kept = state.position + state.place;
                 self.keep(history).await;
             }
@@ -273,9 +278,11 @@ impl<D: Desk> Shift<'_, D> {
         }
     }
 
-    /// Every line that was worked is on the tape, with all that it caused.
+    /// Every line that was worked is on the tape, with all that it caused. A block that was handed to the ledger and
+    /// did not come to be is not: what the core knows then never happened.
     fn is_at_rest(&self) -> bool {
-        self.block.is_empty() && self.core.state().round.is_none()
+        let state = self.core.state();
+        state.place == self.written && state.round.is_none()
     }
 
     async fn keep<H: History>(&self, history: &H) {
@@ -321,9 +328,14 @@ impl<D: Desk> Shift<'_, D> {
             let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
             self.touched.extend(symbol.map(str::to_owned));
         }
+        let caused = !worked.commands.is_empty();
         self.carry(worked.commands).await?;
         if self.block.is_full() {
             self.commit(&[]).await?;
+        }
+        // Orders take their time from what is shown, so a long call shows how far it has come with each block.
+        if caused || self.block.is_empty() {
+            self.show();
         }
         Ok(worked.ignored)
     }
@@ -363,6 +375,7 @@ impl<D: Desk> Shift<'_, D> {
     /// Commits the lines that wait together with `commands`, and observes what came of it.
     async fn commit(&mut self, commands: &[Command]) -> Result<(), Ended> {
         let block = self.block.take();
+        let taped = block.as_ref().map(|block| block.last_place);
         if block.is_none() && commands.is_empty() {
             return Ok(());
         }
@@ -381,6 +394,7 @@ impl<D: Desk> Shift<'_, D> {
                 }
                 Err(fault) => return Err(Ended::Lost(fault)),
             };
+            self.written = taped.unwrap_or(self.written);
             let mut again = Vec::new();
             for (submission, result) in work.submissions.into_iter().zip(results) {
                 match result {

@@ -9,6 +9,7 @@ use projections::log::Recorded;
 use tokio::task::JoinHandle;
 
 use super::super::core::EngineState;
+use super::super::tape::BLOCK_LINES;
 use super::*;
 use crate::ledger::TapeBlock;
 use crate::market::calendar::Calendar;
@@ -19,6 +20,7 @@ use crate::market::reading::parse_lines;
 enum Act {
     Panic,
     Fail(LedgerError),
+    Carry,
     /// It is carried out, and nobody hears of it.
     LoseAnswer,
 }
@@ -30,6 +32,7 @@ struct Scripted {
     calls: usize,
     desk: VecDeque<Act>,
     poisoned_reads: usize,
+    kept: Vec<EngineState>,
 }
 
 #[derive(Clone, Default)]
@@ -64,11 +67,15 @@ impl Desk for Poisoned {
         match act {
             Some(Act::Panic) => panic!("a defect, on purpose"),
             Some(Act::Fail(fault)) => return Err(fault),
-            Some(Act::LoseAnswer) | None => {
+            Some(Act::Carry | Act::LoseAnswer) | None => {
                 self.0.lock().unwrap().tape.extend(work.block);
             }
         }
-        if act.is_some() { Err(LedgerError::OutcomeUnknown) } else { Ok(Vec::new()) }
+        if matches!(act, Some(Act::LoseAnswer)) {
+            Err(LedgerError::OutcomeUnknown)
+        } else {
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -81,7 +88,12 @@ impl History for Poisoned {
             left > 0
         };
         assert!(!poisoned, "a poisoned read, on purpose");
-        Ok(None)
+        Ok(self.0.lock().unwrap().kept.last().cloned())
+    }
+
+    async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
+        let scripted = self.0.lock().unwrap();
+        Ok((0, scripted.tape.last().map_or(0, |block| block.last_place)))
     }
 
     async fn events(&self, _: u64) -> Result<Vec<Recorded>, RecoveryError> {
@@ -93,7 +105,8 @@ impl History for Poisoned {
         Ok(scripted.tape.iter().filter(|block| block.last_place > after).cloned().collect())
     }
 
-    async fn keep(&self, _: &EngineState) -> Result<(), RecoveryError> {
+    async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
+        self.0.lock().unwrap().kept.push(state.clone());
         Ok(())
     }
 }
@@ -196,4 +209,63 @@ async fn another_writer_ends_the_term_and_no_restart_follows() {
     tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
     assert_eq!(running.engine.board().condition(), Condition::Idle);
     assert_eq!(poisoned.seen(), (0, 1));
+}
+
+#[tokio::test]
+async fn no_checkpoint_is_kept_of_lines_that_the_ledger_did_not_take() {
+    let poisoned = Poisoned::with([Act::Fail(LedgerError::NotWriter { owner_url: None })]);
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await, Err(EngineError::Interrupted));
+    running.end().await;
+    assert_eq!(poisoned.0.lock().unwrap().kept, [], "the line is on no tape");
+    let running = Running::start(&poisoned).await;
+    assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+    running.end().await;
+    let places: Vec<_> = poisoned.0.lock().unwrap().kept.iter().map(|state| state.place).collect();
+    assert_eq!(places, [1], "one of what is on the tape is");
+}
+
+#[tokio::test]
+async fn a_checkpoint_ahead_of_the_tape_is_ignored_and_replaced() {
+    let ahead = [
+        EngineState { place: 1, ..EngineState::default() },
+        EngineState { position: 1, ..EngineState::default() },
+    ];
+    for ahead in ahead {
+        let poisoned = Poisoned::default();
+        poisoned.0.lock().unwrap().kept.push(ahead);
+        let running = Running::start(&poisoned).await;
+        assert_eq!(poisoned.0.lock().unwrap().kept.last(), Some(&EngineState::default()));
+        assert_eq!(running.clock(1).await.unwrap().accepted, 1);
+        assert_eq!(poisoned.0.lock().unwrap().tape[0].first_place, 1);
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_clock_is_shown_with_each_block_and_not_after_the_whole_call_alone() {
+    let faults = std::iter::repeat_n(LedgerError::Unavailable, ATTEMPTS as usize - 1);
+    let poisoned = Poisoned::default();
+    let running = Running::start(&poisoned).await;
+    // The second block waits for the database, while the first is on the tape.
+    poisoned.0.lock().unwrap().desk.push_back(Act::Carry);
+    poisoned.0.lock().unwrap().desk.extend(faults.map(Act::Fail));
+    let lines: Vec<String> = (0..2 * BLOCK_LINES)
+        .map(|second| {
+            let (hour, minute, second) = (15 + second / 3600, second / 60 % 60, second % 60);
+            format!(r#"{{"t":"clock","at":"2024-01-17T{hour}:{minute:02}:{second:02}Z"}}"#)
+        })
+        .collect();
+    let ticks = parse_lines(lines.join("\n").as_bytes(), lines.len()).unwrap();
+    let engine = running.engine.clone();
+    let call = tokio::spawn(async move { engine.lines("feed", ticks).await });
+    let start = Instant::now();
+    while running.engine.board().now().is_none() {
+        assert!(!call.is_finished() && start.elapsed() < Duration::from_secs(10), "not shown");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let now = running.engine.board().now().unwrap();
+    assert_eq!((now.tape_place, call.is_finished()), (BLOCK_LINES, false));
+    assert_eq!(call.await.unwrap().unwrap().accepted, 2 * BLOCK_LINES);
+    running.end().await;
 }

@@ -282,7 +282,7 @@ async fn snapshots_hold_every_open_order_and_instrument_and_damaged_ones_are_rea
         .collect();
     assert!(!open.is_empty());
     for damage in [
-        "UPDATE snapshots SET schema_version = 1",
+        "UPDATE snapshots SET schema_version = 2",
         "UPDATE snapshots SET state = replace(state, '1', '2')",
         "UPDATE snapshots SET schema_version = 99",
     ] {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aggregates::market::TapePlace;
 use aggregates::trading::Command;
 use blotter::engine::core::{Core, EngineState, Settings};
 use blotter::engine::history::{History, RecoveryError, recover};
@@ -27,6 +28,12 @@ struct MemoryHistory(MemoryLog);
 impl History for MemoryHistory {
     async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
         Ok(None)
+    }
+
+    async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
+        let store = self.0.store();
+        let last = store.tape().last().map_or(0, |block| block.last_place);
+        Ok((store.events().len() as u64, last))
     }
 
     async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {

@@ -26,6 +26,8 @@ pub struct Order {
     reserve_price: Option<Price>,
     expires_at: Option<MarketTime>,
     placed_at: Option<MarketTime>,
+    /// The market time of its last event.
+    changed_at: Option<MarketTime>,
     /// The splits that it has followed.
     splits: BTreeSet<String>,
 }
@@ -86,6 +88,11 @@ impl Order {
     /// The market time of its acceptance.
     pub fn placed_at(&self) -> Option<MarketTime> {
         self.placed_at
+    }
+
+    /// The market time of its last event: time does not go back in an order's life.
+    pub fn changed_at(&self) -> Option<MarketTime> {
+        self.changed_at
     }
 
     /// Shares still open; 0 before the first event.
@@ -257,7 +264,7 @@ pub fn worst_cost(qty: Quantity, price: Price, rules: &Rules) -> Result<Money, A
 
 impl Decide for Order {
     fn decide(&self, command: &OrderCommand, rules: &Rules) -> Result<Vec<OrderEvent>, OrderError> {
-        let event = match command {
+        let mut event = match command {
             OrderCommand::Place {
                 spec,
                 held,
@@ -330,6 +337,8 @@ impl Decide for Order {
                 }
             }
         };
+        // Who asks may have read the market's clock before the order's last event moved it.
+        event.not_before(self.changed_at);
         Ok(vec![event])
     }
 
@@ -420,6 +429,7 @@ impl Decide for Order {
             self.splits.insert(action_id.clone());
         }
         self.status = Some(status);
+        self.changed_at = Some(event.at());
         Ok(())
     }
 }

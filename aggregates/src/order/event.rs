@@ -151,6 +151,40 @@ pub enum OrderEvent {
     },
 }
 
+impl OrderEvent {
+    /// Its market time.
+    pub fn at(&self) -> MarketTime {
+        match self {
+            Self::OrderPlaced { at, .. }
+            | Self::OrderRejected { at, .. }
+            | Self::OrderActivated { at, .. }
+            | Self::OrderTriggered { at, .. }
+            | Self::OrderFilled { at, .. }
+            | Self::OrderReplaced { at, .. }
+            | Self::OrderAdjusted { at, .. }
+            | Self::OrderCanceled { at, .. }
+            | Self::OrderExpired { at, .. } => *at,
+        }
+    }
+
+    /// Lets it happen at `earliest` if its market time is before that.
+    pub(super) fn not_before(&mut self, earliest: Option<MarketTime>) {
+        match self {
+            Self::OrderPlaced { at, .. }
+            | Self::OrderRejected { at, .. }
+            | Self::OrderActivated { at, .. }
+            | Self::OrderTriggered { at, .. }
+            | Self::OrderFilled { at, .. }
+            | Self::OrderReplaced { at, .. }
+            | Self::OrderAdjusted { at, .. }
+            | Self::OrderCanceled { at, .. }
+            | Self::OrderExpired { at, .. } => {
+                *at = earliest.map_or(*at, |earliest| earliest.max(*at))
+            }
+        }
+    }
+}
+
 /// Why an order was canceled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -32,7 +32,7 @@ impl<W: World> Desk<'_, W> {
         );
         let command = OrderCommand::Fill { fill_id, execution: execution.clone(), at };
         let events = order.decide(&command, self.rules)?;
-        let Some(OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, .. }) =
+        let Some(OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, at, .. }) =
             events.first().cloned()
         else {
             return Err(OrderError::NotFound.into());

@@ -407,3 +407,17 @@ fn a_writer_takes_over_with_a_later_epoch_only() {
     );
     assert!(when::<Writer>(&given, take_over(2)).is_ok());
 }
+
+#[test]
+fn the_time_of_an_order_does_not_go_back() {
+    let filled = partly_filled();
+    let last = filled.last().unwrap().at();
+    for early in [at(-5), at(0)] {
+        assert!(early < last);
+        let cancel = OrderCommand::Cancel { reason: CancelReason::Requested, at: early };
+        let expire = OrderCommand::Expire { reason: ExpiryReason::SessionClosed, at: early };
+        for command in [cancel, expire] {
+            assert_eq!(order(&filled, command).unwrap()[0].at(), last);
+        }
+    }
+}

@@ -47,6 +47,7 @@ fn order(order: &Order) -> Want {
         ("reserve_price", maybe(order.reserve_price, Want::Amount)),
         ("expires_at", maybe(order.expires_at, Want::Time)),
         ("placed_at", Want::Time(order.created_at)),
+        ("changed_at", Want::Time(order.updated_at)),
         ("splits", names(&order.splits)),
     ])
 }

@@ -46,6 +46,13 @@ pub struct Working {
     pub rank: u64,
 }
 
+impl Working {
+    /// Its time is over by this clock: it fills no more.
+    pub fn is_over(&self, clock: Option<MarketTime>) -> bool {
+        self.expires_at.zip(clock).is_some_and(|(end, clock)| end <= clock)
+    }
+}
+
 /// Where a limit stands in its side: the most aggressive price first, then time. Prices of buys are negated.
 type Rung = (Price, u64);
 

@@ -6,7 +6,7 @@
 use aggregates::id::OrderId;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CancelReason, Execution, Side};
+use aggregates::order::{CancelReason, Execution, ExpiryReason, Side};
 use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Working};
@@ -179,7 +179,8 @@ impl Core {
                 return;
             }
             let later = began.is_some_and(|began| order.placed_at > began);
-            let waits = later || order.limit.is_none() && !market_orders;
+            let over = order.is_over(self.state.clock);
+            let waits = over || later || order.limit.is_none() && !market_orders;
             // Immediate orders are done on arrival; one that has not been evaluated yet meets no tick before that.
             if waits || order.time_in_force.is_immediate() || self.is_arriving(order.order_id) {
                 continue;
@@ -242,9 +243,13 @@ impl Core {
         commands
     }
 
-    /// What one order does on arrival: fill at the touch, or end if it may not rest.
+    /// What one order does on arrival: fill at the touch, or end if it may not rest or its time is over.
     fn arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
         let clock = self.state.clock?;
+        // It was placed by a clock that has gone on since, beyond its close.
+        if order.is_over(Some(clock)) {
+            return self.expire(order);
+        }
         let issue = self.state.issues.get(&order.instrument_id)?;
         let showing = Showing::of(issue, self.is_open(clock));
         let met = showing.met_by(order.side, order.limit, clock, &self.settings);
@@ -261,6 +266,12 @@ impl Core {
             Arrival::End(reason) => self.end(order, reason, clock),
             Arrival::Fill(_) | Arrival::Rest => None,
         }
+    }
+
+    fn expire(&self, order: &Working) -> Option<Command> {
+        let (order_id, reason) = (order.order_id, ExpiryReason::SessionClosed);
+        let command = Command::Expire { order_id, reason, at: order.expires_at? };
+        (!self.is_tried_command(&command)).then_some(command)
     }
 
     fn end(&self, order: &Working, reason: CancelReason, at: MarketTime) -> Option<Command> {

@@ -229,7 +229,7 @@ async fn a_snapshot_that_is_not_the_fold_of_its_stream_is_found() {
         states.iter().map(|(change, words)| (change.as_str(), *words)).collect();
     changes.extend([
         ("UPDATE snapshots SET state = state || ' '", "its digest is not that of its state"),
-        ("UPDATE snapshots SET schema_version = 2 WHERE aggregate_type = 'account'", "its digest is not"),
+        ("UPDATE snapshots SET schema_version = 1 WHERE aggregate_type = 'account'", "its digest is not"),
         ("UPDATE snapshots SET sequence = sequence - 1 WHERE aggregate_type = 'account'", "it is of account"),
         ("UPDATE snapshots SET account_id = NULL WHERE aggregate_type = 'position'", "it is of account None"),
         ("UPDATE snapshots SET position = position + 1 WHERE aggregate_type = 'account'", "its position is not"),

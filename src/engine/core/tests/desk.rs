@@ -236,6 +236,17 @@ impl Desk {
 
     /// Places an order and leaves its arrival to be evaluated.
     pub(super) fn place_only(&mut self, account_id: AccountId, order: &str) -> u128 {
+        let now = self.now();
+        self.place_by(now, account_id, order)
+    }
+
+    /// The market clock as it is shown.
+    pub(super) fn now(&self) -> MarketNow {
+        MarketNow::of(self.core.state(), self.settings.calendar).unwrap()
+    }
+
+    /// Places an order by the clock that was shown at some time, and leaves its arrival to be evaluated.
+    pub(super) fn place_by(&mut self, now: MarketNow, account_id: AccountId, order: &str) -> u128 {
         self.orders += 1;
         let n = self.orders;
         let words: Vec<&str> = order.split(' ').collect();
@@ -267,7 +278,6 @@ impl Desk {
         let state = self.core.state();
         let id = InstrumentId::of_symbol(AAPL);
         let glance = state.issues.get(&id).map(|issue| Glance::of(id, issue));
-        let now = MarketNow::of(state, self.settings.calendar).unwrap();
         let market = now.view(glance.as_ref(), side);
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n

@@ -242,3 +242,26 @@ fn a_canceled_order_never_fills() {
     desk.quote("89.00", 500, "90.00", 500, "2026-11-23T14:31:00Z");
     assert_eq!(desk.trades(), []);
 }
+
+#[test]
+fn a_day_order_that_was_placed_by_an_old_clock_expires_instead_of_filling_in_the_next_session() {
+    let mut desk = open_desk();
+    let account = desk.account("100000");
+    let monday = desk.now();
+    desk.quote("99.00", 500, "101.00", 500, "2026-11-24T14:30:00Z");
+    let late = [
+        desk.place_by(monday, account, "buy 10 @ 105.00 day"),
+        desk.place_by(monday, account, "buy 10 day"),
+    ];
+    desk.run(Vec::new());
+    desk.quote("99.00", 500, "100.00", 500, "2026-11-24T14:31:00Z");
+    assert_eq!(desk.trades(), []);
+    for n in late {
+        assert_eq!(desk.status(n), OrderStatus::Expired);
+        assert_eq!(Some(desk.order(n).changed_at()), Some(desk.order(n).expires_at()));
+    }
+    desk.place(account, "buy 10 @ 105.00 day");
+    assert_eq!(desk.status(3), OrderStatus::Filled, "one of today fills");
+    desk.rebuild();
+    assert_eq!(desk.status(1), OrderStatus::Expired);
+}
