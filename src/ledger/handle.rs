@@ -34,7 +34,9 @@ pub const SHARD: u16 = 0;
 /// Who may be asked to write.
 #[derive(Clone)]
 enum Role {
-    /// Another process writes, or nobody does.
+    /// Nobody is known to write: this process has not asked for the log yet, or has just lost it.
+    Candidate,
+    /// Another process writes.
     Standby {
         /// Where the writer listens, as far as it is known.
         writer_url: Option<String>,
@@ -83,12 +85,7 @@ impl Ledger {
     /// A ledger that nobody writes yet.
     pub fn new() -> Self {
         let (head, _) = watch::channel(HeadView::default());
-        Self {
-            shared: Arc::new(Shared {
-                role: RwLock::new(Role::Standby { writer_url: None }),
-                head,
-            }),
-        }
+        Self { shared: Arc::new(Shared { role: RwLock::new(Role::Candidate), head }) }
     }
 
     /// The end of the log as this process knows it: exact while it writes.
@@ -99,6 +96,11 @@ impl Ledger {
     /// Whether this process writes.
     pub fn is_writer(&self) -> bool {
         self.shared.head.borrow().writing
+    }
+
+    /// Whether another process is known to write: this one waits for its turn.
+    pub fn another_writes(&self) -> bool {
+        matches!(self.role(), Role::Standby { .. })
     }
 
     /// Carries one command out. Answers when its events are durable.
@@ -168,7 +170,7 @@ impl Ledger {
     pub fn not_writer(&self) -> LedgerError {
         let owner_url = match self.role() {
             Role::Standby { writer_url } => writer_url,
-            Role::Writer { .. } => None,
+            Role::Candidate | Role::Writer { .. } => None,
         };
         LedgerError::NotWriter { owner_url }
     }
@@ -237,7 +239,7 @@ impl Ledger {
             }
             self.set_role(Role::Writer { urgent, commands });
             let (returned, epoch, why) = driver.run(&stop).await;
-            self.set_role(Role::Standby { writer_url: None });
+            self.set_role(Role::Candidate);
             log = returned;
             match why {
                 SteppedDown::Stopped => {
@@ -300,5 +302,20 @@ impl Entropy for SystemEntropy {
 
     fn uuid(&mut self) -> Uuid {
         Uuid::now_v7()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_writes_only_when_it_was_seen_to() {
+        let ledger = Ledger::new();
+        assert!(!ledger.another_writes(), "this process has not asked yet");
+        ledger.set_role(Role::Standby { writer_url: None });
+        assert!(ledger.another_writes());
+        ledger.set_role(Role::Candidate);
+        assert!(!ledger.another_writes(), "it lost the log, and nobody is known to have it");
     }
 }

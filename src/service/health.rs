@@ -64,7 +64,7 @@ impl Service {
         let open = self.parts.player.as_ref().is_none_or(Player::is_open);
         let working = condition == Condition::Working && open;
         Health {
-            ready: database && (working || !head.writing),
+            ready: database && (working || self.parts.ledger.another_writes()),
             database,
             writer: head.writing,
             engine: match condition {
