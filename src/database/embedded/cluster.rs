@@ -81,6 +81,7 @@ impl Plan {
             binaries
         };
         let socket = socket_directory(&directory, &user)?;
+        forget_dead_postmaster(&directory, &socket)?;
         Ok(Self {
             log: base.join("postgres.log"),
             directory,
@@ -167,7 +168,9 @@ impl Plan {
             }
             error!(log = %self.log.display(), "the private Postgres has ended by itself; starting it again");
             loop {
-                match stop_orphans(&self.directory).and_then(|()| self.launch(stop)) {
+                let cleared = stop_orphans(&self.directory)
+                    .and_then(|()| forget_dead_postmaster(&self.directory, &self.socket));
+                match cleared.and_then(|()| self.launch(stop)) {
                     Ok(again) => {
                         child = again;
                         pause = Duration::from_millis(100);
@@ -308,17 +311,21 @@ fn stop_orphans(directory: &Path) -> Result<(), EmbeddedError> {
         }
         std::thread::sleep(POLL);
     }
-    forget_dead_postmaster(directory)
+    Ok(())
 }
 
-/// Removes the pid file of a killed postmaster: its number may belong to another process by now, which Postgres
-/// would take for a running server. Nobody uses the directory at this point.
-fn forget_dead_postmaster(directory: &Path) -> Result<(), EmbeddedError> {
-    let path = directory.join("postmaster.pid");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&path)(error)),
-        _ => Ok(()),
+/// Removes the pid file of a killed postmaster and the lock of its socket: the number in them may belong to another
+/// process by now, or to one that is dead and not yet reaped, which Postgres would take for a running server.
+/// Nobody uses the two directories at this point.
+fn forget_dead_postmaster(directory: &Path, socket: &Path) -> Result<(), EmbeddedError> {
+    let lock = socket.join(format!(".s.PGSQL.{PORT}.lock"));
+    for path in [directory.join("postmaster.pid"), lock] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The processes that work in the cluster's directory: every process of a Postgres does, and keeps doing so when
