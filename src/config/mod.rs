@@ -213,6 +213,21 @@ impl DatabaseSettings {
         })
     }
 
+    /// Which database to work on that is there already.
+    ///
+    /// # Errors
+    /// A private one, and there is none.
+    pub fn existing(&self) -> Result<Source, ConfigError> {
+        let source = self.source()?;
+        if let Source::Embedded(options) = &source {
+            // What cannot be looked at is there; whoever opens it says what is wrong with it.
+            if matches!(options.directory.join("pg").try_exists(), Ok(false)) {
+                return Err(ConfigError::NoCluster { directory: options.directory.clone() });
+            }
+        }
+        Ok(source)
+    }
+
     fn database_url(&self) -> Option<String> {
         given(self.database_url.as_ref())
     }
