@@ -336,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn the_key_comes_into_a_directory_that_was_not_there_yet_and_is_private() {
+        let directory = Directory::new("absent");
+        let absent = directory.0.join("data");
+        ProcessKey::open_or_create(&absent).expect("a key");
+        let mode = std::fs::metadata(&absent).expect("a directory").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
     fn a_note_that_a_crash_cut_short_is_taken_off() {
         let directory = Directory::new("torn");
         let path = directory.0.join(CHECKPOINT_FILE);
