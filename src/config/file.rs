@@ -73,6 +73,12 @@ pub enum ConfigError {
         "there is no token to call the server with: set BLOTTER_TOKEN, or BLOTTER_OPERATOR_TOKEN, in the environment"
     )]
     NoToken,
+    /// A token that is not text.
+    #[error("{name} in the environment is not UTF-8")]
+    TokenNotText {
+        /// The variable.
+        name: &'static str,
+    },
     /// A word that is known and not done yet.
     #[error("{setting} is not in this version")]
     NotInThisVersion {

@@ -233,6 +233,17 @@ impl DatabaseSettings {
     }
 }
 
+/// The token in this variable of the environment, without the white space around it, which no header carries and
+/// files that tokens are read from end with. None when nothing is left.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn token(name: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    let value = value.into_string().map_err(|_| ConfigError::TokenNotText { name })?;
+    Ok(Some(value.trim().to_owned()).filter(|token| !token.is_empty()))
+}
+
 /// A URL, unless it is empty: an empty variable of the environment names none.
 fn given(url: Option<&Secret>) -> Option<String> {
     url.map(|url| url.expose().to_owned()).filter(|url| !url.is_empty())
