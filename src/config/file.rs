@@ -79,6 +79,14 @@ pub enum ConfigError {
         /// The variable.
         name: &'static str,
     },
+    /// The filter of the log cannot be read.
+    #[error("--log {filter:?} is not a filter: {reason}")]
+    LogFilter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A word that is known and not done yet.
     #[error("{setting} is not in this version")]
     NotInThisVersion {

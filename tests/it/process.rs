@@ -150,6 +150,7 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
         ("seed = ", "TOML"),
         ("hours = \"sometimes\"", "--hours"),
         ("record = \"working\"", "--record working"),
+        ("log = \"foo=bar=baz\"", "--log \"foo=bar=baz\""),
     ] {
         std::fs::write(file, content).unwrap();
         let output = blotter(&["serve", "--config", file]).output().unwrap();
