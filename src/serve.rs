@@ -10,7 +10,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use blotter::audit::{self, Checkpointer, ProcessKey};
 use blotter::config::{self, Hours, Market, ServerSettings};
-use blotter::database::{AuditorPool, Database};
+use blotter::database::{AuditorPool, Database, Source, embedded};
 use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
@@ -68,8 +68,17 @@ pub async fn serve_for(settings: ServerSettings, host: Host) -> anyhow::Result<(
     let mut signals = Signals::listen(host.done)?;
     let given = config::token("BLOTTER_OPERATOR_TOKEN")?;
     let data_dir = settings.database.data_dir()?;
-    let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
     let source = settings.database.source()?;
+    // A private database holds its directory itself.
+    let _held = match &source {
+        Source::Embedded(_) => None,
+        Source::Url { .. } => tokio::select! {
+            biased;
+            () = signals.asked() => return Ok(()),
+            held = embedded::claim(&data_dir) => Some(held?),
+        },
+    };
+    let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
     let database = tokio::select! {
         biased;
         () = signals.asked() => return Ok(()),
