@@ -105,7 +105,7 @@ impl Plan {
 
     /// Starts Postgres and returns when it takes connections.
     pub(super) fn launch(&self, stop: &Stop) -> Result<Child, EmbeddedError> {
-        let log = File::create(&self.log).map_err(at(&self.log))?;
+        let log = open_log(&self.log).map_err(at(&self.log))?;
         let mut command = self.user.command(&self.binaries.program("postgres"));
         let socket = format!("\"{}\"", self.socket.display().to_string().replace('"', "\"\""));
         command.arg("-D").arg(&self.directory).current_dir("/");
@@ -390,6 +390,18 @@ fn end(child: &mut Child) -> Result<ExitStatus, EmbeddedError> {
     Err(EmbeddedError::Stop { reason: "it had to be killed".to_owned() })
 }
 
+/// The log, to be written on: what Postgres said before it ended is what an operator looks for. One that has grown
+/// large is put aside as `postgres.log.1`, in the place of the one before it.
+fn open_log(log: &Path) -> io::Result<File> {
+    const AT_MOST: u64 = 10_000_000;
+    let file = File::options().create(true).append(true).open(log)?;
+    if file.metadata()?.len() <= AT_MOST {
+        return Ok(file);
+    }
+    fs::rename(log, log.with_extension("log.1"))?;
+    File::options().create(true).append(true).open(log)
+}
+
 /// The end of a log file, for an error message.
 fn tail(log: &Path) -> String {
     const BYTES: u64 = 2_000;
@@ -402,4 +414,28 @@ fn tail(log: &Path) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_else(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_log_goes_on_where_it_was_and_is_put_aside_when_it_is_large() {
+        let directory = std::env::temp_dir().join(format!("blotter-{}-log", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let log = directory.join("postgres.log");
+        for said in ["one ", "two"] {
+            open_log(&log).unwrap().write_all(said.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&log).unwrap(), "one two");
+        open_log(&log).unwrap().set_len(10_000_001).unwrap();
+        open_log(&log).unwrap().write_all(b"three").unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "three");
+        let aside = fs::metadata(directory.join("postgres.log.1")).unwrap();
+        assert_eq!(aside.len(), 10_000_001);
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }
