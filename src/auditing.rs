@@ -1,7 +1,8 @@
 //! `blotter audit`: verify, export and checkpoint, on the database or on files.
 //!
 //! Exits with 0 for a log that is valid (or an export that was written), 1 for one that is not, 2 when there is no
-//! verdict. A private database is read beside the server that runs it; without one it is started for the audit.
+//! verdict. A private database is read beside the server that runs it; without one it is started for
+//! the audit, and neither made nor migrated.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -178,11 +179,13 @@ struct Auditor {
 
 impl Auditor {
     async fn open(settings: &DatabaseSettings) -> anyhow::Result<Self> {
-        let source = settings.source()?;
-        if let Source::Url { url, .. } = &source {
-            return Ok(Self { pool: Connector::by_url(url)?.auditor(), started: None });
-        }
-        match Database::open(source).await {
+        let options = match settings.existing()? {
+            Source::Url { url, .. } => {
+                return Ok(Self { pool: Connector::by_url(&url)?.auditor(), started: None });
+            }
+            Source::Embedded(options) => options,
+        };
+        match Database::open_as_it_is(options).await {
             Ok(database) => Ok(Self { pool: database.auditor().clone(), started: Some(database) }),
             Err(DatabaseError::Embedded(EmbeddedError::Locked { .. })) => {
                 Self::beside_server(&settings.data_dir()?)

@@ -62,7 +62,10 @@ fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
 
 /// Sends the log to standard error: standard output belongs to what a command prints.
 fn start_log(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log).context("the log filter")?;
+    let filter = EnvFilter::try_new(&settings.log).map_err(|error| ConfigError::LogFilter {
+        filter: settings.log.clone(),
+        reason: error.to_string(),
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => log.init(),

@@ -39,10 +39,10 @@ pub async fn projections(command: ProjectionsCommand) -> anyhow::Result<()> {
         None => Group::ALL.to_vec(),
         Some(name) => vec![Group::by_name(name)?],
     };
-    let source = database.source()?;
+    let source = database.existing()?;
     let (pool, started) = match source {
         Source::Url { url, .. } => (Connector::by_url(&url)?.projector(), None),
-        embedded @ Source::Embedded(_) => match Database::open(embedded).await {
+        Source::Embedded(options) => match Database::open_as_it_is(options).await {
             Ok(started) => (started.projector().clone(), Some(started)),
             Err(DatabaseError::Embedded(EmbeddedError::Locked { .. })) => {
                 let running = embedded::running(&database.data_dir()?);

@@ -9,8 +9,8 @@ use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use blotter::audit::{self, Checkpointer, ProcessKey};
-use blotter::config::{Hours, Market, ServerSettings};
-use blotter::database::{AuditorPool, Database};
+use blotter::config::{self, Hours, Market, ServerSettings};
+use blotter::database::{AuditorPool, Database, Source, embedded};
 use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
@@ -66,10 +66,19 @@ pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
 pub async fn serve_for(settings: ServerSettings, host: Host) -> anyhow::Result<()> {
     settings.check_available()?;
     let mut signals = Signals::listen(host.done)?;
-    let given = std::env::var("BLOTTER_OPERATOR_TOKEN").ok();
+    let given = config::token("BLOTTER_OPERATOR_TOKEN")?;
     let data_dir = settings.database.data_dir()?;
-    let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
     let source = settings.database.source()?;
+    // A private database holds its directory itself.
+    let _held = match &source {
+        Source::Embedded(_) => None,
+        Source::Url { .. } => tokio::select! {
+            biased;
+            () = signals.asked() => return Ok(()),
+            held = embedded::claim(&data_dir) => Some(held?),
+        },
+    };
+    let operator = OperatorToken::load(given.as_deref(), &data_dir)?;
     let database = tokio::select! {
         biased;
         () = signals.asked() => return Ok(()),

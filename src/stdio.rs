@@ -5,7 +5,7 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::Context;
-use blotter::config::{ConfigError, ServerSettings};
+use blotter::config::{self, ConfigError, ServerSettings};
 use blotter::identity::OperatorToken;
 use blotter::mcp::{READ_ONLY_HEADER, TOOLSETS_HEADER};
 use clap::Args;
@@ -54,11 +54,10 @@ pub async fn run(command: StdioSettings) -> anyhow::Result<()> {
 }
 
 async fn thin(command: &StdioSettings) -> anyhow::Result<()> {
-    let token = ["BLOTTER_TOKEN", "BLOTTER_OPERATOR_TOKEN"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|token| !token.is_empty())
-        .ok_or(ConfigError::NoToken)?;
+    let token = match config::token("BLOTTER_TOKEN")? {
+        Some(token) => token,
+        None => config::token("BLOTTER_OPERATOR_TOKEN")?.ok_or(ConfigError::NoToken)?,
+    };
     let mcp = &command.settings.mcp;
     let narrowing = [
         (TOOLSETS_HEADER, mcp.toolsets.to_string()),
@@ -68,7 +67,7 @@ async fn thin(command: &StdioSettings) -> anyhow::Result<()> {
 }
 
 async fn standalone(settings: ServerSettings) -> anyhow::Result<()> {
-    let given = std::env::var("BLOTTER_OPERATOR_TOKEN").ok();
+    let given = config::token("BLOTTER_OPERATOR_TOKEN")?;
     let token = OperatorToken::text(given.as_deref(), &settings.database.data_dir()?)?;
     let (listening, address) = oneshot::channel();
     let done = CancellationToken::new();

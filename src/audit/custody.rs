@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::checkpoint::{Checkpoint, CheckpointError, Signed, signed, split_notes};
 use super::key::ProcessKey;
 use crate::ledger::proof::Frontier;
@@ -76,6 +78,8 @@ pub struct Checkpointer {
     key: ProcessKey,
     path: PathBuf,
     file: File,
+    /// Where the last whole note ends.
+    end: u64,
     last: Option<Checkpoint>,
     note: Option<String>,
 }
@@ -116,7 +120,7 @@ impl Checkpointer {
             last = Some(checkpoint);
             note = Some((*latest).to_owned());
         }
-        Ok(Self { key, path, file, last, note })
+        Ok(Self { key, path, file, end: whole as u64, last, note })
     }
 
     /// The last checkpoint on disk.
@@ -139,7 +143,7 @@ impl Checkpointer {
     /// runtime's threads.
     ///
     /// # Errors
-    /// The disk failed, and the checkpoint does not count.
+    /// The disk failed, and the checkpoint does not count: what reached the file of it is taken off again.
     pub fn record(&mut self, origin: &str, tree: &Frontier) -> Result<Option<&str>, CustodyError> {
         if tree.size() == 0 || self.last.as_ref().is_some_and(|last| last.size >= tree.size()) {
             return Ok(None);
@@ -147,10 +151,9 @@ impl Checkpointer {
         let checkpoint = Checkpoint::of(origin.to_owned(), tree);
         let note = checkpoint.sign(&self.key)?;
         let path = &self.path;
-        self.file
-            .write_all(note.as_bytes())
-            .and_then(|()| self.file.sync_data())
+        append(&mut self.file, self.end, note.as_bytes())
             .map_err(|source| CustodyError::File { path: path.clone(), source })?;
+        self.end += note.len() as u64;
         self.last = Some(checkpoint);
         Ok(Some(self.note.insert(note)))
     }
@@ -168,10 +171,42 @@ impl Checkpointer {
             .expect("numbers do not end before files do");
         std::fs::rename(&self.path, &aside).map_err(failed)?;
         self.file = open_file(data_dir, &self.path).map_err(failed)?;
+        self.end = 0;
         self.last = None;
         self.note = None;
         Ok(aside)
     }
+}
+
+/// What a record lies on.
+trait Disk: Write {
+    /// Takes off everything from `end` on.
+    fn cut(&mut self, end: u64) -> std::io::Result<()>;
+    /// Returns when what was written is on disk.
+    fn sync(&mut self) -> std::io::Result<()>;
+}
+
+impl Disk for File {
+    fn cut(&mut self, end: u64) -> std::io::Result<()> {
+        self.set_len(end)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Puts a note behind the whole ones, which end at `end`: all of it, or nothing.
+fn append(file: &mut impl Disk, end: u64, note: &[u8]) -> std::io::Result<()> {
+    // A part that an earlier failure left, and that could not be taken off then, would tear this note too.
+    file.cut(end)?;
+    let written = file.write_all(note).and_then(|()| file.sync());
+    if written.is_err()
+        && let Err(error) = file.cut(end)
+    {
+        warn!(%error, "a part of a checkpoint stays in the file until the next one is written");
+    }
+    written
 }
 
 fn open_file(data_dir: &Path, path: &Path) -> std::io::Result<File> {
@@ -301,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn the_key_comes_into_a_directory_that_was_not_there_yet_and_is_private() {
+        let directory = Directory::new("absent");
+        let absent = directory.0.join("data");
+        ProcessKey::open_or_create(&absent).expect("a key");
+        let mode = std::fs::metadata(&absent).expect("a directory").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
     fn a_note_that_a_crash_cut_short_is_taken_off() {
         let directory = Directory::new("torn");
         let path = directory.0.join(CHECKPOINT_FILE);
@@ -315,6 +359,60 @@ mod tests {
             assert_eq!(directory.open().last().map(|last| last.size), Some(1), "cut at {cut}");
             assert_eq!(std::fs::read(&path).expect("the record"), whole[..first], "cut at {cut}");
         }
+    }
+
+    /// A disk that has room for so many bytes more, and may refuse to take off what it holds.
+    struct Full<'a> {
+        file: &'a mut File,
+        room: usize,
+        stuck: bool,
+    }
+
+    impl Write for Full<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let taken = self.file.write(&bytes[..bytes.len().min(self.room)])?;
+            self.room -= taken;
+            if taken == 0 { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    impl Disk for Full<'_> {
+        fn cut(&mut self, end: u64) -> std::io::Result<()> {
+            if self.stuck && self.file.metadata()?.len() > end {
+                return Err(std::io::ErrorKind::Other.into());
+            }
+            self.file.cut(end)
+        }
+
+        fn sync(&mut self) -> std::io::Result<()> {
+            self.file.sync()
+        }
+    }
+
+    #[test]
+    fn a_note_that_the_disk_had_no_room_for_leaves_the_record_whole() {
+        let directory = Directory::new("full");
+        let path = directory.0.join(CHECKPOINT_FILE);
+        let mut own = directory.open();
+        let first = own.record("blotter/test", &tree(1)).expect("written").expect("moved").len();
+        for (room, stuck) in [(0, false), (70, false), (70, true)] {
+            let note = [b'x'; 200];
+            let mut full = Full { file: &mut own.file, room, stuck };
+            append(&mut full, own.end, &note).expect_err("no room");
+            let left = if stuck { room } else { 0 };
+            let length = std::fs::metadata(&path).expect("the record").len();
+            assert_eq!(length, (first + left) as u64, "{room} {stuck}");
+        }
+        own.record("blotter/test", &tree(2)).expect("room again").expect("moved");
+        let bytes = std::fs::read(&path).expect("the record");
+        let (notes, whole) = split_notes(&bytes);
+        assert_eq!((notes.len(), whole), (2, bytes.len()));
+        drop(own);
+        assert_eq!(directory.open().last().map(|last| last.size), Some(2));
     }
 
     #[test]

@@ -59,11 +59,34 @@ pub enum ConfigError {
     /// Nowhere to put data.
     #[error("there is no home directory to put data in: name a directory with --data-dir")]
     NoDataDirectory,
+    /// Work on a private database where there is none.
+    #[error(
+        "there is no private database in {directory}: name the data directory with --data-dir, or a server with \
+         --database-url"
+    )]
+    NoCluster {
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// No token to call a server with.
     #[error(
         "there is no token to call the server with: set BLOTTER_TOKEN, or BLOTTER_OPERATOR_TOKEN, in the environment"
     )]
     NoToken,
+    /// A token that is not text.
+    #[error("{name} in the environment is not UTF-8")]
+    TokenNotText {
+        /// The variable.
+        name: &'static str,
+    },
+    /// The filter of the log cannot be read.
+    #[error("--log {filter:?} is not a filter: {reason}")]
+    LogFilter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A word that is known and not done yet.
     #[error("{setting} is not in this version")]
     NotInThisVersion {

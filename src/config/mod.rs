@@ -213,9 +213,35 @@ impl DatabaseSettings {
         })
     }
 
+    /// Which database to work on that is there already.
+    ///
+    /// # Errors
+    /// A private one, and there is none.
+    pub fn existing(&self) -> Result<Source, ConfigError> {
+        let source = self.source()?;
+        if let Source::Embedded(options) = &source {
+            // What cannot be looked at is there; whoever opens it says what is wrong with it.
+            if matches!(options.directory.join("pg").try_exists(), Ok(false)) {
+                return Err(ConfigError::NoCluster { directory: options.directory.clone() });
+            }
+        }
+        Ok(source)
+    }
+
     fn database_url(&self) -> Option<String> {
         given(self.database_url.as_ref())
     }
+}
+
+/// The token in this variable of the environment, without the white space around it, which no header carries and
+/// files that tokens are read from end with. None when nothing is left.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn token(name: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    let value = value.into_string().map_err(|_| ConfigError::TokenNotText { name })?;
+    Ok(Some(value.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
 /// A URL, unless it is empty: an empty variable of the environment names none.

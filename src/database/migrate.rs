@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use sqlx::error::BoxDynError;
-use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
 use sqlx::{Connection, PgConnection};
 
 use super::DatabaseError;
@@ -67,6 +67,34 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), DatabaseError>
         return Err(DatabaseError::ServerTooOld { major: version / 10_000 });
     }
     Migrator::new(Embedded).await?.run(connection).await?;
+    Ok(())
+}
+
+/// Whether the database has exactly the schema of this binary; changes nothing.
+///
+/// # Errors
+/// It has another one, or none.
+pub(super) async fn check(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut applied: Vec<(i64, Vec<u8>)> = Vec::new();
+    if begun {
+        const APPLIED: &str =
+            "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+        applied = sqlx::query_as(APPLIED).fetch_all(connection).await?;
+    }
+    let own = Migrator::new(Embedded).await?;
+    let found = applied.last().map_or(0, |(version, _)| *version);
+    let expected = own.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if found != expected || applied.len() != own.iter().count() {
+        return Err(DatabaseError::OtherSchema { found, expected });
+    }
+    for (migration, (version, checksum)) in own.iter().zip(applied) {
+        if migration.version != version || *migration.checksum != *checksum {
+            return Err(MigrateError::VersionMismatch(version).into());
+        }
+    }
     Ok(())
 }
 

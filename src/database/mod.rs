@@ -11,6 +11,7 @@ mod roles;
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tracing::{info, warn};
 
@@ -47,6 +48,17 @@ pub enum DatabaseError {
     ServerTooOld {
         /// Its major version.
         major: i32,
+    },
+    /// The schema is that of another binary, and was not to be changed.
+    #[error(
+        "the database has schema {found}, and this blotter works with schema {expected}; nothing was changed. Start the \
+         server on it once, which migrates an older one, or use the blotter that wrote it"
+    )]
+    OtherSchema {
+        /// The newest migration in the database; 0 when there is none.
+        found: i64,
+        /// The newest that this binary knows.
+        expected: i64,
     },
     /// A migration failed or does not match.
     #[error("cannot migrate the database: {0}")]
@@ -90,6 +102,17 @@ impl Database {
         isolation::check(&mut superuser).await?;
         superuser.close().await?;
         info!(directory = %embedded.directory().display(), "private Postgres is up");
+        let connector = Connector::by_login(embedded.superuser(embedded::DATABASE));
+        Ok(Self::with(&connector, Some(embedded)))
+    }
+
+    /// Starts the private cluster of somebody who is not the server: the database in it is taken as it is.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`]; there is no database, or its schema is not this binary's. The cluster is stopped again.
+    pub async fn open_as_it_is(options: embedded::Options) -> Result<Self, DatabaseError> {
+        let embedded = Embedded::start(options).await?;
+        check_schema(&embedded.superuser(embedded::DATABASE)).await?;
         let connector = Connector::by_login(embedded.superuser(embedded::DATABASE));
         Ok(Self::with(&connector, Some(embedded)))
     }
@@ -158,6 +181,16 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// Whether the database of a private cluster has this binary's schema.
+///
+/// # Errors
+/// There is no database, or its schema is another.
+async fn check_schema(superuser: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let mut connection = superuser.connect().await?;
+    migrate::check(&mut connection).await?;
+    Ok(connection.close().await?)
 }
 
 /// A superuser or owner works under SET ROLE, which a hostile statement could leave: say so.

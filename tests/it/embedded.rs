@@ -6,7 +6,7 @@ use blotter::database::embedded::Options;
 use blotter::database::{Database, DatabaseError, EmbeddedError, Source};
 use sqlx::Executor;
 
-use crate::support::{scratch_directory, scratch_with_cluster};
+use crate::support::{Server, TestDatabase, scratch_directory, scratch_with_cluster};
 
 async fn open(directory: &std::path::Path) -> Result<Database, DatabaseError> {
     Database::open(Source::Embedded(Options::new(directory))).await
@@ -125,4 +125,38 @@ async fn a_postmaster_that_is_killed_is_started_again_with_what_was_committed() 
     };
     assert_eq!(count, 1);
     database.close().await.unwrap();
+}
+
+/// As after a power cut, when the number of the old postmaster has gone to another process of the same user.
+#[tokio::test]
+async fn what_a_dead_postmaster_left_is_forgotten_though_its_number_belongs_to_another() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (living, dead) = (scratch_with_cluster("living").await, scratch_with_cluster("dead").await);
+    let other = open(living.path()).await.unwrap();
+    let owner = std::fs::metadata(dead.path().join("pg")).unwrap();
+    for name in ["pg/postmaster.pid", "pg/.s.PGSQL.5432.lock"] {
+        let left = dead.path().join(name);
+        std::fs::copy(living.path().join(name), &left).unwrap();
+        chown(left, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let database = open(dead.path()).await.unwrap();
+    assert_eq!(keys(&database).await, 0);
+    database.close().await.unwrap();
+    assert_eq!(keys(&other).await, 0, "the other goes on");
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_keeps_one_server_though_the_database_is_elsewhere() {
+    let (database, directory) = (TestDatabase::new().await, scratch_directory("claimed"));
+    let data_dir = directory.path().join("data");
+    let url = database.url("postgres");
+    let first = Server::launch_with(&data_dir, &["--database-url", &url]);
+    first.wait_for_line("listening");
+    let mut second = Server::launch_with(&data_dir, &["--database-url", &url]);
+    second.wait_for_line("another blotter is running on the data directory");
+    assert_eq!(second.wait().code(), Some(1));
+    drop(first);
+    let next = Server::launch_with(&data_dir, &["--database-url", &url]);
+    next.wait_for_line("listening");
 }

@@ -150,6 +150,7 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
         ("seed = ", "TOML"),
         ("hours = \"sometimes\"", "--hours"),
         ("record = \"working\"", "--record working"),
+        ("log = \"foo=bar=baz\"", "--log \"foo=bar=baz\""),
     ] {
         std::fs::write(file, content).unwrap();
         let output = blotter(&["serve", "--config", file]).output().unwrap();
@@ -157,4 +158,23 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
         assert_eq!(output.status.code(), Some(2), "{content}: {message}");
         assert!(message.contains(named), "{content}: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_token_in_the_environment_is_taken_without_its_newline_and_only_as_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let directory = scratch_with_cluster("token").await;
+    let server = Server::launch_with_token(directory.path(), "secret\n".as_ref());
+    let url = format!("{}/v1/accounts", server.base());
+    let answer = reqwest::Client::new().get(url).bearer_auth("secret").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    drop(server);
+
+    let mut command = blotter(&["serve", "--data-dir"]);
+    let token = std::ffi::OsStr::from_bytes(b"secret\xff");
+    let output =
+        command.arg(directory.path()).env("BLOTTER_OPERATOR_TOKEN", token).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("BLOTTER_OPERATOR_TOKEN"), "{message}");
 }

@@ -81,6 +81,7 @@ impl Plan {
             binaries
         };
         let socket = socket_directory(&directory, &user)?;
+        forget_dead_postmaster(&directory, &socket)?;
         Ok(Self {
             log: base.join("postgres.log"),
             directory,
@@ -104,7 +105,7 @@ impl Plan {
 
     /// Starts Postgres and returns when it takes connections.
     pub(super) fn launch(&self, stop: &Stop) -> Result<Child, EmbeddedError> {
-        let log = File::create(&self.log).map_err(at(&self.log))?;
+        let log = open_log(&self.log).map_err(at(&self.log))?;
         let mut command = self.user.command(&self.binaries.program("postgres"));
         let socket = format!("\"{}\"", self.socket.display().to_string().replace('"', "\"\""));
         command.arg("-D").arg(&self.directory).current_dir("/");
@@ -167,7 +168,9 @@ impl Plan {
             }
             error!(log = %self.log.display(), "the private Postgres has ended by itself; starting it again");
             loop {
-                match stop_orphans(&self.directory).and_then(|()| self.launch(stop)) {
+                let cleared = stop_orphans(&self.directory)
+                    .and_then(|()| forget_dead_postmaster(&self.directory, &self.socket));
+                match cleared.and_then(|()| self.launch(stop)) {
                     Ok(again) => {
                         child = again;
                         pause = Duration::from_millis(100);
@@ -308,17 +311,21 @@ fn stop_orphans(directory: &Path) -> Result<(), EmbeddedError> {
         }
         std::thread::sleep(POLL);
     }
-    forget_dead_postmaster(directory)
+    Ok(())
 }
 
-/// Removes the pid file of a killed postmaster: its number may belong to another process by now, which Postgres
-/// would take for a running server. Nobody uses the directory at this point.
-fn forget_dead_postmaster(directory: &Path) -> Result<(), EmbeddedError> {
-    let path = directory.join("postmaster.pid");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&path)(error)),
-        _ => Ok(()),
+/// Removes the pid file of a killed postmaster and the lock of its socket: the number in them may belong to another
+/// process by now, or to one that is dead and not yet reaped, which Postgres would take for a running server.
+/// Nobody uses the two directories at this point.
+fn forget_dead_postmaster(directory: &Path, socket: &Path) -> Result<(), EmbeddedError> {
+    let lock = socket.join(format!(".s.PGSQL.{PORT}.lock"));
+    for path in [directory.join("postmaster.pid"), lock] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The processes that work in the cluster's directory: every process of a Postgres does, and keeps doing so when
@@ -383,6 +390,18 @@ fn end(child: &mut Child) -> Result<ExitStatus, EmbeddedError> {
     Err(EmbeddedError::Stop { reason: "it had to be killed".to_owned() })
 }
 
+/// The log, to be written on: what Postgres said before it ended is what an operator looks for. One that has grown
+/// large is put aside as `postgres.log.1`, in the place of the one before it.
+fn open_log(log: &Path) -> io::Result<File> {
+    const AT_MOST: u64 = 10_000_000;
+    let file = File::options().create(true).append(true).open(log)?;
+    if file.metadata()?.len() <= AT_MOST {
+        return Ok(file);
+    }
+    fs::rename(log, log.with_extension("log.1"))?;
+    File::options().create(true).append(true).open(log)
+}
+
 /// The end of a log file, for an error message.
 fn tail(log: &Path) -> String {
     const BYTES: u64 = 2_000;
@@ -395,4 +414,28 @@ fn tail(log: &Path) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_else(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_log_goes_on_where_it_was_and_is_put_aside_when_it_is_large() {
+        let directory = std::env::temp_dir().join(format!("blotter-{}-log", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let log = directory.join("postgres.log");
+        for said in ["one ", "two"] {
+            open_log(&log).unwrap().write_all(said.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&log).unwrap(), "one two");
+        open_log(&log).unwrap().set_len(10_000_001).unwrap();
+        open_log(&log).unwrap().write_all(b"three").unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "three");
+        let aside = fs::metadata(directory.join("postgres.log.1")).unwrap();
+        assert_eq!(aside.len(), 10_000_001);
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }

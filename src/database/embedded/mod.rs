@@ -15,19 +15,19 @@
 
 mod binaries;
 mod cluster;
+mod lock;
 mod supervisor;
 mod user;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::oneshot;
 
+pub use self::lock::claim;
 use self::supervisor::{Stop, Supervisor};
 use super::DatabaseError;
 
@@ -39,10 +39,6 @@ const SUPERUSER: &str = "postgres";
 
 /// The port is only a part of the socket's name.
 const PORT: u16 = 5432;
-
-/// How long a directory that another server holds is waited for: a little longer than one takes to stop.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// What to run and where.
 #[derive(Clone, Debug)]
@@ -266,36 +262,9 @@ impl Embedded {
 fn prepare(options: Options, stop: &Stop) -> Result<cluster::Plan, EmbeddedError> {
     fs::create_dir_all(&options.directory).map_err(at(&options.directory))?;
     let directory = options.directory.canonicalize().map_err(at(&options.directory))?;
-    let lock = lock(&directory, stop)?;
+    let lock = lock::take(&directory, stop)?;
     let user = user::User::to_run_as()?;
     let candidates = binaries::candidates(options.binaries.as_deref())?;
     user.check_reaches(&directory)?;
     cluster::Plan::new(&directory, lock, user, &candidates, options.settings)
-}
-
-/// Takes the directory for this process, until the file is closed. The kernel lets go of it when the process
-/// dies, however it dies. A server that is just stopping is waited for.
-fn lock(directory: &Path, stop: &Stop) -> Result<File, EmbeddedError> {
-    let path = directory.join("lock");
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-    let began = Instant::now();
-    let mut told = false;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(other) => return Err(at(&path)(other.into())),
-        }
-        if !std::mem::replace(&mut told, true) {
-            tracing::info!(
-                directory = %directory.display(),
-                "another blotter is running on the data directory; waiting up to {} s for it to stop",
-                LOCK_PATIENCE.as_secs()
-            );
-        }
-        if began.elapsed() >= LOCK_PATIENCE || stop.within(LOCK_POLL) {
-            return Err(EmbeddedError::Locked { directory: directory.to_owned() });
-        }
-    }
 }

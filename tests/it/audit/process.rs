@@ -128,3 +128,42 @@ async fn a_database_elsewhere_is_held_against_the_checkpoints_that_are_named_and
     let header: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
     assert!(header["checkpoint"].is_string(), "{header}");
 }
+
+#[test]
+fn what_works_on_a_database_makes_none_where_there_is_none() {
+    let directory = scratch_directory("audit-typo");
+    let typo = directory.path().join("typo");
+    let commands =
+        [&["audit", "verify"][..], &["audit", "export"][..], &["projections", "rebuild"][..]];
+    for command in commands {
+        let output = blotter(command).arg("--data-dir").arg(&typo).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {message}");
+        assert!(message.contains(typo.to_str().unwrap()), "{command:?}: {message}");
+        assert!(output.stdout.is_empty() && !typo.exists(), "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_of_no_log_or_of_another_schema_has_no_verdict_and_changes_nothing() {
+    let directory = scratch_with_cluster("audit-as-it-is").await;
+    let data_dir = directory.path();
+    for _ in 0..2 {
+        let (code, text, errors) = audit(&["verify"], data_dir);
+        assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
+        assert!(errors.contains("\"blotter\" does not exist"), "{errors}");
+    }
+    {
+        let _server = Server::start(data_dir);
+        let socket = data_dir.join("pg").to_str().unwrap().replace('/', "%2F");
+        let url = format!("postgres://postgres@{socket}:5432/blotter");
+        let mut owner = PgConnection::connect(&url).await.unwrap();
+        let newer =
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+            VALUES (9000, 'later', true, '', 0)";
+        owner.execute(newer).await.unwrap();
+    }
+    let (code, text, errors) = audit(&["verify"], data_dir);
+    assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
+    assert!(errors.contains("has schema 9000"), "{errors}");
+}

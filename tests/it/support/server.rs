@@ -1,5 +1,6 @@
 //! The real binary as a child process.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -59,6 +60,13 @@ impl Server {
             command.args(FEED);
         }
         Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", TOKEN))
+    }
+
+    /// Starts `blotter serve` with this in place of its operator's token and returns at once.
+    pub fn launch_with_token(data_dir: &Path, token: &OsStr) -> Self {
+        let mut command = blotter(&["serve"]);
+        command.arg("--data-dir").arg(data_dir).args(FEED);
+        Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", token))
     }
 
     fn spawn(command: &mut Command) -> Self {
