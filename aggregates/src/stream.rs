@@ -228,6 +228,20 @@ impl Event {
         })
     }
 
+    /// Every event type that is written now.
+    pub fn types() -> impl Iterator<Item = &'static str> {
+        [
+            AccountEvent::VERSIONS,
+            OrderEvent::VERSIONS,
+            PositionEvent::VERSIONS,
+            InstrumentEvent::VERSIONS,
+            WriterEvent::VERSIONS,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| *name)
+    }
+
     /// The JSON Schema of every event, by aggregate type: what `docs/events/` holds.
     pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         fn of<E: JsonSchema + Serialize>() -> schemars::Schema {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, InstrumentId, LotId, OrderId, TenantId};
 use aggregates::market::MarketTime;
-use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::Side;
 use aggregates::position::{ClosedLot, Position, PositionEvent};
 use aggregates::stream::{Impossible, StreamId};
@@ -84,18 +84,6 @@ impl PositionRow {
     /// Shares held and not reserved by an open sell.
     pub fn qty_available(&self) -> Quantity {
         self.qty.minus(self.reserved_qty).unwrap_or_default()
-    }
-
-    /// Profit if it were closed for `value`, which is below zero when short.
-    ///
-    /// # Errors
-    /// The amount cannot be held.
-    pub fn profit_at(&self, value: Money) -> Result<Money, AmountError> {
-        if self.qty.is_negative() {
-            value.plus(self.cost_basis)
-        } else {
-            value.minus(self.cost_basis)
-        }
     }
 
     fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {

@@ -5,22 +5,31 @@
 //! binary float would round is named to the tool as [`Inexact`]. Costs three passes over at most 256 KiB.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rmcp::model::ErrorCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::BODY_MAX;
 use crate::body::{is_exact, is_plain, strict, take};
 
+/// How long the body of a request may take to arrive, as long as a request over REST.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Middleware: answers what no tool has to see.
 pub async fn strictly(request: Request, next: Next) -> Response {
+    strictly_within(PATIENCE, request, next).await
+}
+
+async fn strictly_within(patience: Duration, request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
@@ -30,7 +39,14 @@ pub async fn strictly(request: Request, next: Next) -> Response {
         return fault.answer(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let (parts, body) = request.into_parts();
-    let Ok(bytes) = take(body, BODY_MAX).await else {
+    let Ok(taken) = timeout(patience, take(body, BODY_MAX)).await else {
+        let message = "the request took too long to arrive: send it again";
+        let fault = Fault::of(ErrorCode::INVALID_REQUEST, message);
+        let mut answer = fault.answer(StatusCode::SERVICE_UNAVAILABLE);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return answer;
+    };
+    let Ok(bytes) = taken else {
         let fault = Fault::of(ErrorCode::INVALID_REQUEST, "the request is too large");
         return fault.answer(StatusCode::PAYLOAD_TOO_LARGE);
     };
@@ -136,6 +152,15 @@ pub fn read(body: &[u8]) -> Result<Inexact, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::middleware::from_fn;
+    use futures::stream::pending;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
     use super::*;
 
     fn call(arguments: &str) -> Result<Vec<String>, i32> {
@@ -144,6 +169,20 @@ mod tests {
         );
         let read = read(body.as_bytes()).map_err(|fault| fault.code.0);
         read.map(|Inexact(names)| names.into_iter().collect())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let route = Router::new().fallback(async || "reached").layer(from_fn(|request, next| {
+            strictly_within(Duration::from_millis(50), request, next)
+        }));
+        let never = Body::from_stream(pending::<Result<Bytes, Infallible>>());
+        let request = Request::post("/").header("content-type", "application/json");
+        let route = TowerToHyperService::new(route);
+        let answer = route.call(request.body(never).unwrap());
+        let answer = timeout(PATIENCE, answer).await.expect("it is answered").unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Server {
 async fn turn_away(mut client: TcpStream) {
     let told = async {
         let mut head = Vec::new();
-        while head.len() < HEAD_MAX && !head.ends_with(b"\r\n\r\n") {
+        while head.len() < HEAD_MAX && !head.windows(4).any(|end| end == b"\r\n\r\n") {
             if client.read_buf(&mut head).await? == 0 {
                 break;
             }
@@ -319,6 +319,9 @@ mod tests {
         assert!(head.contains(&format!("content-length: {}", body.len())), "{head} {}", body.len());
         let problem: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(problem["code"], "busy");
+        let with_body = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
+        let third = read(connect(served.address, with_body).await).await;
+        assert!(third.starts_with("HTTP/1.1 503"), "{third}");
         assert!(read(first).await.ends_with("slow"));
         assert!(read(connect(served.address, request).await).await.ends_with("slow"));
     }

@@ -17,8 +17,8 @@ use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
 use crate::service::{
-    EventAnswer, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, SYMBOL_MAX, Service,
-    ServiceError, Written, text,
+    EventAnswer, Fault, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, SYMBOL_MAX,
+    Service, ServiceError, Written, text,
 };
 
 const SIDES: [(&str, Side); 2] = [("buy", Side::Buy), ("sell", Side::Sell)];
@@ -73,7 +73,7 @@ pub fn routes() -> Routes {
                 .header(Field::text(
                     "Idempotency-Key",
                     CLIENT_ORDER_ID_MAX,
-                    "Stands in for `client_order_id` where that is absent, for ever.",
+                    "Stands in for `client_order_id` where that is absent, for ever; another one beside it is refused.",
                 ))
                 .answers::<Written<OrderAnswer>>(201, "The order.")
                 .answers::<Written<OrderAnswer>>(200, "The order that was placed under this `client_order_id` before."),
@@ -229,7 +229,14 @@ pub async fn place(
     let account = id(&account, ServiceError::no_account)?;
     let mut request = read(body)?;
     // The key of an order is its client's own id; the header stands in for one.
-    request.client_order_id = request.client_order_id.or(key);
+    if let Some(key) = key
+        && request.client_order_id.get_or_insert_with(|| key.clone()) != &key
+    {
+        let message = "the key of an order is its client_order_id, and Idempotency-Key stands in for it where it is \
+                       absent: send one of the two, or the same in both";
+        let fault = Fault::new("client_order_id", "invalid_value", message);
+        return Err(ServiceError::Invalid(vec![fault]).into());
+    }
     Ok(created(service.place_order(&caller, account, request).await?))
 }
 

@@ -1,11 +1,12 @@
-//! Routes with what the document says of them, which they keep: parameters that are not described are refused, and a
-//! request takes at most [`DEADLINE`] ([`LONG_DEADLINE`] if it is described as slow). A write whose answer is lost so
+//! Routes with what the document says of them, which they keep: parameters and bodies that are not described are refused,
+//! and a request takes at most [`DEADLINE`] ([`LONG_DEADLINE`] if it is described as slow). A write whose answer is lost so
 //! may have happened and is safe to repeat under its key.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
@@ -17,6 +18,7 @@ use super::Face;
 use super::input::Fields;
 use super::openapi::Operation;
 use super::problem::Problem;
+use crate::body::take;
 
 /// How long a request may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -85,6 +87,7 @@ impl Routes {
         let filter = MethodFilter::try_from(method.clone()).expect("a method that routers know");
         let contract = Arc::new(Contract {
             parameters: operation.parameters().collect(),
+            takes_body: operation.takes_body(),
             deadline: if operation.is_slow() { LONG_DEADLINE } else { DEADLINE },
         });
         self.router = self
@@ -118,6 +121,7 @@ impl Routes {
 /// What a route promises by its description.
 struct Contract {
     parameters: Vec<&'static str>,
+    takes_body: bool,
     deadline: Duration,
 }
 
@@ -133,7 +137,18 @@ async fn keep(State(contract): State<Arc<Contract>>, request: Request, next: Nex
             Err(problem) => return problem.into_response(),
         }
     }
-    match tokio::time::timeout(contract.deadline, next.run(request)).await {
+    let answer = async {
+        if !contract.takes_body {
+            let (parts, body) = request.into_parts();
+            if take(body, 0).await.is_err() {
+                let detail = "this request takes no body: leave it out, and send what it shall say in the query";
+                return Problem::unreadable(detail).into_response();
+            }
+            return next.run(Request::from_parts(parts, Body::empty())).await;
+        }
+        next.run(request).await
+    };
+    match tokio::time::timeout(contract.deadline, answer).await {
         Ok(response) => response,
         Err(_) => {
             let detail = "the request took too long; a write may have happened: repeat it under the same key";

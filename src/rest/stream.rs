@@ -74,6 +74,7 @@ pub fn routes() -> Routes {
             ])
             .may(404)
             .may(409)
+            .may(422)
             .may(429)
             .answers_text("text/event-stream", "The stream."),
     )

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::positions::Valued;
 use super::reading::Snapshot;
-use super::{Caller, Fault, Fresh, Page, PageRequest, Service, ServiceError, Written, text};
+use super::{Caller, Fault, Fresh, Page, PageRequest, Service, ServiceError, Value, Written, text};
 use crate::ledger::{Key, LedgerError, Words};
 
 /// A new account.
@@ -56,11 +56,11 @@ pub struct AccountAnswer {
     /// What new orders may cost.
     pub buying_power: Money,
     /// Cash and what the positions are worth; absent when one of them has no price.
-    pub equity: Option<Money>,
+    pub equity: Option<Value>,
     /// What long positions are worth.
-    pub long_market_value: Option<Money>,
+    pub long_market_value: Option<Value>,
     /// What short positions are worth, below zero.
-    pub short_market_value: Option<Money>,
+    pub short_market_value: Option<Value>,
     /// What the positions need to be opened; nothing in a cash account.
     pub initial_margin: Money,
     /// What the positions need to be held; nothing in a cash account.
@@ -287,7 +287,7 @@ impl Service {
         position: u64,
     ) -> Result<AccountAnswer, ServiceError> {
         let equity = match worth {
-            Some(worth) => Some(row.cash.plus(worth.long)?.plus(worth.short)?),
+            Some(worth) => Some(worth.long.plus(worth.short)?.plus(row.cash)?),
             None => None,
         };
         let mut flags = Vec::new();
@@ -340,8 +340,8 @@ impl Service {
 /// What holdings are worth, and by which prices.
 #[derive(Default)]
 pub(super) struct Worth {
-    pub(super) long: Money,
-    pub(super) short: Money,
+    pub(super) long: Value,
+    pub(super) short: Value,
     pub(super) marked_at: Option<MarketTime>,
     pub(super) sources: BTreeSet<String>,
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::positions::rate;
 use super::reading::{PAGE_MAX, Snapshot};
-use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError, Value};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 /// How far back a history goes.
@@ -102,7 +102,7 @@ pub struct PortfolioHistory {
     pub timeframe: &'static str,
     /// What profit is counted from: the equity at the close before the first point, or what the account began with.
     /// Absent when that equity is not known.
-    pub base_value: Option<Money>,
+    pub base_value: Option<Value>,
     /// The session of that close; absent when the account began later.
     pub base_value_asof: Option<NaiveDate>,
     /// The sessions, oldest first.
@@ -121,11 +121,11 @@ pub struct PortfolioPoint {
     /// The instant of its close.
     pub at: MarketTime,
     /// Cash, and the holdings at their official closes; absent when one of them has none in this session.
-    pub equity: Option<Money>,
+    pub equity: Option<Value>,
     /// The balance.
     pub cash: Money,
     /// Equity less the base value and less what was paid in since, net.
-    pub profit_loss: Option<Money>,
+    pub profit_loss: Option<Value>,
     /// The same as a rate of the base value: 0.05 is 5 %.
     pub profit_loss_pct: Option<String>,
     /// The holdings without an official close in this session.
@@ -137,27 +137,27 @@ pub(super) struct AtClose {
     pub(super) close: ClosedSession,
     cash: Money,
     /// Absent when a holding has no close.
-    pub(super) equity: Option<Money>,
+    pub(super) equity: Option<Value>,
     unmarked: Vec<InstrumentId>,
     /// Cash paid in since the close before, net.
-    paid_in: Money,
+    paid_in: Value,
 }
 
 /// An account close by close.
 pub(super) struct Timeline {
     /// Its cash when it began, without what was paid in since; absent when the first of the closes is what the others
     /// are compared with.
-    begun_with: Option<Money>,
+    begun_with: Option<Value>,
     pub(super) closes: Vec<AtClose>,
     /// Cash paid in since the last close, net.
-    paid_in_since: Money,
+    paid_in_since: Value,
 }
 
 /// The value from which profit is counted, and what was paid in since.
 pub(super) struct Base {
     pub(super) session: Option<NaiveDate>,
-    pub(super) value: Option<Money>,
-    pub(super) paid_in_since: Money,
+    pub(super) value: Option<Value>,
+    pub(super) paid_in_since: Value,
 }
 
 impl Timeline {
@@ -172,7 +172,7 @@ impl Timeline {
             None => Base {
                 session: None,
                 value: self.begun_with.map(|cash| cash.plus(self.paid_in_since)).transpose()?,
-                paid_in_since: Money::ZERO,
+                paid_in_since: Value::default(),
             },
         })
     }
@@ -261,7 +261,7 @@ pub(super) async fn timeline(
     }
     let begun_with = match base {
         Some(_) => None,
-        None => Some(Money::new(held.get(&None).copied().unwrap_or_default())?),
+        None => Some(Value::sum(held.get(&None).copied())),
     };
     let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
     let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
@@ -275,7 +275,7 @@ type Held = BTreeMap<Option<InstrumentId>, Decimal>;
 
 /// Adds up what moved, close by close, to what was held before.
 fn fold(
-    begun_with: Option<Money>,
+    begun_with: Option<Value>,
     mut held: Held,
     sessions: &[ClosedSession],
     moved: &[Moved],
@@ -287,29 +287,29 @@ fn fold(
     }
     let of_cash = |part: &&&Moved| part.instrument_id.is_none();
     let paid_in =
-        |parts: &[&Moved]| Money::new(parts.iter().filter(of_cash).map(|part| part.paid_in).sum());
+        |parts: &[&Moved]| Value::sum(parts.iter().filter(of_cash).map(|part| part.paid_in));
     let mut closes = Vec::with_capacity(sessions.len());
     for (close, parts) in sessions.iter().zip(&by_close) {
         for part in parts {
             *held.entry(part.instrument_id).or_default() += part.held;
         }
         let cash = Money::new(held.get(&None).copied().unwrap_or_default())?;
-        let (mut worth, mut unmarked) = (cash, Vec::new());
+        let (mut worth, mut unmarked) = (Value::from(cash), Vec::new());
         for (instrument_id, qty) in &held {
             let Some(instrument_id) = instrument_id.filter(|_| !qty.is_zero()) else { continue };
             match prices.get(&(instrument_id, close.session)) {
                 Some(price) => {
-                    worth = worth.plus(Money::of_fill(Quantity::new(*qty)?, *price)?)?;
+                    worth = worth.plus(Value::of_fill(Quantity::new(*qty)?, *price)?)?;
                 }
                 None => unmarked.push(instrument_id),
             }
         }
         let equity = unmarked.is_empty().then_some(worth);
-        let paid_in = paid_in(parts)?;
+        let paid_in = paid_in(parts);
         closes.push(AtClose { close: *close, cash, equity, unmarked, paid_in });
     }
     let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
-    Ok(Timeline { begun_with, closes, paid_in_since: paid_in(since)? })
+    Ok(Timeline { begun_with, closes, paid_in_since: paid_in(since) })
 }
 
 /// The points later than a date, with the profit since the close before them.
@@ -324,7 +324,7 @@ fn history_answer(
     let mut base_value_asof = None;
     let begun_with = |paid_in| timeline.begun_with.map(|cash| cash.plus(paid_in)).transpose();
     let mut base_value = timeline.begun_with;
-    let mut paid_in = Money::ZERO;
+    let mut paid_in = Value::default();
     let mut items: Vec<PortfolioPoint> = Vec::new();
     for at in timeline.closes {
         if !in_period(&at) {

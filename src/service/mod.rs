@@ -24,6 +24,7 @@ mod reading;
 mod replaying;
 mod stream;
 pub mod text;
+mod value;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -34,7 +35,7 @@ use aggregates::id::{
     AccountId, ActorId, CommandId, OPERATOR, OPERATOR_TENANT, RequestId, TenantId,
 };
 use aggregates::trading::Command;
-use projections::Views;
+use projections::{Group, Views, query};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -71,6 +72,7 @@ pub use preview::{FiguresAnswer, PreviewAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
 pub use stream::{Followed, Stretch};
+pub use value::Value;
 pub use waiting::{Awaited, WaitAnswer};
 
 /// What the operator's token is called in the metadata of events.
@@ -168,7 +170,10 @@ impl Service {
         if self.is_known(caller, account_id) {
             return Ok(());
         }
-        self.account(caller, account_id, Fresh::default()).await?;
+        let (group, fresh) = (Group::Trading, Fresh::default());
+        let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
+        let row = query::account(snapshot.connection(), account_id).await?;
+        row.ok_or_else(ServiceError::no_account)?;
         self.remember(caller, account_id);
         Ok(())
     }

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::history::timeline;
 use super::positions::{Valued, rate};
-use super::{Caller, Fresh, Service, ServiceError};
+use super::{Caller, Fresh, Service, ServiceError, Value};
 
 /// What an account is worth. Amounts are dollars; what depends on a price that is not known is absent.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -28,7 +28,7 @@ pub struct PortfolioAnswer {
     /// Whose.
     pub account_id: AccountId,
     /// Cash and what the holdings are worth.
-    pub equity: Option<Money>,
+    pub equity: Option<Value>,
     /// The balance.
     pub cash: Money,
     /// What open orders have set aside of it.
@@ -36,25 +36,25 @@ pub struct PortfolioAnswer {
     /// What new orders may cost.
     pub buying_power: Money,
     /// What long holdings are worth.
-    pub long_market_value: Option<Money>,
+    pub long_market_value: Option<Value>,
     /// What short holdings are worth, below zero.
-    pub short_market_value: Option<Money>,
+    pub short_market_value: Option<Value>,
     /// What the holdings cost.
-    pub cost_basis: Money,
+    pub cost_basis: Value,
     /// Profit if all were closed at the marks.
-    pub unrealized_pl: Option<Money>,
+    pub unrealized_pl: Option<Value>,
     /// The same as a rate of the cost: 0.05 is 5 %.
     pub unrealized_plpc: Option<String>,
     /// Profit taken so far in all positions, closed ones included, since the account last began.
-    pub realized_pl: Money,
+    pub realized_pl: Value,
     /// The session whose close the day is compared with; absent when the account began after it.
     pub last_session: Option<NaiveDate>,
     /// Equity at that close, or what the account began with.
-    pub last_equity: Option<Money>,
+    pub last_equity: Option<Value>,
     /// Cash paid in since then, less cash paid out.
-    pub paid_in: Money,
+    pub paid_in: Value,
     /// Equity less `last_equity` and less `paid_in`.
-    pub day_change: Option<Money>,
+    pub day_change: Option<Value>,
     /// The same as a rate of `last_equity`.
     pub day_change_pct: Option<String>,
     /// The holdings, by symbol.
@@ -84,11 +84,11 @@ pub struct PortfolioPosition {
     /// The bid for a long holding, the ask for a short one, else the last price.
     pub current_price: Option<Price>,
     /// What it is worth at that price.
-    pub market_value: Option<Money>,
+    pub market_value: Option<Value>,
     /// Its part of the equity: 0.25 is 25 %.
     pub weight: Option<String>,
     /// Profit if it were closed at that price.
-    pub unrealized_pl: Option<Money>,
+    pub unrealized_pl: Option<Value>,
     /// The same as a rate of its cost.
     pub unrealized_plpc: Option<String>,
     /// Its last official close.
@@ -123,7 +123,7 @@ impl Service {
         let mut held = query::holdings(connection, &[account_id]).await?;
         let mut held = held.remove(&account_id).unwrap_or_default();
         held.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        let realized_pl = query::realized(connection, account_id).await?;
+        let realized_pl = Value::sum([query::realized(connection, account_id).await?]);
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
         let base = timeline(&mut snapshot, account_id, Reach::Last).await?.last()?;
@@ -136,13 +136,13 @@ impl Service {
             positions.push(portfolio_position(row, valued, &closed)?);
         }
         let equity = match totals.unmarked.is_empty() {
-            true => Some(row.cash.plus(totals.long)?.plus(totals.short)?),
+            true => Some(totals.long.plus(totals.short)?.plus(row.cash)?),
             false => None,
         };
         for holding in &mut positions {
             holding.weight = holding.market_value.zip(equity).and_then(|(of, all)| rate(of, all));
         }
-        let known = |amount: Money| equity.map(|_| amount);
+        let known = |amount: Value| equity.map(|_| amount);
         let day_change = match (equity, base.value) {
             (Some(equity), Some(before)) => Some(equity.minus(before)?.minus(base.paid_in_since)?),
             _ => None,
@@ -177,11 +177,11 @@ impl Service {
 /// Sums over holdings.
 #[derive(Default)]
 struct Totals {
-    long: Money,
-    short: Money,
-    cost: Money,
+    long: Value,
+    short: Value,
+    cost: Value,
     /// The cost of long holdings less what short ones brought.
-    cost_signed: Money,
+    cost_signed: Value,
     unmarked: Vec<String>,
     marked_at: Option<MarketTime>,
 }
@@ -209,7 +209,7 @@ fn portfolio_position(
     closed: &BTreeMap<InstrumentId, (NaiveDate, Price)>,
 ) -> Result<PortfolioPosition, ServiceError> {
     let close = closed.get(&row.instrument_id);
-    let unrealized = valued.as_ref().map(|valued| row.profit_at(valued.value)).transpose()?;
+    let unrealized = valued.as_ref().map(|valued| valued.profit(row)).transpose()?;
     let (market_value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
     let change = mark.as_ref().zip(close).and_then(|(mark, (_, close))| {
         let change = mark.price.minus(*close).ok()?;

@@ -3,7 +3,7 @@
 use aggregates::id::{AccountId, LotId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::Side;
 use projections::Group;
 use projections::positions::{LotRow, PositionRow};
@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError};
+use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError, Value};
 use crate::engine::core::Shown;
 
 /// What positions are read of: they are of instruments that the view of the market knows.
@@ -53,11 +53,11 @@ pub struct PositionAnswer {
     /// What the remaining lots cost.
     pub cost_basis: Money,
     /// What it is worth at `current_price`.
-    pub market_value: Option<Money>,
+    pub market_value: Option<Value>,
     /// The bid for a long position, the ask for a short one, else the last price.
     pub current_price: Option<Price>,
     /// Profit if it were closed at `current_price`.
-    pub unrealized_pl: Option<Money>,
+    pub unrealized_pl: Option<Value>,
     /// The same as a rate of its cost: 0.05 is 5 %.
     pub unrealized_plpc: Option<String>,
     /// Profit taken so far.
@@ -74,8 +74,22 @@ pub struct PositionAnswer {
 
 /// What a holding is worth, and by which price.
 pub(super) struct Valued {
-    pub(super) value: Money,
+    pub(super) value: Value,
     pub(super) mark: Shown,
+}
+
+impl Valued {
+    /// The profit of closing the holding at this price.
+    ///
+    /// # Errors
+    /// The amount cannot be held.
+    pub(super) fn profit(&self, row: &PositionRow) -> Result<Value, AmountError> {
+        if row.qty.is_negative() {
+            self.value.plus(row.cost_basis)
+        } else {
+            self.value.minus(row.cost_basis)
+        }
+    }
 }
 
 impl Service {
@@ -143,7 +157,7 @@ impl Service {
         position: u64,
     ) -> Result<PositionAnswer, ServiceError> {
         let valued = self.valued(&row)?;
-        let unrealized = valued.as_ref().map(|valued| row.profit_at(valued.value)).transpose()?;
+        let unrealized = valued.as_ref().map(|valued| valued.profit(&row)).transpose()?;
         let rate = unrealized.and_then(|profit| rate(profit, row.cost_basis));
         let (value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
         let mark: Option<Shown> = mark;
@@ -175,14 +189,14 @@ impl Service {
         let side = if row.qty.is_negative() { Side::Sell } else { Side::Buy };
         let glance = self.parts.engine.board().glance(&row.symbol);
         let Some(mark) = glance.and_then(|glance| glance.mark(side)) else { return Ok(None) };
-        let value = Money::of_fill(row.qty, mark.price)?;
+        let value = Value::of_fill(row.qty, mark.price)?;
         Ok(Some(Valued { value, mark }))
     }
 }
 
 /// An amount as a rate of another, to 6 decimals; `None` of nothing.
-pub(super) fn rate(of: Money, whole: Money) -> Option<String> {
-    ratio(of.decimal(), whole.decimal().abs())
+pub(super) fn rate(of: Value, whole: impl Into<Value>) -> Option<String> {
+    ratio(of.decimal(), whole.into().decimal().abs())
 }
 
 /// A number as a rate of another, to 6 decimals; `None` of nothing.

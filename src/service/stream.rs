@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use aggregates::id::AccountId;
+use aggregates::stream::Event;
 use projections::Group;
 use projections::log::{self, Recorded};
 
-use super::{Caller, EventAnswer, Service, ServiceError};
+use super::{Caller, EventAnswer, Fault, Service, ServiceError};
 use crate::ledger::SHARD;
 
 /// Positions that one read looks at, at the most.
@@ -44,13 +45,20 @@ impl Service {
     /// Where a follower begins: after `after`, or at the end of the log.
     ///
     /// # Errors
-    /// There is no such account, or the log ends before `after`.
+    /// A type that no event has, there is no such account, or the log ends before `after`.
     pub async fn follow(
         &self,
         caller: &Caller,
         followed: &Followed,
         after: Option<u64>,
     ) -> Result<u64, ServiceError> {
+        if let Some(unknown) =
+            followed.types.iter().find(|word| !Event::types().any(|known| known == *word))
+        {
+            let known: Vec<_> = Event::types().collect();
+            let message = format!("{unknown} is no type of event: those are {}", known.join(", "));
+            return Err(ServiceError::Invalid(vec![Fault::new("types", "invalid_value", message)]));
+        }
         if let Some(account_id) = followed.account_id {
             self.own(caller, account_id).await?;
         }

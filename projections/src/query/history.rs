@@ -6,7 +6,7 @@
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price};
+use aggregates::money::Price;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use sqlx::{PgConnection, Row as _};
@@ -207,11 +207,8 @@ pub async fn moved(
 pub async fn realized(
     connection: &mut PgConnection,
     account_id: AccountId,
-) -> Result<Money, ProjectionError> {
+) -> Result<Decimal, ProjectionError> {
     const REALIZED: &str = "SELECT coalesce(sum(realized_pl), 0) FROM positions
         WHERE generation = blotter_generation('trading') AND account_id = $1";
-    let sum: Decimal =
-        sqlx::query_scalar(REALIZED).bind(account_id.uuid()).fetch_one(connection).await?;
-    let sum = Money::new(sum).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(sum)
+    Ok(sqlx::query_scalar(REALIZED).bind(account_id.uuid()).fetch_one(connection).await?)
 }

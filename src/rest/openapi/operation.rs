@@ -202,6 +202,11 @@ impl Operation {
         self.slow
     }
 
+    /// Whether it takes a body.
+    pub fn takes_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// It as an operation object.
     pub(super) fn object(&self, path: &str, tag: &str, generator: &mut SchemaGenerator) -> Value {
         let of_path = names(path).map(|name| field::of_path(name).parameter(Place::Path));

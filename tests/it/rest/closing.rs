@@ -90,6 +90,26 @@ async fn an_idempotency_key_stands_in_for_the_clients_own_order_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_beside_another_client_order_id_is_refused_and_not_dropped() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let head = rest.head();
+    let post = |id: &str| {
+        let body = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "1", "limit_price": "50",
+            "client_order_id": id});
+        let request = rest.request(Method::POST, &format!("/v1/accounts/{account}/orders"));
+        rest.send(request.header("idempotency-key", "once").json(&body))
+    };
+    let refused = post("A1").await.expect(422);
+    assert_eq!(refused["errors"][0]["field"], "client_order_id");
+    assert_eq!(rest.head(), head);
+    assert_eq!(post("once").await.expect(201)["client_order_id"], "once");
+    assert_eq!(post("once").await.expect(200)["replayed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_is_changed_limit_by_limit_and_null_lifts_one() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;

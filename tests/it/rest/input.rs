@@ -94,6 +94,32 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_where_none_is_taken_is_refused_and_nothing_happens() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let order = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    rest.post(&format!("/v1/accounts/{account}/orders"), order).await.expect(201);
+    let head = rest.head();
+    let path = format!("/v1/accounts/{account}/positions/AAPL");
+    for method in [Method::DELETE, Method::GET] {
+        for body in ["{\"qty\":\"1\"}", "x"] {
+            let request = rest.request(method.clone(), &path).body(body);
+            let request = request.header("content-type", "application/json");
+            assert_eq!(
+                rest.send(request).await.expect(400)["code"],
+                "unreadable",
+                "{method} {body}"
+            );
+        }
+    }
+    assert_eq!(rest.head(), head);
+    let empty = rest.request(Method::DELETE, &format!("{path}?qty=1")).body("");
+    assert_eq!(rest.send(empty).await.expect(201)["qty"], "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_bad_field_is_named_at_once() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;

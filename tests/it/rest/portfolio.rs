@@ -168,3 +168,38 @@ async fn a_holding_without_a_price_is_named_and_never_counted_as_nothing() {
     rest.get(&format!("/v1/accounts/{}/portfolio", uuid::Uuid::now_v7())).await.expect(404);
     rest.get(&format!("{base}/portfolio?min_position={}", rest.head())).await.expect(200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_worth_more_than_money_is_bounded_by_reads_as_any_other() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("20000000").await;
+    let base = format!("/v1/accounts/{account}");
+    let (cheap, dear) = ("2024-01-17T15:00:00Z", "2024-01-17T15:00:01Z");
+    let quoted = |bid: &str, ask: &str, at: &str| {
+        json!({"t": "quote", "symbol": "PNY", "bid": bid, "ask": ask, "bid_size": "1000000000",
+            "ask_size": "1000000000", "at": at})
+    };
+    rest.feed(&[instrument("PNY"), quoted("0.01", "0.01", cheap)]).await.expect(200);
+    let order = json!({"symbol": "PNY", "side": "buy", "type": "market", "qty": "1000000000"});
+    let bought = rest.post(&format!("{base}/orders"), order).await.expect(201);
+    assert_eq!(bought["status"], "filled", "{bought}");
+    let later = clock("2024-01-17T21:00:01Z");
+    let close = trade("PNY", "20000", "2024-01-17T20:59:00Z");
+    rest.feed(&[quoted("20000", "20001", dear), close, later]).await.expect(200);
+
+    let (worth, equity) = ("20000000000000.00", "20000010000000.00");
+    let read = rest.get(&base).await.expect(200);
+    assert_eq!((&read["long_market_value"], &read["equity"]), (&json!(worth), &json!(equity)));
+    let listed = rest.get("/v1/accounts").await.expect(200);
+    assert_eq!(listed["items"][0]["equity"], equity);
+    let held = rest.get(&format!("{base}/positions")).await.expect(200);
+    assert_eq!(held["items"][0]["market_value"], worth);
+    assert_eq!(held["items"][0]["unrealized_pl"], "19999990000000.00");
+    let portfolio = rest.get(&format!("{base}/portfolio")).await.expect(200);
+    assert_eq!(portfolio["equity"], equity);
+    let history = rest.get(&format!("{base}/portfolio/history")).await.expect(200);
+    assert_eq!(history["items"][0]["equity"], equity, "{history}");
+    let paid = rest.post(&format!("{base}/deposits"), json!({"amount": "1"})).await.expect(201);
+    assert_eq!(paid["equity"], "20000010000001.00");
+}

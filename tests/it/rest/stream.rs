@@ -148,6 +148,9 @@ async fn a_position_that_is_none_or_beyond_the_log_is_refused_and_so_is_one_stre
         let request = rest.authorized(Method::GET, "/v1/stream").header("last-event-id", seen);
         crate::support::rest::send(request).await.expect(status);
     }
+    let unknown = rest.get("/v1/stream?types=OrderPlaced,NoSuchType").await.expect(422);
+    assert_eq!(unknown["errors"][0]["field"], "types");
+    assert!(unknown["detail"].as_str().unwrap().contains("OrderFilled"), "{unknown}");
     let mut open = Vec::new();
     for _ in 0..8 {
         open.push(Follower::open(&rest, "", None).await);
