@@ -33,18 +33,21 @@ const SHARED: &[&str] =
 /// What nobody changes or deletes.
 const APPEND_ONLY: &[&str] = &["events", "tape"];
 
-/// Each row is a sentence about something that breaks a rule. $1 is how readers see rows, $2 are the
+/// Each row is a sentence about something that breaks a rule; what an extension brings holds no row of ours. $1 is how readers see rows, $2 are the
 /// shared tables, $3 the append-only ones.
 const CATALOGUE: &str = "
 WITH roles AS (
     SELECT oid, rolname FROM pg_roles
     WHERE rolname IN ('blotter_writer', 'blotter_projector', 'blotter_reader', 'blotter_auditor')
+), extensions AS (
+    SELECT objid, classid FROM pg_depend WHERE deptype = 'e'
 ), relations AS (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity AND c.relforcerowsecurity AS forced,
         coalesce('security_invoker=true' = ANY (c.reloptions), false) AS invoker,
         EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'
             AND NOT a.attisdropped) AS tenanted
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND (c.oid, 'pg_class'::regclass) NOT IN (SELECT objid, classid FROM extensions)
 )
 SELECT format('role %s has to be without %s', rolname, concat_ws(', ',
         CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
@@ -86,6 +89,7 @@ SELECT format('%s is a materialized view, whose rows no policy protects, and is 
 UNION ALL
 SELECT format('the function %s is SECURITY DEFINER without a fixed search_path', p.oid::regprocedure)
     FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+        AND (p.oid, 'pg_proc'::regclass) NOT IN (SELECT objid, classid FROM extensions)
         AND NOT EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE setting LIKE 'search_path=%')
 UNION ALL
 SELECT format('%s may %s %s', r.rolname, privilege, c.relname)

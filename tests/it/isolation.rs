@@ -100,6 +100,19 @@ async fn whatever_breaks_a_rule_of_isolation_is_named() {
 }
 
 #[tokio::test]
+async fn what_an_extension_brings_does_not_keep_a_server_from_starting() {
+    let database = TestDatabase::new().await;
+    let mut superuser = database.superuser().await;
+    superuser
+        .execute("CREATE VIEW statements AS SELECT 1; GRANT SELECT ON statements TO PUBLIC")
+        .await
+        .unwrap();
+    isolation::check(&mut superuser).await.expect_err("it is a view of nobody's");
+    superuser.execute("ALTER EXTENSION plpgsql ADD VIEW statements").await.unwrap();
+    isolation::check(&mut superuser).await.unwrap();
+}
+
+#[tokio::test]
 async fn nothing_is_served_from_a_database_that_does_not_keep_tenants_apart() {
     let database = TestDatabase::new().await;
     let mut superuser = database.superuser().await;
