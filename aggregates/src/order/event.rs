@@ -151,37 +151,33 @@ pub enum OrderEvent {
     },
 }
 
+/// The market time of an event, shared or to be changed.
+macro_rules! time_of {
+    ($event:expr) => {
+        match $event {
+            OrderEvent::OrderPlaced { at, .. }
+            | OrderEvent::OrderRejected { at, .. }
+            | OrderEvent::OrderActivated { at, .. }
+            | OrderEvent::OrderTriggered { at, .. }
+            | OrderEvent::OrderFilled { at, .. }
+            | OrderEvent::OrderReplaced { at, .. }
+            | OrderEvent::OrderAdjusted { at, .. }
+            | OrderEvent::OrderCanceled { at, .. }
+            | OrderEvent::OrderExpired { at, .. } => at,
+        }
+    };
+}
+
 impl OrderEvent {
     /// Its market time.
     pub fn at(&self) -> MarketTime {
-        match self {
-            Self::OrderPlaced { at, .. }
-            | Self::OrderRejected { at, .. }
-            | Self::OrderActivated { at, .. }
-            | Self::OrderTriggered { at, .. }
-            | Self::OrderFilled { at, .. }
-            | Self::OrderReplaced { at, .. }
-            | Self::OrderAdjusted { at, .. }
-            | Self::OrderCanceled { at, .. }
-            | Self::OrderExpired { at, .. } => *at,
-        }
+        *time_of!(self)
     }
 
     /// Lets it happen at `earliest` if its market time is before that.
     pub(super) fn not_before(&mut self, earliest: Option<MarketTime>) {
-        match self {
-            Self::OrderPlaced { at, .. }
-            | Self::OrderRejected { at, .. }
-            | Self::OrderActivated { at, .. }
-            | Self::OrderTriggered { at, .. }
-            | Self::OrderFilled { at, .. }
-            | Self::OrderReplaced { at, .. }
-            | Self::OrderAdjusted { at, .. }
-            | Self::OrderCanceled { at, .. }
-            | Self::OrderExpired { at, .. } => {
-                *at = earliest.map_or(*at, |earliest| earliest.max(*at))
-            }
-        }
+        let at = time_of!(self);
+        *at = earliest.map_or(*at, |earliest| earliest.max(*at));
     }
 }
 

@@ -11,6 +11,7 @@ use aggregates::trading::Command;
 use chrono::NaiveDate;
 
 use super::Core;
+use super::book::Working;
 use super::matching::ROUND_CAP;
 use super::rounds::Round;
 use super::sessions::Session;
@@ -18,6 +19,13 @@ use super::state::{Gate, Issue, Last, Payout};
 use crate::market::tick::{Tick, TradingState};
 
 impl Core {
+    /// Ends an order at the instant at which its time is over, unless that was tried.
+    pub(super) fn expire(&self, order: &Working) -> Option<Command> {
+        let (order_id, reason) = (order.order_id, ExpiryReason::SessionClosed);
+        let command = Command::Expire { order_id, reason, at: order.expires_at? };
+        (!self.is_tried_command(&command)).then_some(command)
+    }
+
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
     /// in the order of their instants, then splits under way, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
@@ -25,11 +33,7 @@ impl Core {
             .state
             .orders
             .expired(now)
-            .map(|(at, order)| {
-                let reason = ExpiryReason::SessionClosed;
-                (at, Command::Expire { order_id: order.order_id, reason, at })
-            })
-            .filter(|(_, command)| !self.is_tried_command(command))
+            .filter_map(|(at, order)| Some((at, self.expire(order)?)))
             .take(ROUND_CAP)
             .collect();
         if let Some(session) = self.state.session.filter(|session| now >= session.close) {

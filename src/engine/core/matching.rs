@@ -6,7 +6,7 @@
 use aggregates::id::OrderId;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CancelReason, Execution, ExpiryReason, Side};
+use aggregates::order::{CancelReason, Execution, Side};
 use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Working};
@@ -266,12 +266,6 @@ impl Core {
             Arrival::End(reason) => self.end(order, reason, clock),
             Arrival::Fill(_) | Arrival::Rest => None,
         }
-    }
-
-    fn expire(&self, order: &Working) -> Option<Command> {
-        let (order_id, reason) = (order.order_id, ExpiryReason::SessionClosed);
-        let command = Command::Expire { order_id, reason, at: order.expires_at? };
-        (!self.is_tried_command(&command)).then_some(command)
     }
 
     fn end(&self, order: &Working, reason: CancelReason, at: MarketTime) -> Option<Command> {
