@@ -221,7 +221,7 @@ impl DatabaseSettings {
         let source = self.source()?;
         if let Source::Embedded(options) = &source {
             // What cannot be looked at is there; whoever opens it says what is wrong with it.
-            if matches!(options.directory.join("pg").try_exists(), Ok(false)) {
+            if matches!(embedded::cluster_of(&options.directory).try_exists(), Ok(false)) {
                 return Err(ConfigError::NoCluster { directory: options.directory.clone() });
             }
         }

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::binaries::{Binaries, versions};
 use super::supervisor::Stop;
 use super::user::User;
-use super::{EmbeddedError, PORT, SUPERUSER, at};
+use super::{EmbeddedError, PORT, SUPERUSER, at, cluster_of};
 
 /// How the ledger wants its server. The write-ahead log is the bottleneck: it is compressed, and checkpoints, after
 /// each of which whole pages are logged again, are rare. Statements are kept out of the log: they hold secrets.
@@ -71,7 +71,7 @@ impl Plan {
         candidates: &[Binaries],
         settings: Vec<(String, String)>,
     ) -> Result<Self, EmbeddedError> {
-        let directory = base.join("pg");
+        let directory = cluster_of(base);
         let binaries = if directory.exists() {
             stop_orphans(&directory)?;
             matching(&directory, candidates)?

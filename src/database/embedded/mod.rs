@@ -58,10 +58,15 @@ impl Options {
     }
 }
 
+/// Where in a data directory its cluster is.
+pub fn cluster_of(data_dir: &Path) -> PathBuf {
+    data_dir.join("pg")
+}
+
 /// How to reach the blotter database of the cluster that a server runs on this data directory, by what its Postgres
 /// has written down; a role has still to be chosen. `None` when nothing is written down.
 pub fn running(directory: &Path) -> Option<PgConnectOptions> {
-    let written = std::fs::read_to_string(directory.join("pg/postmaster.pid")).ok()?;
+    let written = std::fs::read_to_string(cluster_of(directory).join("postmaster.pid")).ok()?;
     let mut lines = written.lines().skip(3);
     let port = lines.next()?.trim().parse().ok()?;
     let socket = lines.next().filter(|socket| !socket.is_empty())?;
