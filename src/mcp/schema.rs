@@ -88,7 +88,7 @@ impl Field {
             }
             Kind::Object => json!({ "type": "object" }),
             Kind::Objects => json!({ "type": "array", "items": { "type": "object" } }),
-            Kind::List(fields) => json!({ "type": "array", "items": answers(fields) }),
+            Kind::List(fields) => json!({ "type": "array", "items": object(fields) }),
         };
         if !self.about.is_empty() {
             schema["description"] = json!(self.about);
@@ -97,9 +97,9 @@ impl Field {
     }
 }
 
-/// The schema of what a tool answers: these fields and perhaps others. Which of them are always there is not said: it
-/// would be a fifth of the whole list of tools, and nobody who reads an answer needs it.
-pub fn answers(fields: &[Field]) -> JsonObject {
+/// The schema of an object with these fields, and perhaps others: what a tool answers. Which of them are always there is
+/// not said: it would be a fifth of the whole list of tools, and nobody who reads an answer needs it.
+pub fn object(fields: &[Field]) -> JsonObject {
     let properties: JsonObject =
         fields.iter().map(|field| (field.name.to_owned(), field.schema())).collect();
     let mut schema = JsonObject::new();
@@ -110,7 +110,7 @@ pub fn answers(fields: &[Field]) -> JsonObject {
 
 /// The schema of arguments: these fields and no others.
 pub fn arguments(fields: &[Field]) -> JsonObject {
-    let mut schema = answers(fields);
+    let mut schema = object(fields);
     let required: Vec<_> =
         fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     if !required.is_empty() {

@@ -159,7 +159,7 @@ impl Entry {
             .open_world(false);
         Tool::new(self.name, self.about, Arc::new(schema::arguments(self.takes)))
             .with_title(self.title)
-            .with_raw_output_schema(Arc::new(schema::answers(self.answers)))
+            .with_raw_output_schema(Arc::new(schema::object(self.answers)))
             .with_annotations(hints)
     }
 }
