@@ -59,18 +59,23 @@ async fn a_marketable_order_is_answered_filled_and_every_view_agrees() {
     assert_eq!(activities["items"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dividend_is_an_activity_that_names_who_paid_it() {
-    let database = TestDatabase::new().await;
-    let rest = TestRest::start(&database).await;
-    rest.quoted().await;
-    let account = rest.account("10000").await;
+/// Buys 10 AAPL, which pay a dividend of 0.50 then.
+async fn buy_and_be_paid(rest: &TestRest, account: &str) {
     let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
     rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
     let dividend = json!({"t": "dividend", "symbol": "AAPL", "amount": "0.50", "ex": "2024-01-18",
         "pay": "2024-01-25", "id": "d1", "at": OPEN});
     let paid = json!({"t": "clock", "at": "2024-01-25T15:00:00Z"});
     rest.feed(&[dividend, paid]).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dividend_is_an_activity_that_names_who_paid_it() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    buy_and_be_paid(&rest, &account).await;
     let activities =
         rest.get(&format!("/v1/accounts/{account}/activities?types=DIV")).await.expect(200);
     let dividend = &activities["items"][0];
@@ -88,12 +93,7 @@ async fn what_is_named_by_another_view_is_answered_when_that_view_has_come_as_fa
     let hold = "SELECT * FROM projections WHERE name = 'market' FOR UPDATE";
     sqlx::query(hold).execute(&mut *held).await.unwrap();
     rest.quoted().await;
-    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
-    rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
-    let dividend = json!({"t": "dividend", "symbol": "AAPL", "amount": "0.50", "ex": "2024-01-18",
-        "pay": "2024-01-25", "id": "d1", "at": OPEN});
-    let paid = json!({"t": "clock", "at": "2024-01-25T15:00:00Z"});
-    rest.feed(&[dividend, paid]).await.expect(200);
+    buy_and_be_paid(&rest, &account).await;
     let ask = |path: &str| {
         let path = format!("/v1/accounts/{account}/{path}");
         tokio::spawn(send(rest.authorized(reqwest::Method::GET, &path)))
