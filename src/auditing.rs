@@ -14,9 +14,7 @@ use blotter::audit::{
     CHECKPOINT_FILE, Evidence, Report, Scope, export, split_notes, verify_database, verify_export,
 };
 use blotter::config::DatabaseSettings;
-use blotter::database::{
-    AuditorPool, Connector, Database, DatabaseError, EmbeddedError, Source, embedded,
-};
+use blotter::database::Visit;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
@@ -79,10 +77,7 @@ pub async fn run(command: AuditCommand) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("blotter: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => crate::failed(&error, 2),
     }
 }
 
@@ -95,9 +90,11 @@ async fn check(verify: &Verify) -> anyhow::Result<bool> {
         }
         None => {
             let evidence = Evidence::read(&checkpoint_files(verify)?)?;
-            let auditor = Auditor::open(&verify.database).await?;
-            let report = verify_database(&auditor.pool, SHARD, evidence).await;
-            auditor.close().await?;
+            let visit = Visit::open(verify.database.existing()?).await?;
+            let auditor = visit.auditor();
+            let report = verify_database(&auditor, SHARD, evidence).await;
+            auditor.pool().close().await;
+            visit.close().await?;
             report?
         }
     };
@@ -134,21 +131,23 @@ async fn write_export(settings: &Export) -> anyhow::Result<()> {
     };
     let note = signed.as_deref();
     let scope = Scope { tenant: settings.tenant, account: settings.account };
-    let auditor = Auditor::open(&settings.database).await?;
+    let visit = Visit::open(settings.database.existing()?).await?;
+    let auditor = visit.auditor();
     let written = match &settings.out {
         Some(path) => {
             let file = File::create(path).with_context(|| path.display().to_string())?;
             let mut out = BufWriter::new(file);
-            let written = export(&auditor.pool, SHARD, scope, note, &mut out).await;
+            let written = export(&auditor, SHARD, scope, note, &mut out).await;
             out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
             written
         }
         None => {
             let mut out = BufWriter::new(std::io::stdout());
-            export(&auditor.pool, SHARD, scope, note, &mut out).await
+            export(&auditor, SHARD, scope, note, &mut out).await
         }
     };
-    auditor.close().await?;
+    auditor.pool().close().await;
+    visit.close().await?;
     eprintln!("{} events", written?);
     Ok(())
 }
@@ -169,42 +168,4 @@ fn latest_checkpoint(data_dir: &Path) -> anyhow::Result<Option<String>> {
 fn is_missing(error: &anyhow::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-/// Access to everything, and the private database that was started for it.
-struct Auditor {
-    pool: AuditorPool,
-    started: Option<Database>,
-}
-
-impl Auditor {
-    async fn open(settings: &DatabaseSettings) -> anyhow::Result<Self> {
-        let options = match settings.existing()? {
-            Source::Url { url, .. } => {
-                return Ok(Self { pool: Connector::by_url(&url)?.auditor(), started: None });
-            }
-            Source::Embedded(options) => options,
-        };
-        match Database::open_as_it_is(options).await {
-            Ok(database) => Ok(Self { pool: database.auditor().clone(), started: Some(database) }),
-            Err(DatabaseError::Embedded(EmbeddedError::Locked { .. })) => {
-                Self::beside_server(&settings.data_dir()?)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn beside_server(data_dir: &Path) -> anyhow::Result<Self> {
-        let options =
-            embedded::running(data_dir).context("the running server has no database yet")?;
-        Ok(Self { pool: Connector::by_login(options).auditor(), started: None })
-    }
-
-    async fn close(self) -> anyhow::Result<()> {
-        match self.started {
-            Some(database) => database.close().await?,
-            None => self.pool.pool().close().await,
-        }
-        Ok(())
-    }
 }

@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
 }
 
 /// Says on standard error what went wrong, with each cause that the message before it does not tell already.
-fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+pub(crate) fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !message.contains(&cause) {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use blotter::config::DatabaseSettings;
-use blotter::database::{Connector, Database, DatabaseError, EmbeddedError, Source, embedded};
+use blotter::database::Visit;
 use clap::{Args, Subcommand};
 use projections::Group;
 
@@ -39,19 +39,8 @@ pub async fn projections(command: ProjectionsCommand) -> anyhow::Result<()> {
         None => Group::ALL.to_vec(),
         Some(name) => vec![Group::by_name(name)?],
     };
-    let source = database.existing()?;
-    let (pool, started) = match source {
-        Source::Url { url, .. } => (Connector::by_url(&url)?.projector(), None),
-        Source::Embedded(options) => match Database::open_as_it_is(options).await {
-            Ok(started) => (started.projector().clone(), Some(started)),
-            Err(DatabaseError::Embedded(EmbeddedError::Locked { .. })) => {
-                let running = embedded::running(&database.data_dir()?);
-                let options = running.context("the running server has no database yet")?;
-                (Connector::by_login(options).projector(), None)
-            }
-            Err(error) => return Err(error.into()),
-        },
-    };
+    let visit = Visit::open(database.existing()?).await?;
+    let pool = visit.projector();
     let mut rebuilt = Ok(());
     for group in groups {
         let began = std::time::Instant::now();
@@ -62,10 +51,8 @@ pub async fn projections(command: ProjectionsCommand) -> anyhow::Result<()> {
         }
         println!("{:<10} rebuilt in {:.1} s", group.name(), began.elapsed().as_secs_f32());
     }
-    match started {
-        Some(database) => database.close().await?,
-        None => pool.pool().close().await,
-    }
+    pool.pool().close().await;
+    visit.close().await?;
     Ok(rebuilt?)
 }
 

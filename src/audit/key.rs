@@ -5,15 +5,17 @@
 //! logged when the process first takes over. The name is `blotter-` and the first 8 bytes of the public key in
 //! hexadecimal, so that two processes never share one.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use signed_note::{Signer, StandardSigner, StandardVerifier, key_id, new_ed25519_verifier_key};
+
+use crate::database::data_directory;
 
 /// The file of the key in the data directory.
 pub const KEY_FILE: &str = "signing.key";
@@ -139,9 +141,9 @@ fn encode(key: &SigningKey) -> String {
 }
 
 /// Writes the key beside its place and moves it there, so that a crash leaves a whole key or none. A data
-/// directory that is not there yet is made, for its owner alone.
+/// directory that is not there yet is made.
 fn store(data_dir: &Path, path: &Path, text: &str) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    data_directory::make(data_dir)?;
     let fresh = path.with_extension("new");
     match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

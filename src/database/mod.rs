@@ -3,11 +3,13 @@
 //! Guarantees: when [`Database::open`] returns, the schema is this binary's and keeps tenants apart, and every pool
 //! works as its own role with that role's limits. Costs 0.2 s on a private cluster that exists, about 1.5 s on a new one.
 
+pub mod data_directory;
 pub mod embedded;
 pub mod isolation;
 mod migrate;
 mod pools;
 mod roles;
+mod visit;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,7 @@ pub use embedded::{Embedded, EmbeddedError};
 pub use migrate::migrate;
 pub use pools::{AuditorPool, Connector, ProjectorPool, ReaderPool, WriterPool};
 pub use roles::Role;
+pub use visit::Visit;
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -102,17 +105,6 @@ impl Database {
         isolation::check(&mut superuser).await?;
         superuser.close().await?;
         info!(directory = %embedded.directory().display(), "private Postgres is up");
-        let connector = Connector::by_login(embedded.superuser(embedded::DATABASE));
-        Ok(Self::with(&connector, Some(embedded)))
-    }
-
-    /// Starts the private cluster of somebody who is not the server: the database in it is taken as it is.
-    ///
-    /// # Errors
-    /// See [`DatabaseError`]; there is no database, or its schema is not this binary's. The cluster is stopped again.
-    pub async fn open_as_it_is(options: embedded::Options) -> Result<Self, DatabaseError> {
-        let embedded = Embedded::start(options).await?;
-        check_schema(&embedded.superuser(embedded::DATABASE)).await?;
         let connector = Connector::by_login(embedded.superuser(embedded::DATABASE));
         Ok(Self::with(&connector, Some(embedded)))
     }

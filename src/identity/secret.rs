@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::database::data_directory;
+
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -65,7 +67,7 @@ fn random() -> Result<String, getrandom::Error> {
 /// Writes the file whole or not at all; when another server makes it at the same moment, the first one wins.
 fn make(path: &Path, secret: &str) -> io::Result<()> {
     let directory = path.parent().expect("the file lies in a directory");
-    fs::create_dir_all(directory)?;
+    data_directory::make(directory)?;
     let unfinished = path.with_extension(format!("new.{}", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;

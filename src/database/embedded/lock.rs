@@ -2,84 +2,70 @@
 //!
 //! The kernel lets go of it when the process dies, however it dies. A server that is just stopping is waited for.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use tokio::sync::oneshot;
 
 use super::supervisor::Stop;
 use super::{EmbeddedError, at};
+use crate::database::data_directory;
 
-/// How long a directory that another server holds is waited for: a little longer than one takes to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server waits for another one that holds its directory: a little longer than one takes to stop.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Takes the directory for this process, until the file is closed, or until it is told to stop.
-pub(super) fn take(directory: &Path, stop: &Stop) -> Result<File, EmbeddedError> {
-    let lock = Lock::of(directory)?;
-    let began = Instant::now();
-    while !lock.try_take()? {
-        if began.elapsed() >= PATIENCE || stop.within(POLL) {
-            return Err(lock.held());
+/// Takes the directory for this process, until the file is closed. Whoever holds it is waited for, until `patience`
+/// is over or it is time to stop.
+pub(super) fn take(
+    directory: &Path,
+    patience: Duration,
+    stop: &Stop,
+) -> Result<File, EmbeddedError> {
+    let path = directory.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(at(&path))?;
+    let (began, mut told) = (Instant::now(), false);
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < patience => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => break,
+            Err(other) => return Err(at(&path)(other.into())),
+        }
+        if !told {
+            tracing::info!(
+                directory = %directory.display(),
+                "another blotter is running on the data directory; waiting up to {} s for it to stop",
+                patience.as_secs()
+            );
+            told = true;
+        }
+        if stop.within(POLL) {
+            break;
         }
     }
-    Ok(lock.file)
+    Err(EmbeddedError::Locked { directory: directory.to_owned() })
 }
 
-/// Takes the directory for a server whose database is elsewhere, until the file is closed; makes it, for its owner
-/// alone, if it is not there.
+/// Takes the directory for a server whose database is elsewhere, until the file is closed; makes it if it is not
+/// there. The wait ends when nobody waits for the answer any more.
 ///
 /// # Errors
 /// Another server holds it for longer than one takes to stop, or it cannot be used.
 pub async fn claim(directory: &Path) -> Result<File, EmbeddedError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(at(directory))?;
-    let lock = Lock::of(directory)?;
-    let began = Instant::now();
-    while !lock.try_take()? {
-        if began.elapsed() >= PATIENCE {
-            return Err(lock.held());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(lock.file)
-}
-
-/// The file, which may be somebody else's.
-struct Lock {
-    directory: PathBuf,
-    path: PathBuf,
-    file: File,
-}
-
-impl Lock {
-    fn of(directory: &Path) -> Result<Self, EmbeddedError> {
-        let path = directory.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(at(&path))?;
-        let lock = Self { directory: directory.to_owned(), path, file };
-        if !lock.try_take()? {
-            tracing::info!(
-                directory = %directory.display(),
-                "another blotter is running on the data directory; waiting up to {} s for it to stop",
-                PATIENCE.as_secs()
-            );
-        }
-        Ok(lock)
-    }
-
-    /// Whether it is this process's now.
-    fn try_take(&self) -> Result<bool, EmbeddedError> {
-        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(other) => Err(at(&self.path)(other.into())),
-        }
-    }
-
-    fn held(&self) -> EmbeddedError {
-        EmbeddedError::Locked { directory: self.directory.clone() }
-    }
+    data_directory::make(directory).map_err(at(directory))?;
+    let directory = directory.to_owned();
+    let (_until_dropped, stop) = Stop::new();
+    let (answer, taken) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("lock".to_owned())
+        .spawn(move || {
+            // Whoever asked may have gone: then the file is closed again.
+            drop(answer.send(take(&directory, PATIENCE, &stop)));
+        })
+        .map_err(at("thread".as_ref()))?;
+    taken.await.expect("the thread answers before it ends")
 }

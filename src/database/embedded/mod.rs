@@ -19,9 +19,9 @@ mod lock;
 mod supervisor;
 mod user;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 
 pub use self::lock::claim;
 use self::supervisor::{Stop, Supervisor};
-use super::DatabaseError;
+use super::{DatabaseError, data_directory};
 
 /// The name of the database in the private cluster.
 pub const DATABASE: &str = "blotter";
@@ -49,12 +49,19 @@ pub struct Options {
     pub binaries: Option<PathBuf>,
     /// Server settings that come after our own, and win. Tests that are not about durability switch fsync off.
     pub settings: Vec<(String, String)>,
+    /// How long another server that holds the directory is waited for.
+    pub patience: Duration,
 }
 
 impl Options {
     /// A cluster in `directory`, with binaries searched for.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), binaries: None, settings: Vec::new() }
+        Self {
+            directory: directory.into(),
+            binaries: None,
+            settings: Vec::new(),
+            patience: lock::PATIENCE,
+        }
     }
 }
 
@@ -109,6 +116,15 @@ pub enum EmbeddedError {
     /// Another server runs on this directory.
     #[error("another blotter is running on the data directory {directory}")]
     Locked {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// Another server holds this directory and has no database to come to.
+    #[error(
+        "another blotter is running on the data directory {directory}, and has no database there yet: wait until it \
+         serves, or name the database that it uses with --database-url"
+    )]
+    NothingBeside {
         /// The data directory.
         directory: PathBuf,
     },
@@ -265,9 +281,9 @@ impl Embedded {
 
 /// Everything before Postgres itself: lock, user, binaries, cluster, orphans, socket.
 fn prepare(options: Options, stop: &Stop) -> Result<cluster::Plan, EmbeddedError> {
-    fs::create_dir_all(&options.directory).map_err(at(&options.directory))?;
+    data_directory::make(&options.directory).map_err(at(&options.directory))?;
     let directory = options.directory.canonicalize().map_err(at(&options.directory))?;
-    let lock = lock::take(&directory, stop)?;
+    let lock = lock::take(&directory, options.patience, stop)?;
     let user = user::User::to_run_as()?;
     let candidates = binaries::candidates(options.binaries.as_deref())?;
     user.check_reaches(&directory)?;

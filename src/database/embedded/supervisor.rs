@@ -13,6 +13,12 @@ use super::EmbeddedError;
 pub(super) struct Stop(Receiver<()>);
 
 impl Stop {
+    /// It is time to stop when the sender is dropped.
+    pub(super) fn new() -> (Sender<()>, Self) {
+        let (keep, stop) = channel();
+        (keep, Self(stop))
+    }
+
     /// Sleeps for `time`; true, at once, when it is time to stop.
     pub(super) fn within(&self, time: Duration) -> bool {
         !matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Timeout))
@@ -32,10 +38,10 @@ impl Supervisor {
     pub(super) fn spawn(
         body: impl FnOnce(&Stop) -> Result<(), EmbeddedError> + Send + 'static,
     ) -> Result<Self, EmbeddedError> {
-        let (keep, stop) = channel();
+        let (keep, stop) = Stop::new();
         let thread = std::thread::Builder::new()
             .name("postgres".to_owned())
-            .spawn(move || body(&Stop(stop)))
+            .spawn(move || body(&stop))
             .map_err(super::at("thread".as_ref()))?;
         Ok(Self { keep: Some(keep), thread: Some(thread) })
     }

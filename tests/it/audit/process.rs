@@ -10,8 +10,15 @@ use crate::support::{Server, TestDatabase, blotter, scratch_directory, scratch_w
 
 /// How a command ended and what it said, on standard output and on standard error.
 fn audit(arguments: &[&str], data_dir: &Path) -> (Option<i32>, String, String) {
-    let mut command = blotter(&["audit"]);
+    run(&["audit"], arguments, data_dir)
+}
+
+/// The same of any command. None of them waits for a server that runs there.
+fn run(command: &[&str], arguments: &[&str], data_dir: &Path) -> (Option<i32>, String, String) {
+    let began = Instant::now();
+    let mut command = blotter(command);
     let output = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(8), "{command:?}: {:?}", began.elapsed());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -61,6 +68,9 @@ async fn the_audit_beside_a_running_server_ends_with_0_for_valid_1_for_not_2_for
     let (code, text, errors) = audit(&["verify", "--file", file.to_str().unwrap()], data_dir);
     assert_eq!(code, Some(0), "{text}{errors}");
 
+    let (code, text, errors) = run(&["projections", "rebuild"], &["books"], data_dir);
+    assert_eq!(code, Some(0), "{text}{errors}");
+
     let socket = data_dir.join("pg").to_str().unwrap().replace('/', "%2F");
     let url = format!("postgres://postgres@{socket}:5432/blotter");
     let mut owner = PgConnection::connect(&url).await.unwrap();
@@ -77,6 +87,7 @@ async fn the_audit_beside_a_running_server_ends_with_0_for_valid_1_for_not_2_for
     let (code, text, errors) = audit(&arguments, data_dir);
     assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
     assert!(errors.starts_with("blotter: ") && errors.contains("no checkpoints"), "{errors}");
+    assert_eq!(errors.matches("No such file").count(), 1, "each cause once: {errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
