@@ -1,19 +1,18 @@
 //! `blotter mcp`: the tools over standard input and output, as a thin client of a running server, or with a server
 //! inside. Standard output carries JSON-RPC alone; the log goes to standard error.
 
-use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::Context;
 use blotter::config::{self, ConfigError, ServerSettings};
 use blotter::identity::OperatorToken;
-use blotter::mcp::{READ_ONLY_HEADER, TOOLSETS_HEADER};
+use blotter::mcp::{BODY_MAX, READ_ONLY_HEADER, TOOLSETS_HEADER};
 use clap::Args;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::bridge::{self, Remote};
+use crate::bridge::{self, Line, Remote};
 use crate::serve::{self, Host};
 
 /// Lines of input that wait to be taken.
@@ -112,16 +111,12 @@ async fn speak(remote: Remote) -> anyhow::Result<()> {
 
 /// The lines of standard input. They are read on a thread that nobody waits for: a read cannot be called off, and the
 /// process may have to end while one waits.
-fn read_lines() -> mpsc::Receiver<String> {
+fn read_lines() -> mpsc::Receiver<Line> {
     let (sender, lines) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
-        let mut line = Vec::new();
-        while input.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            // What is no UTF-8 is no JSON either, and is answered so.
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            line.clear();
-            if sender.blocking_send(text).is_err() {
+        while let Ok(Some(line)) = bridge::next_line(&mut input, BODY_MAX) {
+            if sender.blocking_send(line).is_err() {
                 return;
             }
         }

@@ -80,14 +80,26 @@ impl Envelope {
 
     /// The answer to this request when the server gives none.
     pub fn failed(&self, error: &RemoteError) -> Value {
-        let error = json!({ "code": -32603, "message": error.to_string() });
-        json!({ "jsonrpc": "2.0", "id": self.id, "error": error })
+        self.refused(-32603, &error.to_string())
+    }
+
+    /// An answer to this request that says why there is no other.
+    pub fn refused(&self, code: i32, why: &str) -> Value {
+        json!({ "jsonrpc": "2.0", "id": self.id, "error": { "code": code, "message": why } })
     }
 
     /// An answer to this request that the relay gives by itself.
     pub fn done(&self) -> Value {
         json!({ "jsonrpc": "2.0", "id": self.id, "result": {} })
     }
+}
+
+/// The answer to a line that is longer than `most` bytes, whose id nobody knows.
+pub fn too_long(most: usize) -> Value {
+    let why = format!(
+        "a message has more than {most} bytes, the most that the server takes: send a shorter one"
+    );
+    json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32600, "message": why } })
 }
 
 /// A text as the value of a header: what a header cannot carry is wrapped as the protocol says.

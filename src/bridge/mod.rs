@@ -5,11 +5,15 @@
 //! come as they are ready. Every request with an id is answered, whatever becomes of the server: a failure on the way
 //! is a JSON-RPC error that says what to do. At the end of the input, what is under way is answered first.
 //!
+//! Nothing is without a limit: a line has a longest length, at most [`MOST`] requests are under way, and what a server
+//! that hangs was asked is given up (see [`Remote::post`]). Each is told by a JSON-RPC error.
+//!
 //! Two things are more than relaying. A cancellation closes the request's connection, which is how HTTP says it. And
 //! clients of revisions before 2026-07-28 may subscribe to resources, which over HTTP they cannot: see [`follow`].
 
 mod envelope;
 mod follow;
+mod lines;
 mod remote;
 mod sse;
 
@@ -20,19 +24,26 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use envelope::Envelope;
 use follow::Follower;
+pub use lines::{Line, next as next_line};
 pub use remote::{Remote, RemoteError, ready};
 
 /// Lines of output.
 pub type Out = mpsc::UnboundedSender<String>;
 
+/// The code of an error for what is too much at once.
+const BUSY: i32 = -32000;
 /// The revision that has subscriptions without sessions.
 const SUBSCRIBABLE: &str = "2026-07-28";
 
+/// The most requests that are under way at once, each on a connection of its own.
+const MOST: usize = 64;
+
 /// Relays until the input ends and all that it asked for is answered.
-pub async fn relay(remote: Remote, mut lines: mpsc::Receiver<String>, out: Out) {
+pub async fn relay(remote: Remote, mut lines: mpsc::Receiver<Line>, out: Out) {
     let mut relay = Relay {
         follower: Follower::new(remote.clone(), out.clone()),
         remote: Arc::new(remote),
@@ -42,9 +53,9 @@ pub async fn relay(remote: Remote, mut lines: mpsc::Receiver<String>, out: Out) 
         calls: JoinSet::new(),
     };
     while let Some(line) = lines.recv().await {
-        relay.take(line).await;
         // Finished calls are forgotten as others begin.
         while relay.calls.try_join_next().is_some() {}
+        relay.take(line).await;
     }
     relay.pending.end_streams();
     while relay.calls.join_next().await.is_some() {}
@@ -61,10 +72,12 @@ struct Relay {
 }
 
 impl Relay {
-    async fn take(&mut self, line: String) {
-        if line.trim().is_empty() {
-            return;
-        }
+    async fn take(&mut self, line: Line) {
+        let line = match line {
+            Line::Text(line) if line.trim().is_empty() => return,
+            Line::Text(line) => line,
+            Line::TooLong(most) => return say(&self.out, &envelope::too_long(most)),
+        };
         let message = match Envelope::read(&line, self.version.as_deref()) {
             Ok(message) => message,
             Err(error) => return say(&self.out, &error),
@@ -72,17 +85,36 @@ impl Relay {
         match message.method.as_deref() {
             Some("initialize") => self.initialize(line, &message).await,
             Some("notifications/cancelled") => self.pending.cancel(message.params.get("requestId")),
-            Some("resources/subscribe") if message.is_before(SUBSCRIBABLE) => {
-                self.follower.subscribe(&message).await;
-            }
             Some("resources/unsubscribe") if message.is_before(SUBSCRIBABLE) => {
                 self.follower.unsubscribe(&message);
+            }
+            _ if !self.has_room(&message) => {}
+            Some("resources/subscribe") if message.is_before(SUBSCRIBABLE) => {
+                let answered = self.follower.subscribe(message);
+                self.calls.spawn(answered);
             }
             _ => self.call(line, message),
         }
     }
 
-    /// The handshake: what comes after it needs to know the revision, so nothing overtakes it.
+    /// Whether one more may be under way; if not, it is answered.
+    fn has_room(&self, message: &Envelope) -> bool {
+        let room = self.calls.len() < MOST;
+        match &message.id {
+            _ if room => {}
+            Some(_) => {
+                let why = format!(
+                    "{MOST} requests are under way, and more are not taken: wait for an answer, then send it again"
+                );
+                say(&self.out, &message.refused(BUSY, &why));
+            }
+            None => warn!(most = MOST, "a notification is left out: too much is under way"),
+        }
+        room
+    }
+
+    /// The handshake: what comes after it needs to know the revision, so nothing overtakes it, and it lasts no longer
+    /// than a server that hangs is waited for.
     async fn initialize(&mut self, line: String, message: &Envelope) {
         let mut answer = None;
         let answered = self.remote.post(line, message, |text| answer = Some(text)).await;

@@ -14,12 +14,18 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::envelope::Envelope;
 use super::sse::Events;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
+/// While something is under way, a server is asked this often whether it lives.
+const PULSE: Duration = Duration::from_secs(10);
+/// How long it may take to say that.
+const HANGS: Duration = Duration::from_secs(10);
 /// How often a server that is starting is asked whether it is ready.
 const BEAT: Duration = Duration::from_millis(50);
 /// After so long a server that is ready and does not write leaves that to another one.
@@ -78,6 +84,16 @@ pub enum RemoteError {
         "the server ended the connection without an answer: repeat the call, an order with the same client_order_id"
     )]
     Silent,
+    /// The server neither answers nor says that it lives.
+    #[error(
+        "{address} does not answer, not even whether it lives, for {} seconds: look after the server, then repeat the \
+         call, an order with the same client_order_id",
+        HANGS.as_secs()
+    )]
+    Hangs {
+        /// Where.
+        address: String,
+    },
     /// It does not become ready.
     #[error("the server was not ready after {0} seconds")]
     NotReady(u64),
@@ -92,6 +108,10 @@ type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub struct Remote {
     http: Http,
     endpoint: Uri,
+    /// Where it says that it lives.
+    pulse: Uri,
+    /// When it was asked that last, and whether it said so.
+    lived: Arc<Mutex<Option<(Instant, bool)>>>,
     headers: Arc<HeaderMap>,
 }
 
@@ -135,6 +155,7 @@ impl Remote {
         let base = address.trim_end_matches('/');
         let base = base.strip_suffix("/mcp").unwrap_or(base);
         let endpoint: Uri = format!("{base}/mcp").parse().map_err(|_| wrong())?;
+        let pulse: Uri = format!("{base}/livez").parse().map_err(|_| wrong())?;
 
         let mut headers = HeaderMap::new();
         let mut bearer =
@@ -148,14 +169,57 @@ impl Remote {
             let value = HeaderValue::try_from(value).map_err(|_| RemoteError::Token)?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        Ok(Self { http: http(&endpoint)?, endpoint, headers: Arc::new(headers) })
+        Ok(Self {
+            http: http(&endpoint)?,
+            endpoint,
+            pulse,
+            lived: Arc::default(),
+            headers: Arc::new(headers),
+        })
     }
 
     /// Posts a message and hands each message that comes back to `each`.
     ///
+    /// How long that takes is the server's affair, which has limits of its own, for as long as it lives: while nothing
+    /// has ended it is asked for its `/livez` every 10 s, once for all that is under way, and is given up when another
+    /// 10 s bring nothing.
+    ///
     /// # Errors
     /// See [`RemoteError`]; what came before it has been handed over.
     pub async fn post(
+        &self,
+        body: String,
+        message: &Envelope,
+        each: impl FnMut(String),
+    ) -> Result<(), RemoteError> {
+        tokio::select! {
+            biased;
+            posted = self.exchange(body, message, each) => posted,
+            hangs = self.hangs() => Err(hangs),
+        }
+    }
+
+    /// Ends when the server hangs. Whatever it answers, it lives.
+    async fn hangs(&self) -> RemoteError {
+        loop {
+            tokio::time::sleep(PULSE).await;
+            let mut last = self.lived.lock().await;
+            let lives = match *last {
+                Some((asked, lives)) if asked.elapsed() < PULSE => lives,
+                _ => {
+                    let asked = timeout(HANGS, self.http.get(self.pulse.clone())).await;
+                    let lives = matches!(asked, Ok(Ok(_)));
+                    *last = Some((Instant::now(), lives));
+                    lives
+                }
+            };
+            if !lives {
+                return RemoteError::Hangs { address: self.endpoint.to_string() };
+            }
+        }
+    }
+
+    async fn exchange(
         &self,
         body: String,
         message: &Envelope,

@@ -34,7 +34,7 @@ use crate::service::Service;
 use face::Face;
 
 /// The largest request.
-const BODY_MAX: usize = 256 * 1024;
+pub const BODY_MAX: usize = 256 * 1024;
 
 /// The route `/mcp` over `service`, offering what is on `shelf` until `stop`; who calls is found out before it.
 pub fn router(

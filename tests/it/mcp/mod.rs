@@ -6,5 +6,6 @@ mod narrowing;
 mod refusals;
 mod resources;
 mod stdio;
+mod stdio_limits;
 mod stopping;
 mod work;

@@ -15,9 +15,9 @@ use crate::support::{blotter, scratch_with_cluster, tls};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `blotter mcp`.
-struct Pipe {
+pub(super) struct Pipe {
     child: Child,
-    input: Option<ChildStdin>,
+    pub(super) input: Option<ChildStdin>,
     output: Receiver<String>,
     /// Answers that came before they were asked about.
     early: BTreeMap<u64, Value>,
@@ -41,24 +41,24 @@ impl Pipe {
     }
 
     /// A thin client of the desk's server.
-    fn to(desk: &Desk) -> Self {
+    pub(super) fn to(desk: &Desk) -> Self {
         let mut command = blotter(&["mcp", "--server", desk.server.base()]);
         Self::open(command.env("BLOTTER_TOKEN", desk.server.token()))
     }
 
-    fn send(&mut self, line: &str) {
+    pub(super) fn send(&mut self, line: &str) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The next line: JSON-RPC, or the test fails.
-    fn next(&mut self) -> Value {
+    pub(super) fn next(&mut self) -> Value {
         let line = self.output.recv_timeout(PATIENCE).unwrap();
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         message
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> u64 {
+    pub(super) fn ask(&mut self, method: &str, params: &Value) -> u64 {
         self.last += 1;
         let id = self.last;
         self.send(
@@ -67,7 +67,7 @@ impl Pipe {
         id
     }
 
-    fn answer(&mut self, id: u64) -> Value {
+    pub(super) fn answer(&mut self, id: u64) -> Value {
         loop {
             if let Some(answer) = self.early.remove(&id) {
                 return answer;
@@ -77,12 +77,12 @@ impl Pipe {
         }
     }
 
-    fn request(&mut self, method: &str, params: &Value) -> Value {
+    pub(super) fn request(&mut self, method: &str, params: &Value) -> Value {
         let id = self.ask(method, params);
         self.answer(id)
     }
 
-    fn handshake(&mut self) -> Value {
+    pub(super) fn handshake(&mut self) -> Value {
         let client = json!({"name": "test", "version": "1"});
         let version = "2025-11-25";
         let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": client});
@@ -92,14 +92,14 @@ impl Pipe {
     }
 
     /// The structured answer of a tool.
-    fn tool(&mut self, name: &str, arguments: &Value) -> Value {
+    pub(super) fn tool(&mut self, name: &str, arguments: &Value) -> Value {
         let answer = self.request("tools/call", &json!({"name": name, "arguments": arguments}));
         assert_eq!(answer["result"]["isError"], false, "{answer}");
         answer["result"]["structuredContent"].clone()
     }
 
     /// Closes the input and gives the exit code when it has ended.
-    fn end(&mut self) -> Option<i32> {
+    pub(super) fn end(&mut self) -> Option<i32> {
         self.input = None;
         self.child.wait().unwrap().code()
     }
