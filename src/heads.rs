@@ -9,6 +9,7 @@ use std::time::Duration;
 use blotter::database::{DatabaseError, ProjectorPool};
 use blotter::ledger::{HeadView, Ledger};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// The channel of `append.sql`; the payload is the position of the head.
@@ -16,26 +17,40 @@ const CHANNEL: &str = "blotter_head";
 /// Before it listens again after the database failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The position of the head as far as it is known here.
-pub fn follow(ledger: &Ledger, pool: ProjectorPool) -> watch::Receiver<u64> {
-    let mut head = ledger.head();
+/// The position of the head as far as it is known here, until `stop`.
+pub fn follow(
+    ledger: &Ledger,
+    pool: ProjectorPool,
+    stop: CancellationToken,
+) -> watch::Receiver<u64> {
+    let head = ledger.head();
     let (positions, receiver) = watch::channel(head.borrow().position);
     tokio::spawn(async move {
-        loop {
-            if head.borrow_and_update().writing {
-                if as_writer(&mut head, &positions).await.is_none() {
-                    return;
-                }
-            } else if let Err(error) = as_standby(&pool, &mut head, &positions).await {
-                warn!(%error, "nobody tells where the log ends: the views look for themselves");
-                tokio::time::sleep(PAUSE).await;
-            }
-            if positions.is_closed() {
-                return;
-            }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = keep_up(head, &pool, &positions) => {}
         }
     });
     receiver
+}
+
+/// Passes on what is written here or elsewhere, until the end of the ledger or until nobody listens.
+async fn keep_up(
+    mut head: watch::Receiver<HeadView>,
+    pool: &ProjectorPool,
+    positions: &watch::Sender<u64>,
+) {
+    while !positions.is_closed() {
+        if head.borrow_and_update().writing {
+            if as_writer(&mut head, positions).await.is_none() {
+                return;
+            }
+        } else if let Err(error) = as_standby(pool, &mut head, positions).await {
+            warn!(%error, "nobody tells where the log ends: the views look for themselves");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 /// Passes on what this process writes, until it does not write any more; `None` at the end of the ledger.

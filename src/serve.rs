@@ -88,6 +88,9 @@ pub async fn serve_for(settings: ServerSettings, host: Host) -> anyhow::Result<(
     let served =
         compose(&settings, &data_dir, operator, &database, &mut signals, host.listening).await;
     database.close().await?;
+    if served.is_ok() {
+        info!("stopped: everything is written down");
+    }
     served
 }
 
@@ -138,9 +141,9 @@ async fn compose(
     ));
     let (runner, views) = Runner::new(
         database.projector().pool().clone(),
-        heads::follow(&ledger, database.projector().clone()),
+        heads::follow(&ledger, database.projector().clone(), written.clone()),
     );
-    let projections = tokio::spawn(runner.run());
+    let projections = tokio::spawn(runner.run_until(written.clone().cancelled_owned()));
     let calendar = calendar(settings);
     let (player, archive) = market(settings, calendar, database, &engine, &stop)?;
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
@@ -180,7 +183,6 @@ async fn compose(
     }
     let ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
 
-    info!("stopping");
     stop.cancel();
     engine_task.await.context("the engine")?;
     if !campaigning.is_finished() {
@@ -189,7 +191,7 @@ async fn compose(
     // Nothing is written any more: the last checkpoint is of all that was.
     written.cancel();
     custody_task.await.context("the checkpoints")?;
-    projections.abort();
+    projections.await.context("the projections")?;
     ended
 }
 
@@ -356,6 +358,10 @@ async fn serve_until(
         () = signals.asked() => Ok(()),
         campaign = campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
     };
+    info!(
+        "stopping: no more requests are taken, those under way have {} s",
+        limits.drain.as_secs()
+    );
     drain.cancel();
     if !server.await.context("the listener")? {
         warn!("requests were still under way after {} s and are cut off", limits.drain.as_secs());

@@ -81,14 +81,30 @@ impl Runner {
 
     /// Runs until it is dropped. A step that is under way then leaves no trace.
     pub async fn run(self) {
+        self.run_until(std::future::pending()).await;
+    }
+
+    /// Runs until `stop`, and returns when nothing of it uses the pool any more. A step that is under way then leaves
+    /// no trace.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
         for (group, progress) in self.progress {
             let (pool, head) = (self.pool.clone(), self.head.clone());
             tasks.spawn(Follower { group, pool, head, progress, looked: None }.follow());
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(failure) = ended {
-                error!(%failure, "a projection has ended: its views are not kept until a restart");
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = &mut stop => return tasks.shutdown().await,
+                ended = tasks.join_next() => ended,
+            };
+            match ended {
+                Some(Ok(())) => {}
+                Some(Err(failure)) => {
+                    error!(%failure, "a projection has ended: its views are not kept until a restart");
+                }
+                None => return,
             }
         }
     }

@@ -23,7 +23,22 @@ async fn a_server_asked_to_stop_ends_with_success_and_takes_its_postgres_along()
         server.signal(signal);
         assert_eq!(server.wait().code(), Some(0));
         assert!(!directory.path().join("pg/postmaster.pid").exists());
+        let log = server.rest_of_log();
+        assert!(log.iter().any(|line| line.contains("INFO") && line.contains("stopping: ")));
+        assert!(log.last().unwrap().contains("stopped: "), "{log:#?}");
+        assert!(!log.iter().any(|line| line.contains("WARN")), "a stop is no alarm: {log:#?}");
     }
+}
+
+#[test]
+fn the_page_on_logging_names_the_filter_that_there_is() {
+    let printed = blotter(&["config"]).output().unwrap().stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let filter = printed.lines().find_map(|line| line.strip_prefix("log = ")).unwrap();
+    let filter = filter.split('"').nth(1).unwrap();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/logging.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(&format!("(default `{filter}`)")), "{filter}");
 }
 
 #[tokio::test]

@@ -137,6 +137,11 @@ impl Server {
         }
     }
 
+    /// What the log says from here to its end, once the server has ended.
+    pub fn rest_of_log(&self) -> Vec<String> {
+        self.log.iter().collect()
+    }
+
     /// Sends a signal to the server alone.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
