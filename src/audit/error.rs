@@ -41,10 +41,10 @@ pub enum AuditError {
     /// There is no head row.
     #[error("there is no log for shard {0}")]
     NoShard(u16),
-    /// A file holds something else than checkpoints.
+    /// An export brings along something else than a checkpoint.
     #[error("{place} is no checkpoint: {source}")]
     Checkpoint {
-        /// The file and the number of the note.
+        /// Where it stands.
         place: String,
         /// Why.
         source: CheckpointError,

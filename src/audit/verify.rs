@@ -5,11 +5,10 @@
 //! log and one over the views; memory is linear in the number of streams, not of events.
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
 
-use super::chain::{Chain, Head, Kept};
-use super::checkpoint::{Checkpoint, split_notes};
+use super::chain::{Chain, Head};
 use super::error::AuditError;
+use super::evidence::Evidence;
 use super::export::Export;
 use super::fold::Fold;
 use super::report::{Findings, Report};
@@ -17,59 +16,6 @@ use super::row::Row;
 use super::source;
 use super::views::Views;
 use crate::database::AuditorPool;
-
-/// The checkpoints that somebody kept outside the database, from any number of files.
-#[derive(Debug, Default)]
-pub struct Evidence {
-    kept: Vec<Kept>,
-    notes: Vec<String>,
-}
-
-impl Evidence {
-    /// Reads every note of these files. A note that was cut short at the end of a file is left out, with a remark.
-    ///
-    /// # Errors
-    /// A file cannot be read, or holds something else than checkpoints.
-    pub fn read(files: &[PathBuf]) -> Result<Self, AuditError> {
-        let mut evidence = Self::default();
-        for path in files {
-            let failed = |source| AuditError::File { path: path.clone(), source };
-            evidence.add(path, &std::fs::read(path).map_err(failed)?)?;
-        }
-        if files.is_empty() {
-            let remark = "the log was held against no checkpoint from outside the database, so one that was rewritten as \
-                          a whole would not be noticed: blotter audit verify takes --checkpoints FILE, or --data-dir DIR \
-                          of a server that signed some";
-            evidence.notes.push(remark.into());
-        }
-        Ok(evidence)
-    }
-
-    fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(), AuditError> {
-        let (notes, whole) = split_notes(bytes);
-        for (n, note) in notes.into_iter().enumerate() {
-            let place = format!("checkpoint {} of {}", n + 1, path.display());
-            let checkpoint = Checkpoint::read(note)
-                .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
-            self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
-        }
-        if whole < bytes.len() {
-            self.notes.push(format!(
-                "the last checkpoint of {} is cut short, or no checkpoint",
-                path.display()
-            ));
-        }
-        Ok(())
-    }
-
-    fn add_header(&mut self, note: &str) -> Result<(), AuditError> {
-        let place = "the checkpoint of the export's header".to_owned();
-        let checkpoint = Checkpoint::read(note)
-            .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
-        self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
-        Ok(())
-    }
-}
 
 /// A verification under way.
 struct Verification {
@@ -80,13 +26,10 @@ struct Verification {
 }
 
 impl Verification {
-    fn new(evidence: Evidence) -> Self {
-        Self {
-            chain: Chain::new(evidence.kept),
-            fold: Fold::default(),
-            findings: Findings::default(),
-            notes: evidence.notes,
-        }
+    fn new(mut evidence: Evidence) -> Self {
+        let mut findings = Findings::default();
+        let notes = evidence.judge(&mut findings);
+        Self { chain: Chain::new(evidence.kept), fold: Fold::default(), findings, notes }
     }
 
     /// Takes the next row; `false` when the log breaks off here.

@@ -60,13 +60,24 @@ async fn the_audit_beside_a_running_server_ends_with_0_for_valid_1_for_not_2_for
     // The take-over, the account and its deposit.
     assert_eq!((&report["valid"], &report["position"]), (&json!(true), &json!(3)), "{report}");
 
-    let file = data_dir.join("log.jsonl");
+    let (file, kept) = (data_dir.join("log.jsonl"), data_dir.join("checkpoints"));
+    let start = Instant::now();
+    while std::fs::read(&kept).unwrap_or_default().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing was signed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let (code, _, errors) = audit(&["export", "--out", file.to_str().unwrap()], data_dir);
     assert_eq!((code, errors.as_str()), (Some(0), "3 events\n"));
     let (code, lines, _) = audit(&["export"], data_dir);
     assert_eq!((code, lines.lines().count()), (Some(0), 4));
     let (code, text, errors) = audit(&["verify", "--file", file.to_str().unwrap()], data_dir);
     assert_eq!(code, Some(0), "{text}{errors}");
+    assert!(text.contains("checkpoints   1\n") && text.contains("the only checkpoint"), "{text}");
+    assert!(!text.contains("no checkpoint"), "one or none, not both: {text}");
+    let arguments =
+        ["verify", "--file", file.to_str().unwrap(), "--checkpoints", kept.to_str().unwrap()];
+    let (code, text, errors) = audit(&arguments, data_dir);
+    assert!(code == Some(0) && !text.contains("only checkpoint"), "{text}{errors}");
 
     let (code, text, errors) = run(&["projections", "rebuild"], &["books"], data_dir);
     assert_eq!(code, Some(0), "{text}{errors}");
