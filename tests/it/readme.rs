@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::support::{Server, scratch_with_cluster};
+use crate::support::{Server, blotter, scratch_directory, scratch_with_cluster};
 
 /// What the script prints behind each block.
 const SEPARATOR: &str = "=== the end of a block ===";
@@ -66,7 +66,7 @@ async fn the_walk_of_the_readme_prints_what_the_readme_shows() {
         .args(["-eu", "-c", &script])
         .current_dir(&home)
         .env("BLOTTER", server.base())
-        .env("BLOTTER_OPERATOR_TOKEN", server.token())
+        .env_remove("BLOTTER_OPERATOR_TOKEN")
         .env("BLOTTER_DATA_DIR", directory.path())
         .env_remove("DATABASE_URL")
         .output()
@@ -84,6 +84,25 @@ async fn the_walk_of_the_readme_prints_what_the_readme_shows() {
                 step.script
             );
         }
+    }
+}
+
+/// The line that starts a second server, run as it stands but for what it names.
+#[tokio::test]
+async fn a_second_server_runs_beside_the_first_by_the_variables_that_the_readme_names() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let line = readme.lines().find(|line| line.ends_with("DIR=/tmp/second make run")).unwrap();
+    let names: Vec<_> = line.split_whitespace().filter_map(|word| word.split_once('=')).collect();
+    assert_eq!(names, [("BLOTTER_LISTEN", "127.0.0.1:8081"), ("BLOTTER_DATA_DIR", "/tmp/second")]);
+    let (first, second) = (scratch_directory("readme-1"), scratch_directory("readme-2"));
+    let servers = [first.path(), &second.path().join("not there yet")].map(|directory| {
+        let values = ["127.0.0.1:0".as_ref(), directory.as_os_str()];
+        let mut command = blotter(&["serve"]);
+        command.envs(names.iter().map(|(name, _)| name).zip(values));
+        Server::spawn(&mut command)
+    });
+    for server in &servers {
+        server.wait_for_line("this process writes the log");
     }
 }
 

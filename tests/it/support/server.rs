@@ -49,7 +49,7 @@ impl Server {
 
     /// Starts `blotter serve` on `data_dir` and returns at once.
     pub fn launch(data_dir: &Path) -> Self {
-        Self::spawn(blotter(&["serve"]).arg("--data-dir").arg(data_dir).args(FEED))
+        Self::on_free_port(blotter(&["serve"]).arg("--data-dir").arg(data_dir).args(FEED))
     }
 
     /// Starts `blotter serve` with more arguments and returns at once. It knows the operator by [`TOKEN`].
@@ -59,19 +59,24 @@ impl Server {
         if !arguments.contains(&FEED[0]) {
             command.args(FEED);
         }
-        Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", TOKEN))
+        Self::on_free_port(command.env("BLOTTER_OPERATOR_TOKEN", TOKEN))
     }
 
     /// Starts `blotter serve` with this in place of its operator's token and returns at once.
     pub fn launch_with_token(data_dir: &Path, token: &OsStr) -> Self {
         let mut command = blotter(&["serve"]);
         command.arg("--data-dir").arg(data_dir).args(FEED);
-        Self::spawn(command.env("BLOTTER_OPERATOR_TOKEN", token))
+        Self::on_free_port(command.env("BLOTTER_OPERATOR_TOKEN", token))
     }
 
-    fn spawn(command: &mut Command) -> Self {
-        let command = command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+    /// Starts this command on a free port and returns at once.
+    fn on_free_port(command: &mut Command) -> Self {
+        Self::spawn(command.args(["--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts this command, which says itself where it listens, and returns at once.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || {
@@ -95,7 +100,7 @@ impl Server {
         if !arguments.contains(&FEED[0]) {
             command.args(FEED);
         }
-        let mut server = Self::spawn(&mut command);
+        let mut server = Self::on_free_port(&mut command);
         let base = server.base().to_owned();
         server.token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
         let (client, start) = (reqwest::Client::new(), Instant::now());
