@@ -28,6 +28,10 @@ impl Gate {
     }
 }
 
+/// Said to a caller without a token, or with nobody's.
+const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token: the operator's is what \
+    BLOTTER_OPERATOR_TOKEN was when the server started, else in the file operator.token of its data directory";
+
 /// Middleware: puts the [`Caller`](crate::service::Caller) into the request, or answers 401.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
@@ -40,8 +44,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         _ => None,
     };
     let Some(mut caller) = caller else {
-        let detail = "send the header Authorization: Bearer with a valid token";
-        return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
+        return Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", NO_TOKEN).into_response();
     };
     if let Some(Id(id)) = request.extensions().get() {
         caller.request = *id;

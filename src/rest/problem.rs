@@ -60,6 +60,10 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
     serializer.serialize_u16(status.as_u16())
 }
 
+/// Said of a path that leads nowhere.
+const NO_ROUTE: &str =
+    "there is nothing at this path: GET /docs shows every path, GET /openapi.json describes them";
+
 impl Problem {
     /// A failure with a word and a sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -84,7 +88,7 @@ impl Problem {
 
     /// A path that leads nowhere.
     pub fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        Self::new(StatusCode::NOT_FOUND, "not_found", NO_ROUTE)
     }
 
     /// Parameters that the path does not take, at least one.

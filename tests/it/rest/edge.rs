@@ -19,6 +19,7 @@ async fn every_answer_has_an_id_and_the_headers_for_browsers() {
         (Method::GET, "/readyz", false, "", 200),
         (Method::GET, "/openapi.json", false, "", 200),
         (Method::GET, "/docs", false, "", 200),
+        (Method::GET, "/", false, "", 404),
         (Method::GET, "/nowhere", false, "", 404),
         (Method::POST, "/livez", false, "", 405),
         (Method::GET, "/metrics", false, "", 401),
@@ -61,6 +62,15 @@ async fn every_answer_has_an_id_and_the_headers_for_browsers() {
         if status >= 400 {
             assert_eq!(answer.headers["content-type"], "application/problem+json", "{asked}");
             assert_eq!(answer.json()["status"], status, "{asked}");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            let next: &[&str] = match status {
+                404 => &["/docs", "/openapi.json"],
+                401 => &["operator.token", "BLOTTER_OPERATOR_TOKEN"],
+                _ => &[],
+            };
+            assert!(next.iter().all(|next| detail.contains(next)), "{asked} {detail}");
+            let home = directory.path().to_str().unwrap();
+            assert!(!detail.contains(home), "{asked} {detail}");
         }
         assert_eq!(status == 405, answer.headers.contains_key("allow"), "{asked}");
     }
