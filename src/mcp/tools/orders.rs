@@ -37,9 +37,9 @@ pub const TOOLS: &[Entry] = &[
         title: "Buy at the market",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
-        about: "Buys shares at the ask. Reserves the ask plus 5 % until it is done. Example: {\"symbol\": \
-                \"AAPL\", \"quantity\": \"10\"}. On insufficient_buying_power lower the quantity by the figures \
-                given.",
+        about: "Buys shares at the ask. Reserves the ask plus the server's collar (default 5 %) until it is done; \
+                order_history has it as reserve_price. Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\"}. On \
+                insufficient_buying_power lower the quantity by the figures given.",
         takes: MARKET,
         answers: LEFT_ANSWER,
         run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Market)),
