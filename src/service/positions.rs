@@ -7,7 +7,7 @@ use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::Side;
 use projections::Group;
 use projections::positions::{LotRow, PositionRow};
-use projections::query;
+use projections::query::{self, Lots};
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +17,10 @@ use crate::engine::core::Shown;
 
 /// What positions are read of: they are of instruments that the view of the market knows.
 const GROUPS: [Group; 2] = [Group::Trading, Group::Market];
+/// The most lots of each position in a list, where somebody who trades often has thousands.
+const LISTED_LOTS: usize = 10;
+/// The most lots of a position that is asked for by its symbol.
+const LOTS: usize = 1_000;
 /// Decimals of a rate of profit.
 const RATE_DECIMALS: u32 = 6;
 
@@ -62,8 +66,11 @@ pub struct PositionAnswer {
     pub unrealized_plpc: Option<String>,
     /// Profit taken so far.
     pub realized_pl: Money,
-    /// What it consists of, in the order in which sells take it.
+    /// What it consists of, in the order in which sells take it: the first 10 lots in a list, the first 1,000 of one
+    /// position.
     pub lots: Vec<LotAnswer>,
+    /// How many lots there are.
+    pub lots_total: u64,
     /// When the price was seen, by the market clock.
     pub marked_at: Option<MarketTime>,
     /// Where the price came from.
@@ -112,7 +119,7 @@ impl Service {
         let rows = query::positions(connection, account_id, after.as_deref(), size + 1).await?;
         let ids: Vec<_> = rows.iter().map(|row| row.instrument_id).collect();
         let kinds = query::kinds(connection, &ids).await?;
-        let mut lots = query::lots(connection, account_id, &ids).await?;
+        let mut lots = query::lots(connection, account_id, &ids, LISTED_LOTS).await?;
         let position = snapshot.position;
         let seal = |row: &PositionRow| self.parts.cursors.seal(&list, &row.symbol);
         let rows = Page::cut(rows, size, position, seal, |row| row);
@@ -143,7 +150,7 @@ impl Service {
         let row = row.ok_or(ServiceError::NotFound("position"))?;
         let ids = [row.instrument_id];
         let kinds = query::kinds(snapshot.connection(), &ids).await?;
-        let mut lots = query::lots(snapshot.connection(), account_id, &ids).await?;
+        let mut lots = query::lots(snapshot.connection(), account_id, &ids, LOTS).await?;
         let kind = kinds.get(&row.instrument_id).copied().unwrap_or_default();
         let lots = lots.remove(&row.instrument_id).unwrap_or_default();
         self.position_answer(row, lots, kind, snapshot.position)
@@ -152,7 +159,7 @@ impl Service {
     fn position_answer(
         &self,
         row: PositionRow,
-        lots: Vec<LotRow>,
+        lots: Lots,
         kind: InstrumentKind,
         position: u64,
     ) -> Result<PositionAnswer, ServiceError> {
@@ -173,7 +180,8 @@ impl Service {
             unrealized_pl: unrealized,
             unrealized_plpc: rate,
             realized_pl: row.realized_pl,
-            lots: lots.into_iter().map(LotAnswer::from).collect(),
+            lots: lots.first.into_iter().map(LotAnswer::from).collect(),
+            lots_total: lots.total,
             marked_at: mark.as_ref().map(|mark| mark.at),
             mark_source: mark.map(|mark| mark.source),
             symbol: row.symbol,

@@ -107,11 +107,21 @@ async fn a_read_after_the_wait_sees_the_write_and_another_tenant_sees_nothing() 
     assert_eq!(found.as_ref(), Some(order));
     let held = query::positions(&mut read, own, None, 100).await.unwrap();
     let ids: Vec<_> = held.iter().map(|row| row.instrument_id).collect();
-    let lots = query::lots(&mut read, own, &ids).await.unwrap();
+    let lots = query::lots(&mut read, own, &ids, usize::MAX).await.unwrap();
+    let first = query::lots(&mut read, own, &ids, 1).await.unwrap();
+    assert_eq!(lots.len(), first.len());
+    for (all, one) in lots.values().zip(first.values()) {
+        assert_eq!((all.total, one.total), (all.first.len() as u64, all.total));
+        assert_eq!(one.first, all.first[..1]);
+        assert!(all.first.is_sorted_by_key(|lot| lot.opened_position));
+    }
     for row in &held {
         assert_eq!(memory.positions.get(&(own, row.instrument_id)), Some(row));
     }
-    assert!(!lots.is_empty() && lots.values().flatten().all(|lot| lot.account_id == own));
+    assert!(
+        !lots.is_empty()
+            && lots.values().flat_map(|lots| &lots.first).all(|lot| lot.account_id == own)
+    );
     let entries = query::journal(&mut read, own, None, 1_000).await.unwrap();
     assert!(!entries.is_empty() && entries.iter().all(|entry| entry.postings.len() >= 2));
     let five = ActivitiesWanted { rows: 5, ..ActivitiesWanted::default() };

@@ -17,7 +17,7 @@ pub use history::{
 };
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders, orders_named};
-pub use positions::{holdings, lots, position, positions};
+pub use positions::{Lots, holdings, lots, position, positions};
 
 use sqlx::postgres::PgRow;
 

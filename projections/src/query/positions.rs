@@ -72,7 +72,17 @@ pub async fn position(
     read_one(row.as_ref())
 }
 
-/// The lots of an account in these instruments, in the order in which sells take them.
+/// The lots of one position.
+#[derive(Clone, Debug, Default)]
+pub struct Lots {
+    /// The first of them, in the order in which sells take them.
+    pub first: Vec<LotRow>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// The first `most` lots of each of these positions of an account, and how many there are. Reads those and the index of
+/// the others.
 ///
 /// # Errors
 /// The database failed.
@@ -80,17 +90,33 @@ pub async fn lots(
     connection: &mut PgConnection,
     account_id: AccountId,
     instruments: &[InstrumentId],
-) -> Result<BTreeMap<InstrumentId, Vec<LotRow>>, ProjectionError> {
+    most: usize,
+) -> Result<BTreeMap<InstrumentId, Lots>, ProjectionError> {
     let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
     let statement = format!(
-        "{} AND account_id = $1 AND instrument_id = ANY($2) ORDER BY opened_position, lot_id",
+        "SELECT kept.* FROM unnest($2::uuid[]) AS held (id) CROSS JOIN LATERAL \
+         ({} AND account_id = $1 AND instrument_id = held.id ORDER BY opened_position, lot_id LIMIT $3) AS kept",
         select::<LotRow>("trading")
     );
-    let rows =
-        sqlx::query(&statement).bind(account_id.uuid()).bind(ids).fetch_all(connection).await?;
-    let mut lots: BTreeMap<InstrumentId, Vec<LotRow>> = BTreeMap::new();
+    let rows = sqlx::query(&statement)
+        .bind(account_id.uuid())
+        .bind(&ids)
+        .bind(super::limit(most))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut lots: BTreeMap<InstrumentId, Lots> = BTreeMap::new();
     for row in read_all::<LotRow>(&rows)? {
-        lots.entry(row.instrument_id).or_default().push(row);
+        lots.entry(row.instrument_id).or_default().first.push(row);
+    }
+    const COUNT: &str = "SELECT instrument_id, count(*) FROM lots \
+        WHERE generation = blotter_generation('trading') AND account_id = $1 AND instrument_id = ANY($2) \
+        GROUP BY instrument_id";
+    let counts: Vec<(Uuid, i64)> =
+        sqlx::query_as(COUNT).bind(account_id.uuid()).bind(ids).fetch_all(connection).await?;
+    for (instrument, total) in counts {
+        let lots = lots.entry(InstrumentId::new(instrument)).or_default();
+        lots.total = total.cast_unsigned();
+        lots.first.sort_by_key(|lot| (lot.opened_position, lot.lot_id));
     }
     Ok(lots)
 }

@@ -72,7 +72,7 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         about: "What an account holds: shares, shares free to sell, cost, value and profit in US dollars, source \
-                and time of the price. Example: {\"limit\": 50}. A value without a price is absent, never guessed.",
+                and time of the price, and the first 10 of lots_total lots. Example: {\"limit\": 50}. A value without a price is absent, never guessed.",
         takes: &[ACCOUNT, LIMIT, CURSOR],
         answers: &page_of(&[
             Field::always("symbol", Kind::Text),
@@ -81,6 +81,7 @@ pub const TOOLS: &[Entry] = &[
             Field::always("qty_available", Kind::Text),
             Field::sometimes("avg_entry_price", Kind::Text),
             Field::always("cost_basis", Kind::Text),
+            Field::always("lots_total", Kind::Whole),
             Field::sometimes("current_price", Kind::Text),
             Field::sometimes("market_value", Kind::Text),
             Field::sometimes("unrealized_pl", Kind::Text),

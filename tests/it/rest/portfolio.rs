@@ -203,3 +203,24 @@ async fn an_account_worth_more_than_money_is_bounded_by_reads_as_any_other() {
     let paid = rest.post(&format!("{base}/deposits"), json!({"amount": "1"})).await.expect(201);
     assert_eq!(paid["equity"], "20000010000001.00");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_positions_shows_ten_lots_of_each_and_says_how_many_there_are() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    let base = format!("/v1/accounts/{account}");
+    rest.quoted().await;
+    for _ in 0..12 {
+        let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+        rest.post(&format!("{base}/orders"), body).await.expect(201);
+    }
+    let list = rest.get(&format!("{base}/positions")).await.expect(200);
+    let one = rest.get(&format!("{base}/positions/AAPL")).await.expect(200);
+    let listed = &list["items"][0];
+    assert_eq!((&listed["lots_total"], &one["lots_total"]), (&json!(12), &json!(12)));
+    let (some, all) = (listed["lots"].as_array().unwrap(), one["lots"].as_array().unwrap());
+    assert_eq!((some.len(), all.len()), (10, 12));
+    assert_eq!(some, &all[..10], "the first that a sell takes");
+    assert_eq!((&listed["cost_basis"], &one["cost_basis"]), (&json!("1212.00"), &json!("1212.00")));
+}
