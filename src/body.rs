@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
@@ -14,6 +15,8 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+/// How long a body may take to arrive. Over REST the answer has to be there by then as well.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The deepest nesting.
 pub const DEPTH: usize = 32;
 /// The most significant digits of a number.

@@ -68,6 +68,15 @@ pub enum LogError {
 const COLUMNS: &str = "shard, position, tenant_id, account_id, aggregate_type, aggregate_id, sequence, event_type, \
      event_version, payload::text AS payload, metadata::text AS metadata, recorded_at, salt, leaf";
 
+/// The position of the last event of `shard` that is committed.
+pub async fn head(connection: &mut PgConnection, shard: u16) -> Result<u64, LogError> {
+    let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
+        .bind(i16::try_from(shard).unwrap_or(i16::MAX))
+        .fetch_one(connection)
+        .await?;
+    Ok(position.cast_unsigned())
+}
+
 /// Up to `limit` rows of `shard` after `after`, in order.
 pub async fn read_after(
     connection: &mut PgConnection,

@@ -19,10 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::BODY_MAX;
-use crate::body::{is_exact, is_plain, strict, take};
-
-/// How long the body of a request may take to arrive, as long as a request over REST.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::body::{PATIENCE, is_exact, is_plain, strict, take};
 
 /// Middleware: answers what no tool has to see.
 pub async fn strictly(request: Request, next: Next) -> Response {

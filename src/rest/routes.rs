@@ -18,10 +18,10 @@ use super::Face;
 use super::input::Fields;
 use super::openapi::Operation;
 use super::problem::Problem;
-use crate::body::take;
+use crate::body::{PATIENCE, take};
 
-/// How long a request may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a request may take, its body included.
+const DEADLINE: Duration = PATIENCE;
 /// How long a request may take that works through much: the feed, a run of the market, a verification.
 const LONG_DEADLINE: Duration = Duration::from_secs(300);
 

@@ -97,16 +97,13 @@ impl Service {
         let after: Option<u64> = self.after(&list, page)?;
         let after = after.or(filter.after).unwrap_or(0);
         let mut snapshot = self.parts.auditor.begin().await?;
-        let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
-            .bind(SHARD.cast_signed())
-            .fetch_one(&mut *snapshot)
-            .await?;
+        let position = log::head(&mut snapshot, SHARD).await?;
         let size = page.size();
         let limit = u32::try_from(size + 1).unwrap_or(u32::MAX);
         let wanted = log::Wanted { account: filter.account_id, stream: filter.stream };
         let rows = log::read_matching(&mut snapshot, SHARD, &wanted, after, limit).await?;
         let seal = |row: &Recorded| self.parts.cursors.seal(&list, &row.position.to_string());
-        let rows = Page::cut(rows, size, position.cast_unsigned(), seal, |row| row);
+        let rows = Page::cut(rows, size, position, seal, |row| row);
         let items = rows.items.into_iter().map(EventAnswer::of).collect::<Result<_, _>>()?;
         Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
     }

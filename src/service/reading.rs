@@ -5,9 +5,11 @@ use std::time::Duration;
 use aggregates::id::AccountId;
 use projections::Group;
 use projections::checkpoint::{self, Status};
+use projections::log;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{Caller, Service, ServiceError};
+use crate::ledger::SHARD;
 
 /// How long a read waits for the last position committed when it arrived.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -136,10 +138,6 @@ impl Service {
             return Ok(head.position);
         }
         let mut reader = self.parts.reader.begin(caller.tenant, None).await?;
-        let position: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
-            .bind(crate::ledger::SHARD.cast_signed())
-            .fetch_one(&mut *reader)
-            .await?;
-        Ok(position.cast_unsigned())
+        Ok(log::head(&mut reader, SHARD).await?)
     }
 }

@@ -83,11 +83,7 @@ impl Service {
         after: u64,
     ) -> Result<Stretch, ServiceError> {
         let mut reader = self.parts.reader.begin(caller.tenant, followed.account_id).await?;
-        let head: i64 = sqlx::query_scalar("SELECT position FROM ledger_head WHERE shard = $1")
-            .bind(SHARD.cast_signed())
-            .fetch_one(&mut *reader)
-            .await?;
-        let head = head.cast_unsigned();
+        let head = log::head(&mut reader, SHARD).await?;
         let to = head.min(after.saturating_add(STRETCH));
         let rows = log::read_tenant(&mut reader, SHARD, caller.tenant, after, to, PAGE).await?;
         let full = rows.len() == PAGE as usize;
