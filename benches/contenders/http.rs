@@ -26,6 +26,8 @@ const ACCOUNTS: usize = 64;
 const IN_FLIGHT: usize = 1_000;
 /// Clients of the closed loops.
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
+/// What a server that is busy tells a client to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready, and a request to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "benchmark";
@@ -218,9 +220,15 @@ impl Desk {
         let send = move |n: usize| {
             let desk = Arc::clone(&desk);
             async move {
-                let status = desk.send(n / mix.len(), mix[n % mix.len()]).await?;
-                anyhow::ensure!(status.is_success(), "{status} in a closed loop");
-                Ok(())
+                loop {
+                    let status = desk.send(n / mix.len(), mix[n % mix.len()]).await?;
+                    if status != StatusCode::SERVICE_UNAVAILABLE {
+                        anyhow::ensure!(status.is_success(), "{status} in a closed loop");
+                        return Ok(());
+                    }
+                    // It comes again as it is told to, and the wait counts.
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
             }
         };
         closed_loop(clients, time, send).await

@@ -69,6 +69,9 @@ pub enum DatabaseError {
     /// It does not keep tenants apart, or its log can be changed.
     #[error("the database does not keep the rules of isolation and nothing is served from it: {0}")]
     NotIsolated(isolation::Violations),
+    /// As many read as there are connections, and nobody was done in time.
+    #[error("every connection for reads is in use: ask again in a second")]
+    Crowded,
     /// Postgres refused or cannot be reached.
     #[error("database: {0}")]
     Postgres(#[from] sqlx::Error),

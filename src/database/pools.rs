@@ -10,8 +10,13 @@ use aggregates::id::{AccountId, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Postgres, Transaction};
 
+use tokio::time::timeout;
+
 use super::DatabaseError;
 use super::roles::Role;
+
+/// How long a read that has changed nothing yet waits for a connection, when all are in use.
+const SOON: Duration = Duration::from_millis(500);
 
 /// How to reach the database as a role.
 #[derive(Clone, Debug)]
@@ -149,6 +154,24 @@ impl ReaderPool {
              SET LOCAL blotter.tenant = '{tenant}'; SET LOCAL blotter.account = '{account}'"
         );
         Ok(self.0.begin_with(begin).await?)
+    }
+
+    /// The same for who had better come again than wait long: where every connection is in use, one has to become free
+    /// within half a second. Beyond that the queue only grows, and its end is answered when nobody asks any more.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Crowded`], or those of [`Self::begin`].
+    pub async fn begin_soon(
+        &self,
+        tenant: TenantId,
+        account: Option<AccountId>,
+    ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        let begun = self.begin(tenant, account);
+        // A connection that is still to be opened takes the time that it takes.
+        if self.0.size() < self.0.options().get_max_connections() || self.0.num_idle() > 0 {
+            return begun.await;
+        }
+        timeout(SOON, begun).await.unwrap_or(Err(DatabaseError::Crowded))
     }
 
     /// Closes the connections.

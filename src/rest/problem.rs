@@ -164,6 +164,7 @@ impl Problem {
             }
             ServiceError::Busy => StatusCode::TOO_MANY_REQUESTS,
             ServiceError::Degraded(_)
+            | ServiceError::Crowded
             | ServiceError::NotHere(_)
             | ServiceError::OutcomeUnknown(_)
             | ServiceError::Database(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -8,6 +8,7 @@ use aggregates::refusal::{Refusal, RefusalCode};
 use projections::ProjectionError;
 use projections::log::LogError;
 
+use crate::database::DatabaseError;
 use crate::engine::EngineError;
 use crate::ledger::LedgerError;
 
@@ -103,6 +104,9 @@ pub enum ServiceError {
     /// Too many commands are waiting; nothing happened.
     #[error("the ledger is busy: send the command again in a second")]
     Busy,
+    /// Too many are reading; nothing was done.
+    #[error("the server is busy reading for others: ask again in a second")]
+    Crowded,
     /// Nothing happened here, and it is worth trying again: another process writes, or the engine is starting.
     #[error("{0}")]
     NotHere(String),
@@ -132,7 +136,7 @@ impl ServiceError {
     /// that the views are behind, does not mean that nothing was done.
     pub(super) fn after_commit(self) -> Self {
         match self {
-            error @ (Self::Database(_) | Self::Behind { .. }) => {
+            error @ (Self::Database(_) | Self::Crowded | Self::Behind { .. }) => {
                 tracing::error!(?error, "what a command has done could not be read after it");
                 let message = "the command was carried out, but what came of it cannot be read now: ask for it in a \
                                second, or send the command again with the same key";
@@ -156,7 +160,7 @@ impl ServiceError {
             Self::Unreadable(_) => "unreadable",
             Self::Conflict(_) => "conflict",
             Self::Lacking(_) => "capability_missing",
-            Self::Busy => "busy",
+            Self::Busy | Self::Crowded => "busy",
             Self::NotHere(_) => "not_writer",
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Database(_) => "unavailable",
@@ -253,8 +257,11 @@ impl From<sqlx::Error> for ServiceError {
     }
 }
 
-impl From<crate::database::DatabaseError> for ServiceError {
-    fn from(error: crate::database::DatabaseError) -> Self {
-        Self::Database(Box::new(error))
+impl From<DatabaseError> for ServiceError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Crowded => Self::Crowded,
+            other => Self::Database(Box::new(other)),
+        }
     }
 }

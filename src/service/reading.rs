@@ -97,7 +97,12 @@ impl Service {
             for group in groups {
                 self.parts.views.wait(*group, wanted.max(position), patience).await;
             }
-            let mut transaction = self.parts.reader.begin(caller.tenant, account).await?;
+            // Who names a position has mostly just written it, and is owed the answer.
+            let begun = match fresh.min_position {
+                Some(_) => self.parts.reader.begin(caller.tenant, account).await,
+                None => self.parts.reader.begin_soon(caller.tenant, account).await,
+            };
+            let mut transaction = begun?;
             let mut lead = None;
             let mut behind = false;
             for group in groups {

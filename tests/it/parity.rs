@@ -195,6 +195,7 @@ kinds! {
     ServiceError::Lacking(_) => ServiceError::Lacking("no depth".to_owned()),
         Both(Quoted, request(("GET", "/v1/market/depth/NEW"), Value::Null, "stock_level2_data", json!({"symbol": "NEW"})));
     ServiceError::Busy => ServiceError::Busy, Inside("the queue has to be full");
+    ServiceError::Crowded => ServiceError::Crowded, Inside("every connection has to be in use");
     ServiceError::NotHere(_) => ServiceError::NotHere("another writes".to_owned()),
         Inside("another process has to write");
     ServiceError::OutcomeUnknown(_) => ServiceError::OutcomeUnknown("perhaps".to_owned()),

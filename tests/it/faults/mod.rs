@@ -62,7 +62,7 @@ fn verify_directory(data_dir: &Path) {
 fn says_that_nothing_happened(answer: &Answer) -> bool {
     let word = answer.json()["code"].as_str().unwrap_or_default().to_owned();
     match answer.status.as_u16() {
-        503 => ["not_writer", "unavailable", "stopping"].contains(&word.as_str()),
+        503 => ["not_writer", "unavailable", "stopping", "busy"].contains(&word.as_str()),
         429 => word == "busy",
         _ => false,
     }

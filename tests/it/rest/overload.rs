@@ -1,6 +1,6 @@
 //! More than the ledger takes: callers are told to come back, nothing is lost, cancels still get through.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, CommandId, OPERATOR_TENANT};
@@ -77,4 +77,33 @@ async fn a_full_ledger_tells_callers_to_come_back_and_still_takes_cancels() {
         taken,
         "what was refused did not happen, what was answered did"
     );
+}
+
+/// The connections that requests read on.
+const READERS: usize = 16;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_gets_no_connection_is_told_to_come_back_soon_and_a_write_gets_its_answer() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("1000").await;
+    let account = format!("/v1/accounts/{account}");
+    let mut held = Vec::new();
+    for _ in 0..READERS {
+        held.push(database.reader.begin(OPERATOR_TENANT, None).await.unwrap());
+    }
+    let began = Instant::now();
+    let refused = rest.get(&account).await;
+    let took = began.elapsed();
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.expect(503)["code"], "busy");
+    assert!(took > Duration::from_millis(400) && took < Duration::from_secs(3), "{took:?}");
+
+    let deposit = rest.authorized(Method::POST, &format!("{account}/deposits"));
+    let deposited = tokio::spawn(deposit.json(&json!({"amount": "1"})).send());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!deposited.is_finished(), "it is committed and waits for what it answers");
+    drop(held);
+    assert_eq!(deposited.await.unwrap().unwrap().status().as_u16(), 201);
+    assert_eq!(rest.get(&account).await.expect(200)["cash"], "1001.00");
 }
