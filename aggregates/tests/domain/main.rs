@@ -5,9 +5,11 @@
 mod book;
 mod bounds;
 mod documents;
+mod endings;
 mod examples;
 mod given;
 mod given_position;
+mod invariants;
 mod matrix;
 mod oracle;
 mod previews;

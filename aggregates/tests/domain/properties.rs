@@ -7,15 +7,16 @@ use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::InstrumentCommand;
 use aggregates::money::{Money, Price, Quantity};
-use aggregates::order::{ExpiryReason, OrderStatus, Side, TimeInForce};
+use aggregates::order::{ExpiryReason, Side, TimeInForce};
 use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
-use aggregates::stream::{Event, StreamId};
+use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use crate::book::*;
+use crate::invariants::{check_account, check_order, check_position, refold};
 use crate::oracle::Oracle;
 use crate::previews;
 
@@ -405,75 +406,6 @@ impl Run {
 
 fn scaled(value: Decimal, decimals: u32) -> i128 {
     value.mantissa() * 10i128.pow(decimals - value.scale())
-}
-
-fn check_account(
-    book: &Book,
-    id: AccountId,
-    event: &Event,
-    before: &mut BTreeMap<AccountId, Decimal>,
-) {
-    use aggregates::account::AccountEvent;
-    let account = &book.accounts[&id];
-    let sum: Decimal = account.reservations().values().map(|amount| amount.decimal()).sum();
-    assert_eq!(sum, account.reserved().decimal(), "the sum of reservations");
-    assert!(!account.reserved().is_negative());
-    assert!(account.reservations().values().all(|amount| amount.is_positive()));
-    let available = account.available().unwrap().decimal();
-    let previous = before.insert(id, available).unwrap_or_default();
-    let owed = matches!(event, Event::Account(AccountEvent::FeeCharged { .. }));
-    assert!(
-        available >= Decimal::ZERO || available >= previous || owed,
-        "{available} available after {event:?}"
-    );
-    if book.rules.fees == FeeSchedule::default() {
-        assert!(
-            available >= Decimal::ZERO && !account.cash().is_negative(),
-            "{available} available without fees"
-        );
-    }
-    if let Event::Account(AccountEvent::FeeCharged { order_id, .. }) = event {
-        let buys = book.orders[order_id].spec().unwrap().side == Side::Buy;
-        assert!(!buys || available >= Decimal::ZERO, "a buy left {available} available");
-    }
-}
-
-fn check_position(position: &aggregates::position::Position) {
-    let lots: Decimal = position.lots().map(|lot| lot.qty.decimal()).sum();
-    assert_eq!(lots, position.qty().decimal(), "the sum of lots");
-    assert!(position.lots().all(|lot| !lot.qty.is_zero() && !lot.cost.is_negative()));
-    assert!(!position.qty().is_negative(), "a cash account is never short");
-    assert!(!position.reserved_qty().is_negative() && position.reserved_qty() <= position.qty());
-}
-
-fn check_order(book: &Book, id: OrderId, before: &mut BTreeMap<OrderId, Quantity>) {
-    let order = &book.orders[&id];
-    let (filled, qty) = (order.filled_qty(), order.spec().unwrap().qty);
-    let previous = before.insert(id, filled).unwrap_or_default();
-    assert!(previous <= filled && filled <= qty, "{filled} of {qty} filled, {previous} before");
-    assert_eq!(
-        order.status() == Some(OrderStatus::Filled),
-        filled == qty,
-        "filled exactly when all is"
-    );
-}
-
-/// The log folded from its stored form.
-fn refold(book: &Book) -> Book {
-    let mut folded = Book { rules: book.rules.clone(), ..Book::default() };
-    for (stream, event) in &book.log {
-        let (kind, id) = (stream.aggregate_type(), stream.aggregate_id());
-        let stream = StreamId::parse(kind, &id).unwrap();
-        let payload = event.payload().unwrap();
-        let read =
-            Event::read(stream, &event.event_type(), &event.event_version(), &payload).unwrap();
-        assert_eq!(read.payload().unwrap(), payload, "the same bytes again");
-        folded.evolve(stream, &read);
-    }
-    for stream in book.streams() {
-        folded.load(stream);
-    }
-    folded
 }
 
 proptest! {
