@@ -207,9 +207,11 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes a directory for one test; `name` tells it from those of other tests.
+/// Makes a directory for one test; `name` tells whose it is.
 pub fn scratch_directory(name: &str) -> Scratch {
-    let path = std::env::temp_dir().join(format!("blotter-{}-{name}", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let (process, n) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(format!("blotter-{process}-{n}-{name}"));
     std::fs::create_dir(&path).unwrap();
     Scratch(path)
 }
