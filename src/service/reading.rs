@@ -142,7 +142,7 @@ impl Service {
         if head.writing {
             return Ok(head.position);
         }
-        let mut reader = self.parts.reader.begin(caller.tenant, None).await?;
+        let mut reader = self.parts.reader.begin_soon(caller.tenant, None).await?;
         Ok(log::head(&mut reader, SHARD).await?)
     }
 }
