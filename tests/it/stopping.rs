@@ -98,6 +98,9 @@ async fn it_says_so_finishes_what_is_under_way_and_gives_the_log_back() {
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     assert_eq!(server.wait().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let log = server.rest_of_log();
+    assert!(log.last().unwrap().contains("stopped: "), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("WARN")), "a stop is no alarm: {log:#?}");
     let held =
         "SELECT count(*) FROM ledger_head WHERE owner IS NOT NULL OR lease_until IS NOT NULL";
     let held: i64 =
