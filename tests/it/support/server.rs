@@ -147,9 +147,22 @@ impl Server {
         self.log.iter().collect()
     }
 
-    /// Sends a signal to the server alone.
+    /// Sends a signal to the server alone. A stopped one has stopped when this returns.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+        while signal == Signal::STOP && !self.has_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether every thread of the server stands still by a signal.
+    fn has_stopped(&self) -> bool {
+        let threads = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        std::fs::read_dir(threads).unwrap().all(|thread| {
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat"));
+            // The name in parentheses may hold anything; the state follows it. A thread that ended is gone.
+            stat.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|it| it.starts_with('T')))
+        })
     }
 
     /// Its process id.
