@@ -326,18 +326,18 @@ impl Decide for Position {
                 dividends_due: self.dividends_due()?,
                 at: *at,
             }],
-            PositionCommand::AccrueDividend { action_id, per_share, at } => {
+            PositionCommand::AccrueDividend { action_id, qty, per_share, at } => {
                 if self.dividends.contains(action_id) {
                     return Err(PositionError::AlreadyApplied(action_id.clone()));
                 }
-                if self.qty.is_zero() {
+                if qty.is_zero() {
                     return Ok(Vec::new());
                 }
                 vec![PositionEvent::DividendAccrued {
                     action_id: action_id.clone(),
-                    qty: self.qty,
+                    qty: *qty,
                     per_share: *per_share,
-                    amount: Money::of_fill(self.qty, *per_share)?,
+                    amount: Money::of_fill(*qty, *per_share)?,
                     at: *at,
                 }]
             }

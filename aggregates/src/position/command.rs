@@ -76,6 +76,8 @@ pub enum PositionCommand {
     AccrueDividend {
         /// The corporate action.
         action_id: String,
+        /// What was held at the close before the ex date, whatever is held now; negative is short.
+        qty: Quantity,
         /// Dollars a share.
         per_share: Price,
         /// The market time.

@@ -206,7 +206,7 @@ pub enum PositionEvent {
     DividendAccrued {
         /// The corporate action.
         action_id: String,
-        /// The holding.
+        /// The holding at that close.
         qty: Quantity,
         /// Dollars a share.
         per_share: Price,

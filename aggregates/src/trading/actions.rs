@@ -100,17 +100,19 @@ impl<W: World> Desk<'_, W> {
         self.account(account_id, &follow)
     }
 
-    /// A dividend accrues in one position: what was held at the close before the ex date earns it.
+    /// A dividend accrues in one position: what was held at the close before the ex date earns it, also when the
+    /// market tells of it later.
     pub(super) fn accrue_dividend(
         &mut self,
         account_id: AccountId,
         instrument_id: InstrumentId,
         action_id: &str,
+        qty: Quantity,
         at: MarketTime,
     ) -> Result<(), Undecided> {
         let per_share = self.dividend(instrument_id, action_id, DividendStage::Declared)?.amount;
         let action_id = action_id.to_owned();
-        let command = PositionCommand::AccrueDividend { action_id, per_share, at };
+        let command = PositionCommand::AccrueDividend { action_id, qty, per_share, at };
         self.position(account_id, instrument_id, &command)
     }
 

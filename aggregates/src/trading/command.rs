@@ -4,7 +4,7 @@ use crate::account::AccountCommand;
 use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
 use crate::market::{MarketTime, Reference, TapePlace};
-use crate::money::Money;
+use crate::money::{Money, Quantity};
 use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
 use crate::writer::WriterCommand;
 
@@ -124,6 +124,8 @@ pub enum Command {
         instrument_id: InstrumentId,
         /// The corporate action.
         action_id: String,
+        /// What was held at the close before the ex date.
+        qty: Quantity,
         /// The market time.
         at: MarketTime,
     },

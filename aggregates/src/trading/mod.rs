@@ -106,8 +106,8 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::FollowSplit { account_id, instrument_id, orders, at } => {
             desk.follow_split(*account_id, *instrument_id, orders, *at)?;
         }
-        Command::AccrueDividend { account_id, instrument_id, action_id, at } => {
-            desk.accrue_dividend(*account_id, *instrument_id, action_id, *at)?;
+        Command::AccrueDividend { account_id, instrument_id, action_id, qty, at } => {
+            desk.accrue_dividend(*account_id, *instrument_id, action_id, *qty, *at)?;
         }
         Command::PayDividend { account_id, instrument_id, action_id, at } => {
             desk.pay_dividend(*account_id, *instrument_id, action_id, *at)?;

@@ -253,6 +253,7 @@ fn a_dividend_goes_to_who_held_it_before_the_ex_date_once() {
         account_id: me(),
         instrument_id: stock("AAPL"),
         action_id: action_id.clone(),
+        qty: quantity("10"),
         at: at(1),
     };
     let settle = Command::PayDividend {

@@ -97,17 +97,18 @@ fn a_short_position_follows_splits_and_owes_dividends() {
     assert_eq!(quantities, [quantity("-4.5"), quantity("-2.5")]);
     let after = [short.clone(), events].concat();
     assert_eq!(position(&after, split), Err(PositionError::AlreadyApplied("split-1".into())));
-    let accrue = PositionCommand::AccrueDividend {
+    let accrue = |qty: &str| PositionCommand::AccrueDividend {
         action_id: "dividend-1".into(),
+        qty: quantity(qty),
         per_share: price("0.245"),
         at: at(6),
     };
-    let owed = position(&short, accrue.clone()).unwrap();
+    let owed = position(&short, accrue("-5")).unwrap();
     assert!(
         matches!(owed[0], PositionEvent::DividendAccrued { amount, .. } if amount == money("-1.22")),
         "-1.225, half to even"
     );
-    assert_eq!(position(&[], accrue).unwrap(), [], "nothing held, nothing earned");
+    assert_eq!(position(&short, accrue("0")).unwrap(), [], "nothing held, nothing earned");
     let settle = PositionCommand::SettleDividend { action_id: "dividend-1".into(), at: at(7) };
     assert_eq!(
         position(&short, settle.clone()),

@@ -385,10 +385,13 @@ impl Run {
         self.submit(&Command::Instrument { instrument_id, command: declare });
         for n in 0..2 {
             let (account_id, action_id) = (account_id(n), action_id.clone());
+            let held = self.book.positions.get(&(account_id, instrument_id));
+            let qty = held.map_or(Quantity::ZERO, |held| held.qty());
             self.submit(&Command::AccrueDividend {
                 account_id,
                 instrument_id,
                 action_id,
+                qty,
                 at: at(6),
             });
         }

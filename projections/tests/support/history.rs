@@ -490,19 +490,19 @@ impl History {
             at,
         };
         let declared = self.submit(&Command::Instrument { instrument_id, command });
-        let holders: Vec<AccountId> = self
+        let holders: Vec<(AccountId, Quantity)> = self
             .positions
             .iter()
             .filter(|((_, instrument), held)| *instrument == instrument_id && !held.qty().is_zero())
-            .map(|((account, _), _)| *account)
+            .map(|((account, _), held)| (*account, held.qty()))
             .collect();
-        for account_id in &holders {
-            let (account_id, action_id) = (*account_id, action_id.clone());
-            self.submit(&Command::AccrueDividend { account_id, instrument_id, action_id, at });
+        for (account_id, qty) in &holders {
+            let (account_id, qty, action_id) = (*account_id, *qty, action_id.clone());
+            self.submit(&Command::AccrueDividend { account_id, instrument_id, action_id, qty, at });
         }
         let command = InstrumentCommand::CompleteAccrual { action_id: action_id.clone(), at };
         self.submit(&Command::Instrument { instrument_id, command });
-        for account_id in holders {
+        for (account_id, _) in holders {
             let action_id = action_id.clone();
             self.submit(&Command::PayDividend { account_id, instrument_id, action_id, at });
         }

@@ -54,11 +54,9 @@ impl Actions for Instrument {
         self.actions.get(action).filter(|_| gated).and_then(|action| action.ratio)
     }
 
-    fn dividend(&self, action: &str) -> Option<Amount> {
-        self.actions
-            .get(action)
-            .filter(|action| action.stage == "declared")
-            .and_then(|action| action.amount)
+    fn dividend(&self, action: &str) -> Option<(Amount, &str)> {
+        let action = self.actions.get(action).filter(|action| action.stage == "declared")?;
+        Some((action.amount?, &action.dates.as_ref()?.0))
     }
 }
 

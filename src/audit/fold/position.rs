@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use chrono::{DateTime, NaiveDate};
+use chrono_tz::America::New_York;
 use uuid::Uuid;
 
 use super::act::{Act, Moved, Traded};
@@ -34,12 +36,14 @@ pub(in crate::audit) struct Holding {
     pub(in crate::audit) accrued: BTreeMap<String, Amount>,
     pub(in crate::audit) splits: BTreeSet<String>,
     pub(in crate::audit) dividends: BTreeSet<String>,
+    /// What was held when each New York day began on which that changed.
+    held_before: BTreeMap<NaiveDate, Amount>,
 }
 
 /// The split and the dividends that the instrument has made known.
 pub(super) trait Actions {
     fn ratio(&self, action: &str) -> Option<(Amount, Amount)>;
-    fn dividend(&self, action: &str) -> Option<Amount>;
+    fn dividend(&self, action: &str) -> Option<(Amount, &str)>;
 }
 
 impl Holding {
@@ -66,6 +70,7 @@ impl Holding {
     ) -> Result<Amount, Fault> {
         let position = act.position;
         let mut due = Amount::ZERO;
+        let before = self.qty;
         match event_type {
             "PositionOpened" | "PositionIncreased" => {
                 let opens = event_type == "PositionOpened";
@@ -141,14 +146,17 @@ impl Holding {
             "DividendAccrued" => {
                 let (action, qty) = (body.text("action_id")?, body.amount("qty")?);
                 let (per_share, amount) = (body.amount("per_share")?, body.money("amount")?);
-                let declared =
-                    actions.is_none_or(|actions| actions.dividend(action) == Some(per_share));
+                let dividend = actions.map(|actions| actions.dividend(action));
+                let declared = dividend
+                    .is_none_or(|dividend| dividend.is_some_and(|(told, _)| told == per_share));
+                let ex = dividend.flatten().map(|(_, ex)| ex.parse()).transpose();
+                let ex = ex.map_err(|error| format!("the ex date of {action}: {error}"))?;
+                let entitled = ex.map_or(qty, |ex| self.held_at_close_before(ex));
                 let first = self.dividends.insert(action.to_owned());
-                let right = qty == self.qty && qty.cash(per_share) == Some(amount);
+                let right = qty == entitled && qty.cash(per_share) == Some(amount);
                 findings.expect(declared && first && right, position, Code::Holding, || {
                     format!(
-                        "dividend {action} accrues {amount} for {qty} at {per_share}; {} are held",
-                        self.qty
+                        "dividend {action} accrues {amount} for {qty} at {per_share}; {entitled} were held before its ex date"
                     )
                 });
                 self.accrued.insert(action.to_owned(), amount);
@@ -166,6 +174,10 @@ impl Holding {
             }
             other => return Err(format!("a position has no event {other}")),
         }
+        if self.qty != before {
+            let before = if event_type == "PositionReset" { Amount::ZERO } else { before };
+            self.held_before.entry(new_york_date(self.updated_at)?).or_insert(before);
+        }
         let lots: Amount = self.lots.iter().map(|lot| lot.qty).sum();
         let signs = self.lots.iter().all(|lot| lot.qty.sign() == self.qty.sign());
         findings.expect(lots == self.qty && signs, position, Code::Holding, || {
@@ -177,6 +189,11 @@ impl Holding {
             format!("{} are reserved ({reserved} by order) of {} held", self.reserved, self.qty)
         });
         Ok(due)
+    }
+
+    /// What was held when the day began: nothing trades between a close and the midnight after it.
+    fn held_at_close_before(&self, day: NaiveDate) -> Amount {
+        self.held_before.range(day..).next().map_or(self.qty, |(_, held)| *held)
     }
 
     /// The account begins again: the event states all that is given up.
@@ -205,6 +222,8 @@ impl Holding {
         self.lots.clear();
         self.reservations.clear();
         self.accrued.clear();
+        // What it had held earns nothing any more.
+        self.held_before.values_mut().for_each(|held| *held = Amount::ZERO);
         self.updated_at = body.time("at")?;
         Ok(())
     }
@@ -367,4 +386,10 @@ impl Holding {
         }
         Ok(())
     }
+}
+
+fn new_york_date(micros: i64) -> Result<NaiveDate, Fault> {
+    let at = DateTime::from_timestamp_micros(micros);
+    let at = at.ok_or_else(|| format!("{micros} is no time that a calendar knows"))?;
+    Ok(at.with_timezone(&New_York).date_naive())
 }

@@ -174,16 +174,15 @@ impl Core {
         gate: &Gate,
     ) -> BTreeMap<AccountId, Vec<OrderId>> {
         let mut accounts = self.state.orders.of_instrument(instrument_id);
-        for account_id in
-            self.state.holders.get(&instrument_id).into_iter().flat_map(BTreeMap::keys)
-        {
-            accounts.entry(*account_id).or_default();
+        for account_id in self.state.holders.get(&instrument_id).iter().flat_map(|h| h.accounts()) {
+            accounts.entry(account_id).or_default();
         }
         accounts.retain(|account_id, _| !gate.followed.contains(account_id));
         accounts
     }
 
-    /// The next step of a dividend that is due: accruals at the ex date, payments at the pay date.
+    /// The next step of a dividend that is due: accruals at the ex date, payments at the pay date. Who held it at
+    /// the close before the ex date earns it, however late the market tells of it.
     fn dividend_step(
         &self,
         instrument_id: InstrumentId,
@@ -194,18 +193,19 @@ impl Core {
         let Some(payout) = issue.and_then(|issue| issue.dividends.get(action_id)) else {
             return Vec::new();
         };
-        let Payout { stage, accrued, unpaid, .. } = payout;
+        let Payout { ex, stage, accrued, unpaid, .. } = payout;
         let name = || action_id.to_owned();
         let commands: Vec<Command> = match stage {
             DividendStage::Declared => {
                 let holders = self.state.holders.get(&instrument_id);
-                let holders = holders.into_iter().flat_map(BTreeMap::keys);
-                let entitled = holders.filter(|account_id| !accrued.contains(account_id));
+                let entitled = holders.into_iter().flat_map(|holders| holders.at_close_before(*ex));
                 entitled
-                    .map(|account_id| Command::AccrueDividend {
-                        account_id: *account_id,
+                    .filter(|(account_id, _)| !accrued.contains(account_id))
+                    .map(|(account_id, qty)| Command::AccrueDividend {
+                        account_id,
                         instrument_id,
                         action_id: name(),
+                        qty,
                         at,
                     })
                     .collect()

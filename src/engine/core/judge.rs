@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Core;
+use super::holders::known_since;
 use super::rounds::{Round, Stage};
 use super::sessions::{session_after, session_on};
 use super::state::Stream;
@@ -31,6 +32,8 @@ pub enum Reason {
     OutOfOrder,
     /// At a time that the exchange's calendar does not know.
     OutsideCalendar,
+    /// A dividend whose ex date is so long ago that nobody knows any more who held it then.
+    TooLate,
     /// A split of what is held and has no price, so that a fraction could not be paid: to be sent after a quote.
     Unpriced,
 }
@@ -46,6 +49,7 @@ impl Reason {
             Self::Duplicate => "duplicate",
             Self::OutOfOrder => "out_of_order",
             Self::OutsideCalendar => "outside_calendar",
+            Self::TooLate => "too_late",
             Self::Unpriced => "unpriced",
         }
     }
@@ -127,7 +131,12 @@ impl Core {
                 let issue = self.issue(&dividend.symbol);
                 let known =
                     issue.is_some_and(|(_, issue)| issue.dividends.contains_key(&dividend.id));
-                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+                let since = self.state.clock.map(|clock| known_since(new_york_date(clock)));
+                return match (known, since) {
+                    (true, _) => Err(Reason::Duplicate),
+                    (_, Some(since)) if dividend.ex < since => Err(Reason::TooLate),
+                    _ => Ok(()),
+                };
             }
             Tick::Instrument(listing) => {
                 let known = self.state.symbols.contains_key(&listing.symbol);

@@ -9,6 +9,7 @@
 
 mod actions;
 mod book;
+mod holders;
 mod judge;
 mod matching;
 mod observe;
@@ -32,6 +33,7 @@ use crate::market::calendar::Calendar;
 use crate::market::tick::Tick;
 
 pub use book::{Orders, Working};
+pub use holders::Holders;
 pub use judge::Reason;
 pub use rounds::{Round, Stage};
 pub use sessions::Session;

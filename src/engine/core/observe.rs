@@ -4,6 +4,7 @@
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{DividendStage, InstrumentEvent};
+use aggregates::market::MarketTime;
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, OrderEvent, OrderSpec};
 use aggregates::position::PositionEvent;
@@ -12,7 +13,7 @@ use rust_decimal::RoundingStrategy;
 
 use super::book::Working;
 use super::state::{EngineState, Gate, Issue, Last, Payout};
-use crate::market::calendar::new_york_midnight;
+use crate::market::calendar::{new_york_date, new_york_midnight};
 
 impl EngineState {
     /// Takes in the event at `position` of the log. Positions that were seen before change nothing.
@@ -29,15 +30,14 @@ impl EngineState {
                 self.observe_order(position, order_id, event);
             }
             (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
-                let holders = self.holders.entry(instrument_id).or_default();
-                match held_after(event) {
-                    Some(qty) if qty.is_zero() => {
-                        holders.remove(&account_id);
+                if let Some((qty, at)) = held_after(event) {
+                    let holders = self.holders.entry(instrument_id).or_default();
+                    let today = new_york_date(at);
+                    if matches!(event, PositionEvent::PositionReset { .. }) {
+                        holders.give_up(account_id, today);
+                    } else {
+                        holders.set(account_id, qty, today);
                     }
-                    Some(qty) => {
-                        holders.insert(account_id, qty);
-                    }
-                    None => {}
                 }
                 if let Some(issue) = self.issues.get_mut(&instrument_id) {
                     issue.observe_position(account_id, event);
@@ -300,15 +300,15 @@ fn scaled(price: Price, gate: &Gate) -> Price {
     rounded.and_then(|exact| Price::new(exact).ok()).unwrap_or(price)
 }
 
-/// The holding after an event of a position, where the event changes it.
-fn held_after(event: &PositionEvent) -> Option<Quantity> {
+/// The holding after an event of a position and the time of the event, where it changes the holding.
+fn held_after(event: &PositionEvent) -> Option<(Quantity, MarketTime)> {
     match event {
-        PositionEvent::PositionOpened { position_qty, .. }
-        | PositionEvent::PositionIncreased { position_qty, .. }
-        | PositionEvent::PositionReduced { position_qty, .. }
-        | PositionEvent::PositionSplit { position_qty, .. } => Some(*position_qty),
-        PositionEvent::PositionClosed { .. } | PositionEvent::PositionReset { .. } => {
-            Some(Quantity::ZERO)
+        PositionEvent::PositionOpened { position_qty, at, .. }
+        | PositionEvent::PositionIncreased { position_qty, at, .. }
+        | PositionEvent::PositionReduced { position_qty, at, .. }
+        | PositionEvent::PositionSplit { position_qty, at, .. } => Some((*position_qty, *at)),
+        PositionEvent::PositionClosed { at, .. } | PositionEvent::PositionReset { at, .. } => {
+            Some((Quantity::ZERO, *at))
         }
         PositionEvent::SharesReserved { .. }
         | PositionEvent::SharesReleased { .. }

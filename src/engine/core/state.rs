@@ -13,11 +13,12 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::book::Orders;
+use super::holders::Holders;
 use super::rounds::Round;
 use super::sessions::Session;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,8 +44,8 @@ pub struct EngineState {
     pub orders: Orders,
     /// Orders that have arrived and were not yet evaluated against the standing quote.
     pub arrivals: BTreeSet<(u64, OrderId)>,
-    /// Shares held by instrument and account: never zero.
-    pub holders: BTreeMap<InstrumentId, BTreeMap<AccountId, Quantity>>,
+    /// Who holds each instrument.
+    pub holders: BTreeMap<InstrumentId, Holders>,
     /// When dividends have their next step.
     pub awaited: BTreeSet<(MarketTime, InstrumentId, String)>,
     /// Instruments in the middle of a split.

@@ -86,6 +86,7 @@ impl History {
             account_id,
             instrument_id,
             action_id: action_id.clone(),
+            qty: "10".parse().unwrap(),
             at: at(12),
         };
         test.submit(OPERATOR_TENANT, accrue, None).await.unwrap();

@@ -124,6 +124,38 @@ fn a_dividend_goes_to_who_held_at_the_close_before_the_ex_date_and_is_paid_on_it
 }
 
 #[test]
+fn a_dividend_that_is_told_late_goes_to_who_held_at_the_close_before_its_ex_date_all_the_same() {
+    let (mut desk, one, two) = holders();
+    desk.quote("99.00", 5000, "100.00", 5000, "2026-11-24T15:00:00Z");
+    let late = desk.account("100000");
+    desk.place(two, "sell 33");
+    desk.place(late, "buy 10");
+    desk.place(one, "buy 20");
+    desk.clock("2026-11-25T15:00:00Z");
+    let worked = desk.line(&DIVIDEND.replace("2026-11-23T16", "2026-11-24T16"));
+    assert_eq!(worked.ignored, None);
+    desk.clock("2026-12-01T05:00:00Z");
+    assert_eq!(desk.cash(one), "88050.00", "for 100, not for 120");
+    assert_eq!(desk.cash(two), "99983.50", "sold on the ex date");
+    assert_eq!(desk.cash(late), "99000.00", "bought on the ex date");
+    desk.reload();
+    desk.rebuild();
+}
+
+#[test]
+fn a_dividend_from_before_the_holdings_that_are_known_is_left_off_with_its_reason() {
+    let (mut desk, one, _) = holders();
+    desk.clock("2026-12-28T15:00:00Z");
+    let log = desk.log.len();
+    let worked = desk.line(DIVIDEND);
+    assert_eq!((worked.ignored, worked.place), (Some(Reason::TooLate), None));
+    assert_eq!((desk.cash(one), desk.log.len()), ("90000.00".into(), log));
+    let known = DIVIDEND.replace("\"2026-11-24\"", "\"2026-11-27\"");
+    assert_eq!(desk.line(&known).ignored, None, "31 days");
+    assert_eq!(desk.cash(one), "90050.00", "due at once");
+}
+
+#[test]
 fn a_restart_at_any_point_of_a_dividend_pays_it_once() {
     for stop_after in 0..8 {
         let (mut desk, one, two) = holders();
