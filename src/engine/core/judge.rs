@@ -12,7 +12,7 @@ use super::rounds::{Round, Stage};
 use super::sessions::{session_after, session_on};
 use super::state::Stream;
 use crate::market::calendar::new_york_date;
-use crate::market::tick::{Bar, Clock, Tick, TradingState};
+use crate::market::tick::{Bar, Clock, RateKind, Tick, TradingState};
 
 /// Why a line fills nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,13 +151,17 @@ impl Core {
             }
             _ => {}
         }
-        let (Some(stream), Some(at), Some(symbol)) = (Stream::of(tick), tick.at(), tick.symbol())
-        else {
+        let (Some(stream), Some(at)) = (Stream::of(tick), tick.at()) else {
             return Ok(());
         };
+        let symbol = tick.symbol().unwrap_or_default();
+        let marks = if stream.is_note() {
+            self.state.notes.get(symbol)
+        } else {
+            self.issue(symbol).map(|(_, issue)| &issue.marks)
+        };
         // The first line of a symbol is in order.
-        let mark = self.issue(symbol).and_then(|(_, issue)| issue.marks.get(&stream));
-        match mark {
+        match marks.and_then(|marks| marks.get(&stream)) {
             Some(mark) if at < mark.at => Err(Reason::OutOfOrder),
             Some(mark) if at == mark.at && mark.lines.contains(&fingerprint(tick)) => {
                 Err(Reason::Duplicate)
@@ -203,8 +207,21 @@ impl Stream {
             Tick::Trade(_) => Some(Self::Trade),
             Tick::Bar(_) => Some(Self::Bar),
             Tick::Status(_) => Some(Self::Status),
-            _ => None,
+            Tick::Luld(_) => Some(Self::Luld),
+            Tick::Auction(_) => Some(Self::Auction),
+            Tick::Depth(_) => Some(Self::Depth),
+            Tick::OpenInterest(_) => Some(Self::OpenInterest),
+            Tick::Rate(rate) => Some(match rate.kind {
+                RateKind::RiskFree => Self::RiskFree,
+                RateKind::DividendYield => Self::DividendYield,
+            }),
+            Tick::Clock(_) | Tick::Split(_) | Tick::Dividend(_) | Tick::Instrument(_) => None,
         }
+    }
+
+    /// Lines of this kind list no symbol, so there may be no instrument to remember them by.
+    pub(super) fn is_note(self) -> bool {
+        !matches!(self, Self::Quote | Self::Trade | Self::Bar | Self::Status)
     }
 }
 

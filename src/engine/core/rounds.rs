@@ -202,16 +202,20 @@ impl Core {
         }
     }
 
-    /// Remembers that this line was worked, once its symbol is known.
+    /// Remembers that this line was worked; one that lists its symbol, once that is known.
     fn mark(&mut self, tick: &Tick) {
-        let (Some(stream), Some(at), Some(symbol)) = (Stream::of(tick), tick.at(), tick.symbol())
-        else {
-            return;
+        let (Some(stream), Some(at)) = (Stream::of(tick), tick.at()) else { return };
+        let symbol = tick.symbol().unwrap_or_default();
+        let state = &mut self.state;
+        let marks = if stream.is_note() {
+            state.notes.entry(symbol.to_owned()).or_default()
+        } else {
+            let issue = state.symbols.get(symbol).and_then(|id| state.issues.get_mut(id));
+            let Some(issue) = issue else { return };
+            &mut issue.marks
         };
-        let issue = self.state.symbols.get(symbol).and_then(|id| self.state.issues.get_mut(id));
-        let Some(issue) = issue else { return };
         let line = fingerprint(tick);
-        let mark = issue.marks.entry(stream).or_insert(Mark { at, lines: BTreeSet::new() });
+        let mark = marks.entry(stream).or_insert(Mark { at, lines: BTreeSet::new() });
         if mark.at < at {
             *mark = Mark { at, lines: BTreeSet::new() };
         }

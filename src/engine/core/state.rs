@@ -46,6 +46,8 @@ pub struct EngineState {
     pub arrivals: BTreeSet<(u64, OrderId)>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,
+    /// How far the lines have come that list nothing, by symbol: those of the market itself under an empty one.
+    pub notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
     /// When dividends have their next step.
     pub awaited: BTreeSet<(MarketTime, InstrumentId, String)>,
     /// Instruments in the middle of a split.
@@ -103,6 +105,18 @@ pub enum Stream {
     Bar,
     /// Halts and resumptions.
     Status,
+    /// Limit-up limit-down bands.
+    Luld,
+    /// Results of auctions.
+    Auction,
+    /// Levels of the book.
+    Depth,
+    /// Open interest.
+    OpenInterest,
+    /// What money earns without risk.
+    RiskFree,
+    /// What holders are paid.
+    DividendYield,
 }
 
 /// The latest instant of one kind of line, and the lines that bear it: an older or an identical one is ignored.

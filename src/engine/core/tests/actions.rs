@@ -180,6 +180,32 @@ fn a_halted_symbol_takes_orders_and_cancels_and_says_so_once() {
 }
 
 #[test]
+fn a_line_of_any_kind_that_is_sent_again_is_ignored_and_so_is_an_older_one() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 5, "100.00", 5, "2026-11-23T15:00:00Z");
+    for line in [
+        r#"{"t":"depth","symbol":"AAPL","bids":[["99.00","5"]],"asks":[["100.00","5"]],"at":"AT"}"#,
+        r#"{"t":"depth","symbol":"MSFT","bids":[["99.00","5"]],"asks":[["100.00","5"]],"at":"AT"}"#,
+        r#"{"t":"luld","symbol":"AAPL","down":"95.00","up":"105.00","at":"AT"}"#,
+        r#"{"t":"auction","symbol":"AAPL","kind":"open","price":"99.50","size":"10","at":"AT"}"#,
+        r#"{"t":"open_interest","symbol":"AAPL261218C00190000","value":"1200","at":"AT"}"#,
+        r#"{"t":"rate","kind":"risk_free","symbol":null,"value":"0.045","at":"AT"}"#,
+        r#"{"t":"rate","kind":"dividend_yield","symbol":"AAPL","value":"0.005","at":"AT"}"#,
+    ] {
+        let told = line.replace("AT", "2026-11-23T15:00:02Z");
+        assert_eq!(desk.line(&told).ignored, None, "{told}");
+        assert_eq!(desk.line(&told).ignored, Some(Reason::Duplicate), "{told}");
+        let older = line.replace("AT", "2026-11-23T15:00:01Z");
+        assert_eq!(desk.line(&older).ignored, Some(Reason::OutOfOrder), "{older}");
+        desk.reload();
+        assert_eq!(desk.line(&told).place, None, "{told}");
+    }
+    let places = desk.tape.len();
+    desk.rebuild();
+    assert_eq!(desk.core.state().place, places as u64);
+}
+
+#[test]
 fn option_symbols_are_listed_as_options() {
     let mut desk = Desk::nyse();
     desk.line(r#"{"t":"quote","symbol":"AAPL261218C00190000","bid":"1.00","bid_size":"5","ask":"1.10","ask_size":"5","at":"2026-11-23T15:00:00Z"}"#);
