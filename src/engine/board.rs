@@ -110,7 +110,7 @@ impl Board {
         self.write(|shown| {
             shown.now = now;
             shown.glances.extend(glances);
-            if shown.settings.is_none() {
+            if shown.settings.as_ref() != Some(core.settings()) {
                 shown.settings = Some(core.settings().clone());
             }
         });

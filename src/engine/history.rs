@@ -32,11 +32,9 @@ pub enum RecoveryError {
     /// The tape cannot be read.
     #[error(transparent)]
     Tape(#[from] TapeError),
-    /// The tape has a line that the engine, by its rules, would not have recorded there.
-    #[error(
-        "the line at place {0} of the tape is not worked as it was: the engine's rules have changed"
-    )]
-    Diverged(u64),
+    /// A block of the tape is missing.
+    #[error("the line at place {0} of the tape does not follow the line before it")]
+    Gap(u64),
     /// A checkpoint of what log and tape do not hold.
     #[error(
         "the engine's state after event {position} and line {place} is not what the log and the tape hold"
@@ -207,13 +205,18 @@ impl<H: History> Events<'_, H> {
 /// The engine as log and tape left it, merged by the position that each line was worked after. What its last line
 /// and the last arrivals still cause is proposed next. A checkpoint of what they do not hold is ignored and replaced:
 /// the tape would grow beyond it, and then it could not be told from a true one.
+///
+/// Lines are worked again by the settings that the tape has beside them; `settings` are those of a tape that says
+/// nothing. It is left working by the last of them.
 pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core, RecoveryError> {
     let head = history.head().await?;
     let stored = history.checkpoint().await?;
     let is_ahead = |state: &EngineState| state.position > head.0 || state.place > head.1;
     let refused = stored.as_ref().is_some_and(is_ahead);
     let state = stored.filter(|_| !refused).unwrap_or_default();
+    let settings = state.by.clone().unwrap_or(settings);
     let mut core = Core::new(settings, state);
+    let mut overruled = None;
     let mut events = Events { history, waiting: VecDeque::new(), ended: false };
     loop {
         let blocks = history.blocks(core.state().place).await?;
@@ -222,19 +225,32 @@ pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core
         }
         for block in &blocks {
             for line in decode(block)? {
-                let TapeLine { place, after, source, tick } = line;
+                let TapeLine { place, after, source, by, tick } = line;
                 if place <= core.state().place {
                     continue;
                 }
                 events.observe_up_to(&mut core, after).await?;
-                if core.line_again(&source, &tick).place != Some(place) {
-                    return Err(RecoveryError::Diverged(place));
+                if let Some(by) = by {
+                    core.work_again_by(by);
                 }
+                let (at, refused) = core.line_again(&source, &tick);
+                if at != place {
+                    return Err(RecoveryError::Gap(place));
+                }
+                overruled = overruled.or(refused.map(|reason| (place, reason)));
             }
         }
     }
     events.observe_up_to(&mut core, u64::MAX).await?;
     core.retry();
+    if let Some((place, reason)) = overruled {
+        let reason = reason.word();
+        tracing::warn!(
+            place,
+            reason,
+            "from this line of the tape on there are some that would not be taken today; they only move the clock"
+        );
+    }
     if refused {
         tracing::warn!(
             "the engine's checkpoint was ahead of log and tape; it was ignored and is replaced"

@@ -220,7 +220,7 @@ impl Works {
             orders = shift.core.state().orders.count(),
             "the engine works"
         );
-        let ended = match shift.work(&mut self.inbox, history, kept, stop).await {
+        let ended = match shift.work(&mut self.inbox, settings, history, kept, stop).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
@@ -248,6 +248,7 @@ impl<D: Desk> Shift<'_, D> {
     async fn work<H: History>(
         &mut self,
         inbox: &mut mpsc::Receiver<Ask>,
+        settings: &Settings,
         history: &H,
         mut kept: u64,
         stop: &CancellationToken,
@@ -255,6 +256,9 @@ impl<D: Desk> Shift<'_, D> {
         let unfinished = self.core.again();
         self.carry(unfinished).await?;
         self.arrivals().await?;
+        // What was under way is done as it began; what comes is worked by the settings of this start.
+        self.core.work_by(settings.clone());
+        self.board.show_all(&self.core);
         self.board.set_condition(Condition::Working);
         loop {
             self.arrivals().await?;
@@ -324,7 +328,7 @@ impl<D: Desk> Shift<'_, D> {
         let after = self.core.state().position;
         let worked = self.core.line(source, tick);
         if let Some(place) = worked.place {
-            self.block.push(place, after, source, tick);
+            self.block.push(place, after, source, worked.by.as_ref(), tick);
             let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
             self.touched.extend(symbol.map(str::to_owned));
         }

@@ -1,7 +1,8 @@
 //! The tape: every line that the engine worked, in gapless places, written in blocks.
 //!
 //! A block is newline-delimited JSON, deflated, with the SHA-256 of the text: one entry a line, with its place, the
-//! position of the log after which it was worked, its source and the line in its canonical form. Log and tape merge
+//! position of the log after which it was worked, its source, the settings of the engine where they change with it,
+//! and the line in its canonical form. Log and tape merge
 //! into one order by `after`: the line was worked after that event and before the next.
 
 use std::io::{Read, Write};
@@ -12,6 +13,7 @@ use flate2::write::DeflateEncoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::core::Settings;
 use crate::ledger::TapeBlock;
 use crate::market::reading::{TickError, parse_line};
 use crate::market::tick::Tick;
@@ -31,6 +33,8 @@ pub struct TapeLine {
     pub after: u64,
     /// Where it came from.
     pub source: String,
+    /// The settings that it and the lines after it were worked by, where they are others than before.
+    pub by: Option<Settings>,
     /// The line.
     pub tick: Tick,
 }
@@ -99,8 +103,15 @@ impl BlockBuilder {
         !self.is_empty() && self.last - self.first + 1 >= BLOCK_LINES
     }
 
-    /// Adds the line at the next place.
-    pub fn push(&mut self, place: u64, after: u64, source: &str, tick: &Tick) {
+    /// Adds the line at the next place, with the settings that it was worked by where the tape does not have them.
+    pub fn push(
+        &mut self,
+        place: u64,
+        after: u64,
+        source: &str,
+        by: Option<&Settings>,
+        tick: &Tick,
+    ) {
         if self.is_empty() {
             self.first = place;
         }
@@ -108,9 +119,14 @@ impl BlockBuilder {
         self.last = place;
         let source = serde_json::Value::from(source);
         let line = tick.to_line();
+        let by = by.map(|by| {
+            let by = serde_json::to_string(by).expect("settings are words and numbers");
+            format!(r#""by":{by},"#)
+        });
+        let by = by.unwrap_or_default();
         writeln!(
             self.text,
-            r#"{{"place":{place},"after":{after},"source":{source},"tick":{line}}}"#
+            r#"{{"place":{place},"after":{after},"source":{source},{by}"tick":{line}}}"#
         )
         .expect("writing to memory does not fail");
     }
@@ -134,6 +150,8 @@ struct Entry {
     place: u64,
     after: u64,
     source: String,
+    #[serde(default)]
+    by: Option<Settings>,
     tick: serde_json::Value,
 }
 
@@ -153,7 +171,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
     for (expected, text) in (place..).zip(text.lines()) {
         let entry: Entry =
             serde_json::from_str(text).map_err(|source| TapeError::Entry { place, source })?;
-        let Entry { place: found, after, source, tick } = entry;
+        let Entry { place: found, after, source, by, tick } = entry;
         if found != expected {
             return Err(TapeError::Gap { place, expected, found });
         }
@@ -163,7 +181,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
         let Some(tick) = tick else {
             return Err(TapeError::Gap { place, expected, found });
         };
-        lines.push(TapeLine { place: found, after, source, tick });
+        lines.push(TapeLine { place: found, after, source, by, tick });
     }
     let last = lines.last().map_or(0, |line| line.place);
     if last != block.last_place {
@@ -175,6 +193,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::market::calendar::Calendar;
 
     fn block() -> (Vec<TapeLine>, TapeBlock) {
         let mut builder = BlockBuilder::default();
@@ -186,8 +205,9 @@ mod tests {
         let mut lines = Vec::new();
         for (place, text) in (7..).zip(texts) {
             let tick = parse_line(text.as_bytes(), 1).unwrap().unwrap();
-            builder.push(place, place * 10, "feed", &tick);
-            lines.push(TapeLine { place, after: place * 10, source: "feed".into(), tick });
+            let by = (place == 8).then(|| Settings::new(Calendar::always()));
+            builder.push(place, place * 10, "feed", by.as_ref(), &tick);
+            lines.push(TapeLine { place, after: place * 10, source: "feed".into(), by, tick });
         }
         (lines, builder.take().unwrap())
     }

@@ -8,6 +8,7 @@
 use aggregates::market::MarketTime;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
+use serde::{Deserialize, Serialize};
 
 use super::calendar_table::{CLOSED, EARLY, RANGE};
 
@@ -59,7 +60,8 @@ impl Session {
 }
 
 /// Which hours the market keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hours {
     /// New York's sessions.
     Nyse,
@@ -67,8 +69,9 @@ pub enum Hours {
     Always,
 }
 
-/// The calendar of a market.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The calendar of a market, stored as the word for its hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Calendar {
     hours: Hours,
 }

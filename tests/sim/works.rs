@@ -126,7 +126,7 @@ impl Works {
         let after = core.state().position;
         let worked = core.line("simulated", tick);
         if let Some(place) = worked.place {
-            self.block.push(place, after, "simulated", tick);
+            self.block.push(place, after, "simulated", worked.by.as_ref(), tick);
         }
         worked.commands
     }

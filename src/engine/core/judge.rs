@@ -62,12 +62,7 @@ impl Core {
         source: &str,
         tick: &Tick,
     ) -> Result<(Round, Option<Reason>), Reason> {
-        let clock = self.state.clock;
-        let (began, ends) = match tick {
-            Tick::Bar(bar) => self.span(bar),
-            // An instrument has no time, and may come before the first line that has one.
-            _ => (tick.at().or(clock).unwrap_or_default(), None),
-        };
+        let (began, _) = self.extent(tick);
         self.in_order(tick)?;
         let new_session = self.state.session.is_none_or(|session| began > session.close);
         if new_session && tick.at().is_some() {
@@ -75,6 +70,13 @@ impl Core {
             known.map_err(|_| Reason::OutsideCalendar)?;
         }
         let ignored = self.unfit(tick);
+        Ok((self.round(source, tick, ignored), ignored))
+    }
+
+    /// The round of a line that is the next of the tape, which moves the clock alone if it is `ignored`.
+    pub(super) fn round(&self, source: &str, tick: &Tick, ignored: Option<Reason>) -> Round {
+        let clock = self.state.clock;
+        let (began, ends) = self.extent(tick);
         let round = Round {
             place: self.state.place + 1,
             source: source.to_owned(),
@@ -86,8 +88,16 @@ impl Core {
             open: false,
             first: false,
         };
-        let round = if matches!(tick, Tick::Bar(_)) { Round { began, ..round } } else { round };
-        Ok((round, ignored))
+        if matches!(tick, Tick::Bar(_)) { Round { began, ..round } } else { round }
+    }
+
+    /// The instant that a line moves the clock to, and the end of a bar.
+    fn extent(&self, tick: &Tick) -> (MarketTime, Option<MarketTime>) {
+        match tick {
+            Tick::Bar(bar) => self.span(bar),
+            // An instrument has no time, and may come before the first line that has one.
+            _ => (tick.at().or(self.state.clock).unwrap_or_default(), None),
+        }
     }
 
     /// The start and the end of a bar: a daily one is its New York session, another ends by its close.

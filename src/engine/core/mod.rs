@@ -54,15 +54,42 @@ pub enum FillModel {
     Unlimited,
 }
 
-/// The settings that the engine works by.
-#[derive(Clone, Debug, PartialEq)]
+/// The settings that the engine works by. They decide what a line does, so the tape says which were in force: its
+/// lines are worked again by those of their time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// When the market is open.
+    #[serde(rename = "hours")]
     pub calendar: Calendar,
     /// How much of a tick an order may take.
     pub fill_model: FillModel,
     /// How old a quote may be, by the market clock, and still fill; `None` is no limit.
+    #[serde(rename = "max_quote_age_seconds", with = "seconds")]
     pub max_quote_age: Option<TimeDelta>,
+}
+
+/// A length of time is stored in whole seconds.
+mod seconds {
+    use chrono::TimeDelta;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "the shape that serde calls")]
+    pub(super) fn serialize<S: Serializer>(
+        age: &Option<TimeDelta>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        age.map(|age| age.num_seconds()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<TimeDelta>, D::Error> {
+        let seconds = Option::<i64>::deserialize(deserializer)?;
+        let age = |seconds| {
+            TimeDelta::try_seconds(seconds).ok_or_else(|| de::Error::custom("too long a time"))
+        };
+        seconds.map(age).transpose()
+    }
 }
 
 impl Settings {
@@ -80,6 +107,8 @@ pub struct Worked {
     pub place: Option<TapePlace>,
     /// Why it fills nothing, if so.
     pub ignored: Option<Reason>,
+    /// The settings that it was worked by, where the tape does not have them yet: they belong beside it.
+    pub by: Option<Settings>,
     /// The first proposals. More follow from [`Core::again`].
     pub commands: Vec<Command>,
 }
@@ -107,6 +136,21 @@ impl Core {
     /// What it works by.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Works by these settings from now on. All that the lines before caused must be done.
+    pub fn work_by(&mut self, settings: Settings) {
+        self.settings = settings;
+        if let Some(clock) = self.state.clock {
+            self.state.session = session_not_before(self.settings.calendar, clock);
+        }
+    }
+
+    /// Works by the settings that stand on the tape beside the next line, as part of a recovery.
+    pub fn work_again_by(&mut self, settings: Settings) {
+        self.settle();
+        self.state.by = Some(settings.clone());
+        self.work_by(settings);
     }
 
     /// Takes in the event at `position` of the log.
@@ -150,22 +194,42 @@ impl Core {
         let (round, ignored) = match self.judge(source, tick) {
             Ok(judged) => judged,
             Err(reason) => {
-                return Worked { place: None, ignored: Some(reason), commands: Vec::new() };
+                let ignored = Some(reason);
+                return Worked { place: None, ignored, by: None, commands: Vec::new() };
             }
         };
-        let place = Some(round.place);
-        self.state.place = round.place;
+        let by = (self.state.by.as_ref() != Some(&self.settings)).then(|| self.settings.clone());
+        if by.is_some() {
+            self.state.by.clone_from(&by);
+        }
+        let place = Some(self.begin(round));
+        Worked { place, ignored, by, commands: self.again() }
+    }
+
+    /// The line that is worked from now on, and its place.
+    fn begin(&mut self, round: Round) -> TapePlace {
+        let place = round.place;
+        self.state.place = place;
         self.state.round = Some(round);
-        Worked { place, ignored, commands: self.again() }
+        place
     }
 
     /// Works a line of the tape again, as part of a recovery: what it proposes was decided before, and stands in the
     /// log. Orders that had arrived before it were evaluated before it. After the last one, [`Core::retry`] lets
     /// [`Core::again`] propose what the log lacks.
-    pub fn line_again(&mut self, source: &str, tick: &Tick) -> Worked {
+    ///
+    /// Gives its place and, if these rules would not work it, why: it stands on the tape all the same, and then moves
+    /// the clock and does nothing else.
+    pub fn line_again(&mut self, source: &str, tick: &Tick) -> (TapePlace, Option<Reason>) {
         self.settle();
         self.state.arrivals.clear();
-        self.line(source, tick)
+        let (round, refused) = match self.judge(source, tick) {
+            Ok((round, _)) => (round, None),
+            Err(reason) => (self.round(source, tick, Some(reason)), Some(reason)),
+        };
+        let place = self.begin(round);
+        let _decided_before = self.again();
+        (place, refused)
     }
 
     fn issue(&self, symbol: &str) -> Option<(InstrumentId, &Issue)> {

@@ -12,6 +12,7 @@ use aggregates::order::Side;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use super::Settings;
 use super::book::Orders;
 use super::holders::Holders;
 use super::rounds::Round;
@@ -27,6 +28,8 @@ pub struct EngineState {
     pub position: u64,
     /// The last line of the tape that was worked.
     pub place: TapePlace,
+    /// The settings that the tape says its last line was worked by; `None` if it does not say.
+    pub by: Option<Settings>,
     /// The market clock; `None` before the first line.
     pub clock: Option<MarketTime>,
     /// The latest end of a bar that was worked. The clock comes to it by a later line, so that all bars of one start

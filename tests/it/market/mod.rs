@@ -3,6 +3,7 @@
 mod reads;
 mod recorded;
 mod simulated;
+mod terms;
 
 use reqwest::Method;
 use serde_json::Value;

@@ -60,7 +60,7 @@ pub(super) struct Desk {
     pub(super) world: Aggregates,
     pub(super) core: Core,
     pub(super) log: Vec<(StreamId, Event)>,
-    pub(super) tape: Vec<(u64, Tick)>,
+    pub(super) tape: Vec<(u64, Option<Settings>, Tick)>,
     settings: Settings,
     orders: u128,
     accounts: u128,
@@ -127,8 +127,9 @@ impl Desk {
     pub(super) fn line_until(&mut self, line: &str, mut commands_left: usize) {
         let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
         let after = self.log.len() as u64;
-        let mut commands = self.core.line("feed", &tick).commands;
-        self.tape.push((after, tick));
+        let worked = self.core.line("feed", &tick);
+        self.tape.push((after, worked.by, tick));
+        let mut commands = worked.commands;
         while !commands.is_empty() {
             for command in std::mem::take(&mut commands) {
                 if commands_left == 0 {
@@ -180,7 +181,7 @@ impl Desk {
         let after = self.log.len() as u64;
         let worked = self.core.line("feed", tick);
         if worked.place.is_some() {
-            self.tape.push((after, tick.clone()));
+            self.tape.push((after, worked.by.clone(), tick.clone()));
         }
         self.run(worked.commands.clone());
         worked
@@ -353,12 +354,14 @@ impl Desk {
     pub(super) fn rebuild(&mut self) {
         let mut core = Core::new(self.settings.clone(), EngineState::default());
         let mut events = (1u64..).zip(&self.log).peekable();
-        for (place, (after, tick)) in (1u64..).zip(&self.tape) {
+        for (place, (after, by, tick)) in (1u64..).zip(&self.tape) {
             while let Some((position, (stream, event))) = events.next_if(|(p, _)| p <= after) {
                 core.observe(position, OPERATOR_TENANT, *stream, event);
             }
-            let worked = core.line_again("feed", tick);
-            assert_eq!(worked.place, Some(place));
+            if let Some(by) = by {
+                core.work_again_by(by.clone());
+            }
+            assert_eq!(core.line_again("feed", tick), (place, None));
         }
         for (position, (stream, event)) in events {
             core.observe(position, OPERATOR_TENANT, *stream, event);
@@ -366,6 +369,13 @@ impl Desk {
         core.retry();
         self.core = core;
         self.run(Vec::new());
+        self.core.work_by(self.settings.clone());
+    }
+
+    /// Kills the engine and starts it with other settings.
+    pub(super) fn restart_by(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.rebuild();
     }
 
     /// A new engine from the stored state of this one.

@@ -7,3 +7,4 @@ mod desk;
 mod naive;
 mod prints;
 mod quotes;
+mod terms;
