@@ -193,6 +193,8 @@ pub enum CancelReason {
     FillOrKill,
     /// The account could not pay the fill beyond the reservation.
     InsufficientBuyingPower,
+    /// The fill would have taken its amount, the cash or the holding beyond the largest that there is.
+    AmountOutOfBounds,
     /// A reverse split cancels open orders.
     ReverseSplit,
     /// A split left less than the smallest quantity open.
@@ -215,6 +217,7 @@ impl CancelReason {
             Self::ImmediateOrCancel => "immediate_or_cancel",
             Self::FillOrKill => "fill_or_kill",
             Self::InsufficientBuyingPower => "insufficient_buying_power",
+            Self::AmountOutOfBounds => "amount_out_of_bounds",
             Self::ReverseSplit => "reverse_split",
             Self::SplitRoundedToNothing => "split_rounded_to_nothing",
             Self::SplitOutOfBounds => "split_out_of_bounds",

@@ -1,5 +1,5 @@
-//! A fill: the order, the cash and the position move together. A buy that the account cannot pay beyond its
-//! reservation ends the order instead.
+//! A fill: the order, the cash and the position move together. One that cannot be, because the account cannot pay it
+//! beyond its reservation or an amount would be beyond its bound, ends the order instead and says why.
 
 use super::{Desk, Undecided, World};
 use crate::account::AccountCommand;
@@ -14,8 +14,29 @@ use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
 
 impl<W: World> Desk<'_, W> {
-    /// One execution that the engine proposes.
+    /// One execution that the engine proposes, or the end of the order that it cannot be made for.
     pub(super) fn fill(
+        &mut self,
+        order_id: OrderId,
+        execution: &Execution,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let refusal = match self.execute(order_id, execution, at) {
+            Err(Undecided::Refused(refusal)) => refusal,
+            done => return done,
+        };
+        let reason = match refusal.code {
+            RefusalCode::InsufficientBuyingPower => CancelReason::InsufficientBuyingPower,
+            RefusalCode::InvalidAmount => CancelReason::AmountOutOfBounds,
+            _ => return Err(refusal.into()),
+        };
+        let account_id = self.look_spec(order_id)?.account_id;
+        self.decision.events.clear();
+        self.decision.rejected = Some(refusal);
+        self.cancel(account_id, order_id, reason, at)
+    }
+
+    fn execute(
         &mut self,
         order_id: OrderId,
         execution: &Execution,
@@ -46,17 +67,7 @@ impl<W: World> Desk<'_, W> {
             }
         };
         let settle = AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep };
-        match self.account(spec.account_id, &settle) {
-            Err(Undecided::Refused(refusal))
-                if refusal.code == RefusalCode::InsufficientBuyingPower =>
-            {
-                self.decision.events.clear();
-                self.decision.rejected = Some(refusal);
-                let reason = CancelReason::InsufficientBuyingPower;
-                return self.cancel(spec.account_id, order_id, reason, at);
-            }
-            settled => settled?,
-        }
+        self.account(spec.account_id, &settle)?;
         let trade = Trade {
             account_id: spec.account_id,
             instrument_id: spec.instrument_id,

@@ -66,6 +66,21 @@ fn the_displayed_size_is_shared_in_price_time_order_and_not_refilled_before_the_
 }
 
 #[test]
+fn a_sell_whose_cash_would_be_beyond_its_bound_ends_and_says_why() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 5000, "100.00", 5000, "2026-11-23T15:00:00Z");
+    let rich = desk.account("10000000000000");
+    desk.place(rich, "buy 10");
+    desk.quote("200.00", 5000, "201.00", 5000, "2026-11-23T15:00:01Z");
+    for order in ["sell 10 ioc", "sell 10 fok", "sell 10 day"] {
+        let n = desk.place(rich, order);
+        assert_eq!(desk.reason(n), Some(CancelReason::AmountOutOfBounds), "{order}");
+    }
+    let part = desk.place(rich, "sell 4 ioc");
+    assert_eq!(desk.trades().last(), Some(&trade(part, "200.00", "4")));
+}
+
+#[test]
 fn the_unlimited_model_fills_whole() {
     let mut desk = Desk::unlimited();
     desk.quote("99.00", 1, "101.00", 1, "2026-11-23T14:30:00Z");
