@@ -2,7 +2,8 @@
 //!
 //! A source begins where the market's clock stands, once this process writes; before, it is not asked for anything.
 //! Lines go in groups that never part lines of one instant. A group that the engine did not take is handed in again:
-//! identical lines are ignored. An answer to a run means that everything up to the instant has committed.
+//! identical lines are ignored. An answer to a run means that everything up to the instant has committed. Every order
+//! is heard between two groups, also during a run, which it ends.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::market::playback::Playback;
 use crate::market::source::{MarketData, SourceError};
 use crate::market::tick::Tick;
 
-/// A group is cut after this many lines, where the instant changes.
-const GROUP: usize = 2_000;
+/// A group is cut after this many lines, where the instant changes: so soon a pause is heard.
+const GROUP: usize = 256;
 /// How often the engine is looked at before it works for the first time.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How often a running source is asked for what is due.
@@ -32,7 +33,7 @@ pub enum Control {
     Pause,
     /// Go on.
     Resume,
-    /// Everything up to the instant, as fast as it is worked; then pause.
+    /// Everything up to the instant, as fast as it is worked; then pause. Any order after it ends it.
     RunTo(MarketTime),
 }
 
@@ -47,12 +48,25 @@ pub enum PlayerError {
         "the market does not play in this process at present: another one writes, or it is starting"
     )]
     NotHere,
+    /// It was told something else on the way.
+    #[error("the run to {to} was ended by another order, when the market had come to {}", shown(.now.as_ref()))]
+    Interrupted {
+        /// Where it was to run to.
+        to: MarketTime,
+        /// Where it was then.
+        now: Option<MarketTime>,
+    },
     /// Its source failed, and it plays no more.
     #[error("the market's source has failed and plays no more: the server's log says why")]
     Over,
 }
 
-type Told = (Control, oneshot::Sender<Result<(), PlayerError>>);
+fn shown(now: Option<&MarketTime>) -> String {
+    now.map_or_else(|| "no time yet".to_owned(), ToString::to_string)
+}
+
+type Answer = oneshot::Sender<Result<(), PlayerError>>;
+type Told = (Control, Answer);
 
 /// The controls of a market that plays. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -85,7 +99,9 @@ pub fn player<S: MarketData>(
     let (told, orders) = mpsc::channel(16);
     let (opened, open) = watch::channel(false);
     let source = playback.source().name();
-    let deck = Deck { playback, engine, source, opened, next: None, beat: Instant::now() };
+    let (next, beat, run) = (None, Instant::now(), None);
+    let paused = false;
+    let deck = Deck { playback, engine, source, opened, next, beat, paused, run };
     (Player { told, open }, deck.play(orders, stop))
 }
 
@@ -97,6 +113,10 @@ struct Deck<S> {
     /// Taken from the source, not yet handed over.
     next: Option<Tick>,
     beat: Instant,
+    /// It was told to pause: what was taken from the source waits too.
+    paused: bool,
+    /// The run under way, and who waits for its end.
+    run: Option<(MarketTime, Answer)>,
 }
 
 impl<S: MarketData> Deck<S> {
@@ -105,11 +125,12 @@ impl<S: MarketData> Deck<S> {
         mut orders: mpsc::Receiver<Told>,
         stop: CancellationToken,
     ) -> Result<(), SourceError> {
+        // Orders that come while it starts here wait for that.
         while self.engine.board().condition() != Condition::Working {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                Some((_, answer)) = orders.recv() => {
+                Some((_, answer)) = orders.recv(), if self.is_elsewhere() => {
                     let _gone = answer.send(Err(PlayerError::NotHere));
                 }
                 () = tokio::time::sleep(FIRST_LOOK) => {}
@@ -118,18 +139,26 @@ impl<S: MarketData> Deck<S> {
         self.begin();
         let mut more = true;
         loop {
-            let pause = if more { Duration::ZERO } else { BEAT };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Some((control, answer)) = orders.recv() => {
-                    let done = self.obey(control, &stop).await?;
-                    // Who does not wait for the answer has no use for it.
-                    let _gone = answer.send(done);
+                    self.obey(control, answer);
+                    more |= self.run.is_some();
+                    continue;
                 }
-                () = tokio::time::sleep(pause) => more = self.group(&stop).await?,
+                () = async { if !more { tokio::time::sleep(BEAT).await } } => {}
+            }
+            more = self.group(&stop).await?;
+            if self.playback.target().is_none() && !more {
+                self.end_run(|_, _| Ok(()));
             }
         }
+    }
+
+    /// Another process writes, so the market plays there.
+    fn is_elsewhere(&self) -> bool {
+        self.engine.board().condition() == Condition::Idle
     }
 
     fn begin(&mut self) {
@@ -138,28 +167,48 @@ impl<S: MarketData> Deck<S> {
         self.beat = Instant::now();
     }
 
-    async fn obey(
-        &mut self,
-        control: Control,
-        stop: &CancellationToken,
-    ) -> Result<Result<(), PlayerError>, SourceError> {
+    /// Who does not wait for an answer has no use for it: that it cannot be given is no fault.
+    fn obey(&mut self, control: Control, answer: Answer) {
+        if self.is_elsewhere() {
+            let _gone = answer.send(Err(PlayerError::NotHere));
+            return;
+        }
         match control {
             Control::Pause => self.playback.pause(),
             Control::Resume => self.playback.resume(),
             Control::RunTo(to) => {
                 if let Err(backwards) = self.playback.run_to(to) {
-                    return Ok(Err(backwards.into()));
+                    let _gone = answer.send(Err(backwards.into()));
+                    return;
                 }
-                while self.group(stop).await? {}
             }
         }
-        Ok(Ok(()))
+        self.paused = control == Control::Pause;
+        self.end_run(|to, now| Err(PlayerError::Interrupted { to, now }));
+        if let Control::RunTo(to) = control {
+            self.run = Some((to, answer));
+        } else {
+            let _gone = answer.send(Ok(()));
+        }
+    }
+
+    /// Tells who waits for the run under way how it ended, from where it was to run to and where the market is.
+    fn end_run(
+        &mut self,
+        how: impl FnOnce(MarketTime, Option<MarketTime>) -> Result<(), PlayerError>,
+    ) {
+        if let Some((to, answer)) = self.run.take() {
+            let _gone = answer.send(how(to, self.playback.now()));
+        }
     }
 
     /// Hands over what is due, up to one group; whether more is due already.
     async fn group(&mut self, stop: &CancellationToken) -> Result<bool, SourceError> {
         let now = Instant::now();
         let mut elapsed = now.duration_since(std::mem::replace(&mut self.beat, now));
+        if self.paused && *self.opened.borrow() {
+            return Ok(false);
+        }
         let mut group: Vec<Tick> = self.next.take().into_iter().collect();
         while let Some(tick) = self.playback.step(std::mem::take(&mut elapsed))? {
             let cut = group.last().is_some_and(|last| last.at() != tick.at());

@@ -43,6 +43,11 @@ impl<S: MarketData> Playback<S> {
         self.opening.is_some()
     }
 
+    /// The instant that it is running to.
+    pub const fn target(&self) -> Option<MarketTime> {
+        self.pace.target()
+    }
+
     /// Where market time has come to here.
     pub const fn now(&self) -> Option<MarketTime> {
         self.pace.now()

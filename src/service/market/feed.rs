@@ -6,7 +6,9 @@ use aggregates::market::MarketTime;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::hours::outside;
 use crate::engine::player::{Control, PlayerError};
+use crate::market::calendar::new_york_date;
 use crate::market::reading::{MAX_FEED_LINES, parse_lines};
 use crate::market::source::FEED;
 use crate::service::{Caller, Service, ServiceError};
@@ -64,8 +66,8 @@ impl Service {
     /// when everything up to it, and what that caused, has committed.
     ///
     /// # Errors
-    /// The caller is not the operator, the market is fed or plays in another process, time would go back, or the
-    /// source failed.
+    /// The caller is not the operator, the market is fed or plays in another process, time would go back or beyond
+    /// what the calendar knows, another order ended the run, or the source failed.
     pub async fn control(
         &self,
         caller: &Caller,
@@ -77,9 +79,13 @@ impl Service {
                 "the market is fed: its clock is that of the lines posted to /v1/market/feed";
             return Err(ServiceError::Conflict(message.to_owned()));
         };
+        if let Control::RunTo(to) = control {
+            let end = self.parts.calendar.session_on(new_york_date(to));
+            end.map_err(|error| outside("at", &error))?;
+        }
         player.control(control).await.map_err(|error| match error {
             PlayerError::NotHere => ServiceError::NotHere(error.to_string()),
-            PlayerError::Backwards(_) | PlayerError::Over => {
+            PlayerError::Backwards(_) | PlayerError::Interrupted { .. } | PlayerError::Over => {
                 ServiceError::Conflict(error.to_string())
             }
         })?;

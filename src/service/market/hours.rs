@@ -51,7 +51,7 @@ impl Service {
             Some(date) => date,
             None => new_york_date(self.now()?),
         };
-        let session = calendar.session_on(date).map_err(outside)?;
+        let session = calendar.session_on(date).map_err(|error| outside("date", &error))?;
         let by_session = |of: fn(&Session) -> MarketTime| session.as_ref().map(of);
         let always = calendar.hours() == Hours::Always;
         let extended = |of: fn(&Session) -> MarketTime| by_session(of).filter(|_| !always);
@@ -80,6 +80,7 @@ fn is_weekend(date: NaiveDate) -> bool {
     matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
 }
 
-fn outside(error: OutsideCalendar) -> ServiceError {
-    ServiceError::Invalid(vec![Fault::new("date", "outside_calendar", error.to_string())])
+/// The field names a time that the calendar does not know.
+pub(super) fn outside(field: &'static str, error: &OutsideCalendar) -> ServiceError {
+    ServiceError::Invalid(vec![Fault::new(field, "outside_calendar", error.to_string())])
 }

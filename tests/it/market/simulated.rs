@@ -43,6 +43,30 @@ async fn a_server_with_no_settings_has_a_market_in_which_an_order_fills_at_once(
 }
 
 #[tokio::test]
+async fn a_run_is_ended_by_a_pause_and_never_goes_beyond_what_the_calendar_knows() {
+    let directory = scratch_with_cluster("run-paused").await;
+    let server = Server::serve_with(directory.path(), &["--market", "simulated", "--paused"]).await;
+    let control = "/v1/market/control";
+    let beyond = json!({"action": "run_to", "at": "2199-01-01T00:00:00Z"});
+    let refused = post(&server, control, beyond).await.expect(422);
+    assert!(refused.to_string().contains("2050-12-30"), "{refused}");
+    let far = json!({"action": "run_to", "at": "2050-01-03T15:00:00Z"});
+    let run = post(&server, control, far);
+    let pause = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let asked = std::time::Instant::now();
+        let paused = post(&server, control, json!({"action": "pause"})).await.expect(200);
+        (paused, asked.elapsed())
+    };
+    let (run, (paused, took)) = tokio::join!(run, pause);
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    let ended = run.expect(409);
+    assert!(ended["detail"].as_str().unwrap().contains("2050-01-03"), "{ended}");
+    let now = get(&server, "/v1/market/hours").await.expect(200)["market_time"].clone();
+    assert_eq!(now, paused["market_time"], "it stands still");
+}
+
+#[tokio::test]
 async fn bars_depth_and_hours_are_there_and_say_that_they_are_simulated() {
     let directory = scratch_with_cluster("simulated-reads").await;
     let arguments = ["--market", "simulated", "--paused"];
