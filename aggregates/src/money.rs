@@ -5,6 +5,8 @@
 //! that the product of any two is exact in a 128-bit integer. Rounding happens once, in the named functions of this
 //! file and nowhere else; a result beyond its bound is an error.
 
+mod residue;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +14,8 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use residue::Residue;
 
 /// Why an amount is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -286,8 +290,8 @@ impl Money {
 }
 
 impl Price {
-    /// The price of one share when `quantity` of them cost `money`, to 6 decimals: `avg_entry_price`,
-    /// `filled_avg_price`. `None` for no quantity.
+    /// The price of one share when `quantity` of them cost `money`, to 6 decimals: `avg_entry_price`. `None` for no
+    /// quantity.
     pub fn average(money: Money, quantity: Quantity) -> Option<Self> {
         let scale = 10i128.pow(6 + Quantity::DECIMALS - Money::DECIMALS);
         let cents = money.abs().units().ok()?;

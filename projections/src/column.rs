@@ -9,7 +9,7 @@ use aggregates::account::{AccountKind, Policy, TradingState};
 use aggregates::id::{AccountId, FillId, InstrumentId, LotId, OrderId, TenantId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::Evidence;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
     CancelReason, ExpiryReason, OrderClass, OrderStatus, OrderType, Side, TimeInForce, Trail,
 };
@@ -100,6 +100,7 @@ columns! {
     Money as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
     Price as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
     Quantity as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
+    Residue as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
     Decimal as Decimal: |value| *value, |stored| Ok(stored.normalize());
 }
 

@@ -3,7 +3,7 @@
 
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
     CancelReason, ExpiryReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
     Side, TimeInForce, Trail,
@@ -66,6 +66,8 @@ view_row! {
         filled_qty: Quantity,
         /// What they cost or brought, before fees.
         filled_amount: Money,
+        /// What rounding each of them to the cent left off.
+        filled_residue: Residue,
         /// What the fills were charged.
         fees: Money,
         /// Why the business refused it.
@@ -102,7 +104,7 @@ view_row! {
 impl OrderRow {
     /// The average price of what has filled, to 6 decimals, from the exact sum of its fills.
     pub fn filled_avg_price(&self) -> Option<Price> {
-        Price::average(self.filled_amount, self.filled_qty)
+        Price::of_fills(self.filled_amount, self.filled_residue, self.filled_qty)
     }
 
     fn begin(order: &OrderSpec, status: OrderStatus, at: MarketTime) -> Self {
@@ -129,6 +131,7 @@ impl OrderRow {
             fills: 0,
             filled_qty: Quantity::ZERO,
             filled_amount: Money::ZERO,
+            filled_residue: Residue::ZERO,
             fees: Money::ZERO,
             reject: None,
             cancel_reason: None,
@@ -182,10 +185,22 @@ impl Mirror<Order> for OrderRow {
                 row.triggered_at = Some(*at);
                 row.updated_at = *at;
             }
-            OrderEvent::OrderFilled { n, amount, fees, filled_qty, leaves_qty, at, .. } => {
+            OrderEvent::OrderFilled {
+                n,
+                qty,
+                price,
+                amount,
+                fees,
+                filled_qty,
+                leaves_qty,
+                at,
+                ..
+            } => {
                 row.fills = *n;
                 row.filled_qty = *filled_qty;
                 row.filled_amount = row.filled_amount.plus(*amount).map_err(inexact)?;
+                let residue = Residue::of_fill(*qty, *price, *amount).map_err(inexact)?;
+                row.filled_residue = row.filled_residue.plus(residue).map_err(inexact)?;
                 row.fees = row.fees.plus(*fees).map_err(inexact)?;
                 row.updated_at = *at;
                 if leaves_qty.is_zero() {

@@ -77,6 +77,11 @@ proptest! {
             prop_assert_eq!(fills.len(), usize::try_from(order.fills()).unwrap());
             let amount = fills.iter().try_fold(Money::ZERO, |sum, fill| sum.plus(fill.amount));
             prop_assert_eq!(Ok(row.filled_amount), amount);
+            let value = fills.iter().fold(Decimal::ZERO, |sum, fill| {
+                sum + fill.qty.decimal() * fill.price.decimal()
+            });
+            let exact = row.filled_amount.decimal() + row.filled_residue.decimal();
+            prop_assert_eq!(exact, value, "no part of a cent is lost");
         }
     }
 

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "snapshots", include_str!("../../migrations/0005_snapshots.sql")),
     (6, "tape_for_readers", include_str!("../../migrations/0006_tape_for_readers.sql")),
     (7, "closes_of_accounts", include_str!("../../migrations/0007_closes_of_accounts.sql")),
+    (8, "exact_averages", include_str!("../../migrations/0008_exact_averages.sql")),
 ];
 
 /// The oldest server whose views can be checked as their caller (`security_invoker`).

@@ -10,7 +10,7 @@
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::market::{MarketTime, Reference};
-use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity, Residue};
 use aggregates::order::{CancelReason, OrderSpec, OrderStatus, OrderType, Side, TimeInForce};
 use aggregates::trading::{Figures, Impact, Trial};
 use schemars::JsonSchema;
@@ -127,7 +127,11 @@ impl Service {
             status: impact.status,
             cancel_reason: impact.cancel_reason,
             filled_qty: impact.filled_qty,
-            filled_avg_price: Price::average(impact.filled_amount, impact.filled_qty),
+            filled_avg_price: Price::of_fills(
+                impact.filled_amount,
+                impact.filled_residue,
+                impact.filled_qty,
+            ),
             fees: impact.fees,
             estimated_price: estimate.and_then(|(price, _)| price),
             estimated_cost: estimate.map(|(_, cost)| cost),
@@ -157,16 +161,20 @@ fn estimate(
     rest_price: Option<Price>,
 ) -> Result<Option<(Option<Price>, Money)>, AmountError> {
     let rests = !impact.status.is_terminal() && !open.is_zero();
-    let rest = match rest_price.filter(|_| rests) {
-        Some(price) => Money::of_fill(open, price)?,
+    let (rest, residue) = match rest_price.filter(|_| rests) {
+        Some(price) => {
+            let rest = Money::of_fill(open, price)?;
+            (rest, Residue::of_fill(open, price, rest)?)
+        }
         None if rests => return Ok(None),
-        None => Money::ZERO,
+        None => (Money::ZERO, Residue::ZERO),
     };
+    let residue = impact.filled_residue.plus(residue)?;
     let amount = impact.filled_amount.plus(rest)?;
     let qty = if rests { spec.qty } else { impact.filled_qty };
     let signed = if spec.side == Side::Buy { amount } else { amount.negated() };
     let cost = signed.plus(impact.fees)?.plus(impact.fees_open)?;
-    Ok(Some((Price::average(amount, qty), cost)))
+    Ok(Some((Price::of_fills(amount, residue, qty), cost)))
 }
 
 impl From<Figures> for FiguresAnswer {

@@ -9,7 +9,7 @@ use super::{Command, Decision, MarketView, Undecided, World, decide};
 use crate::account::Account;
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::Instrument;
-use crate::money::{AmountError, Money, Price, Quantity};
+use crate::money::{AmountError, Money, Price, Quantity, Residue};
 use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus};
 use crate::position::Position;
 use crate::rules::Rules;
@@ -67,6 +67,8 @@ pub struct Impact {
     pub filled_qty: Quantity,
     /// What they would cost or bring, before fees.
     pub filled_amount: Money,
+    /// What rounding that to the cent left off.
+    pub filled_residue: Residue,
     /// What these fills would be charged.
     pub fees: Money,
     /// The fee of one fill of what stays open.
@@ -175,6 +177,7 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
         cancel_reason: arrived.cancel_reason,
         filled_qty: order.filled_qty(),
         filled_amount: arrived.amount,
+        filled_residue: arrived.residue,
         fees: arrived.fees,
         fees_open,
     })
@@ -184,6 +187,7 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
 #[derive(Default)]
 struct Arrived {
     amount: Money,
+    residue: Residue,
     fees: Money,
     cancel_reason: Option<CancelReason>,
 }
@@ -234,8 +238,10 @@ impl Arrived {
     fn take_in(&mut self, decision: &Decision) -> Result<(), AmountError> {
         for (_, event) in &decision.events {
             match event {
-                Event::Order(OrderEvent::OrderFilled { amount, fees, .. }) => {
+                Event::Order(OrderEvent::OrderFilled { qty, price, amount, fees, .. }) => {
                     self.amount = self.amount.plus(*amount)?;
+                    let residue = Residue::of_fill(*qty, *price, *amount)?;
+                    self.residue = self.residue.plus(residue)?;
                     self.fees = self.fees.plus(*fees)?;
                 }
                 Event::Order(OrderEvent::OrderCanceled { reason, .. }) => {

@@ -57,6 +57,11 @@ impl Amount {
         Some(Self(half_even(self.0.checked_mul(price.0)?, ONE * CENT) * CENT))
     }
 
+    /// `self * price` less the cash that it was rounded to.
+    pub(in crate::audit) fn residue(self, price: Self, cash: Self) -> Option<Residue> {
+        Some(Residue(self.0.checked_mul(price.0)?.checked_sub(cash.0.checked_mul(ONE)?)?))
+    }
+
     /// `self * price` to the cent, up.
     pub(in crate::audit) fn cash_up(self, price: Self) -> Option<Self> {
         let product = self.0.checked_mul(price.0)?;
@@ -145,6 +150,25 @@ impl fmt::Display for Amount {
         }
         let fraction = format!("{fraction:09}");
         write!(f, "{sign}{whole}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+/// What rounding to the cent left off, in billionths of billionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::audit) struct Residue(i128);
+
+impl Residue {
+    pub(in crate::audit) fn plus(self, other: Self) -> Option<Self> {
+        Some(Self(self.0.checked_add(other.0)?))
+    }
+}
+
+impl fmt::Display for Residue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, rest) = (self.0.abs() / (ONE * ONE), self.0.abs() % (ONE * ONE));
+        let digits = format!("{whole}.{rest:018}");
+        write!(f, "{sign}{}", digits.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::act::{Act, Fill};
-use super::amount::Amount;
+use super::amount::{Amount, Residue};
 use super::evidence;
 use super::fields::{Fault, Fields};
 use crate::audit::report::{Code, Findings};
@@ -28,6 +28,8 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) reserve_price: Option<Amount>,
     pub(in crate::audit) filled_qty: Amount,
     pub(in crate::audit) filled_amount: Amount,
+    /// What rounding the cash of its fills left off.
+    pub(in crate::audit) filled_residue: Residue,
     pub(in crate::audit) fees: Amount,
     pub(in crate::audit) fills: u64,
     pub(in crate::audit) revision: u64,
@@ -197,6 +199,8 @@ impl Order {
         let before = self.filled_qty;
         self.filled_qty += qty;
         self.filled_amount += amount;
+        let residue = qty.residue(price, amount).and_then(|rest| rest.plus(self.filled_residue));
+        self.filled_residue = residue.ok_or("the cash of the fill is beyond every bound")?;
         self.fees += fees;
         self.fills += 1;
         let sums = qty.sign() > 0
