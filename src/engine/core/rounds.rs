@@ -286,7 +286,7 @@ impl Core {
                     bid_size,
                     ask,
                     ask_size,
-                    eligible: trading,
+                    eligible: trading && round.open,
                 });
             }
             Tick::Trade(trade) => {

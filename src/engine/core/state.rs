@@ -148,7 +148,7 @@ pub struct Standing {
     pub ask: Price,
     /// Shares offered at the ask.
     pub ask_size: Quantity,
-    /// It came while the symbol traded, and no halt or split came since: it may fill.
+    /// It came while the symbol traded in an open market, and no halt or split came since: it may fill.
     pub eligible: bool,
 }
 

@@ -81,6 +81,24 @@ fn a_sell_whose_cash_would_be_beyond_its_bound_ends_and_says_why() {
 }
 
 #[test]
+fn a_quote_from_before_the_open_fills_neither_what_waited_nor_what_is_new() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 5, "100.00", 5, "2026-11-23T14:00:00Z");
+    let one = desk.account("100000");
+    let waited = desk.place(one, "buy 3");
+    desk.clock("2026-11-23T14:30:00Z");
+    let new = desk.place(one, "buy 3");
+    let now = desk.place(one, "buy 3 ioc");
+    assert_eq!(desk.trades(), []);
+    assert_eq!(desk.reason(now), Some(CancelReason::ImmediateOrCancel));
+    desk.quote("99.00", 5, "101.00", 5, "2026-11-23T14:31:00Z");
+    assert_eq!(desk.trades(), [trade(waited, "101.00", "3"), trade(new, "101.00", "2")]);
+    desk.clock("2026-11-24T15:00:00Z");
+    let later = desk.place(one, "sell 4");
+    assert_eq!(desk.trades().last(), Some(&trade(later, "99.00", "4")), "it stands from Monday");
+}
+
+#[test]
 fn the_unlimited_model_fills_whole() {
     let mut desk = Desk::unlimited();
     desk.quote("99.00", 1, "101.00", 1, "2026-11-23T14:30:00Z");
