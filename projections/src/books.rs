@@ -77,6 +77,7 @@ async fn load_reservations(
                 of_positions.insert((account, instrument));
             }
             PositionEvent::SharesReserved { .. }
+            | PositionEvent::SplitNotFollowed { .. }
             | PositionEvent::DividendAccrued { .. }
             | PositionEvent::DividendSettled { .. } => {}
         }

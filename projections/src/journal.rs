@@ -384,8 +384,8 @@ fn of_position(
             entry.entry.at = Some(*at);
             entry.cash(Issuers, DividendsDue, *amount);
         }
-        // The account's own event moves the cash.
-        PositionEvent::DividendSettled { .. } => {}
+        // The account's own event moves the cash; a holding that stays moves nothing.
+        PositionEvent::DividendSettled { .. } | PositionEvent::SplitNotFollowed { .. } => {}
     }
     Ok(entry)
 }

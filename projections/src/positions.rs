@@ -193,7 +193,8 @@ impl Mirror<Position> for PositionRow {
                 row.realized_pl = Money::ZERO;
                 row.updated_at = *at;
             }
-            PositionEvent::DividendAccrued { at, .. }
+            PositionEvent::SplitNotFollowed { at, .. }
+            | PositionEvent::DividendAccrued { at, .. }
             | PositionEvent::DividendSettled { at, .. } => row.updated_at = *at,
         }
         Ok(row)

@@ -36,6 +36,7 @@ event_sourced!(Position, "position", PositionCommand, PositionEvent {
     SharesReserved "1.0",
     SharesReleased "1.0",
     PositionSplit "1.0",
+    SplitNotFollowed "1.0",
     PositionReset "1.0",
     DividendAccrued "1.0",
     DividendSettled "1.0",
@@ -317,6 +318,18 @@ impl Decide for Position {
             }
             PositionCommand::Trade(trade) => self.trade(trade)?,
             PositionCommand::Split { .. } => split(self, command)?,
+            PositionCommand::StayBehind { action_id, numerator, denominator, at } => {
+                if self.splits.contains(action_id) {
+                    return Err(PositionError::AlreadyApplied(action_id.clone()));
+                }
+                vec![PositionEvent::SplitNotFollowed {
+                    action_id: action_id.clone(),
+                    numerator: *numerator,
+                    denominator: *denominator,
+                    position_qty: self.qty,
+                    at: *at,
+                }]
+            }
             PositionCommand::Reset { reset_id, at } => vec![PositionEvent::PositionReset {
                 reset_id: *reset_id,
                 qty: self.qty,
@@ -433,6 +446,12 @@ impl Decide for Position {
                 self.reservations =
                     reservations.iter().map(|entry| (entry.order_id, entry.qty)).collect();
                 self.reserved_qty = sum(reservations.iter().map(|entry| entry.qty))?;
+            }
+            PositionEvent::SplitNotFollowed { action_id, position_qty, .. } => {
+                if !self.splits.insert(action_id.clone()) {
+                    return Err(Impossible(format!("split {action_id} twice")));
+                }
+                stated("the holding", *position_qty, self.qty)?;
             }
             PositionEvent::PositionReset { qty, reserved_qty, .. } => {
                 stated("the holding before", *qty, self.qty)?;

@@ -65,6 +65,17 @@ pub enum PositionCommand {
         /// The market time.
         at: MarketTime,
     },
+    /// Stay as it is in a split that it cannot follow.
+    StayBehind {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
     /// Give everything up: the account begins again.
     Reset {
         /// The command.

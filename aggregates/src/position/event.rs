@@ -184,6 +184,20 @@ pub enum PositionEvent {
         /// The market time.
         at: MarketTime,
     },
+    /// The holding, or the cash for a fraction of it, would have been beyond its bound: the split left it as it was.
+    /// The account's open orders ended by the same command.
+    SplitNotFollowed {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// The holding, in old shares.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
     /// The account began again: whatever the position held, had taken as profit or was due is gone. Open sells of it
     /// ended by the same command.
     PositionReset {

@@ -3,19 +3,67 @@
 use std::collections::BTreeSet;
 
 use super::{Desk, Undecided, World};
-use crate::account::AccountCommand;
+use crate::account::{AccountCommand, ReleaseReason};
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::{Dividend, DividendStage};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
-use crate::order::{OrderCommand, OrderError, OrderEvent, Side, worst_cost};
+use crate::order::{CancelReason, OrderCommand, OrderError, OrderEvent, Side, worst_cost};
 use crate::position::{PositionCommand, PositionError, PositionEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
 
 impl<W: World> Desk<'_, W> {
-    /// The split that gates the instrument, applied to one account.
+    /// The split that gates the instrument, applied to one account. One that would be left with more than there can be
+    /// stays as it is, so that it does not hold the split up for everybody.
     pub(super) fn follow_split(
+        &mut self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        orders: &[OrderId],
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        match self.split(account_id, instrument_id, orders, at) {
+            Err(Undecided::Refused(refusal)) if refusal.code == RefusalCode::InvalidAmount => {
+                self.decision.events.clear();
+                self.stay_behind(account_id, instrument_id, orders, at)
+            }
+            done => done,
+        }
+    }
+
+    /// An account keeps what it holds through a split, and its open orders end.
+    fn stay_behind(
+        &mut self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        orders: &[OrderId],
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let mut ended = Vec::new();
+        for order_id in orders.iter().copied().collect::<BTreeSet<_>>() {
+            if self.look_order(order_id)?.is_open() {
+                let reason = CancelReason::SplitOutOfBounds;
+                self.order(order_id, &OrderCommand::Cancel { reason, at })?;
+                ended.push(order_id);
+            }
+        }
+        self.release(account_id, &ended, ReleaseReason::Canceled)?;
+        let splitting = self.look_instrument(instrument_id)?.splitting();
+        let Some((action_id, split)) = splitting else { return Ok(()) };
+        if self.look_position(account_id, instrument_id)?.qty().is_zero() {
+            return Ok(());
+        }
+        let command = PositionCommand::StayBehind {
+            action_id: action_id.to_owned(),
+            numerator: split.numerator,
+            denominator: split.denominator,
+            at,
+        };
+        self.position(account_id, instrument_id, &command)
+    }
+
+    fn split(
         &mut self,
         account_id: AccountId,
         instrument_id: InstrumentId,

@@ -91,7 +91,7 @@ impl<W: World> Desk<'_, W> {
     }
 
     /// Frees what orders of one account still reserve: cash, shares, or nothing.
-    fn release(
+    pub(super) fn release(
         &mut self,
         account_id: AccountId,
         ended: &[OrderId],

@@ -258,6 +258,13 @@ pub fn position() -> Vec<PositionEvent> {
             reservations: vec![ShareReservation { order_id, qty: quantity("3") }],
             at: at(5),
         },
+        PositionEvent::SplitNotFollowed {
+            action_id: "split-2".into(),
+            numerator: quantity("4"),
+            denominator: quantity("1"),
+            position_qty: quantity("1000000000"),
+            at: at(63),
+        },
         PositionEvent::DividendAccrued {
             action_id: "dividend-1".into(),
             qty: quantity("10"),

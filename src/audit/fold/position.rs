@@ -138,6 +138,17 @@ impl Holding {
                 let ratio = actions.and_then(|actions| actions.ratio(body.text("action_id").ok()?));
                 self.split(instrument, body, ratio, act, findings)?;
             }
+            "SplitNotFollowed" => {
+                let (action, qty) = (body.text("action_id")?, body.amount("position_qty")?);
+                let told = (body.amount("numerator")?, body.amount("denominator")?);
+                let ratio = actions.map(|actions| actions.ratio(action));
+                let known = ratio.is_none_or(|ratio| ratio == Some(told));
+                let first = self.splits.insert(action.to_owned());
+                findings.expect(known && first && qty == self.qty, position, Code::Holding, || {
+                    format!("split {action} leaves {qty} as they were; {} are held", self.qty)
+                });
+                self.updated_at = body.time("at")?;
+            }
             "PositionReset" => {
                 due = -self.accrued.values().copied().sum::<Amount>();
                 self.give_up(body, due, position, findings)?;

@@ -238,7 +238,7 @@ impl EngineState {
 impl Issue {
     fn observe_position(&mut self, account_id: AccountId, event: &PositionEvent) {
         match event {
-            PositionEvent::PositionSplit { .. } => {
+            PositionEvent::PositionSplit { .. } | PositionEvent::SplitNotFollowed { .. } => {
                 if let Some(gate) = &mut self.gate {
                     gate.followed.insert(account_id);
                 }
@@ -311,6 +311,7 @@ fn held_after(event: &PositionEvent) -> Option<(Quantity, MarketTime)> {
             Some((Quantity::ZERO, *at))
         }
         PositionEvent::SharesReserved { .. }
+        | PositionEvent::SplitNotFollowed { .. }
         | PositionEvent::SharesReleased { .. }
         | PositionEvent::DividendAccrued { .. }
         | PositionEvent::DividendSettled { .. } => None,

@@ -87,6 +87,27 @@ fn a_split_of_what_has_no_price_is_left_off_and_may_be_sent_again_after_a_quote(
 }
 
 #[test]
+fn a_holding_that_a_split_would_take_beyond_its_bound_stays_and_holds_nobody_up() {
+    let mut desk = Desk::unlimited();
+    desk.quote("99.00", 5, "100.00", 5, "2026-11-23T15:00:00Z");
+    let (one, much) = (desk.account("100000"), desk.account("1000000000000"));
+    desk.place(one, "buy 100");
+    desk.place(much, "buy 900000000");
+    let (sell, buy) =
+        (desk.place(much, "sell 5 @ 120.00 gtc"), desk.place(much, "buy 5 @ 90.00 gtc"));
+    desk.line(&split("4", "1"));
+    assert_eq!((desk.held(one), desk.held(much)), ("400".into(), "900000000".into()));
+    for order in [sell, buy] {
+        assert_eq!(desk.reason(order), Some(CancelReason::SplitOutOfBounds));
+    }
+    assert_eq!(desk.market_events()[1..], ["SplitBegun", "SplitCompleted"]);
+    desk.quote("24.00", 5, "25.00", 5, "2026-11-24T15:00:00Z");
+    let out = desk.place(much, "sell 900000000");
+    assert_eq!(desk.status(out), OrderStatus::Filled, "all of it is free");
+    desk.rebuild();
+}
+
+#[test]
 fn a_restart_in_the_middle_of_a_split_finishes_it() {
     for stop_after in 0..6 {
         let (mut desk, one, two) = holders();
