@@ -62,6 +62,10 @@ type Read<T> = Result<T, LineProblem>;
 
 impl Fields {
     pub(super) fn of(line: &[u8]) -> Read<Self> {
+        if !line.trim_ascii_start().starts_with(b"{") {
+            // The parser would quote all of a string that stands in an object's place.
+            return Err(LineProblem::Unreadable("it does not begin with {".to_owned()));
+        }
         let unreadable = |error: serde_json::Error| LineProblem::Unreadable(error.to_string());
         let mut reader = serde_json::Deserializer::from_slice(line);
         let fields = reader.deserialize_map(EachOnce).map_err(unreadable)?;

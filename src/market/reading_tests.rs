@@ -45,6 +45,18 @@ fn every_kind_is_read_and_written_back_to_the_byte() {
 }
 
 #[test]
+fn a_line_that_is_no_object_is_refused_without_being_repeated() {
+    let text = "x".repeat(5_000);
+    for line in [format!("\"{text}\""), text.clone(), format!("[\"{text}\"]"), "7".to_owned()] {
+        let error = parse_line(line.as_bytes(), 3).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "line 3: not a JSON object with each field once: it does not begin with {"
+        );
+    }
+}
+
+#[test]
 fn every_field_that_is_left_out_or_added_is_named() {
     let optional = ["reason", "name", "tick", "style", "settlement", "volume", "symbol"];
     for line in EVERY_KIND {
