@@ -53,6 +53,12 @@ id! {
     TenantId
     /// A person, an agent's token or a part of the system on whose behalf a command runs.
     ActorId
+    /// A person who registered. Acts under the [`ActorId`] of the same UUID.
+    UserId
+    /// One log-in of a user, until it ends.
+    SessionId
+    /// One token that a user made for an agent or a program.
+    TokenId
     /// One account: cash, reservations, orders and positions of one owner.
     AccountId
     /// One order over its whole life, replacements included.
@@ -95,6 +101,13 @@ pub fn derived_uuid(domain: &str, parts: &[&[u8]]) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     Uuid::new_v8(bytes)
+}
+
+impl UserId {
+    /// The actor that this user is.
+    pub const fn actor(self) -> ActorId {
+        ActorId(self.0)
+    }
 }
 
 impl InstrumentId {

@@ -1,6 +1,8 @@
 //! Who is calling.
 
+pub mod access;
 mod operator;
+pub mod passwords;
 pub mod secret;
 
 pub use operator::OperatorToken;

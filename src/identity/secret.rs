@@ -33,6 +33,14 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
+    /// The file holds something else than it should.
+    #[error(
+        "{path} does not hold a secret that was made here: restore it, or remove it to get a new one"
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -64,22 +72,48 @@ fn random() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// A new secret of 32 random bytes in this file, in the place of the one that is there.
+///
+/// # Errors
+/// No random bytes, or the file cannot be written.
+pub fn replace(path: &Path) -> Result<String, SecretError> {
+    let failed = |source| SecretError::File { path: path.to_owned(), source };
+    let secret = random()?;
+    let unfinished = write(path, &secret).map_err(failed)?;
+    fs::rename(&unfinished, path).and_then(|()| synced(path)).map_err(failed)?;
+    Ok(secret)
+}
+
 /// Writes the file whole or not at all; when another server makes it at the same moment, the first one wins.
 fn make(path: &Path, secret: &str) -> io::Result<()> {
-    let directory = path.parent().expect("the file lies in a directory");
-    data_directory::make(directory)?;
+    let unfinished = write(path, secret)?;
+    let linked = fs::hard_link(&unfinished, path);
+    fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => synced(path),
+    }
+}
+
+/// Writes a file beside `path` that may take its name.
+fn write(path: &Path, secret: &str) -> io::Result<PathBuf> {
+    data_directory::make(directory(path))?;
     let unfinished = path.with_extension(format!("new.{}", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     writeln!(file, "{secret}")?;
     file.sync_all()?;
-    let linked = fs::hard_link(&unfinished, path);
-    fs::remove_file(&unfinished)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(directory)?.sync_all(),
-    }
+    Ok(unfinished)
+}
+
+/// Sees that the name of the file lasts.
+fn synced(path: &Path) -> io::Result<()> {
+    File::open(directory(path))?.sync_all()
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().expect("the file lies in a directory")
 }
 
 /// A directory of one test.

@@ -1,0 +1,330 @@
+//! Passwords: which ones are taken, and how they are kept and compared.
+//!
+//! Guarantees: a password is never shown and is wiped from memory; it is hashed as it was given, by argon2id with the
+//! parameters of OWASP; comparing takes the same time for a user who does not exist. Hashing is slow on purpose, so it
+//! runs on few threads with a short queue in front of them: a flood of log-ins is refused instead of starving orders.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
+
+/// The shortest password, in characters.
+pub const SHORTEST: usize = 8;
+/// The longest password, in bytes: 64 characters of any script fit.
+pub const LONGEST: usize = 256;
+/// Passwords that wait for a thread at the most.
+const WAITING: usize = 32;
+/// KiB that one hash takes, and how often it goes over them: OWASP's second set.
+const MEMORY: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Words that a password may not lean on here.
+const CONTEXT: [&str; 4] = ["blotter", "trading", "paper", "ledger"];
+
+/// A password as it was given.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes the text over.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(redacted)")
+    }
+}
+
+/// Why a password is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Too few characters.
+    #[error("a password has at least {SHORTEST} characters, and this one has {0}")]
+    Short(usize),
+    /// Too many bytes.
+    #[error("a password has at most {LONGEST} bytes, and this one has {0}")]
+    Long(usize),
+    /// It would be found by guessing. Says why, as far as that is known.
+    #[error("this password would soon be guessed{}: several unrelated words make a good one", because(.0))]
+    Guessable(String),
+}
+
+fn because(warning: &str) -> String {
+    if warning.is_empty() { String::new() } else { format!(" ({warning})") }
+}
+
+/// Why a password was not worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// Too many wait already.
+    #[error("too many log-ins at once: try again in a second")]
+    Busy,
+    /// Hashing failed: a stored hash that is none, or no random bytes.
+    #[error("the password cannot be hashed: {0}")]
+    Failed(String),
+}
+
+/// How a password compares to the one that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is another one.
+    Different,
+    /// It is the same, kept as we keep them today.
+    Same,
+    /// It is the same, kept by parameters that are too low by now: hash it anew.
+    Outdated,
+}
+
+/// Sees whether a password is long enough and no longer than is worked on. Costs nothing.
+///
+/// # Errors
+/// It is too short or too long.
+pub fn measure(password: &Password) -> Result<(), Unfit> {
+    let text = password.0.as_str();
+    if text.len() > LONGEST {
+        return Err(Unfit::Long(text.len()));
+    }
+    let characters = text.chars().count();
+    if characters < SHORTEST { Err(Unfit::Short(characters)) } else { Ok(()) }
+}
+
+/// The threads that hash.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    threads: Arc<Semaphore>,
+    taken: Arc<AtomicUsize>,
+    most: usize,
+    /// What the password of a user who does not exist is compared to.
+    nobody: Arc<str>,
+}
+
+impl Hasher {
+    /// As many threads as there are cores but one.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn new() -> Result<Self, HashError> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.saturating_sub(1).max(1);
+        let nobody = hashed("a user who does not exist")?;
+        Ok(Self {
+            threads: Arc::new(Semaphore::new(threads)),
+            taken: Arc::default(),
+            most: threads + WAITING,
+            nobody: nobody.into(),
+        })
+    }
+
+    /// What is kept of a new password, in PHC format, if it is hard enough to guess; `about` are words that are close to
+    /// its user, such as the address.
+    ///
+    /// # Errors
+    /// Too many wait already, or no random bytes.
+    pub async fn keep(
+        &self,
+        password: &Password,
+        about: Vec<String>,
+    ) -> Result<Result<String, Unfit>, HashError> {
+        if let Err(unfit) = measure(password) {
+            return Ok(Err(unfit));
+        }
+        let password = password.clone();
+        self.work(move || match guessable(&password, &about) {
+            Some(unfit) => Ok(Err(unfit)),
+            None => hashed(&password.0).map(Ok),
+        })
+        .await
+    }
+
+    /// What is kept of a password that was taken before, by today's parameters.
+    ///
+    /// # Errors
+    /// Too many wait already, or no random bytes.
+    pub async fn again(&self, password: &Password) -> Result<String, HashError> {
+        let password = password.clone();
+        self.work(move || hashed(&password.0)).await
+    }
+
+    /// Compares `password` to what was kept, or to nobody's. A password that is too long to have been taken is
+    /// another one.
+    ///
+    /// # Errors
+    /// Too many wait already, or what was kept is no hash.
+    pub async fn compare(
+        &self,
+        password: &Password,
+        kept: Option<&str>,
+    ) -> Result<Comparison, HashError> {
+        let fits = password.0.len() <= LONGEST;
+        let password = if fits { password.clone() } else { Password::new(String::new()) };
+        let known = fits && kept.is_some();
+        let kept: Arc<str> = kept.map_or_else(|| Arc::clone(&self.nobody), Arc::from);
+        let compared = self.work(move || compared(&password.0, &kept)).await?;
+        Ok(if known { compared } else { Comparison::Different })
+    }
+
+    /// Runs `task` on a thread of ours, when one is free.
+    async fn work<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = Place::take(&self.taken, self.most).ok_or(HashError::Busy)?;
+        let threads = Arc::clone(&self.threads);
+        let permit = threads.acquire_owned().await.map_err(|closed| failed(&closed))?;
+        let worked = spawn_blocking(move || {
+            let worked = task();
+            // A caller that has gone does not free the thread before its time.
+            drop((permit, place));
+            worked
+        });
+        worked.await.map_err(|panicked| failed(&panicked))?
+    }
+}
+
+/// A place among those that wait or are worked on.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |now: usize| (now < most).then_some(now + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn guessable(password: &Password, about: &[String]) -> Option<Unfit> {
+    let about: Vec<&str> = about.iter().map(String::as_str).chain(CONTEXT).collect();
+    let entropy = zxcvbn(&password.0, &about);
+    let warning = entropy.feedback().and_then(|feedback| feedback.warning());
+    let why = || warning.map(|warning| warning.to_string()).unwrap_or_default();
+    (entropy.score() < Score::Three).then(|| Unfit::Guessable(why()))
+}
+
+fn argon2() -> Result<Argon2<'static>, HashError> {
+    let parameters = Params::new(MEMORY, PASSES, LANES, None).map_err(|error| failed(&error))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters))
+}
+
+fn hashed(password: &str) -> Result<String, HashError> {
+    let hash = argon2()?.hash_password(password.as_bytes()).map_err(|error| failed(&error))?;
+    Ok(hash.to_string())
+}
+
+fn compared(password: &str, kept: &str) -> Result<Comparison, HashError> {
+    let hash = PasswordHash::new(kept).map_err(|error| failed(&error))?;
+    if argon2()?.verify_password(password.as_bytes(), &hash).is_err() {
+        return Ok(Comparison::Different);
+    }
+    let parameters = Params::try_from(&hash).map_err(|error| failed(&error))?;
+    let low = parameters.m_cost() < MEMORY || parameters.t_cost() < PASSES;
+    let same = hash.algorithm == Algorithm::Argon2id.ident();
+    Ok(if low || !same { Comparison::Outdated } else { Comparison::Same })
+}
+
+fn failed(error: &dyn std::fmt::Display) -> HashError {
+    HashError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 64 characters of several scripts.
+    const SIXTY_FOUR: &str =
+        "Grüße an die Füchse: 雨の日に傘を持って歩く, 7 кошек и 3 собаки, ñandú é!!!";
+
+    fn password(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_kept_password_is_known_again_and_no_other_is() {
+        let hasher = Hasher::new().unwrap();
+        for text in ["correct horse battery staple", "pa\0ss wörd 雨 umbrella", SIXTY_FOUR] {
+            let kept = hasher.keep(&password(text), Vec::new()).await.unwrap().unwrap();
+            assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
+            assert_eq!(
+                hasher.compare(&password(text), Some(&kept)).await.unwrap(),
+                Comparison::Same
+            );
+            let other =
+                [text.to_uppercase(), format!("{text} "), text[..text.len() - 1].to_owned()];
+            for other in other.iter().filter(|other| *other != text) {
+                let compared = hasher.compare(&password(other), Some(&kept)).await.unwrap();
+                assert_eq!(compared, Comparison::Different, "{other:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_has_no_password() {
+        let hasher = Hasher::new().unwrap();
+        for text in ["a user who does not exist", "", &"x".repeat(LONGEST + 1)] {
+            let compared = hasher.compare(&password(text), None).await.unwrap();
+            assert_eq!(compared, Comparison::Different);
+        }
+        let kept = hasher.again(&password("")).await.unwrap();
+        let long = password(&"x".repeat(LONGEST + 1));
+        assert_eq!(hasher.compare(&long, Some(&kept)).await.unwrap(), Comparison::Different);
+    }
+
+    #[tokio::test]
+    async fn a_password_kept_by_lower_parameters_is_to_be_hashed_anew() {
+        let lower = Params::new(12_288, 1, 1, None).unwrap();
+        let lower = Argon2::new(Algorithm::Argon2id, Version::V0x13, lower);
+        let kept = lower.hash_password(b"correct horse battery").unwrap().to_string();
+        let hasher = Hasher::new().unwrap();
+        let given = password("correct horse battery");
+        assert_eq!(hasher.compare(&given, Some(&kept)).await.unwrap(), Comparison::Outdated);
+        let kept = hasher.again(&given).await.unwrap();
+        assert_eq!(hasher.compare(&given, Some(&kept)).await.unwrap(), Comparison::Same);
+        assert!(matches!(hasher.compare(&given, Some("md5:1")).await, Err(HashError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_short_long_or_guessable_is_not_taken() {
+        let hasher = Hasher::new().unwrap();
+        let kept = |text: String, about: Vec<String>| {
+            let hasher = hasher.clone();
+            async move { hasher.keep(&Password::new(text), about).await.unwrap() }
+        };
+        assert_eq!(kept("Xk9".to_owned(), Vec::new()).await, Err(Unfit::Short(3)));
+        assert_eq!(kept("x".repeat(LONGEST + 1), Vec::new()).await, Err(Unfit::Long(LONGEST + 1)));
+        for common in ["password1", "12345678", "qwertyuiop", "aaaaaaaaaaaa", "blotterblotter"] {
+            let refused = kept(common.to_owned(), Vec::new()).await;
+            assert!(matches!(refused, Err(Unfit::Guessable(_))), "{common}");
+        }
+        let own = kept("wilhelmina.brook".to_owned(), vec!["wilhelmina.brook".to_owned()]).await;
+        assert!(matches!(own, Err(Unfit::Guessable(_))));
+        assert!(kept("several unrelated words here".to_owned(), Vec::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_and_leaves_no_place_taken() {
+        let hasher = Hasher::new().unwrap();
+        let given = password("anything at all");
+        let flood = (0..3 * hasher.most).map(|_| hasher.compare(&given, None));
+        let answers = futures::future::join_all(flood).await;
+        let busy = answers.iter().filter(|answer| matches!(answer, Err(HashError::Busy))).count();
+        assert_eq!(busy, 2 * hasher.most);
+        assert_eq!(hasher.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(format!("{given:?}"), "Password(redacted)");
+    }
+}
