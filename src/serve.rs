@@ -15,6 +15,7 @@ use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
 use blotter::identity::OperatorToken;
+use blotter::identity::facts::Facts;
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
 use blotter::market::archive::Archive;
@@ -146,6 +147,8 @@ async fn compose(
     let projections = tokio::spawn(runner.run_until(written.clone().cancelled_owned()));
     let calendar = calendar(settings);
     let (player, archive) = market(settings, calendar, database, &engine, &stop)?;
+    let facts = Facts::new(database.identity().clone());
+    let carrier = tokio::spawn(facts.carry(ledger.clone(), stop.clone()));
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
     let custody_task =
         tokio::spawn(sign(checkpointer, database.auditor().clone(), note, written.clone()));
@@ -185,6 +188,7 @@ async fn compose(
 
     stop.cancel();
     engine_task.await.context("the engine")?;
+    carrier.await.context("the facts of users")?;
     if !campaigning.is_finished() {
         campaigning.await.context("the ledger")??;
     }

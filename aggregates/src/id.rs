@@ -69,6 +69,12 @@ id! {
     FillId
     /// Shares of one position that were acquired by one fill.
     LotId
+    /// One role of one user on one account, until it is revoked.
+    GrantId
+    /// The browser or program behind a session; what is known of it stands in an erasable table.
+    ClientId
+    /// One fact about a user on its way to the log.
+    FactId
     /// One command that reached the ledger.
     CommandId
     /// One request of a client.
@@ -104,9 +110,9 @@ pub fn derived_uuid(domain: &str, parts: &[&[u8]]) -> Uuid {
 }
 
 impl UserId {
-    /// The actor that this user is.
+    /// The actor that this user is in the log.
     pub const fn actor(self) -> ActorId {
-        ActorId(self.0)
+        ActorId::new(self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The domain of Blotter, pure: no I/O, no clock, no randomness, no runtime.
 //!
-//! `account`, `order`, `position`, `instrument` and `writer` are event-sourced aggregates; `trading` holds the
+//! `account`, `order`, `position`, `instrument`, `user` and `writer` are event-sourced aggregates; `trading` holds the
 //! decisions that touch several of them and are committed together or not at all.
 
 pub mod account;
@@ -14,4 +14,5 @@ pub mod refusal;
 pub mod rules;
 pub mod stream;
 pub mod trading;
+pub mod user;
 pub mod writer;

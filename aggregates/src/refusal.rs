@@ -60,6 +60,8 @@ codes! {
     OrderNotFound "order_not_found" NotFound,
     /// No such instrument.
     InstrumentNotFound "instrument_not_found" NotFound,
+    /// No such user, or not for this caller.
+    UserNotFound "user_not_found" NotFound,
     /// The account exists already.
     AccountExists "account_exists" Conflict,
     /// The order is in a terminal state that forbids it.

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::account::{Account, AccountEvent};
-use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::{Instrument, InstrumentEvent};
 use crate::order::{Order, OrderEvent};
 use crate::position::{Position, PositionEvent};
+use crate::user::{User, UserEvent};
 use crate::writer::{Writer, WriterEvent};
 
 /// One stream of the log: the history of one aggregate.
@@ -26,6 +27,8 @@ pub enum StreamId {
     Position(AccountId, InstrumentId),
     /// `instrument`, `<instrument_id>`
     Instrument(InstrumentId),
+    /// `user`, `<user_id>`
+    User(UserId),
     /// `writer`, `<shard>`: who wrote this shard of the log, and since when
     Writer(u16),
 }
@@ -48,6 +51,7 @@ impl StreamId {
             Self::Order(_) => Order::TYPE,
             Self::Position(..) => Position::TYPE,
             Self::Instrument(_) => Instrument::TYPE,
+            Self::User(_) => User::TYPE,
             Self::Writer(_) => Writer::TYPE,
         }
     }
@@ -59,6 +63,7 @@ impl StreamId {
             Self::Order(id) => id.to_string(),
             Self::Position(account, instrument) => format!("{account}/{instrument}"),
             Self::Instrument(id) => id.to_string(),
+            Self::User(id) => id.to_string(),
             Self::Writer(shard) => shard.to_string(),
         }
     }
@@ -75,6 +80,7 @@ impl StreamId {
                 Some(Self::Position(id(account)?, id(instrument)?))
             }),
             Instrument::TYPE => id(aggregate_id).map(Self::Instrument),
+            User::TYPE => id(aggregate_id).map(Self::User),
             Writer::TYPE => id(aggregate_id).map(Self::Writer),
             _ => None,
         };
@@ -145,6 +151,8 @@ pub enum Event {
     Position(PositionEvent),
     /// Of an instrument.
     Instrument(InstrumentEvent),
+    /// Of a user.
+    User(UserEvent),
     /// Of the writer of a shard.
     Writer(WriterEvent),
 }
@@ -159,7 +167,7 @@ macro_rules! from_event {
     )+};
 }
 
-from_event!(AccountEvent Account, OrderEvent Order, PositionEvent Position, InstrumentEvent Instrument, WriterEvent Writer);
+from_event!(AccountEvent Account, OrderEvent Order, PositionEvent Position, InstrumentEvent Instrument, UserEvent User, WriterEvent Writer);
 
 impl Event {
     /// The `event_type` column.
@@ -169,6 +177,7 @@ impl Event {
             Self::Order(event) => event.event_type(),
             Self::Position(event) => event.event_type(),
             Self::Instrument(event) => event.event_type(),
+            Self::User(event) => event.event_type(),
             Self::Writer(event) => event.event_type(),
         }
     }
@@ -180,6 +189,7 @@ impl Event {
             Self::Order(event) => event.event_version(),
             Self::Position(event) => event.event_version(),
             Self::Instrument(event) => event.event_version(),
+            Self::User(event) => event.event_version(),
             Self::Writer(event) => event.event_version(),
         }
     }
@@ -191,6 +201,7 @@ impl Event {
             Self::Order(event) => serde_json::to_string(event),
             Self::Position(event) => serde_json::to_string(event),
             Self::Instrument(event) => serde_json::to_string(event),
+            Self::User(event) => serde_json::to_string(event),
             Self::Writer(event) => serde_json::to_string(event),
         }
     }
@@ -224,6 +235,7 @@ impl Event {
             StreamId::Instrument(_) => {
                 Self::Instrument(of(InstrumentEvent::VERSIONS, name, payload)?)
             }
+            StreamId::User(_) => Self::User(of(UserEvent::VERSIONS, name, payload)?),
             StreamId::Writer(_) => Self::Writer(of(WriterEvent::VERSIONS, name, payload)?),
         })
     }
@@ -235,6 +247,7 @@ impl Event {
             OrderEvent::VERSIONS,
             PositionEvent::VERSIONS,
             InstrumentEvent::VERSIONS,
+            UserEvent::VERSIONS,
             WriterEvent::VERSIONS,
         ]
         .into_iter()
@@ -252,6 +265,7 @@ impl Event {
             (Order::TYPE, of::<OrderEvent>()),
             (Position::TYPE, of::<PositionEvent>()),
             (Instrument::TYPE, of::<InstrumentEvent>()),
+            (User::TYPE, of::<UserEvent>()),
             (Writer::TYPE, of::<WriterEvent>()),
         ]
     }

@@ -37,6 +37,7 @@ fn submission(tenant: TenantId, command: Command, key: Option<Key>) -> Submissio
             tenant,
             actor: OPERATOR,
             token: "bench".to_owned(),
+            client: String::new(),
             interface: Interface::Rest,
             request: fresh_request(),
             causation: "request".to_owned(),

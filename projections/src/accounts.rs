@@ -89,6 +89,7 @@ impl Mirror<Account> for AccountRow {
                 row.trading_state = policy.trading_state;
                 row.policy = policy.clone();
             }
+            AccountEvent::AccessGranted { .. } | AccountEvent::AccessRevoked { .. } => {}
         }
         Ok(row)
     }

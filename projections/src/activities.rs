@@ -185,7 +185,9 @@ impl ActivityRow {
             | AccountEvent::ReservationReleased { .. }
             | AccountEvent::ReservationsAdjusted { .. }
             | AccountEvent::FillSettled { .. }
-            | AccountEvent::PolicyChanged { .. } => return None,
+            | AccountEvent::PolicyChanged { .. }
+            | AccountEvent::AccessGranted { .. }
+            | AccountEvent::AccessRevoked { .. } => return None,
         })
     }
 }

@@ -285,7 +285,10 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
             entry.cash(Reserved, Available, *released);
             entry.cash(External, Available, *amount);
         }
-        AccountEvent::AccountOpened { .. } | AccountEvent::PolicyChanged { .. } => {}
+        AccountEvent::AccountOpened { .. }
+        | AccountEvent::PolicyChanged { .. }
+        | AccountEvent::AccessGranted { .. }
+        | AccountEvent::AccessRevoked { .. } => {}
     }
     Ok(entry)
 }

@@ -1,7 +1,7 @@
 //! Snapshots: aggregates as they are at a position, so that loading one does not read its stream from the start.
 //!
 //! A projection whose rows are aggregates. At its checkpoint every open order, every instrument and every writer
-//! has a row that is live. Accounts and positions get a row each time they have grown by [`EVERY`] events. The engine
+//! has a row that is live. Accounts, positions and users get a row each time they have grown by [`EVERY`] events. The engine
 //! keeps a checkpoint of its own, since what it knows is a fold of log and tape. A snapshot saves reading and is never the only copy: one of
 //! another schema version, or whose digest does not match, is ignored with a warning and the stream is read
 //! from the log instead.
@@ -14,6 +14,7 @@ use aggregates::instrument::Instrument;
 use aggregates::order::Order;
 use aggregates::position::Position;
 use aggregates::stream::{Decide, Event, StreamId};
+use aggregates::user::User;
 use aggregates::writer::Writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,9 +33,9 @@ use crate::row::{Rows, load as load_rows, view_row};
 pub const TABLES: &[&str] = &["snapshots"];
 
 /// The shape of the states. Raise it when an aggregate's fields change: older snapshots are then ignored.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
-/// Accounts and positions are kept each time they have grown by this many events.
+/// Accounts, positions and users are kept each time they have grown by this many events.
 pub const EVERY: u64 = 100;
 
 view_row! {
@@ -140,7 +141,7 @@ macro_rules! streamed {
     )+};
 }
 
-streamed!(Account, Order, Position, Instrument, Writer);
+streamed!(Account, Order, Position, Instrument, User, Writer);
 
 /// Takes one event into a snapshot.
 fn take_in<A: Streamed>(
@@ -232,6 +233,9 @@ pub(crate) async fn project(
             StreamId::Position(..) => {
                 refresh::<Position>(connection, &mut rows, stream, end, &events).await?;
             }
+            StreamId::User(_) => {
+                refresh::<User>(connection, &mut rows, stream, end, &events).await?;
+            }
         }
     }
     rows.write(connection, generation).await
@@ -241,7 +245,7 @@ pub(crate) async fn project(
 fn is_kept(stream: StreamId, events: &[Read<'_>]) -> bool {
     match stream {
         StreamId::Order(_) | StreamId::Instrument(_) | StreamId::Writer(_) => true,
-        StreamId::Account(_) | StreamId::Position(..) => {
+        StreamId::Account(_) | StreamId::Position(..) | StreamId::User(_) => {
             events.iter().any(|read| read.recorded.sequence % EVERY == 0)
         }
     }
@@ -321,6 +325,7 @@ pub async fn stored(
         StreamId::Order(_) => opened::<Order>(Some(&row)).sequence,
         StreamId::Position(..) => opened::<Position>(Some(&row)).sequence,
         StreamId::Instrument(_) => opened::<Instrument>(Some(&row)).sequence,
+        StreamId::User(_) => opened::<User>(Some(&row)).sequence,
         StreamId::Writer(_) => opened::<Writer>(Some(&row)).sequence,
     };
     Ok((sequence > 0).then_some((sequence, row.state)))

@@ -18,7 +18,7 @@ use crate::ledger::proof::Frontier;
 
 /// What the metadata of every event has, and what it may have beside that.
 const REQUIRED: [&str; 6] = ["tenant", "actor", "interface", "request", "command", "epoch"];
-const OPTIONAL: [&str; 2] = ["token", "causation"];
+const OPTIONAL: [&str; 3] = ["token", "client", "causation"];
 /// Names under which nothing may stand in an event.
 const SECRETS: [&str; 7] = [
     "password",

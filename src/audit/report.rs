@@ -71,6 +71,8 @@ codes! {
     Idempotency "idempotency",
     /// The life of an instrument.
     Instrument "instrument",
+    /// The life of a user, or of a grant.
+    Identity "identity",
     /// Something that looks like a secret (I27).
     Secret "secret",
     /// A view is not what the events say (I17).

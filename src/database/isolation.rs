@@ -30,15 +30,34 @@ const SEEN_BY_READERS: &str = "((tenant_id = blotter_market_tenant()) OR ((tenan
 const SHARED: &[&str] =
     &["ledger_head", "projections", "tape", "instruments", "official_closes", "corporate_actions"];
 
+/// Who may act, with secrets and personal data: for one role alone.
+const IDENTITY: &[&str] = &[
+    "users",
+    "invitations",
+    "clients",
+    "sessions",
+    "refresh_tokens",
+    "tokens",
+    "token_days",
+    "grants",
+    "throttles",
+    "access_keys",
+    "revocations",
+    "identity_facts",
+];
+
+/// Words of people beside the log, which identity erases with them.
+const WORDS: &[&str] = &["account_names", "order_notes"];
+
 /// What nobody changes or deletes.
 const APPEND_ONLY: &[&str] = &["events", "tape"];
 
 /// Each row is a sentence about something that breaks a rule; what an extension brings holds no row of ours. $1 is how readers see rows, $2 are the
-/// shared tables, $3 the append-only ones.
+/// shared tables, $3 the append-only ones, $4 those of identity, $5 the words that identity erases.
 const CATALOGUE: &str = "
 WITH roles AS (
     SELECT oid, rolname FROM pg_roles
-    WHERE rolname IN ('blotter_writer', 'blotter_projector', 'blotter_reader', 'blotter_auditor')
+    WHERE rolname IN ('blotter_writer', 'blotter_projector', 'blotter_reader', 'blotter_identity', 'blotter_auditor')
 ), extensions AS (
     SELECT objid, classid FROM pg_depend WHERE deptype = 'e'
 ), relations AS (
@@ -67,6 +86,19 @@ SELECT format('role %s has to be without CREATE on the schema public', rolname)
 UNION ALL
 SELECT format('%s has rows of tenants and has to FORCE ROW LEVEL SECURITY', relname)
     FROM relations WHERE relkind IN ('r', 'p') AND tenanted AND NOT forced
+UNION ALL
+SELECT format('%s is of identity and has to FORCE ROW LEVEL SECURITY', relname)
+    FROM relations WHERE relname = ANY ($4) AND NOT tenanted AND NOT forced
+UNION ALL
+SELECT format('%s is of identity and is open to %s', c.relname, r.rolname)
+    FROM relations c CROSS JOIN roles r
+    WHERE c.relname = ANY ($4) AND r.rolname <> 'blotter_identity'
+        AND (has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE')
+            OR has_table_privilege(r.oid, c.oid, 'DELETE'))
+UNION ALL
+SELECT format('the policy %s on %s is of identity and has to be for blotter_identity alone', p.polname, c.relname)
+    FROM pg_policy p JOIN relations c ON c.oid = p.polrelid
+    WHERE c.relname = ANY ($4) AND p.polroles <> ARRAY['blotter_identity'::regrole::oid]
 UNION ALL
 SELECT format('%s has no column tenant_id and is read by requests', c.relname)
     FROM relations c JOIN roles r ON r.rolname = 'blotter_reader'
@@ -99,6 +131,8 @@ SELECT format('%s may %s %s', r.rolname, privilege, c.relname)
             THEN has_any_column_privilege(r.oid, c.oid, privilege)
             ELSE has_table_privilege(r.oid, c.oid, privilege) END
         AND (r.rolname IN ('blotter_reader', 'blotter_auditor') OR privilege IN ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+            OR r.rolname = 'blotter_identity' AND c.relname <> ALL ($4)
+                AND NOT (c.relname = ANY ($5) AND privilege = 'DELETE')
             OR c.relname = ANY ($3) AND (r.rolname <> 'blotter_writer' OR privilege <> 'INSERT'))
 UNION ALL
 SELECT format('%s has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS', name)
@@ -118,6 +152,8 @@ pub async fn check(connection: &mut PgConnection) -> Result<(), DatabaseError> {
         .bind(SEEN_BY_READERS)
         .bind(SHARED)
         .bind(APPEND_ONLY)
+        .bind(IDENTITY)
+        .bind(WORDS)
         .fetch_all(connection)
         .await?;
     if found.is_empty() { Ok(()) } else { Err(DatabaseError::NotIsolated(Violations(found))) }

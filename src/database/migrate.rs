@@ -15,8 +15,8 @@ use sqlx::{Connection, PgConnection};
 use super::DatabaseError;
 use super::roles::Role;
 
-/// The numbered files of `migrations/`. The first runs as whoever migrates; the others as `blotter_migrator`,
-/// so that no run-time role owns a table.
+/// The numbered files of `migrations/`. Those of [`MAKE_ROLES`] run as whoever migrates; the others as
+/// `blotter_migrator`, so that no run-time role owns a table.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "roles", include_str!("../../migrations/0001_roles.sql")),
     (2, "log", include_str!("../../migrations/0002_log.sql")),
@@ -26,7 +26,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "tape_for_readers", include_str!("../../migrations/0006_tape_for_readers.sql")),
     (7, "closes_of_accounts", include_str!("../../migrations/0007_closes_of_accounts.sql")),
     (8, "exact_averages", include_str!("../../migrations/0008_exact_averages.sql")),
+    (9, "identity_role", include_str!("../../migrations/0009_identity_role.sql")),
+    (10, "identity", include_str!("../../migrations/0010_identity.sql")),
 ];
+
+/// The migrations that make roles.
+const MAKE_ROLES: [i64; 2] = [1, 9];
 
 /// The oldest server whose views can be checked as their caller (`security_invoker`).
 const OLDEST_SERVER: i32 = 150_000;
@@ -42,7 +47,7 @@ impl<'s> MigrationSource<'s> for Embedded {
             Ok(MIGRATIONS
                 .iter()
                 .map(|&(version, description, sql)| {
-                    let sql = if version == 1 {
+                    let sql = if MAKE_ROLES.contains(&version) {
                         Cow::Borrowed(sql)
                     } else {
                         Cow::Owned(format!("SET LOCAL ROLE blotter_migrator;\n{sql}\nRESET ROLE;"))

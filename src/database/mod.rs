@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 pub use embedded::{Embedded, EmbeddedError};
 pub use migrate::migrate;
-pub use pools::{AuditorPool, Connector, ProjectorPool, ReaderPool, WriterPool};
+pub use pools::{AuditorPool, Connector, IdentityPool, ProjectorPool, ReaderPool, WriterPool};
 pub use roles::Role;
 pub use visit::Visit;
 
@@ -83,6 +83,7 @@ pub struct Database {
     writer: WriterPool,
     projector: ProjectorPool,
     reader: ReaderPool,
+    identity: IdentityPool,
     auditor: AuditorPool,
     embedded: Option<Embedded>,
 }
@@ -132,6 +133,7 @@ impl Database {
             writer: connector.writer(),
             projector: connector.projector(),
             reader: connector.reader(),
+            identity: connector.identity(),
             auditor: connector.auditor(),
             embedded,
         }
@@ -152,6 +154,11 @@ impl Database {
         &self.reader
     }
 
+    /// The pool of users, sessions, tokens and grants.
+    pub fn identity(&self) -> &IdentityPool {
+        &self.identity
+    }
+
     /// The auditors' pool.
     pub fn auditor(&self) -> &AuditorPool {
         &self.auditor
@@ -168,6 +175,7 @@ impl Database {
     /// The cluster did not stop cleanly.
     pub async fn close(self) -> Result<(), DatabaseError> {
         self.reader.close().await;
+        self.identity.pool().close().await;
         self.auditor.pool().close().await;
         self.projector.pool().close().await;
         self.writer.pool().close().await;

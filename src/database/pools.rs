@@ -84,6 +84,11 @@ impl Connector {
         ReaderPool(self.pool(Role::Reader, 16))
     }
 
+    /// The pool of users, sessions, tokens and grants.
+    pub fn identity(&self) -> IdentityPool {
+        IdentityPool(self.pool(Role::Identity, 8))
+    }
+
     /// The auditors' pool.
     pub fn auditor(&self) -> AuditorPool {
         AuditorPool(self.pool(Role::Auditor, 4))
@@ -177,6 +182,17 @@ impl ReaderPool {
     /// Closes the connections.
     pub(super) async fn close(&self) {
         self.0.close().await;
+    }
+}
+
+/// Keeps users, sessions, tokens and grants. Held by `identity` alone, which asks each time who may.
+#[derive(Clone, Debug)]
+pub struct IdentityPool(PgPool);
+
+impl IdentityPool {
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.0
     }
 }
 

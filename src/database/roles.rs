@@ -1,7 +1,7 @@
 //! The database roles that the server works as, and what each session of a role is allowed to take.
 //!
 //! A role is the border between parts of the server: what a role may do is granted in
-//! `migrations/0001_roles.sql` and `0002_log.sql`; here is how a connection becomes that role, and its limits.
+//! the migrations beside the tables; here is how a connection becomes that role, and its limits.
 
 /// A part of the server, as the database knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Role {
     Projector,
     /// Every request of a user, under row-level security.
     Reader,
+    /// Users, sessions, tokens and grants, with their secrets.
+    Identity,
     /// Reads everything: operator, auditors, `blotter audit`.
     Auditor,
 }
@@ -25,7 +27,8 @@ struct Limits {
 
 impl Role {
     /// Every role of the running server.
-    pub const ALL: [Self; 4] = [Self::Writer, Self::Projector, Self::Reader, Self::Auditor];
+    pub const ALL: [Self; 5] =
+        [Self::Writer, Self::Projector, Self::Reader, Self::Identity, Self::Auditor];
 
     /// The name in the database.
     pub const fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Role {
             Self::Writer => "blotter_writer",
             Self::Projector => "blotter_projector",
             Self::Reader => "blotter_reader",
+            Self::Identity => "blotter_identity",
             Self::Auditor => "blotter_auditor",
         }
     }
@@ -44,6 +48,8 @@ impl Role {
             // A rebuild switches its generation in one statement over a whole view.
             Self::Projector => Limits { statement: 300, lock: 10, idle_in_transaction: 60 },
             Self::Reader => Limits { statement: 10, lock: 1, idle_in_transaction: 10 },
+            // No transaction lasts longer than the feed of revocations looks back.
+            Self::Identity => Limits { statement: 5, lock: 2, idle_in_transaction: 5 },
             // An audit holds one snapshot while it hashes what it has read.
             Self::Auditor => Limits { statement: 300, lock: 5, idle_in_transaction: 600 },
         }

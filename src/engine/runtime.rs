@@ -432,6 +432,7 @@ impl<D: Desk> Shift<'_, D> {
                 tenant: self.core.tenant_of(command),
                 actor: ENGINE,
                 token: String::new(),
+                client: String::new(),
                 interface: Interface::Engine,
                 request: RequestId::new(Uuid::now_v7()),
                 causation: format!("tape/{place}"),

@@ -7,12 +7,12 @@ use aggregates::refusal::Refusal;
 use aggregates::stream::Event;
 use aggregates::trading::{Command, Impact};
 use projections::log::Recorded;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The way by which a command came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interface {
     /// REST.
@@ -34,6 +34,8 @@ pub struct Origin {
     pub actor: ActorId,
     /// The id of the token that was shown, never the token; empty for the engine.
     pub token: String,
+    /// The id of the browser or program that a session was begun by; empty where there is no session.
+    pub client: String,
     /// The way in.
     pub interface: Interface,
     /// The request.

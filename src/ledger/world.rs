@@ -1,18 +1,19 @@
 //! The aggregates that the Sequencer holds in memory, each with the sequence of its last event.
 //!
 //! Account and positions of one account are resident together: a position that is not in memory while its account
-//! is has no events. Orders leave when they end. Nothing here iterates over a map.
+//! is has no events. Orders leave when they end, users when their facts are recorded. Nothing here iterates over a map.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use aggregates::account::Account;
-use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::id::{AccountId, InstrumentId, OrderId, UserId};
 use aggregates::instrument::Instrument;
 use aggregates::order::Order;
 use aggregates::position::Position;
 use aggregates::stream::{Decide, Event, Impossible, StreamId};
 use aggregates::trading::World;
+use aggregates::user::User;
 use aggregates::writer::Writer;
 
 use super::log::{LoadUnit, LoadedStream, LogFault};
@@ -75,6 +76,7 @@ pub struct Memory {
     residents: HashMap<AccountId, BTreeSet<InstrumentId>>,
     orders: Shelf<OrderId, Order>,
     instruments: Shelf<InstrumentId, Instrument>,
+    users: Shelf<UserId, User>,
     writers: Shelf<u16, Writer>,
     no_position: Position,
 }
@@ -102,6 +104,10 @@ impl World for Memory {
         self.instruments.get(&id)
     }
 
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
+    }
+
     fn writer(&self, shard: u16) -> Option<&Writer> {
         self.writers.get(&shard)
     }
@@ -123,6 +129,7 @@ impl Memory {
             (StreamId::Instrument(id), Event::Instrument(event)) => {
                 self.instruments.evolve(id, event)
             }
+            (StreamId::User(id), Event::User(event)) => self.users.evolve(id, event),
             (StreamId::Writer(shard), Event::Writer(event)) => self.writers.evolve(shard, event),
             _ => Err(Impossible(format!("an event of another aggregate in {stream}"))),
         }
@@ -139,6 +146,7 @@ impl Memory {
                 slot.map(|slot| slot.sequence).or(none)
             }
             StreamId::Instrument(id) => self.instruments.slots.get(&id).map(|slot| slot.sequence),
+            StreamId::User(id) => self.users.slots.get(&id).map(|slot| slot.sequence),
             StreamId::Writer(shard) => self.writers.slots.get(&shard).map(|slot| slot.sequence),
         }
     }
@@ -155,6 +163,9 @@ impl Memory {
             }
             StreamId::Instrument(id) => {
                 self.instruments.slots.entry(id).or_default();
+            }
+            StreamId::User(id) => {
+                self.users.slots.entry(id).or_default();
             }
             StreamId::Writer(shard) => {
                 self.writers.slots.entry(shard).or_default();
@@ -182,6 +193,7 @@ impl Memory {
                     self.positions.restore((account, instrument), snapshot)?;
                 }
                 StreamId::Instrument(id) => self.instruments.restore(id, snapshot)?,
+                StreamId::User(id) => self.users.restore(id, snapshot)?,
                 StreamId::Writer(shard) => self.writers.restore(shard, snapshot)?,
             }
             for (sequence, event) in &events {
@@ -206,7 +218,10 @@ impl Memory {
             .iter()
             .filter_map(|stream| match stream {
                 StreamId::Account(id) | StreamId::Position(id, _) => Some(*id),
-                StreamId::Order(_) | StreamId::Instrument(_) | StreamId::Writer(_) => None,
+                StreamId::Order(_)
+                | StreamId::Instrument(_)
+                | StreamId::User(_)
+                | StreamId::Writer(_) => None,
             })
             .collect();
         self.accounts.slots.retain(|id, _| kept.contains(id));
@@ -229,13 +244,17 @@ impl Memory {
             StreamId::Instrument(id) => {
                 self.instruments.slots.remove(&id);
             }
+            StreamId::User(id) => {
+                self.users.slots.remove(&id);
+            }
             StreamId::Writer(shard) => {
                 self.writers.slots.remove(&shard);
             }
         }
     }
 
-    /// Forgets what no decision will need soon: an order that has ended, and what a command named that does not exist.
+    /// Forgets what no decision will need soon: an order that has ended, a user, and what a command named that does
+    /// not exist.
     pub fn evict_if_idle(&mut self, stream: StreamId) {
         let idle = match stream {
             StreamId::Order(id) => self.orders.get(&id).is_some_and(|order| !order.is_open()),
@@ -243,6 +262,7 @@ impl Memory {
             StreamId::Instrument(id) => {
                 self.instruments.get(&id).is_some_and(|it| it.instrument_id().is_none())
             }
+            StreamId::User(_) => true,
             StreamId::Position(..) | StreamId::Writer(_) => false,
         };
         if idle {

@@ -213,6 +213,7 @@ impl Service {
             tenant: caller.tenant,
             actor: caller.actor,
             token: caller.token_id.clone(),
+            client: String::new(),
             interface: caller.interface,
             request: caller.request,
             causation: "request".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Who may use whom inside `src/`. A module that is not here may use nothing.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("database", &[]),
-    ("identity", &["database"]),
+    ("identity", &["database", "ledger"]),
     ("config", &["database", "market", "mcp"]),
     ("market", &[]),
     ("ledger", &["database"]),

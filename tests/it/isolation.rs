@@ -69,6 +69,25 @@ const BROKEN: &[(&str, &str)] = &[
     ("GRANT INSERT ON events TO blotter_projector", "blotter_projector may INSERT events"),
     ("GRANT DELETE ON tape TO blotter_writer", "blotter_writer may DELETE tape"),
     (
+        "ALTER TABLE throttles NO FORCE ROW LEVEL SECURITY",
+        "throttles is of identity and has to FORCE ROW LEVEL SECURITY",
+    ),
+    (
+        "GRANT SELECT (email) ON users TO blotter_writer",
+        "users is of identity and is open to blotter_writer",
+    ),
+    (
+        "GRANT SELECT ON refresh_tokens TO blotter_auditor",
+        "refresh_tokens is of identity and is open to blotter_auditor",
+    ),
+    (
+        "CREATE POLICY reader ON tokens FOR SELECT TO blotter_reader USING (true)",
+        "the policy reader on tokens is of identity and has to be for blotter_identity alone",
+    ),
+    ("GRANT INSERT ON orders TO blotter_identity", "blotter_identity may INSERT orders"),
+    ("GRANT UPDATE ON order_notes TO blotter_identity", "blotter_identity may UPDATE order_notes"),
+    ("GRANT INSERT ON events TO blotter_identity", "blotter_identity may INSERT events"),
+    (
         "ALTER TABLE events ENABLE TRIGGER append_only_rows",
         "events has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
     ),

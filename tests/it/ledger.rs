@@ -126,6 +126,7 @@ async fn an_unmodified_framework_reads_our_log_and_our_store_writes_it() {
         tenant: OPERATOR_TENANT,
         actor: OPERATOR,
         token: String::new(),
+        client: String::new(),
         interface: Interface::Ledger,
         request: RequestId::new(Uuid::now_v7()),
         causation: "test".to_owned(),

@@ -17,6 +17,7 @@ mod faults;
 mod fuzz;
 #[path = "../../projections/tests/support/history.rs"]
 mod history;
+mod identity;
 mod isolation;
 mod ledger;
 mod market;

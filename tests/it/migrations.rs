@@ -40,7 +40,12 @@ async fn roles_at_work(database: &Database) -> Vec<String> {
     let mut roles = vec![
         sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *reader).await.unwrap(),
     ];
-    for pool in [database.writer().pool(), database.projector().pool(), database.auditor().pool()] {
+    for pool in [
+        database.writer().pool(),
+        database.projector().pool(),
+        database.identity().pool(),
+        database.auditor().pool(),
+    ] {
         roles.push(sqlx::query_scalar("SELECT current_user::text").fetch_one(pool).await.unwrap());
     }
     let mut alone = database.writer().connect().await.unwrap();
@@ -49,8 +54,14 @@ async fn roles_at_work(database: &Database) -> Vec<String> {
     roles
 }
 
-const ROLES: [&str; 5] =
-    ["blotter_reader", "blotter_writer", "blotter_projector", "blotter_auditor", "blotter_writer"];
+const ROLES: [&str; 6] = [
+    "blotter_reader",
+    "blotter_writer",
+    "blotter_projector",
+    "blotter_identity",
+    "blotter_auditor",
+    "blotter_writer",
+];
 
 #[tokio::test]
 async fn a_privileged_url_migrates_and_then_works_under_each_role() {

@@ -133,6 +133,7 @@ fn cause(code: RefusalCode) -> Cause {
             Both(Quoted, order("buy", "AAPL", "2", true, &json!({"client_order_id": "used"})))
         }
         RefusalCode::InstrumentNotFound => Inside("only the engine speaks to instruments"),
+        RefusalCode::UserNotFound => Inside("facts are recorded of users who are there"),
         RefusalCode::AccountExists => Inside("ids of accounts are made by the server"),
         RefusalCode::OrderChanged => {
             Inside("only the engine decides on what it has seen of an order")

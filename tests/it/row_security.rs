@@ -183,3 +183,61 @@ async fn the_market_tenant_of_the_policies_is_that_of_the_code() {
         .unwrap();
     assert_eq!(market, MARKET_TENANT.uuid());
 }
+
+/// Tables of identity, each with a statement that would show what is in them.
+const IDENTITY: [&str; 12] = [
+    "users",
+    "invitations",
+    "clients",
+    "sessions",
+    "refresh_tokens",
+    "tokens",
+    "token_days",
+    "grants",
+    "throttles",
+    "access_keys",
+    "revocations",
+    "identity_facts",
+];
+
+#[tokio::test]
+async fn users_and_their_secrets_are_seen_by_identity_alone() {
+    let database = TestDatabase::new().await;
+    for table in IDENTITY {
+        let read = format!("SELECT count(*) FROM {table}");
+        for role in ["blotter_reader", "blotter_writer", "blotter_projector", "blotter_auditor"] {
+            let mut connection = sqlx::PgConnection::connect(&database.url(role)).await.unwrap();
+            let seen = sqlx::query(&read).execute(&mut connection).await;
+            assert_eq!(sqlstate(seen), NO_RIGHT, "{role} reads {table}");
+        }
+        sqlx::query(&read).execute(database.identity.pool()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn identity_erases_words_and_touches_nothing_else_of_the_ledger() {
+    let database = with_events().await;
+    let pool = database.identity.pool();
+    sqlx::query("INSERT INTO account_names VALUES (gen_random_uuid(), $1, 'mine')")
+        .bind(tenant(1).uuid())
+        .execute(database.writer.pool())
+        .await
+        .unwrap();
+    let erased = sqlx::query("DELETE FROM account_names WHERE tenant_id = $1")
+        .bind(tenant(1).uuid())
+        .execute(pool)
+        .await
+        .unwrap();
+    assert_eq!(erased.rows_affected(), 1);
+    for statement in [
+        "SELECT count(*) FROM events",
+        "SELECT count(*) FROM orders",
+        "SELECT count(*) FROM order_keys",
+        "INSERT INTO account_names VALUES (gen_random_uuid(), gen_random_uuid(), 'x')",
+        "UPDATE order_notes SET note = ''",
+        "UPDATE ledger_head SET epoch = epoch + 1",
+        "TRUNCATE identity_facts",
+    ] {
+        assert_eq!(sqlstate(sqlx::query(statement).execute(pool).await), NO_RIGHT, "{statement}");
+    }
+}

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aggregates::account::{Account, AccountCommand};
-use aggregates::id::{AccountId, CommandId, OPERATOR_TENANT};
+use aggregates::id::{AccountId, CommandId, FactId, OPERATOR_TENANT, UserId};
 use aggregates::instrument::{Instrument, InstrumentCommand, Split};
 use aggregates::market::{Evidence, EvidenceTick};
 use aggregates::money::{Money, Quantity};
@@ -13,6 +13,7 @@ use aggregates::position::Position;
 use aggregates::rules::Rules;
 use aggregates::stream::{Decide, StreamId};
 use aggregates::trading::Command;
+use aggregates::user::{Door, User, UserCommand, UserEvent};
 use aggregates::writer::Writer;
 use blotter::ledger::log::{Appended, LoadUnit, Loader, Log, Settled};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog, TakenOver};
@@ -246,6 +247,10 @@ async fn an_unmodified_postgres_es_store_loads_every_stream_with_equal_state() {
     let database = TestDatabase::new().await;
     let test = TestLedger::start(&database, "one").await;
     busy(&test, 4).await;
+    let (user_id, fact_id) = (UserId::new(Uuid::now_v7()), FactId::new(Uuid::now_v7()));
+    let fact = UserEvent::UserRegistered { fact_id, at: noon(), user_id, by: Door::Open };
+    let command = UserCommand::Record(fact);
+    test.submit(OPERATOR_TENANT, Command::User { user_id, command }, None).await.unwrap();
     let log = log_of(&database).await;
     let mut types = std::collections::BTreeSet::new();
     let streams: std::collections::BTreeSet<StreamId> = log.iter().map(|row| row.stream).collect();
@@ -256,10 +261,11 @@ async fn an_unmodified_postgres_es_store_loads_every_stream_with_equal_state() {
             StreamId::Order(_) => reads_the_same::<Order>(&database, &log, stream).await,
             StreamId::Position(..) => reads_the_same::<Position>(&database, &log, stream).await,
             StreamId::Instrument(_) => reads_the_same::<Instrument>(&database, &log, stream).await,
+            StreamId::User(_) => reads_the_same::<User>(&database, &log, stream).await,
             StreamId::Writer(_) => reads_the_same::<Writer>(&database, &log, stream).await,
         }
     }
-    assert_eq!(types.len(), 5);
+    assert_eq!(types.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

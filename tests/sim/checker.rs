@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aggregates::account::Account;
-use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::id::{AccountId, InstrumentId, OrderId, UserId};
 use aggregates::instrument::Instrument;
 use aggregates::order::Order;
 use aggregates::position::Position;
 use aggregates::stream::{Decide, Event, StreamId};
+use aggregates::user::User;
 use aggregates::writer::Writer;
 use blotter::ledger::log::Head;
 use blotter::ledger::proof::{Frontier, leaf_of, node};
@@ -42,6 +43,7 @@ pub struct Checker {
     pub orders: BTreeMap<OrderId, Order>,
     pub positions: BTreeMap<(AccountId, InstrumentId), Position>,
     pub instruments: BTreeMap<InstrumentId, Instrument>,
+    pub users: BTreeMap<UserId, User>,
     pub writers: BTreeMap<u16, Writer>,
 }
 
@@ -170,6 +172,7 @@ impl Checker {
             (StreamId::Instrument(id), Event::Instrument(event)) => {
                 evolve(&mut self.instruments, id, event)
             }
+            (StreamId::User(id), Event::User(event)) => evolve(&mut self.users, id, event),
             (StreamId::Writer(shard), Event::Writer(event)) => {
                 evolve(&mut self.writers, shard, event)
             }

@@ -181,6 +181,7 @@ impl Clients {
                 tenant,
                 actor,
                 token: "token".to_owned(),
+                client: String::new(),
                 interface: Interface::Rest,
                 request: RequestId::new(fresh(dice)),
                 causation: "request".to_owned(),

@@ -228,6 +228,9 @@ impl Process {
         for (id, it) in &checker.instruments {
             same(StreamId::Instrument(*id), memory.instrument(*id).map(|other| other == it))?;
         }
+        for (id, it) in &checker.users {
+            same(StreamId::User(*id), memory.user(*id).map(|other| other == it))?;
+        }
         for (shard, it) in &checker.writers {
             same(StreamId::Writer(*shard), memory.writer(*shard).map(|other| other == it))?;
         }

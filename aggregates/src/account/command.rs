@@ -1,9 +1,10 @@
 //! What an account is asked to do.
 
 use super::event::{AccountKind, Policy, ReleaseReason, TradingState};
-use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
+use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
+use crate::user::GrantRole;
 
 /// A change of limits: what is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,5 +141,19 @@ pub enum AccountCommand {
     ChangePolicy {
         /// Which limits change.
         change: PolicyChange,
+    },
+    /// Record that a user has a role on it. Recorded once, however often it is sent.
+    Grant {
+        /// The grant.
+        grant_id: GrantId,
+        /// Whose.
+        user_id: UserId,
+        /// What it permits.
+        role: GrantRole,
+    },
+    /// Record that a grant is revoked. Recorded once, however often it is sent.
+    Revoke {
+        /// The grant.
+        grant_id: GrantId,
     },
 }

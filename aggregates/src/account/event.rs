@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
+use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
+use crate::user::GrantRole;
 
 /// What an account may do with money that it does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -224,5 +225,23 @@ pub enum AccountEvent {
     PolicyChanged {
         /// All limits after the change.
         policy: Policy,
+    },
+    /// A user may do on the account what the role permits, from now on.
+    AccessGranted {
+        /// The grant.
+        grant_id: GrantId,
+        /// Whose.
+        user_id: UserId,
+        /// What it permits.
+        role: GrantRole,
+    },
+    /// A grant has ended.
+    AccessRevoked {
+        /// The grant.
+        grant_id: GrantId,
+        /// Whose.
+        user_id: UserId,
+        /// What it permitted.
+        role: GrantRole,
     },
 }

@@ -5,7 +5,7 @@ mod command;
 mod error;
 mod event;
 
-pub use aggregate::Account;
+pub use aggregate::{Account, Grant};
 pub use command::{AccountCommand, PolicyChange};
 pub use error::AccountError;
 pub use event::{

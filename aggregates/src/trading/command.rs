@@ -1,11 +1,12 @@
 //! What the ledger can be asked to do: one enum for REST, MCP and the engine.
 
 use crate::account::AccountCommand;
-use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
+use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::{Money, Quantity};
 use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
+use crate::user::UserCommand;
 use crate::writer::WriterCommand;
 
 /// What the market looks like to an order that arrives.
@@ -26,7 +27,7 @@ pub struct MarketView {
 /// One command to the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// To one account alone: open, deposit, withdraw, policy.
+    /// To one account alone: open, deposit, withdraw, policy, grants.
     Account {
         /// Which.
         account_id: AccountId,
@@ -39,6 +40,13 @@ pub enum Command {
         instrument_id: InstrumentId,
         /// What.
         command: InstrumentCommand,
+    },
+    /// To one user: record a fact.
+    User {
+        /// Whom.
+        user_id: UserId,
+        /// What.
+        command: UserCommand,
     },
     /// To the writer of a shard: record a take-over.
     Writer {

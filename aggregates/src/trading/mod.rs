@@ -20,13 +20,14 @@ pub use command::{Command, MarketView};
 pub use preview::{Figures, Impact, Trial, preview};
 
 use crate::account::{Account, AccountCommand, AccountError};
-use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::{Instrument, InstrumentCommand, InstrumentError};
 use crate::order::{Order, OrderCommand};
 use crate::position::{Position, PositionCommand};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::rules::Rules;
 use crate::stream::{Decide, Event, StreamId};
+use crate::user::{User, UserCommand};
 use crate::writer::{Writer, WriterError};
 
 /// The aggregates as they are, for a decision to look at. `None` is "not in memory", never "does not exist":
@@ -42,6 +43,8 @@ pub trait World {
     fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>>;
     /// The instrument.
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument>;
+    /// The user.
+    fn user(&self, id: UserId) -> Option<&User>;
     /// The writer of a shard.
     fn writer(&self, shard: u16) -> Option<&Writer>;
 }
@@ -92,6 +95,7 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
             }
             desk.instrument(*instrument_id, command)?;
         }
+        Command::User { user_id, command } => desk.user(*user_id, command)?,
         Command::Writer { shard, command } => desk.writer(*shard, command)?,
         Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
         Command::Cancel { account_id, order_id, reason, at } => {
@@ -124,7 +128,9 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         AccountCommand::Open { .. }
         | AccountCommand::Deposit { .. }
         | AccountCommand::Withdraw { .. }
-        | AccountCommand::ChangePolicy { .. } => Ok(()),
+        | AccountCommand::ChangePolicy { .. }
+        | AccountCommand::Grant { .. }
+        | AccountCommand::Revoke { .. } => Ok(()),
         AccountCommand::Reserve { .. }
         | AccountCommand::Release { .. }
         | AccountCommand::Settle { .. }
@@ -201,6 +207,15 @@ impl<'a, W: World> Desk<'a, W> {
     ) -> Result<(), Undecided> {
         let events = self.look_instrument(id)?.decide(command, self.rules)?;
         self.push(StreamId::Instrument(id), events.into_iter().map(Event::Instrument));
+        Ok(())
+    }
+
+    fn user(&mut self, id: UserId, command: &UserCommand) -> Result<(), Undecided> {
+        command.is_of(id)?;
+        let stream = StreamId::User(id);
+        let user = self.world.user(id).ok_or(Undecided::Absent(stream))?;
+        let events = user.decide(command, self.rules)?;
+        self.push(stream, events.into_iter().map(Event::User));
         Ok(())
     }
 

@@ -7,13 +7,14 @@
 use super::arrival::{Arrival, Offer, arrival};
 use super::{Command, Decision, MarketView, Undecided, World, decide};
 use crate::account::Account;
-use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::Instrument;
 use crate::money::{AmountError, Money, Price, Quantity, Residue};
 use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::stream::{Decide, Event, StreamId};
+use crate::user::User;
 use crate::writer::Writer;
 
 /// An order on trial, and the market that it would meet.
@@ -106,6 +107,10 @@ impl<W: World> World for Overlay<'_, W> {
 
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         self.world.instrument(id)
+    }
+
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.world.user(id)
     }
 
     fn writer(&self, shard: u16) -> Option<&Writer> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::account::{Account, AccountCommand, AccountKind};
-use aggregates::id::{AccountId, CommandId, InstrumentId, OrderId};
+use aggregates::id::{AccountId, CommandId, FactId, InstrumentId, OrderId, UserId};
 use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
@@ -15,6 +15,7 @@ use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::rules::Rules;
 use aggregates::stream::{Decide, Event, StreamId};
 use aggregates::trading::{Command, Decision, MarketView, Undecided, World, decide};
+use aggregates::user::User;
 use aggregates::writer::Writer;
 use uuid::Uuid;
 
@@ -38,6 +39,12 @@ pub fn order_id(n: u128) -> OrderId {
 }
 pub fn command_id(n: u128) -> CommandId {
     CommandId::new(Uuid::from_u128(0xc000 + n))
+}
+pub fn user_id(n: u128) -> UserId {
+    UserId::new(Uuid::from_u128(0xd000 + n))
+}
+pub fn fact_id(n: u128) -> FactId {
+    FactId::new(Uuid::from_u128(0xe000 + n))
 }
 pub fn stock(symbol: &str) -> InstrumentId {
     InstrumentId::of_symbol(symbol)
@@ -99,6 +106,7 @@ pub struct Book {
     pub orders: BTreeMap<OrderId, Order>,
     pub positions: BTreeMap<(AccountId, InstrumentId), Position>,
     pub instruments: BTreeMap<InstrumentId, Instrument>,
+    pub users: BTreeMap<UserId, User>,
     pub writers: BTreeMap<u16, Writer>,
     pub log: Vec<(StreamId, Event)>,
 }
@@ -109,6 +117,7 @@ impl PartialEq for Book {
             && self.orders == other.orders
             && self.positions == other.positions
             && self.instruments == other.instruments
+            && self.users == other.users
             && self.writers == other.writers
     }
 }
@@ -128,6 +137,9 @@ impl World for Book {
     }
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         self.instruments.get(&id)
+    }
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
     }
     fn writer(&self, shard: u16) -> Option<&Writer> {
         self.writers.get(&shard)
@@ -150,6 +162,9 @@ impl Book {
             StreamId::Instrument(id) => {
                 self.instruments.entry(id).or_default();
             }
+            StreamId::User(id) => {
+                self.users.entry(id).or_default();
+            }
             StreamId::Writer(shard) => {
                 self.writers.entry(shard).or_default();
             }
@@ -170,6 +185,9 @@ impl Book {
             }
             (StreamId::Instrument(id), Event::Instrument(event)) => {
                 self.instruments.get_mut(&id).unwrap().evolve(event)
+            }
+            (StreamId::User(id), Event::User(event)) => {
+                self.users.get_mut(&id).unwrap().evolve(event)
             }
             (StreamId::Writer(shard), Event::Writer(event)) => {
                 self.writers.get_mut(&shard).unwrap().evolve(event)

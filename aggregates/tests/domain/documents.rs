@@ -13,10 +13,11 @@ use aggregates::instrument::InstrumentEvent;
 use aggregates::order::OrderEvent;
 use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, StreamId};
+use aggregates::user::UserEvent;
 use aggregates::writer::WriterEvent;
 use serde_json::Value;
 
-use crate::book::{account_id, order_id, stock};
+use crate::book::{account_id, order_id, stock, user_id};
 use crate::samples;
 
 fn versions() -> Vec<(&'static str, &'static [(&'static str, &'static str)])> {
@@ -25,6 +26,7 @@ fn versions() -> Vec<(&'static str, &'static [(&'static str, &'static str)])> {
         ("order", OrderEvent::VERSIONS),
         ("position", PositionEvent::VERSIONS),
         ("instrument", InstrumentEvent::VERSIONS),
+        ("user", UserEvent::VERSIONS),
         ("writer", WriterEvent::VERSIONS),
     ]
 }
@@ -147,6 +149,7 @@ fn every_golden_file_is_readable_and_is_written_back_to_the_same_bytes() {
             "order" => StreamId::Order(order_id(1)),
             "position" => StreamId::Position(account_id(1), stock("AAPL")),
             "instrument" => StreamId::Instrument(stock("AAPL")),
+            "user" => StreamId::User(user_id(1)),
             _ => StreamId::Writer(0),
         };
         let text = fs::read_to_string(&path).unwrap();
@@ -154,7 +157,7 @@ fn every_golden_file_is_readable_and_is_written_back_to_the_same_bytes() {
         assert_eq!(event.payload().unwrap() + "\n", text, "{}", path.display());
         read += 1;
     }
-    assert!(read >= 39, "{read} golden files");
+    assert!(read >= 59, "{read} golden files");
 }
 
 #[test]

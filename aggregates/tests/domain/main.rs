@@ -15,3 +15,4 @@ mod oracle;
 mod previews;
 mod properties;
 mod samples;
+mod users;

@@ -3,15 +3,20 @@
 use aggregates::account::{
     AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,
 };
-use aggregates::id::{FillId, LotId};
+use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
 use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
 use aggregates::market::Reference;
 use aggregates::order::{CancelReason, ExpiryReason, OrderEvent, Side};
 use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::Event;
+use aggregates::user::{
+    By, Denial, Door, Face, GrantRole, LogInRefusal, Scope, SessionEnd, TokenEnd, TokenLimits,
+    UserEvent,
+};
 use aggregates::writer::WriterEvent;
 use chrono::NaiveDate;
+use uuid::Uuid;
 
 use crate::book::*;
 
@@ -21,6 +26,10 @@ fn fill_id() -> FillId {
 
 fn lot_id() -> LotId {
     LotId::of(fill_id())
+}
+
+pub fn grant_id(n: u128) -> GrantId {
+    GrantId::new(Uuid::from_u128(0xf000 + n))
 }
 
 fn day(month: u32, day: u32) -> NaiveDate {
@@ -101,6 +110,16 @@ pub fn account() -> Vec<AccountEvent> {
                 max_order_qty: Some(quantity("100")),
                 max_order_notional: Some(money("5000")),
             },
+        },
+        AccountEvent::AccessGranted {
+            grant_id: grant_id(1),
+            user_id: user_id(2),
+            role: GrantRole::Trader,
+        },
+        AccountEvent::AccessRevoked {
+            grant_id: grant_id(1),
+            user_id: user_id(2),
+            role: GrantRole::Trader,
         },
     ]
 }
@@ -318,6 +337,54 @@ pub fn instrument() -> Vec<InstrumentEvent> {
     ]
 }
 
+pub fn user() -> Vec<UserEvent> {
+    let session_id = SessionId::new(Uuid::from_u128(0x1_0001));
+    let token_id = TokenId::new(Uuid::from_u128(0x2_0001));
+    let made = |n: u128| (fact_id(n), at(n.try_into().unwrap()));
+    let mut events = Vec::new();
+    macro_rules! say {
+        ($variant:ident { $($field:ident $(: $value:expr)?),* }) => {
+            let (fact_id, at) = made(events.len() as u128 + 1);
+            events.push(UserEvent::$variant { fact_id, at, $($field $(: $value)?),* });
+        };
+    }
+    say!(UserRegistered { user_id: user_id(1), by: Door::Open });
+    say!(LoggedIn { session_id, client_id: ClientId::new(Uuid::from_u128(0x3_0001)) });
+    say!(LogInRefused { reason: LogInRefusal::WrongPassword });
+    say!(SessionRefreshed { session_id });
+    say!(RefreshReused { session_id });
+    say!(SessionEnded { session_id, reason: SessionEnd::Reuse });
+    say!(EmailChanged {});
+    say!(PasswordChanged { by: By::User });
+    say!(PasswordRehashed {});
+    say!(UserDisabled { by: By::Operator });
+    say!(UserEnabled { by: By::Operator });
+    say!(TokenMade {
+        token_id,
+        scopes: [Scope::LedgerRead, Scope::OrdersWrite].into(),
+        accounts: Some([account_id(1)].into()),
+        limits: TokenLimits {
+            max_order_notional: Some(money("1000")),
+            max_daily_notional: Some(money("5000.5")),
+            max_orders_per_minute: Some(10),
+            symbols: Some(["AAPL".to_owned()].into())
+        },
+        expires_at: Some(at(86_400))
+    });
+    say!(TokenFirstUsed { token_id, interface: Face::Mcp });
+    say!(TokenHalted { token_id });
+    say!(TokenResumed { token_id });
+    say!(TokenRevoked { token_id, reason: TokenEnd::Revoked });
+    say!(AccessDenied {
+        act: "place_order".into(),
+        account_id: Some(account_id(1)),
+        reason: Denial::Scope,
+        token_id: Some(token_id)
+    });
+    say!(UserForgotten { by: By::User });
+    events
+}
+
 pub fn writer() -> Vec<WriterEvent> {
     vec![WriterEvent::WriterTookOver {
         epoch: 1,
@@ -332,6 +399,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
     let order = order().into_iter().map(|event| ("order", Event::Order(event)));
     let position = position().into_iter().map(|event| ("position", Event::Position(event)));
     let instrument = instrument().into_iter().map(|event| ("instrument", Event::Instrument(event)));
+    let user = user().into_iter().map(|event| ("user", Event::User(event)));
     let writer = writer().into_iter().map(|event| ("writer", Event::Writer(event)));
-    account.chain(order).chain(position).chain(instrument).chain(writer).collect()
+    account.chain(order).chain(position).chain(instrument).chain(user).chain(writer).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aggregates::account::{Account, AccountCommand, AccountKind, Policy, TradingState};
 use aggregates::id::{
-    AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId, TenantId,
+    AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId, TenantId, UserId,
 };
 use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
@@ -18,6 +18,7 @@ use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::{Decide, Event, StreamId};
 use aggregates::trading::{Command, MarketView, Undecided, World, decide};
+use aggregates::user::User;
 use aggregates::writer::{Writer, WriterCommand};
 use chrono::{DateTime, TimeDelta, Utc};
 use projections::log::Recorded;
@@ -31,6 +32,7 @@ pub struct History {
     pub orders: BTreeMap<OrderId, Order>,
     pub positions: BTreeMap<(AccountId, InstrumentId), Position>,
     pub instruments: BTreeMap<InstrumentId, Instrument>,
+    pub users: BTreeMap<UserId, User>,
     pub writers: BTreeMap<u16, Writer>,
     pub log: Vec<Recorded>,
     sequences: BTreeMap<StreamId, u64>,
@@ -38,7 +40,7 @@ pub struct History {
 }
 
 /// What is not there is there as its default: a world knows everything.
-struct Known<'a>(&'a History, Account, Order, Position, Instrument, Writer);
+struct Known<'a>(&'a History, Account, Order, Position, Instrument, User, Writer);
 
 impl World for Known<'_> {
     fn account(&self, id: AccountId) -> Option<&Account> {
@@ -56,8 +58,11 @@ impl World for Known<'_> {
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         Some(self.0.instruments.get(&id).unwrap_or(&self.4))
     }
+    fn user(&self, id: UserId) -> Option<&User> {
+        Some(self.0.users.get(&id).unwrap_or(&self.5))
+    }
     fn writer(&self, shard: u16) -> Option<&Writer> {
-        Some(self.0.writers.get(&shard).unwrap_or(&self.5))
+        Some(self.0.writers.get(&shard).unwrap_or(&self.6))
     }
 }
 
@@ -214,6 +219,7 @@ impl History {
             Order::default(),
             Position::default(),
             Instrument::default(),
+            User::default(),
             Writer::default(),
         );
         match decide(&known, command, &rules) {
@@ -242,6 +248,9 @@ impl History {
             (StreamId::Instrument(id), Event::Instrument(event)) => {
                 self.instruments.entry(id).or_default().evolve(event).unwrap();
             }
+            (StreamId::User(id), Event::User(event)) => {
+                self.users.entry(id).or_default().evolve(event).unwrap();
+            }
             (StreamId::Writer(shard), Event::Writer(event)) => {
                 self.writers.entry(shard).or_default().evolve(event).unwrap();
             }
@@ -250,7 +259,7 @@ impl History {
         let account_id = match stream {
             StreamId::Account(id) | StreamId::Position(id, _) => Some(id),
             StreamId::Order(id) => self.orders[&id].spec().map(|spec| spec.account_id),
-            StreamId::Instrument(_) | StreamId::Writer(_) => None,
+            StreamId::Instrument(_) | StreamId::User(_) | StreamId::Writer(_) => None,
         };
         let sequence = self.sequences.entry(stream).or_default();
         *sequence += 1;

@@ -21,10 +21,20 @@ pub(in crate::audit) struct Account {
     pub(in crate::audit) cash: Amount,
     pub(in crate::audit) reserved: Amount,
     pub(in crate::audit) reservations: BTreeMap<Uuid, Amount>,
+    /// Every grant that was made on it.
+    pub(in crate::audit) grants: BTreeMap<Uuid, Grant>,
     /// Dividends accrued in its positions and not yet paid.
     pub(in crate::audit) dividends_due: Amount,
     pub(in crate::audit) opened_at: i64,
     pub(in crate::audit) opened_position: u64,
+}
+
+/// A role of a user on an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::audit) struct Grant {
+    pub(in crate::audit) user: Uuid,
+    pub(in crate::audit) role: String,
+    pub(in crate::audit) revoked: bool,
 }
 
 impl Account {
@@ -163,6 +173,9 @@ impl Account {
                 self.trading_state = policy.text("trading_state")?.to_owned();
                 self.policy = body.value("policy")?.clone();
             }
+            "AccessGranted" | "AccessRevoked" => {
+                self.access(event_type, body, position, findings)?
+            }
             other => return Err(format!("an account has no event {other}")),
         }
         let after = self.cash - self.reserved;
@@ -173,6 +186,27 @@ impl Account {
         });
         findings.expect(self.reserved.sign() >= 0, position, Code::Account, || {
             format!("{} is reserved", self.reserved)
+        });
+        Ok(())
+    }
+
+    fn access(
+        &mut self,
+        event_type: &str,
+        body: Fields<'_>,
+        position: u64,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let id = body.uuid("grant_id")?;
+        let (user, role) = (body.uuid("user_id")?, body.text("role")?.to_owned());
+        if !["owner", "trader", "viewer", "auditor"].contains(&role.as_str()) {
+            return Err(format!("no grant permits {role}"));
+        }
+        let granted = Grant { user, role, revoked: false };
+        let revokes = event_type == "AccessRevoked";
+        let before = self.grants.insert(id, Grant { revoked: revokes, ..granted.clone() });
+        findings.expect(before == revokes.then_some(granted), position, Code::Identity, || {
+            format!("{event_type} of grant {id}, which was {before:?}")
         });
         Ok(())
     }

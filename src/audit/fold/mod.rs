@@ -12,6 +12,7 @@ pub(super) mod fields;
 mod instrument;
 mod order;
 mod position;
+mod user;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -23,10 +24,11 @@ use super::row::Content;
 use act::Act;
 use fields::{Fault, Fields};
 
-pub(super) use account::Account;
+pub(super) use account::{Account, Grant};
 pub(super) use instrument::{Action, Instrument};
 pub(super) use order::Order;
 pub(super) use position::Holding;
+pub(super) use user::User;
 
 /// All aggregates at a position.
 #[derive(Debug, Default)]
@@ -35,6 +37,7 @@ pub(super) struct Streams {
     pub(super) orders: BTreeMap<Uuid, Order>,
     pub(super) positions: BTreeMap<(Uuid, Uuid), Holding>,
     pub(super) instruments: BTreeMap<Uuid, Instrument>,
+    pub(super) users: BTreeMap<Uuid, User>,
     pub(super) writer: Writer,
     /// The tenant, the number of events and the position of the last one, by stream.
     pub(super) stamps: BTreeMap<Stream, Stamp>,
@@ -55,6 +58,7 @@ pub(super) enum Stream {
     Order(Uuid),
     Position(Uuid, Uuid),
     Instrument(Uuid),
+    User(Uuid),
     Writer,
 }
 
@@ -162,6 +166,10 @@ impl Fold {
                     .or_default()
                     .apply(event_type, body, position, findings)?;
             }
+            Stream::User(id) => {
+                let user = streams.users.entry(id).or_default();
+                user.apply(id, event_type, body, position, findings)?;
+            }
             Stream::Writer => {
                 streams.writer.shard = content.shard;
                 streams.writer.epoch = body.whole("epoch")?;
@@ -186,7 +194,7 @@ impl Fold {
         let account = match stream {
             Stream::Account(id) | Stream::Position(id, _) => Some(id),
             Stream::Order(_) => return,
-            Stream::Instrument(_) | Stream::Writer => None,
+            Stream::Instrument(_) | Stream::User(_) | Stream::Writer => None,
         };
         findings.expect(content.account_id == account, position, Code::Owner, || {
             "the row is not of the account that its stream is of".into()
@@ -217,6 +225,7 @@ pub(super) fn stream(content: &Content) -> Result<Stream, Fault> {
         "account" => Stream::Account(uuid(id)?),
         "order" => Stream::Order(uuid(id)?),
         "instrument" => Stream::Instrument(uuid(id)?),
+        "user" => Stream::User(uuid(id)?),
         "position" => {
             let (account, instrument) =
                 id.split_once('/').ok_or_else(|| format!("no stream is named {id}"))?;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::shape::{Want, amounts, exactly, maybe, names, object};
-use crate::audit::fold::{Account, Action, Holding, Instrument, Order, Stream, Streams, Writer};
+use crate::audit::fold::{
+    Account, Action, Grant, Holding, Instrument, Order, Stream, Streams, User, Writer,
+};
 
 /// The state of a stream as it is now; `None` before its first event.
 pub(super) fn state(stream: Stream, streams: &Streams) -> Option<Want> {
@@ -14,6 +18,7 @@ pub(super) fn state(stream: Stream, streams: &Streams) -> Option<Want> {
             holding(streams.positions.get(&(account, instrument))?)
         }
         Stream::Instrument(id) => instrument(&id.to_string(), streams.instruments.get(&id)?),
+        Stream::User(id) => user(&id.to_string(), streams.users.get(&id)?),
         Stream::Writer => writer(&streams.writer),
     })
 }
@@ -27,6 +32,25 @@ fn account(id: &str, account: &Account) -> Want {
         ("reserved", Want::Amount(account.reserved)),
         ("reservations", amounts(&account.reservations)),
         ("policy", exactly(account.policy.clone())),
+        ("grants", Want::Object(account.grants.iter().map(grant).collect())),
+    ])
+}
+
+fn grant((id, grant): (&Uuid, &Grant)) -> (String, Want) {
+    let want = object([
+        ("user_id", exactly(grant.user.to_string())),
+        ("role", exactly(grant.role.as_str())),
+        ("revoked", exactly(grant.revoked)),
+    ]);
+    (id.to_string(), want)
+}
+
+fn user(id: &str, user: &User) -> Want {
+    let facts = user.recent_facts.iter().map(|fact| exactly(fact.to_string()));
+    object([
+        ("user_id", exactly(id)),
+        ("state", exactly(user.state)),
+        ("recent_facts", Want::List(facts.collect())),
     ])
 }
 

@@ -18,7 +18,7 @@ use crate::audit::report::{Code, Findings};
 use crate::audit::row::Content;
 
 /// The shape of the states that [`aggregate`] knows. A program ignores snapshots of another one.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 
 const KEPT: &str = "SELECT aggregate_type, aggregate_id, sequence, position, live
     FROM snapshots WHERE generation = $1";
@@ -148,7 +148,7 @@ impl Snapshots {
                 }
                 Stream::Instrument(id) => ("instrument".to_owned(), id.to_string()),
                 Stream::Writer => ("writer".to_owned(), streams.writer.shard.to_string()),
-                Stream::Account(_) | Stream::Position(..) => continue,
+                Stream::Account(_) | Stream::Position(..) | Stream::User(_) => continue,
             };
             let kept = live.remove(&name);
             findings.expect(kept == Some(stamp.sequence), stamp.position, Code::Snapshot, || {

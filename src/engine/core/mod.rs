@@ -171,7 +171,7 @@ impl Core {
             | Command::PayDividend { account_id, .. } => Some(*account_id),
             Command::Fill { order_id, .. } | Command::Expire { order_id, .. } => order(order_id),
             Command::Place { spec, .. } => Some(spec.account_id),
-            Command::Instrument { .. } | Command::Writer { .. } => None,
+            Command::Instrument { .. } | Command::User { .. } | Command::Writer { .. } => None,
         };
         let tenant = account_id.and_then(|account_id| self.state.tenants.get(&account_id));
         tenant.copied().unwrap_or(MARKET_TENANT)

@@ -112,6 +112,7 @@ impl Proposal {
                 Self::Instrument(*instrument_id, what, which)
             }
             Command::Account { .. }
+            | Command::User { .. }
             | Command::Writer { .. }
             | Command::Place { .. }
             | Command::CancelAll { .. }

@@ -83,6 +83,7 @@ pub(super) struct Metadata<'a> {
     pub tenant: String,
     pub actor: String,
     pub token: &'a str,
+    pub client: &'a str,
     pub interface: Interface,
     pub request: String,
     pub command: String,

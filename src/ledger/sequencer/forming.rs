@@ -214,6 +214,7 @@ impl<T> Sequencer<T> {
                 tenant: MARKET_TENANT,
                 actor: ENGINE,
                 token: String::new(),
+                client: String::new(),
                 interface: Interface::Ledger,
                 request: RequestId::new(self.entropy.uuid()),
                 causation: format!("epoch:{}", self.epoch),
@@ -462,7 +463,7 @@ impl<T> Sequencer<T> {
         match stream {
             StreamId::Account(account) | StreamId::Position(account, _) => Some(account),
             StreamId::Order(id) => self.memory.order(id)?.spec().map(|spec| spec.account_id),
-            StreamId::Instrument(_) | StreamId::Writer(_) => None,
+            StreamId::Instrument(_) | StreamId::User(_) | StreamId::Writer(_) => None,
         }
     }
 
@@ -471,6 +472,7 @@ impl<T> Sequencer<T> {
             tenant: origin.tenant.to_string(),
             actor: origin.actor.to_string(),
             token: &origin.token,
+            client: &origin.client,
             interface: origin.interface,
             request: origin.request.to_string(),
             command: command.to_string(),

@@ -69,6 +69,7 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         | Command::CancelAll { account_id, .. }
         | Command::Reset { account_id, .. } => vec![StreamId::Account(*account_id)],
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
+        Command::User { user_id, .. } => vec![StreamId::User(*user_id)],
         Command::Writer { shard, .. } => vec![StreamId::Writer(*shard)],
         Command::Place { order_id, spec, .. } => vec![
             StreamId::Order(*order_id),

@@ -128,6 +128,7 @@ pub fn submission(tenant: TenantId, command: Command, key: Option<Key>) -> Submi
             tenant,
             actor: OPERATOR,
             token: "test".to_owned(),
+            client: String::new(),
             interface: Interface::Rest,
             request: RequestId::new(Uuid::now_v7()),
             causation: "request".to_owned(),

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use blotter::database::embedded::Options;
 use blotter::database::{
-    AuditorPool, Connector, Embedded, EmbeddedError, ProjectorPool, ReaderPool, Role, WriterPool,
-    migrate,
+    AuditorPool, Connector, Embedded, EmbeddedError, IdentityPool, ProjectorPool, ReaderPool, Role,
+    WriterPool, migrate,
 };
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
@@ -34,6 +34,7 @@ pub struct TestDatabase {
     pub writer: WriterPool,
     pub projector: ProjectorPool,
     pub reader: ReaderPool,
+    pub identity: IdentityPool,
     pub auditor: AuditorPool,
 }
 
@@ -63,6 +64,7 @@ impl TestDatabase {
             writer: connector.writer(),
             projector: connector.projector(),
             reader: connector.reader(),
+            identity: connector.identity(),
             auditor: connector.auditor(),
         }
     }

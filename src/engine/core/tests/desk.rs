@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::account::{Account, AccountCommand, AccountKind};
-use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderId};
+use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderId, UserId};
 use aggregates::instrument::Instrument;
 use aggregates::order::{
     CancelReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType, Side,
@@ -13,6 +13,7 @@ use aggregates::position::Position;
 use aggregates::rules::Rules;
 use aggregates::stream::{Decide, Event, StreamId};
 use aggregates::trading::{Command, Decision, Undecided, World, decide};
+use aggregates::user::User;
 use aggregates::writer::Writer;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub(super) struct Aggregates {
     orders: BTreeMap<OrderId, Order>,
     positions: BTreeMap<(AccountId, InstrumentId), Position>,
     instruments: BTreeMap<InstrumentId, Instrument>,
-    unborn: (Account, Order, Position, Instrument, Writer),
+    unborn: (Account, Order, Position, Instrument, User, Writer),
 }
 
 impl World for Aggregates {
@@ -47,8 +48,11 @@ impl World for Aggregates {
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         Some(self.instruments.get(&id).unwrap_or(&self.unborn.3))
     }
-    fn writer(&self, _: u16) -> Option<&Writer> {
+    fn user(&self, _: UserId) -> Option<&User> {
         Some(&self.unborn.4)
+    }
+    fn writer(&self, _: u16) -> Option<&Writer> {
+        Some(&self.unborn.5)
     }
 }
 
