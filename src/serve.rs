@@ -14,8 +14,8 @@ use blotter::database::{AuditorPool, Database, Source, embedded};
 use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
-use blotter::identity::OperatorToken;
 use blotter::identity::facts::Facts;
+use blotter::identity::{OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
 use blotter::market::archive::Archive;
@@ -26,6 +26,7 @@ use blotter::market::recorded::{RECORDED, Recorded};
 use blotter::market::simulated::{Model, Simulated, SimulatedArchive};
 use blotter::market::source::{FEED, MarketData};
 use blotter::rest::auth::{Gate, authenticate};
+use blotter::rest::cors;
 use blotter::rest::listener::{self, Limits};
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
@@ -169,12 +170,14 @@ async fn compose(
         cursors: CursorKey::load(data_dir)?,
     }));
     let drain = stop.child_token();
-    let gate = Gate::new(Arc::clone(&service), Interface::Mcp);
+    let rates = Arc::new(Rates::new(settings.edge.rate_limit));
+    let gate = Gate::new(Arc::clone(&service), Interface::Mcp, Arc::clone(&rates));
     let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone())
         .layer(from_fn_with_state(gate, authenticate));
     let (metrics, streams) = (metrics()?, rest::Streams::default());
-    let face = rest::Face { service, metrics, stop: drain.clone(), streams };
-    let faces = rest::edge::around(rest::router(face).merge(mcp), drain.clone());
+    let face = rest::Face { service, metrics, stop: drain.clone(), streams, rates };
+    let faces = cors::allow(rest::router(face).merge(mcp), &settings.edge.allow_origin);
+    let faces = rest::edge::around(faces, drain.clone());
     let mut campaigning = {
         let (ledger, stop) = (ledger.clone(), stop.clone());
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })

@@ -10,13 +10,14 @@ mod rounds;
 
 use std::sync::Arc;
 
-use aggregates::id::{OPERATOR, OPERATOR_TENANT, RequestId};
+use aggregates::id::RequestId;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use blotter::identity::Principal;
 use blotter::mcp;
-use blotter::service::{Caller, CursorKey, Interface};
+use blotter::service::{CursorKey, Interface, Visitor};
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, ClientCapabilities, CompleteRequestParams,
     CompleteResult, CompletionInfo, GetPromptRequestParams, GetPromptResponse, Implementation,
@@ -42,12 +43,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts the caller into the request, as the product does for whoever shows a token.
+/// Puts the visitor into the request, as the product does for whoever shows a token.
 async fn admit(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Caller {
-        tenant: OPERATOR_TENANT,
-        actor: OPERATOR,
-        token_id: "conformance".to_owned(),
+    request.extensions_mut().insert(Visitor {
+        principal: Principal::Operator,
         interface: Interface::Mcp,
         request: RequestId::new(Uuid::now_v7()),
     });
@@ -113,7 +112,7 @@ impl ServerHandler for Fixtures {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let parts = context.extensions.get::<Parts>();
-        if parts.and_then(|parts| parts.extensions.get::<Caller>()).is_none() {
+        if parts.and_then(|parts| parts.extensions.get::<Visitor>()).is_none() {
             return Err(ErrorData::internal_error("the request came without a caller", None));
         }
         let name = request.name.as_ref();

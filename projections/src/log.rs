@@ -118,6 +118,8 @@ pub async fn read_stream(
 /// Which rows of the log. What is absent does not narrow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
+    /// Those of one tenant.
+    pub tenant: Option<TenantId>,
     /// Those of one account.
     pub account: Option<AccountId>,
     /// Those of one stream.
@@ -139,8 +141,11 @@ pub async fn read_matching(
         Some(_) => "AND aggregate_type = $5 AND aggregate_id = $6",
         None => "AND $5::text IS NULL AND $6::text IS NULL",
     };
+    let tenant =
+        if wanted.tenant.is_some() { "AND tenant_id = $7" } else { "AND $7::uuid IS NULL" };
     let statement = format!(
-        "SELECT {COLUMNS} FROM events WHERE shard = $1 AND position > $2 {account} {stream} ORDER BY position LIMIT $3"
+        "SELECT {COLUMNS} FROM events WHERE shard = $1 AND position > $2 {account} {stream} {tenant} \
+         ORDER BY position LIMIT $3"
     );
     let rows = sqlx::query(&statement)
         .bind(i16::try_from(shard).unwrap_or(i16::MAX))
@@ -149,6 +154,7 @@ pub async fn read_matching(
         .bind(wanted.account.map(AccountId::uuid))
         .bind(wanted.stream.map(StreamId::aggregate_type))
         .bind(wanted.stream.map(StreamId::aggregate_id))
+        .bind(wanted.tenant.map(TenantId::uuid))
         .fetch_all(connection)
         .await?;
     rows.iter().map(recorded).collect()

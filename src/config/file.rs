@@ -213,8 +213,8 @@ fn shown(matches: &ArgMatches, key: &str) -> Option<String> {
         let secret = matches.get_one::<Secret>(key);
         return secret.filter(|secret| !secret.expose().is_empty()).map(Secret::to_string);
     }
-    let value = matches.get_raw(key)?.next()?;
-    Some(value.to_string_lossy().into_owned())
+    let values: Vec<_> = matches.get_raw(key)?.map(|value| value.to_string_lossy()).collect();
+    Some(values.join(","))
 }
 
 impl fmt::Display for Effective {

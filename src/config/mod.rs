@@ -10,6 +10,7 @@ mod reference;
 mod values;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use aggregates::money::{Money, Price, parse_decimal};
@@ -23,6 +24,7 @@ pub use values::{Hours, LogFormat, Market, Record, Registration, Secret};
 use crate::database::{Source, default_data_dir, embedded};
 use crate::market::pace::Speed;
 use crate::mcp::{Shelf, Toolsets};
+use crate::rest::cors::Origin;
 
 /// Where the database is, and the directory for everything that is kept outside it.
 #[derive(Args, Clone, Debug)]
@@ -138,6 +140,19 @@ pub struct McpSettings {
     pub read_only: bool,
 }
 
+/// Who may call, and how often.
+#[derive(Args, Clone, Debug)]
+pub struct EdgeSettings {
+    /// An origin whose pages browsers let call this server, exactly as they write it, such as https://app.example.com;
+    /// given again, or with commas between them, for more than one [default: none]
+    #[arg(long, env = "BLOTTER_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<Origin>,
+    /// Requests a second that are taken of one user or token, 4 times as many of a tenant and 8 times of an address; the
+    /// operator has no limit
+    #[arg(long, env = "BLOTTER_RATE_LIMIT", value_name = "N", default_value = "1000")]
+    pub rate_limit: NonZeroU32,
+}
+
 /// Everything that `blotter serve` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct ServerSettings {
@@ -161,6 +176,9 @@ pub struct ServerSettings {
     /// The tools of agents.
     #[command(flatten)]
     pub mcp: McpSettings,
+    /// Who may call.
+    #[command(flatten)]
+    pub edge: EdgeSettings,
     /// Who may register
     #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "closed")]
     pub registration: Registration,

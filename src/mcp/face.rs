@@ -20,7 +20,8 @@ use super::reading::Inexact;
 use super::shelf::Shelf;
 use super::tools::Call;
 use super::{completion, prompts, resources, subscriptions, tools};
-use crate::service::{Caller, Service, ServiceError};
+use crate::identity::Act;
+use crate::service::{Service, ServiceError, Visitor};
 
 /// How long a client may keep what changes only with the program: tools, prompts, templates.
 const CONSTANT_TTL_MS: u64 = 300_000;
@@ -46,19 +47,19 @@ pub struct Face {
     stop: CancellationToken,
 }
 
-/// The caller that the middleware put into the HTTP request, and what is on offer to the request.
+/// The visitor whom the middleware put into the HTTP request, and what is on offer to the request.
 fn principal(
     context: &RequestContext<RoleServer>,
     shelf: &Shelf,
-) -> Result<(Caller, Shelf), ErrorData> {
+) -> Result<(Visitor, Shelf), ErrorData> {
     let parts = context.extensions.get::<Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned();
-    let (Some(parts), Some(caller)) = (parts, caller) else {
-        return Err(ErrorData::internal_error("the request came without a caller", None));
+    let visitor = parts.and_then(|parts| parts.extensions.get::<Visitor>()).cloned();
+    let (Some(parts), Some(visitor)) = (parts, visitor) else {
+        return Err(ErrorData::internal_error("the request came without a visitor", None));
     };
     let shelf = shelf.narrowed(&parts.headers);
     let shelf = shelf.map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
-    Ok((caller, shelf))
+    Ok((visitor, shelf))
 }
 
 /// A list that is one page takes no cursor: none was ever given for it.
@@ -120,9 +121,9 @@ impl ServerHandler for Face {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let (caller, shelf) = principal(&context, &self.shelf)?;
+        let (visitor, shelf) = principal(&context, &self.shelf)?;
         whole(page.as_ref())?;
-        let list = ListToolsResult::with_all_items(tools::offered(&shelf, &caller));
+        let list = ListToolsResult::with_all_items(tools::offered(&shelf, &visitor));
         Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
@@ -135,13 +136,14 @@ impl ServerHandler for Face {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (caller, shelf) = principal(&context, &self.shelf)?;
+        let (visitor, shelf) = principal(&context, &self.shelf)?;
         let parts = context.extensions.get::<Parts>();
         let inexact = parts.and_then(|parts| parts.extensions.get::<Inexact>()).cloned();
         let inexact = inexact.unwrap_or_default();
         let call = Call {
             service: &self.service,
-            caller: &caller,
+            visitor: &visitor,
+            act: Act::ReadServer,
             shelf: &shelf,
             inexact: &inexact,
             gone: &context.ct,
@@ -160,9 +162,9 @@ impl ServerHandler for Face {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (caller, _) = principal(&context, &self.shelf)?;
+        let (visitor, _) = principal(&context, &self.shelf)?;
         let cursor = page.and_then(|page| page.cursor);
-        let list = resources::list(&self.service, &caller, cursor).await;
+        let list = resources::list(&self.service, &visitor, cursor).await;
         let list = list.map_err(|error| unread(&error))?;
         Ok(list.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private))
     }
@@ -182,8 +184,8 @@ impl ServerHandler for Face {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let (caller, _) = principal(&context, &self.shelf)?;
-        let content = resources::read(&self.service, &caller, &request.uri).await?;
+        let (visitor, _) = principal(&context, &self.shelf)?;
+        let content = resources::read(&self.service, &visitor, &request.uri).await?;
         let content = ResourceContents::text(content.to_string(), request.uri);
         let read = ReadResourceResult::new(vec![content.with_mime_type(resources::MEDIA_TYPE)]);
         Ok(read.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private).into())
@@ -204,10 +206,11 @@ impl ServerHandler for Face {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let (caller, shelf) = principal(&context, &self.shelf)?;
+        let (visitor, shelf) = principal(&context, &self.shelf)?;
         let call = Call {
             service: &self.service,
-            caller: &caller,
+            visitor: &visitor,
+            act: Act::ReadAccount,
             shelf: &shelf,
             inexact: &Inexact::default(),
             gone: &context.ct,
@@ -221,8 +224,8 @@ impl ServerHandler for Face {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let (caller, _) = principal(&context, &self.shelf)?;
-        let found = completion::complete(&self.service, &caller, &request).await;
+        let (visitor, _) = principal(&context, &self.shelf)?;
+        let found = completion::complete(&self.service, &visitor, &request).await;
         found.map(CompleteResult::new).map_err(|error| unread(&error))
     }
 
@@ -236,11 +239,11 @@ impl ServerHandler for Face {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        let (caller, _) = principal(subscription.request_context(), &self.shelf)?;
+        let (visitor, _) = principal(subscription.request_context(), &self.shelf)?;
         let Ok(_stream) = self.streams.try_acquire() else {
             let message = "there are as many subscriptions as this server takes: end one, or read the resource again";
             return Err(ErrorData::internal_error(message, None));
         };
-        subscriptions::follow(&self.service, &caller, &subscription, &self.stop).await
+        subscriptions::follow(&self.service, &visitor, &subscription, &self.stop).await
     }
 }

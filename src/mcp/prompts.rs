@@ -126,7 +126,7 @@ pub async fn get(
             )
         })?),
     };
-    let account = call
+    let (_, account) = call
         .account(named)
         .await
         .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
@@ -134,7 +134,7 @@ pub async fn get(
     let mut messages = vec![PromptMessage::new_text(Role::User, entry.filled_in(&given))];
     if let Some(address) = (entry.brings)(account, &given) {
         let uri = address.uri();
-        let content = resources::read(call.service, call.caller, &uri).await?;
+        let content = resources::read(call.service, call.visitor, &uri).await?;
         let (media_type, content) = (Some(MEDIA_TYPE.to_owned()), Some(content.to_string()));
         let resource =
             PromptMessage::new_resource(Role::User, uri, media_type, content, None, None, None);

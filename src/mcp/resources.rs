@@ -9,8 +9,9 @@ use rmcp::model::{ListResourcesResult, Resource, ResourceTemplate};
 use serde_json::Value;
 
 use super::results::shown;
+use crate::identity::Act;
 use crate::service::{
-    Caller, Fresh, OrderFilter, OrderState, PAGE_MAX, PageRequest, Service, ServiceError,
+    Caller, Fresh, OrderFilter, OrderState, PAGE_MAX, PageRequest, Service, ServiceError, Visitor,
 };
 
 /// Of which type every content is.
@@ -111,11 +112,26 @@ impl Address {
         }
     }
 
+    /// The visitor, permitted to read what stands there.
+    async fn caller(self, service: &Service, visitor: &Visitor) -> Result<Caller, ServiceError> {
+        match self {
+            Self::Accounts => service.permit(visitor, Act::ListAccounts, None).await,
+            Self::Account(account)
+            | Self::Portfolio(account)
+            | Self::Positions(account)
+            | Self::OpenOrders(account)
+            | Self::OrderEvents(account, _) => {
+                service.permit(visitor, Act::ReadAccount, Some(account)).await
+            }
+        }
+    }
+
     /// What stands there. Of a list, its first 500 entries.
     ///
     /// # Errors
     /// There is nothing there for this caller, or the read's.
-    pub async fn read(self, service: &Service, caller: &Caller) -> Result<Value, ServiceError> {
+    pub async fn read(self, service: &Service, visitor: &Visitor) -> Result<Value, ServiceError> {
+        let caller = &self.caller(service, visitor).await?;
         let (page, fresh) = (PageRequest { limit: Some(PAGE_MAX), cursor: None }, Fresh::default());
         match self {
             Self::Accounts => shown(&service.accounts(caller, &page, fresh).await?),
@@ -139,9 +155,9 @@ impl Address {
 ///
 /// # Errors
 /// Nothing stands there for this caller, or it cannot be read now.
-pub async fn read(service: &Service, caller: &Caller, uri: &str) -> Result<Value, ErrorData> {
+pub async fn read(service: &Service, visitor: &Visitor, uri: &str) -> Result<Value, ErrorData> {
     let Some(address) = Address::parse(uri) else { return Err(nothing_at(uri)) };
-    address.read(service, caller).await.map_err(|error| match error.code() {
+    address.read(service, visitor).await.map_err(|error| match error.code() {
         "account_not_found" | "order_not_found" => nothing_at(uri),
         code => ErrorData::internal_error(
             error.to_string(),
@@ -156,18 +172,22 @@ fn nothing_at(uri: &str) -> ErrorData {
     ErrorData::resource_not_found(message, Some(serde_json::json!({ "uri": uri })))
 }
 
-/// The caller's resources, a page of accounts at a time.
+/// The visitor's resources, a page of accounts at a time; none if it may list no accounts.
 ///
 /// # Errors
 /// A cursor of another list.
 pub async fn list(
     service: &Service,
-    caller: &Caller,
+    visitor: &Visitor,
     cursor: Option<String>,
 ) -> Result<ListResourcesResult, ServiceError> {
+    let caller = match service.permit(visitor, Act::ListAccounts, None).await {
+        Err(ServiceError::Denied(_)) => return Ok(ListResourcesResult::default()),
+        permitted => permitted?,
+    };
     let first = cursor.is_none();
     let page = PageRequest { limit: Some(ACCOUNTS), cursor };
-    let accounts = service.accounts(caller, &page, Fresh::default()).await?;
+    let accounts = service.accounts(&caller, &page, Fresh::default()).await?;
     let mut resources = Vec::new();
     if first {
         let all = Resource::new(ROOT, "accounts").with_title("Accounts");

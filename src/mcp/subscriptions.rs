@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::resources::Address;
-use crate::service::{Caller, Service};
+use crate::service::{Service, Visitor};
 
 /// Resources of one subscription at the most.
 pub const URIS_MAX: usize = 16;
@@ -36,7 +36,7 @@ pub fn followed(uris: &[String]) -> Vec<String> {
 /// Its client is gone.
 pub async fn follow(
     service: &Service,
-    caller: &Caller,
+    visitor: &Visitor,
     subscription: &SubscriptionContext,
     stop: &CancellationToken,
 ) -> Result<(), ErrorData> {
@@ -48,7 +48,7 @@ pub async fn follow(
     let watch = async {
         let mut position = 0;
         loop {
-            tell(service, caller, subscription.sink(), &mut seen).await?;
+            tell(service, visitor, subscription.sink(), &mut seen).await?;
             let (moved, ()) =
                 tokio::join!(service.moved(position, BEAT), tokio::time::sleep(PAUSE));
             position = moved;
@@ -67,13 +67,13 @@ type Seen = (Address, String, Option<[u8; 32]>);
 
 async fn tell(
     service: &Service,
-    caller: &Caller,
+    visitor: &Visitor,
     sink: &SubscriptionSink,
     seen: &mut [Seen],
 ) -> Result<(), ErrorData> {
     for (address, uri, before) in seen {
         // What the caller may not read, or cannot be read now, is not told about.
-        let Ok(content) = address.read(service, caller).await else { continue };
+        let Ok(content) = address.read(service, visitor).await else { continue };
         let now = Some(digest(content));
         let changed = before.is_some() && *before != now;
         *before = now;

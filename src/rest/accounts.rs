@@ -15,6 +15,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     AccountAnswer, AccountThen, AsOf, Fault, OpenAccount, Page, Service, ServiceError, Written,
     text,
@@ -41,7 +42,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts",
             open,
-            Operation::write("open_account", "Open an account")
+            Operation::write(Act::OpenAccount, "open_account", "Open an account")
                 .once()
                 .body(
                     &opened,
@@ -54,6 +55,7 @@ pub fn routes() -> Routes {
             "/accounts",
             list,
             Operation::read(
+                Act::ListAccounts,
                 "list_accounts",
                 "List accounts, in the order in which they were opened",
             )
@@ -64,7 +66,7 @@ pub fn routes() -> Routes {
         .get(
             "/accounts/{account_id}",
             get,
-            Operation::read("get_account", "Read an account: cash, buying power, equity")
+            Operation::read(Act::ReadAccount, "get_account", "Read an account: cash, buying power, equity")
                 .about("With `as_of`, as it was then, with what it held; `min_position` does not matter to it then.")
                 .query([Field::text(
                     "as_of",
@@ -78,7 +80,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/deposits",
             deposit,
-            Operation::write("deposit", "Deposit cash")
+            Operation::write(Act::Deposit, "deposit", "Deposit cash")
                 .once()
                 .body(&paid, json!({"amount": "500.00"}))
                 .answers::<Written<AccountAnswer>>(201, "The account after it.")
@@ -90,7 +92,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/withdrawals",
             withdraw,
-            Operation::write("withdraw", "Withdraw cash that no order reserves")
+            Operation::write(Act::Withdraw, "withdraw", "Withdraw cash that no order reserves")
                 .once()
                 .body(&paid, json!({"amount": "500.00"}))
                 .answers::<Written<AccountAnswer>>(201, "The account after it.")

@@ -10,6 +10,7 @@
 //! - When it stops: requests under way finish, at most [`Limits::drain`]; who comes meanwhile is still accepted, so that
 //!   the faces can say that the server is stopping; then every connection is closed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
 
 use super::impatient::Impatient;
@@ -46,6 +48,10 @@ const GOODBYES: usize = 64;
 
 /// What a client reads that is one too many.
 const TURNED_AWAY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"busy","detail":"too many connections are open: send the request again in a second"}"#;
+
+/// Where a request comes from: the other end of its connection. What a header says of it may be made up, and is not read.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// How much is taken on, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -129,11 +135,11 @@ pub async fn serve(
     ended
 }
 
-/// The next client.
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// The next client, and where it is.
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((client, _)) => return client,
+            Ok((client, address)) => return (client, Peer(address.ip())),
             Err(error) => {
                 warn!(%error, "no connection can be accepted");
                 sleep(PAUSE).await;
@@ -144,7 +150,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 impl Server {
     /// Serves a client, or turns it away. `under_way` is told to end its connection when the server stops.
-    fn welcome(&mut self, client: TcpStream, under_way: Option<&GracefulShutdown>) {
+    fn welcome(&mut self, (client, peer): (TcpStream, Peer), under_way: Option<&GracefulShutdown>) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             metrics::counter!("blotter_http_turned_away_total").increment(1);
             if let Ok(place) = Arc::clone(&self.goodbyes).try_acquire_owned() {
@@ -159,7 +165,7 @@ impl Server {
             debug!(%error, "a connection was lost before its first request");
             return;
         }
-        let service = TowerToHyperService::new(self.faces.clone());
+        let service = TowerToHyperService::new(AddExtension::new(self.faces.clone(), peer));
         let client = TokioIo::new(Impatient::new(client, self.answer));
         let connection = self.http.serve_connection(client, service);
         let watcher = under_way.map(GracefulShutdown::watcher);

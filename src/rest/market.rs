@@ -10,6 +10,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, JsonBody, Lines, Path, Query};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     BarsAnswer, BarsRequest, Control, ControlAnswer, DepthAnswer, Fault, FeedAnswer, HoursAnswer,
     InstrumentAnswer, Page, QuoteAnswer, Service, Timeframe,
@@ -24,13 +25,13 @@ pub fn routes() -> Routes {
         .get(
             "/market/quotes/{symbol}",
             quote,
-            Operation::read("get_quote", "The last that is known of a symbol's prices, with source and time")
+            Operation::read(Act::ReadMarket, "get_quote", "The last that is known of a symbol's prices, with source and time")
                 .answers::<QuoteAnswer>(200, "What is known; what is not is `null`."),
         )
         .get(
             "/market/bars/{symbol}",
             bars,
-            Operation::read("list_bars", "List a symbol's bars, in the order of their times")
+            Operation::read(Act::ReadMarket, "list_bars", "List a symbol's bars, in the order of their times")
                 .about(
                     "Only bars that are over by the market clock, raw: not adjusted for splits and dividends. A market that is \
                      simulated has them from before its start; of others there are those that were told, and longer ones and \
@@ -48,7 +49,7 @@ pub fn routes() -> Routes {
         .get(
             "/market/depth/{symbol}",
             depth,
-            Operation::read("get_depth", "The levels of a symbol's book, best first")
+            Operation::read(Act::ReadMarket, "get_depth", "The levels of a symbol's book, best first")
                 .may(409)
                 .may(422)
                 .answers::<DepthAnswer>(200, "The book; 409 `capability_missing` if the market's source has none."),
@@ -56,14 +57,14 @@ pub fn routes() -> Routes {
         .get(
             "/market/hours",
             hours,
-            Operation::read("get_hours", "When the market is open, by its own clock and the exchange's calendar")
+            Operation::read(Act::ReadMarket, "get_hours", "When the market is open, by its own clock and the exchange's calendar")
                 .query([Field::date("date", "A New York date; the market clock's if absent.")])
                 .answers::<HoursAnswer>(200, "The hours of the date, and how the market stands now."),
         )
         .get(
             "/market/instruments",
             instruments,
-            Operation::read("list_instruments", "List what can be traded, or search it")
+            Operation::read(Act::ReadMarket, "list_instruments", "List what can be traded, or search it")
                 .query([Field::text("query", SEARCH_MAX, "Part of a ticker or a name.").example("apple")])
                 .paged()
                 .fresh()
@@ -72,12 +73,11 @@ pub fn routes() -> Routes {
         .post(
             "/market/feed",
             feed,
-            Operation::write("feed_market", "Feed lines of the market")
+            Operation::write(Act::FeedMarket, "feed_market", "Feed lines of the market")
                 .about(
                     "At most 8 MiB and 50,000 lines. One malformed line: 400 names it, and nothing is applied. The answer comes \
                      when all that the lines caused has committed; a line sent again is ignored.",
                 )
-                .operator()
                 .slow()
                 .lines(LINES)
                 .answers::<FeedAnswer>(200, "What became of the lines."),
@@ -85,8 +85,7 @@ pub fn routes() -> Routes {
         .post(
             "/market/control",
             control,
-            Operation::write("control_market", "Pause, resume or run a market that has a source of its own")
-                .operator()
+            Operation::write(Act::ControlMarket, "control_market", "Pause, resume or run a market that has a source of its own")
                 .slow()
                 .body(
                     &[
@@ -176,10 +175,9 @@ pub async fn instruments(
 /// `POST /v1/market/feed`
 pub async fn feed(
     State(service): State<Arc<Service>>,
-    Caller(caller): Caller,
     Lines(lines): Lines,
 ) -> Result<Json<FeedAnswer>, Problem> {
-    Ok(Json(service.feed(&caller, &lines).await?))
+    Ok(Json(service.feed(&lines).await?))
 }
 
 /// What a market with a source of its own can be told, as it is written.
@@ -196,7 +194,6 @@ const ACTIONS: [(&str, Action); 3] =
 /// `POST /v1/market/control`
 pub async fn control(
     State(service): State<Arc<Service>>,
-    Caller(caller): Caller,
     JsonBody(mut body): JsonBody,
 ) -> Result<Json<ControlAnswer>, Problem> {
     let action = body.word("action", &ACTIONS);
@@ -213,5 +210,5 @@ pub async fn control(
     };
     body.end(fault.map(|message| Fault::new("at", "invalid_value", message)))?;
     let control = control.expect("what leaves the order out is a fault, and faults were answered");
-    Ok(Json(service.control(&caller, control).await?))
+    Ok(Json(service.control(control).await?))
 }

@@ -7,6 +7,7 @@
 mod accounts;
 mod audit;
 pub mod auth;
+pub mod cors;
 mod docs;
 pub mod edge;
 mod health;
@@ -38,6 +39,7 @@ pub use orders::read as read_order;
 pub use problem::Problem;
 pub use stream::Streams;
 
+use crate::identity::Rates;
 use crate::service::{Interface, Service};
 use auth::Gate;
 use routes::Routes;
@@ -53,6 +55,8 @@ pub struct Face {
     pub stop: CancellationToken,
     /// Who follows the log.
     pub streams: Streams,
+    /// How often callers may call.
+    pub rates: Arc<Rates>,
 }
 
 /// The routes that need no token.
@@ -75,7 +79,7 @@ fn v1() -> Routes {
 
 /// All routes of the face.
 pub fn router(face: Face) -> Router {
-    let gate = Gate::new(Arc::clone(&face.service), Interface::Rest);
+    let gate = Gate::new(Arc::clone(&face.service), Interface::Rest, Arc::clone(&face.rates));
     let with_token = |routes: Routes| {
         routes.into_router().layer(middleware::from_fn_with_state(gate.clone(), auth::authenticate))
     };

@@ -16,6 +16,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     EventAnswer, Fault, OrderAnswer, OrderFilter, OrderRequest, OrderState, Page, SYMBOL_MAX,
     Service, ServiceError, Written, text,
@@ -59,7 +60,7 @@ pub fn routes() -> Routes {
         .post(
             path,
             place,
-            Operation::write("place_order", "Place an order")
+            Operation::write(Act::PlaceOrder, "place_order", "Place an order")
                 .about(
                     "The answer is the order as it stands after arrival: filled, if the market filled it at once. Sent again \
                      with the same `client_order_id` it is the same order, answered with 200 and `replayed`. What the \
@@ -81,7 +82,7 @@ pub fn routes() -> Routes {
         .get(
             path,
             list,
-            Operation::read("list_orders", "List orders, newest first")
+            Operation::read(Act::ReadAccount, "list_orders", "List orders, newest first")
                 .query([
                     Field::word("status", &STATES, "Open, closed, or all of them; all if absent."),
                     Field::text("symbol", SYMBOL_MAX, "Of one ticker.").example("AAPL"),
@@ -98,7 +99,7 @@ pub fn routes() -> Routes {
         .delete(
             path,
             cancel_all,
-            Operation::write("cancel_orders", "Cancel every open order")
+            Operation::write(Act::CancelOrder, "cancel_orders", "Cancel every open order")
                 .about("All of them in one commit, or none.")
                 .once()
                 .query([Field::word("kind", &KINDS, "Of one kind of instrument.")])
@@ -107,28 +108,28 @@ pub fn routes() -> Routes {
         .get(
             one,
             get,
-            Operation::read("get_order", "Read an order")
+            Operation::read(Act::ReadAccount, "get_order", "Read an order")
                 .fresh()
                 .answers::<OrderAnswer>(200, "The order."),
         )
         .delete(
             one,
             cancel,
-            Operation::write("cancel_order", "Cancel an order")
+            Operation::write(Act::CancelOrder, "cancel_order", "Cancel an order")
                 .about("One that was canceled before is answered the same again; one that ended otherwise is 409.")
                 .answers::<Written<OrderAnswer>>(200, "The order."),
         )
         .get(
             "/accounts/{account_id}/orders/{order_id}/events",
             events,
-            Operation::read("list_order_events", "Everything that happened to an order, in order")
+            Operation::read(Act::ReadAccount, "list_order_events", "Everything that happened to an order, in order")
                 .fresh()
                 .answers::<Page<EventAnswer>>(200, "All of its events, on one page."),
         )
         .get(
             "/accounts/{account_id}/orders/by-client-id/{client_order_id}",
             get_by_client_id,
-            Operation::read("get_order_by_client_id", "Read an order by the name that its placer gave it")
+            Operation::read(Act::ReadAccount, "get_order_by_client_id", "Read an order by the name that its placer gave it")
                 .fresh()
                 .answers::<OrderAnswer>(200, "The order."),
         )

@@ -13,6 +13,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{AccountAnswer, Service, ServiceError, Written};
 
 const STATES: [(&str, TradingState); 3] = [
@@ -50,7 +51,7 @@ pub fn routes() -> Routes {
             Method::PATCH,
             "/accounts/{account_id}/policy",
             change,
-            Operation::write("change_policy", "Change the limits that an account trades under")
+            Operation::write(Act::ChangePolicy, "change_policy", "Change the limits that an account trades under")
                 .about("What is not named stays as it is. Cancels pass in every state.")
                 .once()
                 .body(&limits, json!({"trading_state": "reducing", "max_order_qty": "100"}))
@@ -59,7 +60,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/reset",
             reset,
-            Operation::write("reset_account", "Let an account begin again")
+            Operation::write(Act::ResetAccount, "reset_account", "Let an account begin again")
                 .about(
                     "Open orders are canceled, positions given up, and the cash becomes the new balance, in one step. \
                      What has happened stays in every list and in the log.",

@@ -9,6 +9,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Path, Query, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     Fault, HISTORY_PAGE, HistoryPeriod, PortfolioAnswer, PortfolioHistory, Service, ServiceError,
 };
@@ -19,7 +20,7 @@ pub fn routes() -> Routes {
         .get(
             "/accounts/{account_id}/portfolio",
             get,
-            Operation::read("get_portfolio", "What an account is worth, holding by holding, and the day's change")
+            Operation::read(Act::ReadAccount, "get_portfolio", "What an account is worth, holding by holding, and the day's change")
                 .about(
                     "Holdings are worth their last price, whose source and time are given. One without a price leaves \
                      the sums that need it `null` and is named in `unmarked`.",
@@ -30,7 +31,7 @@ pub fn routes() -> Routes {
         .get(
             "/accounts/{account_id}/portfolio/history",
             history,
-            Operation::read("get_portfolio_history", "What an account was worth at each official close")
+            Operation::read(Act::ReadAccount, "get_portfolio_history", "What an account was worth at each official close")
                 .about("One point a session, from the account's beginning or its last reset.")
                 .query([
                     Field::text("period", 8, format!("How far back: {}; 1M if absent.", HistoryPeriod::FORM))

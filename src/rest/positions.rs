@@ -10,6 +10,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Path, Query, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     ActivityAnswer, ActivityFilter, EntryAnswer, Page, PositionAnswer, Service, ServiceError,
 };
@@ -20,7 +21,7 @@ pub fn routes() -> Routes {
         .get(
             "/accounts/{account_id}/positions",
             list,
-            Operation::read("list_positions", "List what is held, by symbol")
+            Operation::read(Act::ReadAccount, "list_positions", "List what is held, by symbol")
                 .paged()
                 .fresh()
                 .answers::<Page<PositionAnswer>>(200, "A page of positions."),
@@ -29,6 +30,7 @@ pub fn routes() -> Routes {
             "/accounts/{account_id}/positions/{symbol}",
             get,
             Operation::read(
+                Act::ReadAccount,
                 "get_position",
                 "Read the position in one symbol, also when it is closed",
             )
@@ -38,24 +40,32 @@ pub fn routes() -> Routes {
         .get(
             "/accounts/{account_id}/journal",
             journal,
-            Operation::read("list_journal", "The double-entry journal, newest entry first")
-                .about("The postings of an entry sum to zero in each unit.")
-                .paged()
-                .fresh()
-                .answers::<Page<EntryAnswer>>(200, "A page of entries."),
+            Operation::read(
+                Act::ReadAccount,
+                "list_journal",
+                "The double-entry journal, newest entry first",
+            )
+            .about("The postings of an entry sum to zero in each unit.")
+            .paged()
+            .fresh()
+            .answers::<Page<EntryAnswer>>(200, "A page of entries."),
         )
         .get(
             "/accounts/{account_id}/activities",
             activities,
-            Operation::read("list_activities", "What changed the account's cash, newest first")
-                .query([
-                    Field::words("types", TYPES.as_slice(), "Of these kinds."),
-                    Field::time("after", "Later than this, by the market clock."),
-                    Field::time("until", "No later than this."),
-                ])
-                .paged()
-                .fresh()
-                .answers::<Page<ActivityAnswer>>(200, "A page of activities."),
+            Operation::read(
+                Act::ReadAccount,
+                "list_activities",
+                "What changed the account's cash, newest first",
+            )
+            .query([
+                Field::words("types", TYPES.as_slice(), "Of these kinds."),
+                Field::time("after", "Later than this, by the market clock."),
+                Field::time("until", "No later than this."),
+            ])
+            .paged()
+            .fresh()
+            .answers::<Page<ActivityAnswer>>(200, "A page of activities."),
         )
 }
 

@@ -15,6 +15,7 @@ use super::orders;
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{
     ClosePosition, Fault, OrderAnswer, Part, PreviewAnswer, Service, ServiceError, Written,
 };
@@ -25,7 +26,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/orders/preview",
             preview,
-            Operation::write("preview_order", "Tell what an order would come to, and store nothing")
+            Operation::write(Act::PreviewOrder, "preview_order", "Tell what an order would come to, and store nothing")
                 .about(
                     "It takes the body of an order and answers what placing it would do if nothing moved in between; \
                      what placing would refuse is refused with the same code and figures. Nothing is recorded, and \
@@ -40,7 +41,7 @@ pub fn routes() -> Routes {
         .delete(
             "/accounts/{account_id}/positions/{symbol}",
             close,
-            Operation::write("close_position", "Sell a position, or a part of it, at the market")
+            Operation::write(Act::ClosePosition, "close_position", "Sell a position, or a part of it, at the market")
                 .about(
                     "Without `qty` and `percentage`, all shares that no open sell has reserved. The answer is the order. \
                      Sent again under the same `client_order_id` or `Idempotency-Key` it is the same order. 409 when \

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::identity::{Denied, Slow};
 use crate::service::{Fault, ServiceError};
 
 /// Seconds after which a client that was turned away may come again.
@@ -54,6 +55,12 @@ pub(super) struct Document {
     /// Where the rejection stands in the log, or how far the views are.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
+    /// What the header `WWW-Authenticate` adds to `Bearer`.
+    #[serde(skip)]
+    challenge: Option<String>,
+    /// Seconds after which to come again, where it is not [`RETRY_AFTER`].
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -78,7 +85,24 @@ impl Problem {
             order_id: None,
             replayed: None,
             position: None,
+            challenge: None,
+            retry_after: None,
         }))
+    }
+
+    /// A caller who is not known: it showed no token, or nobody's.
+    pub fn unauthenticated(shown: bool, detail: &'static str) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
+        problem.0.challenge = shown.then(|| "error=\"invalid_token\"".to_owned());
+        problem
+    }
+
+    /// Too many requests.
+    pub fn too_many(slow: &Slow) -> Self {
+        let mut problem =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", slow.to_string());
+        problem.0.retry_after = Some(slow.wait.as_secs() + 1);
+        problem
     }
 
     /// A request that cannot be read.
@@ -152,7 +176,14 @@ impl Problem {
                 return problem;
             }
             ServiceError::BadCursor | ServiceError::Unreadable(_) => StatusCode::BAD_REQUEST,
-            ServiceError::Forbidden(_) => StatusCode::FORBIDDEN,
+            ServiceError::Denied(denied) => {
+                let mut problem = Self::new(StatusCode::FORBIDDEN, code, detail);
+                if let Denied::Scope { scope, .. } = denied {
+                    let challenge = format!("error=\"insufficient_scope\", scope=\"{scope}\"");
+                    problem.0.challenge = Some(challenge);
+                }
+                return problem;
+            }
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
             ServiceError::NothingToClose { .. }
             | ServiceError::Conflict(_)
@@ -181,14 +212,17 @@ impl IntoResponse for Problem {
         let mut response = (document.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match document.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            _ => {}
+        let challenge = match (&document.challenge, document.status) {
+            (Some(more), _) => HeaderValue::try_from(format!("Bearer {more}")).ok(),
+            (None, StatusCode::UNAUTHORIZED) => Some(HeaderValue::from_static("Bearer")),
+            (None, _) => None,
+        };
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = document.status {
+            let after = document.retry_after.map_or(RETRY_AFTER, HeaderValue::from);
+            headers.insert(header::RETRY_AFTER, after);
         }
         response
     }

@@ -18,7 +18,7 @@ const BODY_MAX: usize = 256 * 1024;
 /// The largest body of the feed, in bytes.
 const FEED_MAX: usize = 8 * 1024 * 1024;
 
-/// The caller whom [`super::auth`] let in.
+/// The caller whom [`super::routes`] permitted what the route does.
 pub struct Caller(pub service::Caller);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -26,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().cloned().map(Self).ok_or_else(|| {
-            Problem::from(ServiceError::Defect("a route without authentication".to_owned()))
+            Problem::from(ServiceError::Defect("a route without a permission".to_owned()))
         })
     }
 }

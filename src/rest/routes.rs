@@ -1,5 +1,5 @@
-//! Routes with what the document says of them, which they keep: parameters and bodies that are not described are refused,
-//! and a request takes at most [`DEADLINE`] ([`LONG_DEADLINE`] if it is described as slow). A write whose answer is lost so
+//! Routes with what the document says of them, which they keep: who may not do what a route does is refused before its
+//! handler runs, parameters and bodies that are not described are refused too, and a request takes at most [`DEADLINE`] ([`LONG_DEADLINE`] if it is described as slow). A write whose answer is lost so
 //! may have happened and is safe to repeat under its key.
 
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
 use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -18,7 +19,13 @@ use super::Face;
 use super::input::Fields;
 use super::openapi::Operation;
 use super::problem::Problem;
+use super::request::id;
 use crate::body::{PATIENCE, take};
+use crate::identity::Act;
+use crate::service::{Caller, Service, ServiceError, Visitor};
+
+/// What paths and queries call an account.
+const ACCOUNT: &str = "account_id";
 
 /// How long a request may take, its body included.
 const DEADLINE: Duration = PATIENCE;
@@ -86,6 +93,7 @@ impl Routes {
     {
         let filter = MethodFilter::try_from(method.clone()).expect("a method that routers know");
         let contract = Arc::new(Contract {
+            act: operation.act(),
             parameters: operation.parameters().collect(),
             takes_body: operation.takes_body(),
             deadline: if operation.is_slow() { LONG_DEADLINE } else { DEADLINE },
@@ -120,24 +128,34 @@ impl Routes {
 
 /// What a route promises by its description.
 struct Contract {
+    act: Option<Act>,
     parameters: Vec<&'static str>,
     takes_body: bool,
     deadline: Duration,
 }
 
-async fn keep(State(contract): State<Arc<Contract>>, request: Request, next: Next) -> Response {
-    if let Some(query) = request.uri().query() {
-        match Fields::of_query(Some(query)) {
-            Ok(given) => {
-                let unknown = given.names_beside(&contract.parameters);
-                if !unknown.is_empty() {
-                    return Problem::unknown_parameters(&unknown).into_response();
-                }
-            }
-            Err(problem) => return problem.into_response(),
-        }
+async fn keep(
+    State(contract): State<Arc<Contract>>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Ok(path) = path else { return Problem::no_route().into_response() };
+    let mut query = match Fields::of_query(request.uri().query()) {
+        Ok(query) => query,
+        Err(problem) => return problem.into_response(),
+    };
+    let unknown = query.names_beside(&contract.parameters);
+    if !unknown.is_empty() {
+        return Problem::unknown_parameters(&unknown).into_response();
     }
     let answer = async {
+        if let Some(act) = contract.act {
+            match permit(known(&request), act, &path, &mut query).await {
+                Ok(caller) => request.extensions_mut().insert(caller),
+                Err(problem) => return problem.into_response(),
+            };
+        }
         if !contract.takes_body {
             let (parts, body) = request.into_parts();
             if take(body, 0).await.is_err() {
@@ -155,6 +173,31 @@ async fn keep(State(contract): State<Arc<Contract>>, request: Request, next: Nex
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
         }
     }
+}
+
+/// Who was found to call, and who permits it things.
+fn known(request: &Request) -> Result<(Arc<Service>, Visitor), Problem> {
+    let extensions = request.extensions();
+    match (extensions.get::<Arc<Service>>(), extensions.get::<Visitor>()) {
+        (Some(service), Some(visitor)) => Ok((Arc::clone(service), visitor.clone())),
+        _ => Err(ServiceError::Defect("a route without authentication".to_owned()).into()),
+    }
+}
+
+/// Lets a visitor do what a route does, on the account that its path or its query names.
+async fn permit(
+    known: Result<(Arc<Service>, Visitor), Problem>,
+    act: Act,
+    path: &RawPathParams,
+    query: &mut Fields,
+) -> Result<Caller, Problem> {
+    let (service, visitor) = known?;
+    let account = match path.iter().find(|(name, _)| *name == ACCOUNT) {
+        Some((_, account)) => Some(id(account, ServiceError::no_account)?),
+        // One that is no id is a fault that the handler finds with the others.
+        None => query.id(ACCOUNT),
+    };
+    Ok(service.permit(&visitor, act, account).await?)
 }
 
 /// A path that leads nowhere.

@@ -26,6 +26,7 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Query};
 use super::routes::Routes;
+use crate::identity::Act;
 use crate::service::{self, EventAnswer, Followed, Service, ServiceError};
 
 /// Streams of one principal at the most.
@@ -60,7 +61,7 @@ pub fn routes() -> Routes {
     Routes::new("stream").get(
         "/stream",
         follow,
-        Operation::read("stream", "Follow the events of your tenant as they are committed")
+        Operation::read(Act::FollowEvents, "stream", "Follow the events of your tenant as they are committed")
             .about(
                 "Server-sent events: `id` is the position, `event` the type, `data` the event as `/v1/audit/events` has it. When \
                  one comes, reads show it. A comment with an `id` comes every 15 s without events. `stopping` and `resync` end \
@@ -130,11 +131,12 @@ async fn follow(
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let account_id: Option<AccountId> = query.0.id("account_id");
+    // Who calls was permitted for it.
+    let _named: Option<AccountId> = query.0.id("account_id");
     let types = query.0.text("types", TYPES_MAX).unwrap_or_default();
     query.0.end([])?;
     let types = types.split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
-    let followed = Followed { account_id, types };
+    let followed = Followed { types };
     let seen = last_event_id(&headers)?;
     let seat = streams.take(caller.actor)?;
     let after = service.follow(&caller, &followed, seen).await?;

@@ -131,8 +131,9 @@ impl Service {
             let forgotten = words.forget_account(account_id).await;
             forgotten.map_err(|error| ServiceError::from(error).after_commit())?;
         }
-        self.remember(caller, opened);
-        let answer = self.account_after(caller, opened, committed.position).await?;
+        self.remember(caller.tenant, opened);
+        let caller = caller.opened(opened);
+        let answer = self.account_after(&caller, opened, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
     }
 
@@ -146,6 +147,7 @@ impl Service {
         account_id: AccountId,
         fresh: Fresh,
     ) -> Result<AccountAnswer, ServiceError> {
+        caller.on(account_id)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
         let row = row.ok_or_else(ServiceError::no_account)?;
@@ -228,7 +230,7 @@ impl Service {
         once: Option<&str>,
         command: impl FnOnce(CommandId) -> Command,
     ) -> Result<Written<AccountAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let command_id = CommandId::new(Uuid::now_v7());
         let key = once.map(|key| Key::request(caller.tenant, route, key, meant.as_bytes()));
         let submitted = Self::submission(caller, command_id, command(command_id), key);

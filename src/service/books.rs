@@ -99,7 +99,7 @@ impl Service {
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<EntryAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let list = format!("{}/{account_id}/journal", caller.tenant);
         let before: Option<u64> = self.after(&list, page)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Books, fresh).await?;
@@ -121,7 +121,7 @@ impl Service {
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<ActivityAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let list = format!("{}/{account_id}/activities/{filter:?}", caller.tenant);
         let before: Option<u64> = self.after(&list, page)?;
         // What paid is named by the view of instruments.

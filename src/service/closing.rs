@@ -84,7 +84,7 @@ impl Service {
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let qty = self.qty_to_close(caller, account_id, &request).await?;
         let meant = canonical(&request)?;
         let order = OrderRequest {

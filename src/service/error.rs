@@ -10,6 +10,7 @@ use projections::log::LogError;
 
 use crate::database::DatabaseError;
 use crate::engine::EngineError;
+use crate::identity::Denied;
 use crate::ledger::LedgerError;
 
 /// One field that is wrong.
@@ -71,8 +72,8 @@ pub enum ServiceError {
         reserved: Quantity,
     },
     /// The caller may not do this.
-    #[error("{0} is for the operator alone")]
-    Forbidden(&'static str),
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// A cursor that this server did not give for this list.
     #[error("the cursor does not belong to this list: leave it out to start from the first page")]
     BadCursor,
@@ -152,7 +153,7 @@ impl ServiceError {
             Self::Invalid(faults) => faults.first().map_or("invalid_request", |fault| fault.code),
             Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.code.word(),
             Self::NothingToClose { .. } => "nothing_to_close",
-            Self::Forbidden(_) => "forbidden",
+            Self::Denied(denied) => denied.code(),
             Self::BadCursor => "bad_cursor",
             Self::Behind { .. } => "behind",
             Self::Degraded(_) => "degraded",

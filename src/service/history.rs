@@ -198,7 +198,7 @@ impl Service {
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<PortfolioHistory, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let list = format!("{}/{account_id}/portfolio/history/{period:?}", caller.tenant);
         let reached: Option<Reached> = self.after(&list, page)?;
         let groups = [Group::Trading, Group::Books, Group::Market];

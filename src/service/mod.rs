@@ -8,6 +8,7 @@ mod accounts;
 mod answers;
 mod audit;
 mod books;
+mod caller;
 mod closing;
 mod cursor;
 mod error;
@@ -31,18 +32,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aggregates::id::{
-    AccountId, ActorId, CommandId, OPERATOR, OPERATOR_TENANT, RequestId, TenantId,
-};
+use aggregates::id::{AccountId, CommandId, RequestId, TenantId};
 use aggregates::trading::Command;
-use projections::{Group, Views, query};
-use tokio::sync::watch;
+use projections::Views;
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use crate::database::{AuditorPool, ReaderPool};
 use crate::engine::Engine;
 use crate::engine::player::Player;
-use crate::identity::OperatorToken;
+use crate::identity::{OperatorToken, Principal};
 use crate::ledger::{Key, Ledger, Origin, Submission, Words};
 use crate::market::archive::Archive;
 use crate::market::calendar::Calendar;
@@ -56,6 +55,7 @@ pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
 pub use audit::{EventAnswer, EventFilter};
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
+pub use caller::{Caller, Visitor};
 pub use closing::{ClosePosition, Part};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
@@ -75,40 +75,8 @@ pub use stream::{Followed, Stretch};
 pub use value::Value;
 pub use waiting::{Awaited, WaitAnswer};
 
-/// What the operator's token is called in the metadata of events.
-const OPERATOR_TOKEN: &str = "operator";
 /// Accounts whose tenant is remembered at the most.
 const KNOWN_ACCOUNTS: usize = 100_000;
-
-/// On whose behalf a use case runs, and how it was asked for.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Whose rows it sees and writes.
-    pub tenant: TenantId,
-    /// Who acts.
-    pub actor: ActorId,
-    /// The id of the token that was shown, never the token.
-    pub token_id: String,
-    /// The face.
-    pub interface: Interface,
-    /// The request.
-    pub request: RequestId,
-}
-
-impl Caller {
-    /// Whether this is the operator.
-    pub fn is_operator(&self) -> bool {
-        self.actor == OPERATOR
-    }
-
-    /// Lets the operator pass alone.
-    ///
-    /// # Errors
-    /// This is somebody else.
-    pub fn operator_only(&self, what: &'static str) -> Result<(), ServiceError> {
-        if self.is_operator() { Ok(()) } else { Err(ServiceError::Forbidden(what)) }
-    }
-}
 
 /// What the service is composed of.
 pub struct Parts {
@@ -145,50 +113,37 @@ pub struct Service {
     parts: Parts,
     /// Accounts that were found to be their tenant's: an account never changes its tenant.
     known: RwLock<BTreeSet<(TenantId, AccountId)>>,
+    /// Whoever verifies the log.
+    verifying: Mutex<()>,
 }
 
 impl Service {
     /// Composes the use cases.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, known: RwLock::default() }
+        Self { parts, known: RwLock::default(), verifying: Mutex::default() }
     }
 
-    /// The caller that shows this bearer token over this face, as one new request; `None` for a token that is
+    /// The visitor that shows this bearer token over this face, as one new request; `None` for a token that is
     /// nobody's. Takes the same time whatever is shown.
-    pub fn authenticate(&self, bearer: &str, interface: Interface) -> Option<Caller> {
-        self.parts.operator.is(bearer).then(|| Caller {
-            tenant: OPERATOR_TENANT,
-            actor: OPERATOR,
-            token_id: OPERATOR_TOKEN.to_owned(),
+    pub fn authenticate(&self, bearer: &str, interface: Interface) -> Option<Visitor> {
+        self.parts.operator.is(bearer).then(|| Visitor {
+            principal: Principal::Operator,
             interface,
             request: RequestId::new(Uuid::now_v7()),
         })
     }
 
-    /// Sees that the account is the caller's.
-    async fn own(&self, caller: &Caller, account_id: AccountId) -> Result<(), ServiceError> {
-        if self.is_known(caller, account_id) {
-            return Ok(());
-        }
-        let (group, fresh) = (Group::Trading, Fresh::default());
-        let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
-        let row = query::account(snapshot.connection(), account_id).await?;
-        row.ok_or_else(ServiceError::no_account)?;
-        self.remember(caller, account_id);
-        Ok(())
-    }
-
-    fn is_known(&self, caller: &Caller, account_id: AccountId) -> bool {
+    fn is_known(&self, tenant: TenantId, account_id: AccountId) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains(&(caller.tenant, account_id))
+        known.contains(&(tenant, account_id))
     }
 
-    fn remember(&self, caller: &Caller, account_id: AccountId) {
+    fn remember(&self, tenant: TenantId, account_id: AccountId) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_ACCOUNTS {
             known.clear();
         }
-        known.insert((caller.tenant, account_id));
+        known.insert((tenant, account_id));
     }
 
     /// Where a page of `list` begins, in the words of its own keyset; `None` for the first.
@@ -213,7 +168,7 @@ impl Service {
             tenant: caller.tenant,
             actor: caller.actor,
             token: caller.token_id.clone(),
-            client: String::new(),
+            client: caller.client.clone(),
             interface: caller.interface,
             request: caller.request,
             causation: "request".to_owned(),

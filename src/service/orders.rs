@@ -237,7 +237,7 @@ impl Service {
         order_id: OrderId,
         fresh: Fresh,
     ) -> Result<OrderAnswer, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let row = query::order(snapshot.connection(), account_id, order_id).await?;
         self.one(snapshot, row).await
@@ -254,7 +254,7 @@ impl Service {
         client_order_id: &str,
         fresh: Fresh,
     ) -> Result<OrderAnswer, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         // No order was ever taken under such an id, and the database does not take a NUL.
         if text::fault("", client_order_id, aggregates::order::CLIENT_ORDER_ID_MAX).is_some() {
             return Err(ServiceError::no_order());
@@ -287,7 +287,7 @@ impl Service {
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<OrderAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let list = format!("{}/{account_id}/orders/{filter:?}", caller.tenant);
         let before: Option<u64> = self.after(&list, page)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;

@@ -52,7 +52,7 @@ impl Service {
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let command_id = CommandId::new(Uuid::now_v7());
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
@@ -102,7 +102,7 @@ impl Service {
         account_id: AccountId,
         order_id: OrderId,
     ) -> Result<Written<OrderAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         match self.cancel(caller, account_id, order_id).await {
             Ok(position) => {
                 let answer = self.order_after(caller, account_id, order_id, position).await?;
@@ -131,7 +131,7 @@ impl Service {
         kind: Option<InstrumentKind>,
         once: Option<&str>,
     ) -> Result<Written<Page<OrderAnswer>>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let route = format!("DELETE /v1/accounts/{account_id}/orders");
         let meant = kind.map_or("all", InstrumentKind::word);
         let key = once.map(|key| Key::request(caller.tenant, &route, key, meant.as_bytes()));

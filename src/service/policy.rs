@@ -59,10 +59,10 @@ impl Service {
         caller: &Caller,
         account_id: AccountId,
     ) -> Result<Money, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let mut reader = self.parts.reader.begin(caller.tenant, Some(account_id)).await?;
         let stream = Some(StreamId::Account(account_id));
-        let wanted = Wanted { account: Some(account_id), stream };
+        let wanted = Wanted { account: Some(account_id), stream, ..Wanted::default() };
         let opening = log::read_matching(&mut reader, SHARD, &wanted, 0, 2).await?;
         for row in opening {
             let event = row.event().map_err(|error| ServiceError::Defect(error.to_string()))?;

@@ -114,7 +114,7 @@ impl Service {
         account_id: AccountId,
         fresh: Fresh,
     ) -> Result<PortfolioAnswer, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
         let connection = snapshot.connection();

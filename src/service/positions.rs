@@ -111,7 +111,7 @@ impl Service {
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<PositionAnswer>, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let list = format!("{}/{account_id}/positions", caller.tenant);
         let after: Option<String> = self.after(&list, page)?;
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
@@ -143,7 +143,7 @@ impl Service {
         symbol: &str,
         fresh: Fresh,
     ) -> Result<PositionAnswer, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
         let instrument = aggregates::id::InstrumentId::of_symbol(symbol);
         let row = query::position(snapshot.connection(), account_id, instrument).await?;

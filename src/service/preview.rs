@@ -109,7 +109,7 @@ impl Service {
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
         }
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
         let board = self.parts.engine.board();

@@ -86,7 +86,7 @@ impl Service {
         account_id: AccountId,
         as_of: AsOf,
     ) -> Result<AccountThen, ServiceError> {
-        self.own(caller, account_id).await?;
+        caller.on(account_id)?;
         let fresh = match as_of {
             AsOf::Position(position) => {
                 Fresh { min_position: Some(position.max(self.head(caller).await?)) }
@@ -95,7 +95,7 @@ impl Service {
         };
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let mut names = query::account_names(snapshot.connection(), &[account_id]).await?;
-        let wanted = Wanted { account: Some(account_id), stream: None };
+        let wanted = Wanted { account: Some(account_id), ..Wanted::default() };
         let (mut then, mut after, mut over) = (Trading::default(), 0, false);
         while !over {
             let connection = snapshot.connection();

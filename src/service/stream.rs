@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use aggregates::id::AccountId;
 use aggregates::stream::Event;
 use projections::Group;
 use projections::log::{self, Recorded};
@@ -21,11 +20,9 @@ const PAGE: u32 = 256;
 /// Between two looks at the log where nobody tells that it has grown.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What a follower wants of its tenant's events.
+/// What a follower wants of its tenant's events, or of those of the account that it was permitted for.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
-    /// Those of one account.
-    pub account_id: Option<AccountId>,
     /// Those of these types; all if empty.
     pub types: Vec<String>,
 }
@@ -45,7 +42,7 @@ impl Service {
     /// Where a follower begins: after `after`, or at the end of the log.
     ///
     /// # Errors
-    /// A type that no event has, there is no such account, or the log ends before `after`.
+    /// A type that no event has, or the log ends before `after`.
     pub async fn follow(
         &self,
         caller: &Caller,
@@ -58,9 +55,6 @@ impl Service {
             let known: Vec<_> = Event::types().collect();
             let message = format!("{unknown} is no type of event: those are {}", known.join(", "));
             return Err(ServiceError::Invalid(vec![Fault::new("types", "invalid_value", message)]));
-        }
-        if let Some(account_id) = followed.account_id {
-            self.own(caller, account_id).await?;
         }
         let head = self.head(caller).await?;
         match after {
@@ -82,7 +76,7 @@ impl Service {
         followed: &Followed,
         after: u64,
     ) -> Result<Stretch, ServiceError> {
-        let mut reader = self.parts.reader.begin(caller.tenant, followed.account_id).await?;
+        let mut reader = self.parts.reader.begin(caller.tenant, caller.account()).await?;
         let head = log::head(&mut reader, SHARD).await?;
         let to = head.min(after.saturating_add(STRETCH));
         let rows = log::read_tenant(&mut reader, SHARD, caller.tenant, after, to, PAGE).await?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("identity", &["database", "ledger"]),
-    ("config", &["database", "market", "mcp"]),
+    ("config", &["database", "market", "mcp", "rest"]),
     ("market", &[]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),

@@ -4,7 +4,9 @@
 //! on both faces of one server; those that cannot say why. A new one does not compile, or fails, until it has its row.
 
 use aggregates::refusal::{Refusal, RefusalCode};
+use aggregates::user::Scope;
 use axum::response::IntoResponse;
+use blotter::identity::{Act, Denied};
 use blotter::mcp::results::refused;
 use blotter::rest::Problem;
 use blotter::service::{Fault, ServiceError};
@@ -179,7 +181,7 @@ kinds! {
             ("DELETE", "/v1/accounts/{account}/positions/NEW"),
             Value::Null, "close_position", json!({"symbol": "NEW"}),
         ));
-    ServiceError::Forbidden(_) => ServiceError::Forbidden("the audit"),
+    ServiceError::Denied(_) => Denied::Scope { act: Act::PlaceOrder, scope: Scope::OrdersWrite }.into(),
         Inside("everybody who has a token is the operator");
     ServiceError::BadCursor => ServiceError::BadCursor,
         Both(Quoted, request(("GET", "/v1/accounts?cursor=x"), Value::Null, "get_all_accounts", json!({"cursor": "x"})));

@@ -9,6 +9,7 @@ use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
 use super::fields::{ACCOUNT, ACCOUNT_ANSWER, CURSOR, LIMIT, PERIOD, page, page_like, page_of};
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{ActivityFilter, Fresh};
 
 pub const TOOLS: &[Entry] = &[
@@ -17,6 +18,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Account",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "Cash, reserved cash, buying power and equity of an account, in US dollars. Example: {}. With \
                 several accounts and no account_id the error lists their ids.",
         takes: &[ACCOUNT],
@@ -28,6 +30,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Account in full",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "account_info with the limits of the account (policy) and the time of the prices it is valued at. \
                 Example: {}. On account_not_found see get_all_accounts.",
         takes: &[ACCOUNT],
@@ -43,6 +46,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Balance",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "The money of an account alone, in US dollars: cash, what open orders have reserved of it, what new \
                 orders may cost, equity (absent when a position has no price). Example: {}. On account_not_found \
                 see get_all_accounts.",
@@ -61,6 +65,7 @@ pub const TOOLS: &[Entry] = &[
         title: "All accounts",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ListAccounts,
         about: "Your accounts, oldest first. Example: {\"limit\": 10}. On bad_cursor leave the cursor out.",
         takes: &[LIMIT, CURSOR],
         answers: &page_like("Accounts as account_info shows them."),
@@ -71,6 +76,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Positions",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "What an account holds: shares, shares free to sell, cost, value and profit in US dollars, source \
                 and time of the price, and the first 10 of lots_total lots. Example: {\"limit\": 50}. A value without a price is absent, never guessed.",
         takes: &[ACCOUNT, LIMIT, CURSOR],
@@ -96,6 +102,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Activities",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals \
                 (CSW), fees (FEE), dividends (DIV), cash for fractions of shares (CIL). Example: {\"types\": \
                 [\"FILL\", \"FEE\"]}.",
@@ -128,15 +135,15 @@ pub const TOOLS: &[Entry] = &[
 async fn account_info(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let named = arguments.account_id();
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.account(call.caller, account, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.account(&caller, account, Fresh::default()).await?)
 }
 
 async fn balance(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let named = arguments.account_id();
     arguments.end()?;
-    let account = call.account(named).await?;
-    let account = call.service.account(call.caller, account, Fresh::default()).await?;
+    let (caller, account) = call.account(named).await?;
+    let account = call.service.account(&caller, account, Fresh::default()).await?;
     answer(&json!({
         "account_id": account.account_id,
         "cash": account.cash,
@@ -150,14 +157,15 @@ async fn balance(call: Call<'_>, mut arguments: Arguments) -> Answered {
 async fn all_accounts(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let page = page(&mut arguments);
     arguments.end()?;
-    answer(&call.service.accounts(call.caller, &page, Fresh::default()).await?)
+    let caller = call.caller(None).await?;
+    answer(&call.service.accounts(&caller, &page, Fresh::default()).await?)
 }
 
 async fn positions(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, page) = (arguments.account_id(), page(&mut arguments));
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.positions(call.caller, account, &page, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.positions(&caller, account, &page, Fresh::default()).await?)
 }
 
 async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
@@ -167,6 +175,6 @@ async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
     arguments.end()?;
     let after = period.and_then(|period| call.service.before(period));
     let filter = ActivityFilter { kinds: kinds.unwrap_or_default(), after, until: None };
-    let account = call.account(named).await?;
-    answer(&call.service.activities(call.caller, account, &filter, &page, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.activities(&caller, account, &filter, &page, Fresh::default()).await?)
 }

@@ -8,6 +8,7 @@ use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
 use super::fields::{ACCOUNT, CURSOR, LIMIT, page, page_like};
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{AsOf, EventFilter};
 
 pub const TOOLS: &[Entry] = &[
@@ -16,6 +17,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Audit trail",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
+        act: Act::ReadEvents,
         about: "Events of the log as they were hashed, oldest first: who did what, when, by which tool, with salt \
                 and leaf for a proof. Example: {\"after\": 100, \"limit\": 20}.",
         takes: &[
@@ -37,6 +39,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Verify the audit log",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
+        act: Act::VerifyLog,
         about: "Recomputes every hash of the log, its Merkle root against the signed checkpoints, the invariants \
                 of money and shares, every view. Example: {}. Takes seconds on a long log; if not valid, problems \
                 names the first bad position.",
@@ -54,6 +57,7 @@ pub const TOOLS: &[Entry] = &[
         title: "An account as it was",
         toolset: Toolset::Audit,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "An account as it was at a position of the log or at a time, folded from its events: cash, \
                 reserved, buying power, holdings, in US dollars. Example: {\"position\": 100}. Name one of the \
                 two; values that need a price of then are absent.",
@@ -92,22 +96,24 @@ async fn replay(call: Call<'_>, mut arguments: Arguments) -> Answered {
     };
     arguments.end()?;
     let as_of = as_of.expect("a point that is missing is a fault, and faults were answered");
-    let account = call.account(named).await?;
-    answer(&call.service.account_then(call.caller, account, as_of).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.account_then(&caller, account, as_of).await?)
 }
 
 async fn audit_trail(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.id("account_id");
     let filter = EventFilter {
-        account_id: arguments.id("account_id"),
         stream: arguments.id("order_id").map(StreamId::Order),
         after: arguments.whole("after", 0, i64::MAX.cast_unsigned()),
     };
     let page = page(&mut arguments);
     arguments.end()?;
-    answer(&call.service.audit_events(call.caller, &filter, &page).await?)
+    let caller = call.caller(named).await?;
+    answer(&call.service.audit_events(&caller, &filter, &page).await?)
 }
 
 async fn verify_audit(call: Call<'_>, arguments: Arguments) -> Answered {
     arguments.end()?;
-    answer(&call.service.verify(call.caller).await?)
+    let caller = call.caller(None).await?;
+    answer(&call.service.verify(&caller).await?)
 }

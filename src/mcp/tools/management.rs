@@ -15,6 +15,7 @@ use super::fields::{
 };
 use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{Awaited, ClosePosition, Fresh, OrderFilter, OrderState, Part, SYMBOL_MAX};
 
 /// The longest wait, in seconds.
@@ -41,6 +42,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "The stock orders of an account, newest first. Example: {\"status\": \"open\", \"symbol\": \
                 \"AAPL\"}.",
         takes: &[
@@ -58,6 +60,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Open stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "The stock orders of an account that can still fill, newest first. Example: {\"symbol\": \"AAPL\"}.",
         takes: &[
             Field::new("status", Kind::Word(|| words(OPEN)), "Open orders are what it lists."),
@@ -74,6 +77,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "One order as it stands: status, filled quantity and average price in US dollars, why it was \
                 refused or canceled. Example: {\"order_id\": \"01890a5d-…\"}. On \
                 order_not_found see stock_orders.",
@@ -86,6 +90,7 @@ pub const TOOLS: &[Entry] = &[
         title: "History of an order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "Every event of an order, oldest first: what happened, when, against which quote. Example: \
                 {\"order_id\": \"01890a5d-…\"}. On order_not_found see stock_orders.",
         takes: &[ORDER_ID, ACCOUNT],
@@ -97,6 +102,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Wait for an order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "Waits until an order has a status, has ended, or the time is over; answers it as it stands then, \
                 reached says whether it has what was waited for. Use it instead of asking again and again. \
                 Example: {\"order_id\": \"01890a5d-…\", \"status\": \"filled\"}. Not \
@@ -130,6 +136,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Cancel a stock order",
         toolset: Toolset::OrderManagement,
         effect: Effect::Ends,
+        act: Act::CancelOrder,
         about: "Cancels an open stock order; what has filled stays. Example: {\"order_id\": \
                 \"01890a5d-…\"}. One that is canceled already is answered the same; \
                 order_not_open: it has filled.",
@@ -142,6 +149,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Cancel all stock orders",
         toolset: Toolset::OrderManagement,
         effect: Effect::Ends,
+        act: Act::CancelOrder,
         about: "Cancels every open stock order of an account, all or none, and answers those that it ended; what \
                 has filled stays. Example: {\"idempotency_key\": \"end-of-day\"}. Repeated under its key it \
                 cancels nothing placed since.",
@@ -154,6 +162,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Close a position",
         toolset: Toolset::OrderManagement,
         effect: Effect::Places,
+        act: Act::ClosePosition,
         about: "Sells a position at the market: all shares that no open sell has reserved, or quantity, or \
                 percentage of what is held, rounded down. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. \
                 On nothing_to_close see positions and open_stock_orders.",
@@ -188,9 +197,9 @@ async fn close_position(call: Call<'_>, mut arguments: Arguments) -> Answered {
     };
     let client_order_id = arguments.client_order_id();
     arguments.end()?;
-    let account = call.account(named).await?;
+    let (caller, account) = call.account(named).await?;
     let request = ClosePosition { symbol, part, client_order_id };
-    let closed = call.service.close_position(call.caller, account, request).await;
+    let closed = call.service.close_position(&caller, account, request).await;
     answer(&closed.map_err(by_argument)?)
 }
 
@@ -208,22 +217,22 @@ async fn stock_orders(
         ..OrderFilter::default()
     };
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.orders(call.caller, account, &filter, &page, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.orders(&caller, account, &filter, &page, Fresh::default()).await?)
 }
 
 async fn order_by_id(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, order) = (arguments.account_id(), arguments.order_id());
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.order(call.caller, account, order, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.order(&caller, account, order, Fresh::default()).await?)
 }
 
 async fn order_history(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, order) = (arguments.account_id(), arguments.order_id());
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.order_events(call.caller, account, order, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.order_events(&caller, account, order, Fresh::default()).await?)
 }
 
 async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
@@ -231,24 +240,23 @@ async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let awaited = arguments.word("status", AWAITED).unwrap_or_default();
     let seconds = arguments.whole("timeout_seconds", 0, WAIT_MAX).unwrap_or(WAIT);
     arguments.end()?;
-    let account = call.account(named).await?;
+    let (caller, account) = call.account(named).await?;
     let patience = Duration::from_secs(seconds.into());
-    let waited =
-        call.service.wait_for_order(call.caller, account, order, awaited, patience, call.stop);
+    let waited = call.service.wait_for_order(&caller, account, order, awaited, patience, call.stop);
     answer(&waited.await?)
 }
 
 async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, order) = (arguments.account_id(), arguments.order_id());
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.cancel_order(call.caller, account, order).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.cancel_order(&caller, account, order).await?)
 }
 
 async fn cancel_all(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, key) = (arguments.account_id(), arguments.idempotency_key());
     arguments.end()?;
-    let account = call.account(named).await?;
-    let (caller, stocks) = (call.caller, Some(InstrumentKind::Stock));
-    answer(&call.service.cancel_orders(caller, account, stocks, key.as_deref()).await?)
+    let (caller, account) = call.account(named).await?;
+    let stocks = Some(InstrumentKind::Stock);
+    answer(&call.service.cancel_orders(&caller, account, stocks, key.as_deref()).await?)
 }

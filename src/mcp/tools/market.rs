@@ -6,6 +6,7 @@ use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{CURSOR, LIMIT, SYMBOL, page, page_of};
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{Fresh, Period, SYMBOL_MAX, Timeframe};
 
 /// The longest search for instruments, in characters.
@@ -36,6 +37,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Price",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "The price of a symbol in US dollars with source and time by the market's clock, bid, ask, and the \
                 change since the previous close (change_rate 0.05 is 5 %). Example: {\"symbol\": \"AAPL\"}. What \
                 is not known is absent; on not_found see search_stocks_tool.",
@@ -48,6 +50,7 @@ pub const TOOLS: &[Entry] = &[
         title: "About a stock",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "A symbol: name, kind, sector, whether it is halted and why, its price as in stock_price. Example: \
                 {\"symbol\": \"AAPL\"}. On not_found see search_stocks_tool.",
         takes: &[SYMBOL.required()],
@@ -67,6 +70,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Search",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "What can be traded with query in its ticker or name, by ticker. Example: {\"query\": \"apple\"}. \
                 An empty list: try a shorter word.",
         takes: &[
@@ -89,6 +93,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Market hours",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "Whether the market is open now by its own clock, when it opens and closes next, and the hours of a \
                 date (holidays, early closes). Times are RFC 3339. Example: {\"date\": \"2026-11-27\"}. Before the \
                 market has a time name a date.",
@@ -115,6 +120,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Price history",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "The bars of a symbol over a period up to the market's clock, in US dollars and shares, not \
                 adjusted for splits. Example: {\"symbol\": \"AAPL\", \"period\": \"month\"}. On capability_missing \
                 try a longer interval.",
@@ -151,6 +157,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Order book",
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
+        act: Act::ReadMarket,
         about: "The book behind the quote of a symbol: prices in US dollars with sizes in shares, best first. \
                 Example: {\"symbol\": \"AAPL\"}. On capability_missing stock_price shows the quote.",
         takes: &[SYMBOL.required()],
@@ -174,14 +181,16 @@ async fn stock_price(call: Call<'_>, mut arguments: Arguments) -> Answered {
 async fn stock_info(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let symbol = arguments.required_text("symbol", SYMBOL_MAX);
     arguments.end()?;
-    answer(&call.service.info(call.caller, &symbol, Fresh::default()).await?)
+    let caller = call.caller(None).await?;
+    answer(&call.service.info(&caller, &symbol, Fresh::default()).await?)
 }
 
 async fn search(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let query = arguments.required_text("query", SEARCH_MAX);
     let page = page(&mut arguments);
     arguments.end()?;
-    let found = call.service.instruments(call.caller, Some(&query), &page, Fresh::default());
+    let caller = call.caller(None).await?;
+    let found = call.service.instruments(&caller, Some(&query), &page, Fresh::default());
     answer(&found.await?)
 }
 

@@ -25,7 +25,8 @@ use super::reading::Inexact;
 use super::results;
 use super::schema::{self, Field};
 use super::shelf::{Shelf, Toolset};
-use crate::service::{Caller, Fault, Fresh, PageRequest, Service, ServiceError};
+use crate::identity::Act;
+use crate::service::{Caller, Fault, Fresh, PageRequest, Service, ServiceError, Visitor};
 
 /// Accounts that are named to a caller who has to choose.
 const ACCOUNTS_NAMED: u64 = 20;
@@ -51,6 +52,8 @@ pub struct Entry {
     pub toolset: Toolset,
     /// What it does to the world.
     pub effect: Effect,
+    /// What its caller does by it: who may not is not offered it.
+    pub act: Act,
     /// What it does, in which units, with which defaults, an example, and what to do on an error.
     pub about: &'static str,
     /// Its arguments.
@@ -72,7 +75,9 @@ pub struct Call<'a> {
     /// The use cases.
     pub service: &'a Service,
     /// Who calls.
-    pub caller: &'a Caller,
+    pub visitor: &'a Visitor,
+    /// What the call does.
+    pub act: Act,
     /// What is on offer to this request.
     pub shelf: &'a Shelf,
     /// Which arguments are not as they were sent.
@@ -108,18 +113,22 @@ pub fn by_name(name: &str) -> Option<Tool> {
     CATALOG.iter().find(|(entry, _)| entry.name == name).map(|(_, tool)| tool.clone())
 }
 
-/// The tools that are on offer to this call.
-pub fn offered(shelf: &Shelf, caller: &Caller) -> Vec<Tool> {
-    let offered = CATALOG.iter().filter(|(entry, _)| entry.is_offered(shelf, caller));
+/// The tools that are on offer to this visitor.
+pub fn offered(shelf: &Shelf, visitor: &Visitor) -> Vec<Tool> {
+    let offered = CATALOG.iter().filter(|(entry, _)| entry.is_offered(shelf, visitor));
     offered.map(|(_, tool)| tool.clone()).collect()
 }
 
 /// Runs the tool `name`; `None` if there is none.
 pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToolResult> {
     let entry = entries().find(|entry| entry.name == name)?;
-    if !entry.is_offered(call.shelf, call.caller) {
+    if !entry.is_on(call.shelf) {
         return Some(results::not_offered(name));
     }
+    if let Err(denied) = call.visitor.principal.may(entry.act) {
+        return Some(results::refused(&denied.into()));
+    }
+    let call = Call { act: entry.act, ..call };
     let running = (entry.run)(call, Arguments::new(sent, call.inexact.clone()));
     let answered = if entry.effect == Effect::Reads {
         tokio::select! {
@@ -138,10 +147,14 @@ pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToo
 }
 
 impl Entry {
-    /// Whether it is on offer: of the toolsets that are, and of what the caller may do.
-    fn is_offered(&self, shelf: &Shelf, caller: &Caller) -> bool {
-        let permitted = self.toolset != Toolset::Audit || caller.is_operator();
-        permitted && shelf.offers(self.toolset, self.effect == Effect::Reads)
+    /// Whether it is of the toolsets that are on offer.
+    fn is_on(&self, shelf: &Shelf) -> bool {
+        shelf.offers(self.toolset, self.effect == Effect::Reads)
+    }
+
+    /// Whether it is on offer, and the visitor may use it.
+    fn is_offered(&self, shelf: &Shelf, visitor: &Visitor) -> bool {
+        self.is_on(shelf) && visitor.principal.may(self.act).is_ok()
     }
 
     /// A field that every answer has and this one lacks.
@@ -165,16 +178,37 @@ impl Entry {
 }
 
 impl Call<'_> {
-    /// The account that a call is about: the one it names, or the caller's only one.
+    /// The caller, permitted to do what the call does on the account that it is about: the one it names, or the only
+    /// one that it may be about.
     ///
     /// # Errors
-    /// There is none, or there are several.
-    pub async fn account(&self, named: Option<AccountId>) -> Result<AccountId, ServiceError> {
-        if let Some(account) = named {
-            return Ok(account);
+    /// There is none, there are several, or this may not be done on it.
+    pub async fn account(
+        &self,
+        named: Option<AccountId>,
+    ) -> Result<(Caller, AccountId), ServiceError> {
+        let account = match named {
+            Some(account) => account,
+            None => self.only_account().await?,
+        };
+        Ok((self.caller(Some(account)).await?, account))
+    }
+
+    /// The caller, permitted to do what the call does, on `account` if it is about one.
+    ///
+    /// # Errors
+    /// It may not be done.
+    pub async fn caller(&self, account: Option<AccountId>) -> Result<Caller, ServiceError> {
+        self.service.permit(self.visitor, self.act, account).await
+    }
+
+    async fn only_account(&self) -> Result<AccountId, ServiceError> {
+        if let Ok(Some(only)) = self.visitor.principal.only_account() {
+            return Ok(only);
         }
         let page = PageRequest { limit: Some(ACCOUNTS_NAMED), cursor: None };
-        let accounts = self.service.accounts(self.caller, &page, Fresh::default()).await?.items;
+        let caller = self.caller(None).await?;
+        let accounts = self.service.accounts(&caller, &page, Fresh::default()).await?.items;
         match accounts.as_slice() {
             [only] => Ok(only.account_id),
             [] => Err(ServiceError::no_account()),

@@ -11,6 +11,7 @@ use super::fields::{
     TIME_IN_FORCE, TIMES_IN_FORCE,
 };
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
 
 const SIDES: &[(&str, Side)] = &[("buy", Side::Buy), ("sell", Side::Sell)];
@@ -37,6 +38,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Buy at the market",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
+        act: Act::PlaceOrder,
         about: "Buys shares at the ask. Reserves the ask plus the server's collar (default 5 %) until it is done; \
                 order_history has it as reserve_price. Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\"}. On \
                 insufficient_buying_power lower the quantity by the figures given.",
@@ -49,6 +51,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Sell at the market",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
+        act: Act::PlaceOrder,
         about: "Sells shares that the account holds, at the bid. Example: {\"symbol\": \"AAPL\", \"quantity\": \
                 \"10\"}. On insufficient_shares see positions for what is free.",
         takes: MARKET,
@@ -60,6 +63,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Buy at a limit",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
+        act: Act::PlaceOrder,
         about: "Buys shares at limit_price dollars or less; rests until then. Reserves quantity times limit_price. \
                 Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"187.25\"}. On \
                 insufficient_buying_power lower the quantity by the figures given.",
@@ -72,6 +76,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Sell at a limit",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
+        act: Act::PlaceOrder,
         about: "Sells shares that the account holds at limit_price dollars or more; rests until then. Example: \
                 {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"limit_price\": \"190.00\"}. On insufficient_shares \
                 see positions for what is free.",
@@ -84,6 +89,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Preview an order",
         toolset: Toolset::StockOrders,
         effect: Effect::Reads,
+        act: Act::PreviewOrder,
         about: "What an order would come to now: fills at once, cost, fees, and cash, buying power and position \
                 before and after, in US dollars and shares. Nothing is stored. Example: {\"symbol\": \"AAPL\", \
                 \"side\": \"buy\", \"type\": \"limit\", \"qty\": \"10\", \"limit_price\": \"187.25\"}. Refuses \
@@ -137,8 +143,8 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         note: arguments.note(),
     };
     arguments.end()?;
-    let account = call.account(named).await?;
-    answer(&call.service.preview_order(call.caller, account, &request).await?)
+    let (caller, account) = call.account(named).await?;
+    answer(&call.service.preview_order(&caller, account, &request).await?)
 }
 
 async fn place(
@@ -167,8 +173,8 @@ async fn place(
         request.extended_hours = arguments.flag("extended_hours").unwrap_or_default();
     }
     arguments.end()?;
-    let account = call.account(named).await?;
-    let placed = call.service.place_order(call.caller, account, request).await;
+    let (caller, account) = call.account(named).await?;
+    let placed = call.service.place_order(&caller, account, request).await;
     answer(&placed.map_err(by_argument)?)
 }
 

@@ -9,6 +9,7 @@ use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
 use super::fields::{ACCOUNT, CURSOR, NEXT_CURSOR, PERIOD, page_up_to};
 use super::{Answered, Call, Effect, Entry};
+use crate::identity::Act;
 use crate::service::{Fresh, HISTORY_PAGE, HistoryPeriod, ServiceError};
 
 /// Points of a page.
@@ -40,6 +41,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "What an account is worth, holding by holding, in US dollars: equity, cash, value, profit taken and \
                 not taken, weights (0.25 is 25 %), the change since the last official close. Example: {}. Holdings \
                 without a price are named in unmarked; sums that need one are absent.",
@@ -52,6 +54,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "Another name of portfolio. Example: {}. On account_not_found see get_all_accounts.",
         takes: &[ACCOUNT],
         answers: &[
@@ -65,6 +68,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio in short",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "The sums of portfolio without the holdings, in US dollars. Example: {}. On account_not_found see \
                 get_all_accounts.",
         takes: &[ACCOUNT],
@@ -76,6 +80,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Portfolio history",
         toolset: Toolset::Account,
         effect: Effect::Reads,
+        act: Act::ReadAccount,
         about: "What an account was worth at the official close of each session, oldest first, in US dollars, and \
                 the profit since the base value (profit_loss_pct 0.05 is 5 %). Example: {\"period\": \"3M\"}. A \
                 session in which a holding had no close has no equity.",
@@ -103,8 +108,8 @@ pub const TOOLS: &[Entry] = &[
 ];
 
 async fn read(call: Call<'_>, named: Option<AccountId>) -> Result<Value, ServiceError> {
-    let account = call.account(named).await?;
-    shown(&call.service.portfolio(call.caller, account, Fresh::default()).await?)
+    let (caller, account) = call.account(named).await?;
+    shown(&call.service.portfolio(&caller, account, Fresh::default()).await?)
 }
 
 async fn portfolio(call: Call<'_>, mut arguments: Arguments) -> Answered {
@@ -128,7 +133,7 @@ async fn history(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let period = arguments.period("period").unwrap_or(HistoryPeriod::DEFAULT);
     let page = page_up_to(&mut arguments, HISTORY_PAGE);
     arguments.end()?;
-    let account = call.account(named).await?;
+    let (caller, account) = call.account(named).await?;
     let (service, fresh) = (call.service, Fresh::default());
-    answer(&service.portfolio_history(call.caller, account, period, &page, fresh).await?)
+    answer(&service.portfolio_history(&caller, account, period, &page, fresh).await?)
 }

@@ -7,6 +7,7 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind};
 use super::super::shelf::Toolset;
 use super::{Answered, Call, Effect, Entry, entries};
+use crate::identity::Act;
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -14,6 +15,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Tools",
         toolset: Toolset::System,
         effect: Effect::Reads,
+        act: Act::ReadServer,
         about: "The tools on offer to you, by toolset, and whether each changes anything. Example: {}. Their \
                 arguments are in tools/list.",
         takes: &[],
@@ -33,6 +35,7 @@ pub const TOOLS: &[Entry] = &[
         title: "Health",
         toolset: Toolset::System,
         effect: Effect::Reads,
+        act: Act::ReadServer,
         about: "Whether the ledger takes commands, the time on the market's clock, and how far the views are. \
                 Example: {}. Not ready: ask again in a few seconds.",
         takes: &[],
@@ -48,7 +51,7 @@ pub const TOOLS: &[Entry] = &[
 
 async fn list_tools(call: Call<'_>, arguments: Arguments) -> Answered {
     arguments.end()?;
-    let offered = entries().filter(|entry| entry.is_offered(call.shelf, call.caller));
+    let offered = entries().filter(|entry| entry.is_offered(call.shelf, call.visitor));
     let tools: Vec<_> = offered
         .map(|entry| {
             json!({

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::{self, Field, Place};
 use super::problems;
+use crate::identity::{Act, Rule, Showing};
 use crate::service::{PAGE, PAGE_MAX, text};
 
 /// How to describe the body of an answer.
@@ -35,7 +36,7 @@ pub struct Operation {
     id: &'static str,
     summary: &'static str,
     about: Option<&'static str>,
-    with_token: bool,
+    act: Option<Act>,
     slow: bool,
     query: Vec<Field>,
     headers: Vec<Field>,
@@ -45,12 +46,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    fn new(id: &'static str, summary: &'static str, problems: &[u16]) -> Self {
+    fn new(act: Option<Act>, id: &'static str, summary: &'static str, problems: &[u16]) -> Self {
         Self {
             id,
             summary,
             about: None,
-            with_token: true,
+            act,
             slow: false,
             query: Vec::new(),
             headers: Vec::new(),
@@ -60,32 +61,25 @@ impl Operation {
         }
     }
 
-    /// Something that is read. `id` is unique and becomes the name of a generated method.
-    pub fn read(id: &'static str, summary: &'static str) -> Self {
-        Self::new(id, summary, &[401])
+    /// Something that is read by whoever may do `act`. `id` is unique and becomes the name of a generated method.
+    pub fn read(act: Act, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Some(act), id, summary, &[401, 403, 429])
     }
 
     /// Something that is written: it may be refused, and told to come back.
-    pub fn write(id: &'static str, summary: &'static str) -> Self {
-        Self::new(id, summary, &[401, 409, 422, 429])
+    pub fn write(act: Act, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Some(act), id, summary, &[401, 403, 409, 422, 429])
     }
 
     /// Something that needs no token.
     pub fn open(id: &'static str, summary: &'static str) -> Self {
-        Self { with_token: false, ..Self::new(id, summary, &[]) }
+        Self::new(None, id, summary, &[])
     }
 
     /// More about it than its summary.
     #[must_use]
     pub fn about(mut self, about: &'static str) -> Self {
         self.about = Some(about);
-        self
-    }
-
-    /// It is for the operator alone.
-    #[must_use]
-    pub fn operator(mut self) -> Self {
-        self.problems.insert(403);
         self
     }
 
@@ -197,6 +191,11 @@ impl Operation {
         self.query.iter().map(|field| field.name)
     }
 
+    /// What a caller does by it, if it needs one.
+    pub fn act(&self) -> Option<Act> {
+        self.act
+    }
+
     /// Whether it may take minutes.
     pub fn is_slow(&self) -> bool {
         self.slow
@@ -223,8 +222,9 @@ impl Operation {
         if let Some(about) = self.about {
             operation["description"] = json!(about);
         }
-        if !self.with_token {
-            operation["security"] = json!([]);
+        match self.act {
+            None => operation["security"] = json!([]),
+            Some(act) => operation["x-permission"] = permission(act),
         }
         if let Some(Body { media_type, schema, example }) = &self.body {
             let content = json!({*media_type: {"schema": schema, "example": example}});
@@ -247,6 +247,17 @@ impl Operation {
         }
         responses
     }
+}
+
+/// Who may do this, as the table of acts has it.
+fn permission(act: Act) -> Value {
+    let Rule { token, roles, reach } = act.rule();
+    let scope = match token {
+        Showing::Anything => None,
+        Showing::Scope(scope) => Some(scope.word()),
+    };
+    let roles: Vec<_> = roles.iter().map(|role| role.word()).collect();
+    json!({"act": act.word(), "reach": reach.word(), "scope": scope, "roles": roles})
 }
 
 /// The names in braces of a path.

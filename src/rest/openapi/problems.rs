@@ -25,7 +25,14 @@ const FAILURES: [Failure; 10] = [
         about: "There is no valid bearer token.",
         kinds: &[],
     },
-    Failure { status: 403, name: "Forbidden", about: "The caller may not do this.", kinds: &[] },
+    Failure {
+        status: 403,
+        name: "Forbidden",
+        about: "The caller may not do this, and is told what it needs: `insufficient_scope` a token with that scope, \
+                `forbidden` another role on the account, or to be the operator, `token_halted` its token back. See \
+                `x-permission` of the operation.",
+        kinds: &[],
+    },
     Failure {
         status: 404,
         name: "NotFound",
@@ -61,7 +68,8 @@ const FAILURES: [Failure; 10] = [
     Failure {
         status: 429,
         name: "Busy",
-        about: "Too much is waiting or open: nothing happened. Come back after `Retry-After`.",
+        about: "Too much is waiting or open, or too many requests were sent: nothing happened. Come back after \
+                `Retry-After`.",
         kinds: &[],
     },
     Failure {
@@ -108,7 +116,7 @@ pub(super) fn headers(status: u16) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
     let mut headers = json!({"X-Request-Id": reference("X-Request-Id")});
     match status {
-        401 => headers["WWW-Authenticate"] = reference("WWW-Authenticate"),
+        401 | 403 => headers["WWW-Authenticate"] = reference("WWW-Authenticate"),
         429 | 503 => headers["Retry-After"] = reference("Retry-After"),
         _ => {}
     }
@@ -128,8 +136,9 @@ pub(super) fn header_components() -> Value {
             "schema": {"type": "integer", "minimum": 0},
         },
         "WWW-Authenticate": {
-            "description": "How to authenticate.",
-            "schema": {"type": "string", "const": "Bearer"},
+            "description": "How to authenticate: `Bearer`, with `error=\"invalid_token\"` where a token was shown that is \
+                            nobody's, or `error=\"insufficient_scope\"` and the `scope` that is needed.",
+            "schema": {"type": "string", "pattern": "^Bearer"},
         },
     })
 }

@@ -11,7 +11,7 @@ use crate::engine::player::{Control, PlayerError};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::{MAX_FEED_LINES, parse_lines};
 use crate::market::source::FEED;
-use crate::service::{Caller, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 
 /// What became of lines that were posted.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -42,10 +42,9 @@ impl Service {
     /// ignored.
     ///
     /// # Errors
-    /// The caller is not the operator, the market has a source of its own, a line is malformed (none is applied), or
+    /// The market has a source of its own, a line is malformed (none is applied), or
     /// the engine's.
-    pub async fn feed(&self, caller: &Caller, lines: &[u8]) -> Result<FeedAnswer, ServiceError> {
-        caller.operator_only("the feed")?;
+    pub async fn feed(&self, lines: &[u8]) -> Result<FeedAnswer, ServiceError> {
         if self.parts.player.is_some() {
             let message = "the market has a source of its own: start the server with --market feed to post lines";
             return Err(ServiceError::Conflict(message.to_owned()));
@@ -66,14 +65,9 @@ impl Service {
     /// when everything up to it, and what that caused, has committed.
     ///
     /// # Errors
-    /// The caller is not the operator, the market is fed or plays in another process, time would go back or beyond
+    /// The market is fed or plays in another process, time would go back or beyond
     /// what the calendar knows, another order ended the run, or the source failed.
-    pub async fn control(
-        &self,
-        caller: &Caller,
-        control: Control,
-    ) -> Result<ControlAnswer, ServiceError> {
-        caller.operator_only("the market's control")?;
+    pub async fn control(&self, control: Control) -> Result<ControlAnswer, ServiceError> {
         let Some(player) = &self.parts.player else {
             let message =
                 "the market is fed: its clock is that of the lines posted to /v1/market/feed";

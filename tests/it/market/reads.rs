@@ -1,5 +1,6 @@
 //! Bars, depth and hours of a market that is fed.
 
+use blotter::identity::Act;
 use blotter::service::{Fresh, Interface, Period, Timeframe};
 use serde_json::{Value, json};
 
@@ -132,7 +133,8 @@ async fn a_price_is_the_last_paid_else_the_bid_and_changes_from_the_official_clo
     assert_eq!(price.previous_close.unwrap().to_string(), "104.00");
     assert_eq!(price.change.unwrap().to_string(), "-2.60");
     assert_eq!(price.change_rate.as_deref(), Some("-0.025"));
-    let caller = server.service.authenticate(TOKEN, Interface::Rest).unwrap();
+    let visitor = server.service.authenticate(TOKEN, Interface::Rest).unwrap();
+    let caller = server.service.permit(&visitor, Act::ReadMarket, None).await.unwrap();
     let info = server.service.info(&caller, "AAPL", Fresh::default()).await.unwrap();
     assert_eq!((info.instrument.name.as_str(), info.instrument.sector), ("A stock", None));
     assert_eq!(info.price.price, price.price);

@@ -1,12 +1,14 @@
 //! REST over a real database: the contract of each route, its statuses, and what bad input leaves behind (nothing).
 
 mod closing;
+mod cors;
 mod edge;
 mod filters;
 mod input;
 mod openapi;
 mod orders;
 mod overload;
+mod permissions;
 mod portfolio;
 mod previews;
 mod reads;

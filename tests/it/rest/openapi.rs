@@ -13,7 +13,7 @@ const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// The operations of a path, by method.
-fn operations(document: &Value) -> impl Iterator<Item = (&str, BTreeMap<Method, &Value>)> {
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, BTreeMap<Method, &Value>)> {
     document["paths"].as_object().unwrap().iter().map(|(path, item)| {
         let operations = item.as_object().unwrap().iter();
         let method = |word: &str| Method::from_bytes(word.to_uppercase().as_bytes()).unwrap();
@@ -22,7 +22,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, BTreeMap<Method, 
 }
 
 /// A path of which every name is one that nobody has.
-fn nowhere(path: &str) -> String {
+pub fn nowhere(path: &str) -> String {
     let mut parts = path.split(['{', '}']);
     let mut filled = parts.next().unwrap().to_owned();
     while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {

@@ -1,13 +1,14 @@
 //! The REST face over a test database, in this process: ledger, engine and views as a server composes them, and a
 //! client with the operator's token.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
 use aggregates::rules::Rules;
 use blotter::engine::core::Settings;
 use blotter::engine::{PostgresHistory, TapeArchive, engine};
-use blotter::identity::OperatorToken;
+use blotter::identity::{OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
 use blotter::market::calendar::Calendar;
@@ -140,6 +141,7 @@ impl TestRest {
             metrics,
             stop: stop.clone(),
             streams: rest::Streams::default(),
+            rates: Arc::new(Rates::new(NonZeroU32::MAX)),
         };
         let router = rest::edge::around(rest::router(face), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -1,0 +1,207 @@
+//! What can be done here, and who may: one row for each [`Act`], read by REST, MCP, the document and the tests alike.
+//!
+//! Whoever shows nothing may do none of it. The operator may do everything. A user may do on the accounts of its own
+//! tenant what their owner may, and on the account of another what the role of its grant may. A token may do what its
+//! user may, as far as its scopes, its accounts and its limits go.
+
+use std::fmt;
+
+use aggregates::user::{GrantRole, Scope};
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// As it is written.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// One thing that can be done.
+    Act {
+        /// Ask the server how it is and what it offers.
+        ReadServer "read_server",
+        /// List one's accounts.
+        ListAccounts "list_accounts",
+        /// Open an account.
+        OpenAccount "open_account",
+        /// Read an account: cash, orders, positions, what happened to them.
+        ReadAccount "read_account",
+        /// Follow events as they are committed.
+        FollowEvents "follow_events",
+        /// Pay money in.
+        Deposit "deposit",
+        /// Pay money out.
+        Withdraw "withdraw",
+        /// Let an account begin again.
+        ResetAccount "reset_account",
+        /// Change the limits of an account.
+        ChangePolicy "change_policy",
+        /// Preview an order.
+        PreviewOrder "preview_order",
+        /// Place an order.
+        PlaceOrder "place_order",
+        /// Close a position.
+        ClosePosition "close_position",
+        /// Cancel orders.
+        CancelOrder "cancel_order",
+        /// Read the market.
+        ReadMarket "read_market",
+        /// Feed the market.
+        FeedMarket "feed_market",
+        /// Pause, resume or run the market.
+        ControlMarket "control_market",
+        /// Read the log as it is stored.
+        ReadEvents "read_events",
+        /// Verify the log, and read its signed checkpoint.
+        VerifyLog "verify_log",
+        /// Read what the process counts.
+        ReadMetrics "read_metrics",
+    }
+}
+
+/// What a token needs to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// Any token does.
+    Anything,
+    /// A token with this scope.
+    Scope(Scope),
+}
+
+/// How far an act reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The server itself; whoever is known.
+    Server,
+    /// What everyone may read of the market.
+    Market,
+    /// One account.
+    Account,
+    /// What belongs to the caller, or one account of it if it is named.
+    Tenant,
+    /// Everything: the operator alone.
+    Operator,
+}
+
+impl Reach {
+    /// As the document says it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Market => "market",
+            Self::Account => "account",
+            Self::Tenant => "tenant",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Who may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What a token needs.
+    pub token: Showing,
+    /// Who may do it on an account, by their role on it.
+    pub roles: &'static [GrantRole],
+    /// How far it reaches.
+    pub reach: Reach,
+}
+
+/// Who may read an account.
+const READERS: &[GrantRole] = GrantRole::ALL;
+/// Who may trade on one.
+const TRADERS: &[GrantRole] = &[GrantRole::Owner, GrantRole::Trader];
+/// Who may read its events as they are stored.
+const AUDITORS: &[GrantRole] = &[GrantRole::Owner, GrantRole::Auditor];
+/// Who may change what it is.
+const OWNERS: &[GrantRole] = &[GrantRole::Owner];
+
+const fn on_account(scope: Scope, roles: &'static [GrantRole]) -> Rule {
+    Rule { token: Showing::Scope(scope), roles, reach: Reach::Account }
+}
+
+const fn on_tenant(scope: Scope, roles: &'static [GrantRole]) -> Rule {
+    Rule { token: Showing::Scope(scope), roles, reach: Reach::Tenant }
+}
+
+const OPERATOR: Rule = Rule { token: Showing::Anything, roles: &[], reach: Reach::Operator };
+
+impl Act {
+    /// Who may do it.
+    pub const fn rule(self) -> Rule {
+        match self {
+            Self::ReadServer => Rule { token: Showing::Anything, roles: &[], reach: Reach::Server },
+            Self::ListAccounts => on_tenant(Scope::LedgerRead, &[]),
+            Self::OpenAccount => on_tenant(Scope::Admin, &[]),
+            Self::ReadAccount => on_account(Scope::LedgerRead, READERS),
+            Self::FollowEvents => on_tenant(Scope::LedgerRead, READERS),
+            Self::Deposit | Self::Withdraw | Self::ResetAccount | Self::ChangePolicy => {
+                on_account(Scope::Admin, OWNERS)
+            }
+            Self::PreviewOrder => on_account(Scope::OrdersPreview, TRADERS),
+            Self::PlaceOrder | Self::ClosePosition => on_account(Scope::OrdersWrite, TRADERS),
+            Self::CancelOrder => on_account(Scope::OrdersCancel, TRADERS),
+            Self::ReadMarket => {
+                Rule { token: Showing::Scope(Scope::MarketRead), roles: &[], reach: Reach::Market }
+            }
+            Self::ReadEvents => on_tenant(Scope::AuditRead, AUDITORS),
+            Self::VerifyLog => on_tenant(Scope::AuditRead, &[]),
+            Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics => OPERATOR,
+        }
+    }
+
+    /// Whether it changes anything: what a token that was halted may not do any more.
+    pub const fn writes(self) -> bool {
+        matches!(
+            self.rule().token,
+            Showing::Scope(Scope::OrdersWrite | Scope::OrdersCancel | Scope::Admin)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_may_do_all_that_can_be_done_on_an_account_and_others_less() {
+        let on_accounts =
+            Act::ALL.iter().map(|act| act.rule()).filter(|rule| !rule.roles.is_empty());
+        for Rule { roles, token, .. } in on_accounts {
+            assert!(roles.contains(&GrantRole::Owner));
+            let reads = matches!(token, Showing::Scope(Scope::LedgerRead));
+            assert_eq!(roles.contains(&GrantRole::Viewer), reads);
+        }
+    }
+
+    #[test]
+    fn an_account_is_reached_by_roles_and_nothing_else_is() {
+        for act in Act::ALL {
+            let Rule { roles, reach, .. } = act.rule();
+            match reach {
+                Reach::Account => assert!(!roles.is_empty(), "nobody may {act}"),
+                Reach::Server | Reach::Market | Reach::Operator => {
+                    assert!(roles.is_empty(), "{act} is on no account");
+                }
+                Reach::Tenant => {}
+            }
+        }
+    }
+}
