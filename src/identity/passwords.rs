@@ -2,17 +2,19 @@
 //!
 //! Guarantees: a password is never shown and is wiped from memory; it is hashed as it was given, by argon2id with the
 //! parameters of OWASP; comparing takes the same time for a user who does not exist. Hashing is slow on purpose, so it
-//! runs on few threads with a short queue in front of them: a flood of log-ins is refused instead of starving orders.
+//! runs on few threads, of the lowest priority, with a short queue in front of them: a flood of log-ins is refused
+//! instead of starving orders.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, thread};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
 
@@ -22,6 +24,8 @@ pub const SHORTEST: usize = 8;
 pub const LONGEST: usize = 256;
 /// Passwords that wait for a thread at the most.
 const WAITING: usize = 32;
+/// The priority of the threads: what orders and reads leave over (`nice`).
+const NICE: i32 = 19;
 /// KiB that one hash takes, and how often it goes over them: OWASP's second set.
 const MEMORY: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -99,31 +103,39 @@ pub fn measure(password: &Password) -> Result<(), Unfit> {
     if characters < SHORTEST { Err(Unfit::Short(characters)) } else { Ok(()) }
 }
 
-/// The threads that hash.
-#[derive(Clone, Debug)]
+/// Something to do on a thread of ours.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads that hash. They end with its last clone.
+#[derive(Clone)]
 pub struct Hasher {
-    threads: Arc<Semaphore>,
-    taken: Arc<AtomicUsize>,
-    most: usize,
+    jobs: SyncSender<Job>,
     /// What the password of a user who does not exist is compared to.
     nobody: Arc<str>,
+}
+
+impl std::fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hasher")
+    }
 }
 
 impl Hasher {
     /// As many threads as there are cores but one.
     ///
     /// # Errors
-    /// The system gives no random bytes.
+    /// The system gives no random bytes or no thread.
     pub fn new() -> Result<Self, HashError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = cores.saturating_sub(1).max(1);
         let nobody = hashed("a user who does not exist")?;
-        Ok(Self {
-            threads: Arc::new(Semaphore::new(threads)),
-            taken: Arc::default(),
-            most: threads + WAITING,
-            nobody: nobody.into(),
-        })
+        let (jobs, queue) = sync_channel(WAITING);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..cores.saturating_sub(1).max(1) {
+            let queue = Arc::clone(&queue);
+            let thread = thread::Builder::new().name("passwords".to_owned());
+            thread.spawn(move || work_off(&queue)).map_err(|error: io::Error| failed(&error))?;
+        }
+        Ok(Self { jobs, nobody: nobody.into() })
     }
 
     /// What is kept of a new password, in PHC format, if it is hard enough to guess; `about` are words that are close to
@@ -174,38 +186,37 @@ impl Hasher {
         Ok(if known { compared } else { Comparison::Different })
     }
 
-    /// Runs `task` on a thread of ours, when one is free.
+    /// Runs `task` on a thread of ours, when one is free and somebody still waits for it.
     async fn work<T: Send + 'static>(
         &self,
         task: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = Place::take(&self.taken, self.most).ok_or(HashError::Busy)?;
-        let threads = Arc::clone(&self.threads);
-        let permit = threads.acquire_owned().await.map_err(|closed| failed(&closed))?;
-        let worked = spawn_blocking(move || {
-            let worked = task();
-            // A caller that has gone does not free the thread before its time.
-            drop((permit, place));
-            worked
-        });
-        worked.await.map_err(|panicked| failed(&panicked))?
+        let (answer, answered) = oneshot::channel();
+        let job = move || {
+            if !answer.is_closed() {
+                // Whoever asked may have gone meanwhile.
+                drop(answer.send(task()));
+            }
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => HashError::Busy,
+            TrySendError::Disconnected(_) => failed(&"its threads have ended"),
+        })?;
+        answered.await.map_err(|_| failed(&"it panicked"))?
     }
 }
 
-/// A place among those that wait or are worked on.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let more = |now: usize| (now < most).then_some(now + 1);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(Arc::clone(taken)))
+/// Works off the queue until nobody can put anything in.
+fn work_off(queue: &Mutex<Receiver<Job>>) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        warn!(%error, "passwords are hashed at the usual priority");
     }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            error!("hashing a password panicked");
+        }
     }
 }
 
@@ -317,14 +328,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_is_refused_and_leaves_no_place_taken() {
+    async fn a_flood_is_refused_and_what_has_a_place_is_worked_off() {
         let hasher = Hasher::new().unwrap();
         let given = password("anything at all");
-        let flood = (0..3 * hasher.most).map(|_| hasher.compare(&given, None));
+        let flood = (0..4 * WAITING).map(|_| hasher.compare(&given, None));
         let answers = futures::future::join_all(flood).await;
         let busy = answers.iter().filter(|answer| matches!(answer, Err(HashError::Busy))).count();
-        assert_eq!(busy, 2 * hasher.most);
-        assert_eq!(hasher.taken.load(Ordering::Relaxed), 0);
+        let worked = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(busy + worked, answers.len());
+        assert!(worked >= WAITING && busy > WAITING, "{worked} worked, {busy} refused");
+        assert!(hasher.compare(&given, None).await.is_ok(), "there is room again");
         assert_eq!(format!("{given:?}"), "Password(redacted)");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_own_caller_alone() {
+        let hasher = Hasher::new().unwrap();
+        let panicked = hasher.work(|| -> Result<(), HashError> { panic!("on purpose") }).await;
+        assert!(matches!(panicked, Err(HashError::Failed(_))));
+        assert!(hasher.work(|| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn hashing_yields_to_everything_else() {
+        let hasher = Hasher::new().unwrap();
+        let nice = || rustix::process::getpriority_process(None).map_err(|error| failed(&error));
+        assert_eq!(hasher.work(nice).await.unwrap(), NICE);
+        assert!(nice().unwrap() < NICE, "its caller does not");
     }
 }
