@@ -19,10 +19,12 @@ mod sse;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -41,6 +43,8 @@ const SUBSCRIBABLE: &str = "2026-07-28";
 
 /// The most requests that are under way at once, each on a connection of its own.
 const MOST: usize = 64;
+/// How long a request waits for one of them to end before it is refused.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Relays until the input ends and all that it asked for is answered.
 pub async fn relay(remote: Remote, mut lines: mpsc::Receiver<Line>, out: Out) {
@@ -88,7 +92,7 @@ impl Relay {
             Some("resources/unsubscribe") if message.is_before(SUBSCRIBABLE) => {
                 self.follower.unsubscribe(&message);
             }
-            _ if !self.has_room(&message) => {}
+            _ if !self.has_room(&message).await => {}
             Some("resources/subscribe") if message.is_before(SUBSCRIBABLE) => {
                 let answered = self.follower.subscribe(message);
                 self.calls.spawn(answered);
@@ -98,7 +102,12 @@ impl Relay {
     }
 
     /// Whether one more may be under way; if not, it is answered.
-    fn has_room(&self, message: &Envelope) -> bool {
+    async fn has_room(&mut self, message: &Envelope) -> bool {
+        if self.calls.len() >= MOST {
+            // An answer is out a moment before its call has ended, and its reader may ask again within that moment. When
+            // none ends, the refusal comes all the same.
+            let _ = timeout(MOMENT, self.calls.join_next()).await;
+        }
         let room = self.calls.len() < MOST;
         match &message.id {
             _ if room => {}
