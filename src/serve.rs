@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use blotter::audit::{self, Checkpointer, ProcessKey};
-use blotter::config::{self, Hours, Market, ServerSettings};
+use blotter::config::{self, Hours, Market, Record, ServerSettings};
 use blotter::database::{AuditorPool, Database, Source, embedded};
 use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
@@ -236,7 +236,16 @@ fn rules(settings: &ServerSettings) -> Settings {
         // The operator feeds quotes when there are new ones: the last one stands until then.
         rules.max_quote_age = None;
     }
+    rules.record = record(settings);
     rules
+}
+
+/// Which lines are on the tape.
+fn record(settings: &ServerSettings) -> engine::core::Record {
+    match settings.market.record {
+        Record::Working => engine::core::Record::Working,
+        Record::All => engine::core::Record::All,
+    }
 }
 
 /// The market's archive, and its controls where it has ticks of its own: then it begins to play.
@@ -247,8 +256,8 @@ fn market(
     engine: &Engine,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Option<Player>, Arc<dyn Archive>)> {
-    let tape =
-        |source| Arc::new(TapeArchive::new(database.reader().clone(), SHARD, source, calendar));
+    let (reader, record) = (database.reader(), record(settings));
+    let tape = |source| Arc::new(TapeArchive::new(reader.clone(), SHARD, source, calendar, record));
     Ok(match &settings.market.market {
         Market::Feed => (None, tape(FEED)),
         Market::Recorded(file) => {

@@ -74,8 +74,16 @@ pub struct MarketSettings {
     /// What a simulated market grows from
     #[arg(long, env = "BLOTTER_SEED", value_name = "N", default_value = "1")]
     pub seed: u64,
-    /// Which ticks are recorded: all, or those of symbols with working orders and holdings
-    #[arg(long, env = "BLOTTER_RECORD", value_enum, default_value = "all")]
+    /// Which ticks are recorded: all, or those of symbols with open orders and of held symbols [default: working
+    /// simulated, else all]
+    #[arg(
+        long,
+        env = "BLOTTER_RECORD",
+        value_enum,
+        default_value = "all",
+        default_value_if("market", "simulated", "working"),
+        hide_default_value = true
+    )]
     pub record: Record,
     /// Start with a recorded or simulated market standing still
     #[arg(
@@ -289,9 +297,6 @@ impl ServerSettings {
     /// Names the setting.
     pub fn check_available(&self) -> Result<(), ConfigError> {
         let missing = |setting| Err(ConfigError::NotInThisVersion { setting });
-        if self.market.record == Record::Working {
-            return missing("--record working");
-        }
         match self.registration {
             Registration::Closed => Ok(()),
             Registration::Open => missing("--registration open"),

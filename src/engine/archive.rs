@@ -1,7 +1,7 @@
 //! What the tape says of bars and depth: the archive of markets whose lines come from outside.
 //!
 //! Guarantees: nothing is shown that was not worked, so nothing is shown early; it is the same in every process and
-//! after a restart. Bars that were told are shown as they are; lengths that were not told are joined from the longest
+//! after a restart. A tape that lacks lines of symbols that nobody works shows none. Bars that were told are shown as they are; lengths that were not told are joined from the longest
 //! shorter ones that were, else from trades; a daily bar that is joined has what lies in its session.
 //!
 //! Costs: the first question reads the last [`WINDOW`] lines of the tape, later ones what came since. Kept in memory:
@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
 
+use super::core::Record;
 use super::history::{RecoveryError, read_blocks};
 use super::tape::{TapeError, TapeLine, decode};
 use crate::database::ReaderPool;
@@ -36,6 +37,7 @@ pub struct TapeArchive {
     shard: u16,
     source: &'static str,
     calendar: Calendar,
+    record: Record,
     kept: Mutex<Kept>,
 }
 
@@ -46,6 +48,8 @@ struct Kept {
     place: Option<u64>,
     /// The time of the first line read.
     since: Option<MarketTime>,
+    /// Lines are missing at its end: of symbols that nobody worked or held.
+    partial: bool,
     symbols: BTreeMap<String, Series>,
 }
 
@@ -67,9 +71,16 @@ struct Shelf {
 }
 
 impl TapeArchive {
-    /// The archive of a shard's tape, whose lines come from `source`.
-    pub fn new(pool: ReaderPool, shard: u16, source: &'static str, calendar: Calendar) -> Self {
-        Self { pool, shard, source, calendar, kept: Mutex::default() }
+    /// The archive of a shard's tape, whose lines come from `source`; `record` says which are on it, where the tape
+    /// does not.
+    pub fn new(
+        pool: ReaderPool,
+        shard: u16,
+        source: &'static str,
+        calendar: Calendar,
+        record: Record,
+    ) -> Self {
+        Self { pool, shard, source, calendar, record, kept: Mutex::default() }
     }
 
     /// Reads what came since the last question, and lets `look` at all of it.
@@ -80,6 +91,11 @@ impl TapeArchive {
         let mut kept = self.kept.lock().await;
         let mut reader = self.pool.begin(MARKET_TENANT, None).await.map_err(unavailable)?;
         self.catch_up(&mut kept, &mut reader).await.map_err(unavailable)?;
+        if kept.partial {
+            let what = "bars and depth that nothing is missing of: only lines of symbols with open orders or holders are \
+                        recorded (--record working)";
+            return Err(ArchiveError::Lacks { source_name: self.source, what: what.to_owned() });
+        }
         look(&kept)
     }
 
@@ -91,6 +107,7 @@ impl TapeArchive {
         let mut place = match kept.place {
             Some(place) => place,
             None => {
+                kept.partial = self.record == Record::Working;
                 let end: i64 = sqlx::query_scalar(TAPE_END)
                     .bind(self.shard.cast_signed())
                     .fetch_one(&mut *reader)
@@ -111,8 +128,9 @@ impl TapeArchive {
             let lines = decoded.await.map_err(|panic| {
                 RecoveryError::Database(sqlx::Error::Io(std::io::Error::other(panic)))
             })??;
-            for TapeLine { place: at, tick, .. } in lines.into_iter().flatten() {
+            for TapeLine { place: at, by, stood, tick, .. } in lines.into_iter().flatten() {
                 if at > place {
+                    kept.see(by.map(|by| by.record), stood.is_some());
                     kept.take_in(tick);
                     place = at;
                 }
@@ -153,6 +171,17 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Archive
 }
 
 impl Kept {
+    /// What the tape says of what is on it: bars begin anew where everything is again.
+    fn see(&mut self, record: Option<Record>, stood: bool) {
+        match record {
+            Some(Record::All) if self.partial => {
+                *self = Self { place: self.place, ..Self::default() }
+            }
+            Some(Record::Working) => self.partial = true,
+            _ => self.partial |= stood,
+        }
+    }
+
     fn take_in(&mut self, tick: Tick) {
         self.since = self.since.or(tick.at());
         let Some(symbol) = tick.symbol() else { return };

@@ -53,6 +53,11 @@ impl Board {
         self.read(|shown| shown.glances.values().cloned().collect())
     }
 
+    /// Whether an order of this symbol need not be awaited: its lines are on the tape, or no line has named it.
+    pub(super) fn is_recorded(&self, symbol: &str) -> bool {
+        self.read(|shown| shown.glances.get(symbol).is_none_or(|glance| glance.recorded))
+    }
+
     /// The market as an order for `symbol` meets it; `None` before the first line: `market_clock_unset`.
     pub fn market_view(&self, symbol: &str, side: Side) -> Option<MarketView> {
         self.read(|shown| {
@@ -98,15 +103,10 @@ impl Board {
 
     /// Shows what `core` knows of these symbols, and its clock.
     pub(super) fn show<'a>(&self, core: &Core, symbols: impl Iterator<Item = &'a str>) {
-        let state = core.state();
         let glances: Vec<_> = symbols
-            .filter_map(|symbol| {
-                let instrument_id = *state.symbols.get(symbol)?;
-                let issue = state.issues.get(&instrument_id)?;
-                Some((symbol.to_owned(), Arc::new(Glance::of(instrument_id, issue))))
-            })
+            .filter_map(|symbol| Some((symbol.to_owned(), Arc::new(core.glance(symbol)?))))
             .collect();
-        let now = MarketNow::of(state, core.settings().calendar);
+        let now = core.now();
         self.write(|shown| {
             shown.now = now;
             shown.glances.extend(glances);

@@ -225,7 +225,7 @@ pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core
         }
         for block in &blocks {
             for line in decode(block)? {
-                let TapeLine { place, after, source, by, tick } = line;
+                let TapeLine { place, after, source, by, stood, tick } = line;
                 if place <= core.state().place {
                     continue;
                 }
@@ -233,7 +233,10 @@ pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core
                 if let Some(by) = by {
                     core.work_again_by(by);
                 }
-                let (at, refused) = core.line_again(&source, &tick);
+                let (at, refused) = match stood {
+                    Some(stood) => (core.stand(&source, &tick, &stood), None),
+                    None => core.line_again(&source, &tick),
+                };
                 if at != place {
                     return Err(RecoveryError::Gap(place));
                 }

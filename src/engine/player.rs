@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Condition;
-use super::runtime::{Engine, EngineError};
+use super::handle::{Engine, EngineError};
 use crate::market::pace::Backwards;
 use crate::market::playback::Playback;
 use crate::market::source::{MarketData, SourceError};

@@ -17,24 +17,26 @@ use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use futures::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::board::{Board, Condition};
-use super::core::{Core, Reason, Settings};
+use super::core::{Core, Reason, Settings, Written};
+use super::handle::{Ask, Await, Report, Works};
 use super::history::{History, RecoveryError, recover};
-use super::tape::BlockBuilder;
+use super::tape::{BLOCK_LINES, BlockBuilder};
 use crate::ledger::{
     Committed, CommittedEvent, Interface, Ledger, LedgerError, Origin, Submission, Work,
 };
 use crate::market::tick::{Clock, Tick};
 
-/// Calls that wait for the engine at the most.
-const INBOX: usize = 64;
 /// How often work that met a passing fault is handed in again, and the first pause before it; each is doubled.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// An order that was told to be on its way is awaited for so long: longer than a call of the ledger takes.
+const AWAITED: Duration = Duration::from_secs(30);
 /// The pause before the engine starts anew.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// A checkpoint is kept after this many events and lines.
@@ -52,90 +54,6 @@ pub trait Desk: Clone + Send + Sync + 'static {
 impl Desk for Ledger {
     async fn work(&self, work: Work) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
         Self::work(self, work).await
-    }
-}
-
-/// What became of lines that were handed in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Lines that were worked.
-    pub accepted: u64,
-    /// Lines that filled nothing, for the reasons given.
-    pub ignored: u64,
-    /// How many were ignored for each reason.
-    pub reasons: BTreeMap<Reason, u64>,
-    /// The last position of the log when all that they caused had committed.
-    pub position: u64,
-}
-
-/// Why lines were not worked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// The engine does not run here: another process writes, or it is starting.
-    #[error("the engine does not run in this process at present: send the lines again in a second")]
-    NotRunning,
-    /// Some of the lines may have been worked.
-    #[error(
-        "the engine starts anew, and how far it came with these lines is unknown: send them again, identical lines \
-         are ignored"
-    )]
-    Interrupted,
-}
-
-struct Ask {
-    source: String,
-    ticks: Vec<Tick>,
-    answer: oneshot::Sender<Report>,
-}
-
-/// The engine, as faces and market sources see it. Cheap to clone.
-#[derive(Clone)]
-pub struct Engine {
-    inbox: mpsc::Sender<Ask>,
-    settled: watch::Receiver<u64>,
-    board: Board,
-}
-
-/// The other end of an [`Engine`]: what works.
-pub struct Works {
-    inbox: mpsc::Receiver<Ask>,
-    settled: watch::Sender<u64>,
-    board: Board,
-}
-
-/// An engine that does not run yet, and its works.
-pub fn engine() -> (Engine, Works) {
-    let (inbox, asks) = mpsc::channel(INBOX);
-    let (settled, settles) = watch::channel(0);
-    let board = Board::default();
-    let engine = Engine { inbox, settled: settles, board: board.clone() };
-    (engine, Works { inbox: asks, settled, board })
-}
-
-impl Engine {
-    /// Works lines in order. Answers when all that they caused has committed. Bars of one start belong in one call:
-    /// with its end they are over, and the clock comes to their end by a `clock` line of the engine's own.
-    pub async fn lines(&self, source: &str, ticks: Vec<Tick>) -> Result<Report, EngineError> {
-        if self.board.condition() == Condition::Idle {
-            return Err(EngineError::NotRunning);
-        }
-        let (answer, report) = oneshot::channel();
-        let ask = Ask { source: source.to_owned(), ticks, answer };
-        self.inbox.send(ask).await.map_err(|_| EngineError::NotRunning)?;
-        report.await.map_err(|_| EngineError::Interrupted)
-    }
-
-    /// Waits until every order up to `position` of the log was evaluated on its arrival, and what that caused has
-    /// committed. False if that takes longer than `limit`.
-    pub async fn settled(&self, position: u64, limit: Duration) -> bool {
-        let mut settled = self.settled.clone();
-        let reached = settled.wait_for(|reached| *reached >= position);
-        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
-    }
-
-    /// The read side.
-    pub fn board(&self) -> &Board {
-        &self.board
     }
 }
 
@@ -209,9 +127,12 @@ impl Works {
             block: BlockBuilder::default(),
             desk,
             feed,
+            awaited: &mut self.awaited,
+            until: BTreeMap::new(),
             settled,
             board,
             touched: BTreeSet::new(),
+            passed: 0,
         };
         board.show_all(&shift.core);
         tracing::info!(
@@ -239,9 +160,14 @@ struct Shift<'a, D> {
     block: BlockBuilder,
     desk: &'a D,
     feed: &'a mut Feed,
+    awaited: &'a mut mpsc::Receiver<Await>,
+    /// How long orders of these symbols are awaited.
+    until: BTreeMap<String, Instant>,
     settled: &'a watch::Sender<u64>,
     board: &'a Board,
     touched: BTreeSet<String>,
+    /// Lines that passed unrecorded and are not shown yet.
+    passed: u64,
 }
 
 impl<D: Desk> Shift<'_, D> {
@@ -274,6 +200,7 @@ impl<D: Desk> Shift<'_, D> {
                     Some(batch) => self.observe(&batch),
                     None => return Err(Ended::Term),
                 },
+                Some(order) = self.awaited.recv() => self.expect(order).await?,
                 ask = inbox.recv() => match ask {
                     Some(ask) => self.answer(ask).await?,
                     None => return Err(Ended::Term),
@@ -324,24 +251,75 @@ impl<D: Desk> Shift<'_, D> {
 
     /// Works one line and commits what it causes. Lines that cause nothing wait for company.
     async fn line(&mut self, source: &str, tick: &Tick) -> Result<Option<Reason>, Ended> {
-        self.arrivals().await?;
+        loop {
+            self.arrivals().await?;
+            let after = self.core.state().position;
+            let worked = self.core.line(source, tick);
+            self.push_before(&worked.before);
+            if let Some(place) = worked.place {
+                self.block.push(place, after, source, worked.by.as_ref(), None, tick);
+            } else if worked.ignored.is_none() && !worked.unfinished {
+                self.passed += 1;
+            }
+            if worked.ignored.is_none() || worked.place.is_some() {
+                self.touch(tick.symbol());
+            }
+            let caused = !worked.commands.is_empty();
+            self.carry(worked.commands).await?;
+            if self.block.is_full() {
+                self.commit(&[]).await?;
+            }
+            // Orders take their time from what is shown, so a long call shows how far it has come with each block.
+            let news = worked.place.is_some() || self.passed >= BLOCK_LINES;
+            if caused || news && self.block.is_empty() {
+                self.show();
+            }
+            if !worked.unfinished {
+                return Ok(worked.ignored);
+            }
+        }
+    }
+
+    /// Lines that go on the tape before the one at hand.
+    fn push_before(&mut self, lines: &[Written]) {
         let after = self.core.state().position;
-        let worked = self.core.line(source, tick);
-        if let Some(place) = worked.place {
-            self.block.push(place, after, source, worked.by.as_ref(), tick);
-            let symbol = tick.symbol().filter(|symbol| !self.touched.contains(*symbol));
-            self.touched.extend(symbol.map(str::to_owned));
+        for line in lines {
+            self.block.push_before(after, line);
+            self.touch(line.tick.symbol());
         }
-        let caused = !worked.commands.is_empty();
-        self.carry(worked.commands).await?;
-        if self.block.is_full() {
-            self.commit(&[]).await?;
+    }
+
+    fn touch(&mut self, symbol: Option<&str>) {
+        let symbol = symbol.filter(|symbol| !self.touched.contains(*symbol));
+        self.touched.extend(symbol.map(str::to_owned));
+    }
+
+    /// Has the standing lines of a symbol written of which an order is on its way.
+    async fn expect(&mut self, order: Await) -> Result<(), Ended> {
+        let written = self.core.await_order(&order.symbol);
+        self.push_before(&written);
+        self.commit(&[]).await?;
+        self.until.insert(order.symbol, Instant::now() + AWAITED);
+        self.show();
+        // Whoever does not wait any more has gone ahead.
+        let _gone = order.written.send(());
+        Ok(())
+    }
+
+    /// Orders that have not come in time are awaited no more: those that are in the log are known by it.
+    fn await_no_more(&mut self) {
+        if self.until.is_empty() {
+            return;
         }
-        // Orders take their time from what is shown, so a long call shows how far it has come with each block.
-        if caused || self.block.is_empty() {
-            self.show();
-        }
-        Ok(worked.ignored)
+        let now = Instant::now();
+        let (until, core) = (&mut self.until, &mut self.core);
+        until.retain(|symbol, until| {
+            let awaited = now < *until;
+            if !awaited {
+                core.await_no_more(symbol);
+            }
+            awaited
+        });
     }
 
     /// Evaluates the orders that have arrived, until none waits.
@@ -350,6 +328,12 @@ impl<D: Desk> Shift<'_, D> {
             while let Ok(batch) = self.feed.try_recv() {
                 self.observe(&batch);
             }
+            while let Ok(order) = self.awaited.try_recv() {
+                self.expect(order).await?;
+            }
+            self.await_no_more();
+            let before = self.core.before_arrivals();
+            self.push_before(&before);
             let commands = self.core.arrivals();
             if commands.is_empty() {
                 break;
@@ -469,6 +453,7 @@ impl<D: Desk> Shift<'_, D> {
 
     fn show(&mut self) {
         let touched = std::mem::take(&mut self.touched);
+        self.passed = 0;
         self.board.show(&self.core, touched.iter().map(String::as_str));
     }
 }

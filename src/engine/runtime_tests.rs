@@ -9,6 +9,7 @@ use projections::log::Recorded;
 use tokio::task::JoinHandle;
 
 use super::super::core::EngineState;
+use super::super::handle::{Engine, EngineError, engine};
 use super::super::tape::BLOCK_LINES;
 use super::*;
 use crate::ledger::TapeBlock;

@@ -2,7 +2,7 @@
 //!
 //! A block is newline-delimited JSON, deflated, with the SHA-256 of the text: one entry a line, with its place, the
 //! position of the log after which it was worked, its source, the settings of the engine where they change with it,
-//! and the line in its canonical form. Log and tape merge
+//! how it stood if it is written later than it came, and the line in its canonical form. Log and tape merge
 //! into one order by `after`: the line was worked after that event and before the next.
 
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use flate2::write::DeflateEncoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::core::Settings;
+use super::core::{Settings, Stood, Written};
 use crate::ledger::TapeBlock;
 use crate::market::reading::{TickError, parse_line};
 use crate::market::tick::Tick;
@@ -35,6 +35,8 @@ pub struct TapeLine {
     pub source: String,
     /// The settings that it and the lines after it were worked by, where they are others than before.
     pub by: Option<Settings>,
+    /// How it stood, if it came earlier than it was written.
+    pub stood: Option<Stood>,
     /// The line.
     pub tick: Tick,
 }
@@ -103,13 +105,21 @@ impl BlockBuilder {
         !self.is_empty() && self.last - self.first + 1 >= BLOCK_LINES
     }
 
-    /// Adds the line at the next place, with the settings that it was worked by where the tape does not have them.
+    /// Adds a line that goes on the tape before the one that was handed in.
+    pub fn push_before(&mut self, after: u64, line: &Written) {
+        let Written { place, source, by, stood, tick } = line;
+        self.push(*place, after, source, by.as_ref(), stood.as_ref(), tick);
+    }
+
+    /// Adds the line at the next place, with the settings that it was worked by where the tape does not have them, and
+    /// how it stood if it is written later than it came.
     pub fn push(
         &mut self,
         place: u64,
         after: u64,
         source: &str,
         by: Option<&Settings>,
+        stood: Option<&Stood>,
         tick: &Tick,
     ) {
         if self.is_empty() {
@@ -124,9 +134,14 @@ impl BlockBuilder {
             format!(r#""by":{by},"#)
         });
         let by = by.unwrap_or_default();
+        let stood = stood.map(|stood| {
+            let stood = serde_json::to_string(stood).expect("words, times and numbers");
+            format!(r#""stood":{stood},"#)
+        });
+        let stood = stood.unwrap_or_default();
         writeln!(
             self.text,
-            r#"{{"place":{place},"after":{after},"source":{source},{by}"tick":{line}}}"#
+            r#"{{"place":{place},"after":{after},"source":{source},{by}{stood}"tick":{line}}}"#
         )
         .expect("writing to memory does not fail");
     }
@@ -152,6 +167,8 @@ struct Entry {
     source: String,
     #[serde(default)]
     by: Option<Settings>,
+    #[serde(default)]
+    stood: Option<Stood>,
     tick: serde_json::Value,
 }
 
@@ -171,7 +188,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
     for (expected, text) in (place..).zip(text.lines()) {
         let entry: Entry =
             serde_json::from_str(text).map_err(|source| TapeError::Entry { place, source })?;
-        let Entry { place: found, after, source, by, tick } = entry;
+        let Entry { place: found, after, source, by, stood, tick } = entry;
         if found != expected {
             return Err(TapeError::Gap { place, expected, found });
         }
@@ -181,7 +198,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
         let Some(tick) = tick else {
             return Err(TapeError::Gap { place, expected, found });
         };
-        lines.push(TapeLine { place: found, after, source, by, tick });
+        lines.push(TapeLine { place: found, after, source, by, stood, tick });
     }
     let last = lines.last().map_or(0, |line| line.place);
     if last != block.last_place {
@@ -192,6 +209,7 @@ pub fn decode(block: &TapeBlock) -> Result<Vec<TapeLine>, TapeError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::core::Mark;
     use super::*;
     use crate::market::calendar::Calendar;
 
@@ -206,8 +224,17 @@ mod tests {
         for (place, text) in (7..).zip(texts) {
             let tick = parse_line(text.as_bytes(), 1).unwrap().unwrap();
             let by = (place == 8).then(|| Settings::new(Calendar::always()));
-            builder.push(place, place * 10, "feed", by.as_ref(), &tick);
-            lines.push(TapeLine { place, after: place * 10, source: "feed".into(), by, tick });
+            let mark = Some(Mark { at: tick.at().unwrap(), lines: [u64::MAX].into() });
+            let stood = (place == 8).then_some(Stood { eligible: true, worked: None, mark });
+            builder.push(place, place * 10, "feed", by.as_ref(), stood.as_ref(), &tick);
+            lines.push(TapeLine {
+                place,
+                after: place * 10,
+                source: "feed".into(),
+                by,
+                stood,
+                tick,
+            });
         }
         (lines, builder.take().unwrap())
     }

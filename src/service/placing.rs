@@ -56,6 +56,7 @@ impl Service {
         let command_id = CommandId::new(Uuid::now_v7());
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
+        self.parts.engine.await_order(&spec.symbol, ARRIVAL).await;
         let view = self.parts.engine.board().market_view(&spec.symbol, spec.side);
         let market = view.ok_or_else(|| self.no_clock())?;
         let key = Key::order(caller.tenant, account_id, &spec.client_order_id, meant);

@@ -114,7 +114,7 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
         "seed = \"2\"  # environment",
         "hours = \"always\"  # file",
         "paused = \"true\"  # file",
-        "record = \"all\"  # default",
+        "record = \"working\"  # default",
         "database_url = \"postgres://user:redacted@db/blotter\"  # DATABASE_URL",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line:?} is not in\n{printed}");
@@ -123,17 +123,16 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
-fn speed_and_hours_that_are_not_set_follow_the_market() {
-    for (market, speed, hours) in [
-        (&[][..], "10x", "always"),
-        (&["--market", "feed"], "60x", "nyse"),
-        (&["--market", "recorded:a.jsonl"], "60x", "nyse"),
+fn speed_hours_and_record_that_are_not_set_follow_the_market() {
+    for (market, speed, hours, record) in [
+        (&[][..], "10x", "always", "working"),
+        (&["--market", "feed"], "60x", "nyse", "all"),
+        (&["--market", "recorded:a.jsonl"], "60x", "nyse", "all"),
     ] {
         let output = blotter(&[&["config"], market].concat()).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        for line in
-            [format!("speed = \"{speed}\"  # default"), format!("hours = \"{hours}\"  # default")]
-        {
+        for (key, value) in [("speed", speed), ("hours", hours), ("record", record)] {
+            let line = format!("{key} = \"{value}\"  # default");
             assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
         }
     }
@@ -164,7 +163,7 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
         ("seed = [1]", "seed"),
         ("seed = ", "TOML"),
         ("hours = \"sometimes\"", "--hours"),
-        ("record = \"working\"", "--record working"),
+        ("record = \"some\"", "--record"),
         ("log = \"foo=bar=baz\"", "--log \"foo=bar=baz\""),
     ] {
         std::fs::write(file, content).unwrap();

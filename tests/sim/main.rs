@@ -1,7 +1,7 @@
 //! The deterministic simulation: two processes with a Sequencer each compete for one log in memory that fails on
 //! purpose, clients send, retry and repeat under keys, processes crash and come back, and an engine fills and splits: the
-//! real one over log and tape in half of the seeds, in the others one that proposes what it likes.
-//! One thread, a virtual clock, a seed.
+//! real one over log and tape in half of the seeds, recording every line or those of what is worked, in the others one
+//! that proposes what it likes. One thread, a virtual clock, a seed.
 //!
 //! After every step an independent checker reads what is new in the log and what clients were told. A failure prints
 //! the seed and the step; the same seed gives the same run on every machine.

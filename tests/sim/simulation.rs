@@ -2,6 +2,7 @@
 
 use aggregates::money::{Money, Price};
 use aggregates::rules::{FeeSchedule, Rules};
+use blotter::engine::core::Record;
 use blotter::ledger::LedgerError;
 use blotter::ledger::memory::{Dice, Faults, MemoryLog, MemoryStore};
 use blotter::ledger::sequencer::{Reply, Request};
@@ -29,6 +30,7 @@ pub struct Tally {
     pub in_doubt: u64,
     pub epochs: u64,
     pub lines: u64,
+    pub passed: u64,
 }
 
 impl Tally {
@@ -43,6 +45,7 @@ impl Tally {
         self.in_doubt += other.in_doubt;
         self.epochs += other.epochs;
         self.lines += other.lines;
+        self.passed += other.passed;
     }
 
     /// Everything that the simulation is for did happen.
@@ -58,6 +61,7 @@ impl Tally {
             self.in_doubt,
             self.epochs,
             self.lines,
+            self.passed,
         ];
         if parts.contains(&0) { Err(format!("something never happened: {self:?}")) } else { Ok(()) }
     }
@@ -76,7 +80,7 @@ pub struct Simulation {
     restless: u32,
     pub clients: Clients,
     engine: Engine,
-    /// The real engine, in half of the seeds; in the others one that proposes what it likes.
+    /// The real engine, in half of the seeds, recording all or not; in the others one that proposes what it likes.
     works: Option<Works>,
     /// What became of each call with lines; nothing yet, or whether they are certainly settled.
     lines: Vec<Option<bool>>,
@@ -103,7 +107,11 @@ impl Simulation {
         let mut dice = Dice::new(seed);
         let faults = faults(&mut dice);
         let restless = [0, 5, 30][dice.below(3) as usize];
-        let works = dice.permille(500);
+        let works = match dice.below(4) {
+            0 => Some(Works::new(Record::All)),
+            1 => Some(Works::new(Record::Working)),
+            _ => None,
+        };
         let mut rules = Rules::default();
         if dice.permille(500) {
             let (per_fill, per_share): (Money, Price) =
@@ -123,7 +131,7 @@ impl Simulation {
             restless,
             clients: Clients::default(),
             engine: Engine::default(),
-            works: works.then(Works::default),
+            works,
             lines: Vec::new(),
             checker: Checker::default(),
         }
@@ -412,6 +420,7 @@ impl Simulation {
             rejected: count("OrderRejected"),
             epochs: count("WriterTookOver"),
             lines: store.head().tape_place,
+            passed: self.works.as_ref().map_or(0, |works| works.passed),
             ..Tally::default()
         };
         for attempt in &self.clients.attempts {

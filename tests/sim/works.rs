@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aggregates::market::TapePlace;
 use aggregates::trading::Command;
-use blotter::engine::core::{Core, EngineState, Settings};
+use blotter::engine::core::{Core, EngineState, Record, Settings};
 use blotter::engine::history::{History, RecoveryError, recover};
 use blotter::engine::tape::BlockBuilder;
 use blotter::ledger::memory::{Dice, MemoryLog};
@@ -63,10 +63,15 @@ pub enum Standing {
 
 #[derive(Default)]
 pub struct Works {
+    record: Record,
     core: Option<Core>,
     block: BlockBuilder,
+    /// A line that a clock was worked before.
+    unfinished: Option<Tick>,
+    /// Lines that passed unrecorded.
+    pub passed: u64,
     pub sent: BTreeSet<Ticket>,
-    minute: i64,
+    quarter: i64,
     actions: u64,
     /// No more lines come.
     pub quiet: bool,
@@ -74,16 +79,21 @@ pub struct Works {
     pub idle: bool,
 }
 
-fn settings() -> Settings {
-    Settings { max_quote_age: None, ..Settings::new(Calendar::always()) }
+fn settings(record: Record) -> Settings {
+    Settings { max_quote_age: None, record, ..Settings::new(Calendar::always()) }
 }
 
-fn recovered(log: &MemoryLog) -> Result<Core, String> {
-    let core = recover(&MemoryHistory(log.clone()), settings()).now_or_never();
+fn recovered(log: &MemoryLog, record: Record) -> Result<Core, String> {
+    let core = recover(&MemoryHistory(log.clone()), settings(record)).now_or_never();
     core.expect("memory is ready at once").map_err(|error| format!("the engine: {error}"))
 }
 
 impl Works {
+    /// An engine that records these lines.
+    pub fn new(record: Record) -> Self {
+        Self { record, ..Self::default() }
+    }
+
     /// A step: what to send next, with its lines, if anything. `standing` is of what was sent before.
     pub fn step(
         &mut self,
@@ -98,44 +108,69 @@ impl Works {
             Standing::Lost => {
                 self.core = None;
                 self.block = BlockBuilder::default();
+                self.unfinished = None;
             }
         }
         self.sent.clear();
         let core = match &mut self.core {
             Some(core) => core,
-            None => self.core.insert(recovered(log)?),
+            None => self.core.insert(recovered(log, self.record)?),
         };
         observe(core, log.store().events());
         let mut commands = core.again();
         if commands.is_empty() {
+            let symbol = SYMBOLS[dice.below(2) as usize];
+            let mut before = match dice.below(8) {
+                // An order that is awaited may come or not.
+                0 => core.await_order(symbol),
+                1 => {
+                    core.await_no_more(symbol);
+                    Vec::new()
+                }
+                _ => Vec::new(),
+            };
+            before.extend(core.before_arrivals());
+            let after = core.state().position;
+            before.iter().for_each(|line| self.block.push_before(after, line));
             commands = core.arrivals();
         }
         if commands.is_empty() && self.block.is_empty() && !self.quiet {
-            let line = self.line(dice);
-            let tick =
-                parse_line(line.as_bytes(), 1).map_err(|error| format!("{line}: {error}"))?;
-            commands = self.work(&tick.ok_or("an empty line")?);
+            let tick = match self.unfinished.take() {
+                Some(tick) => tick,
+                None => {
+                    let line = self.line(dice);
+                    let tick = parse_line(line.as_bytes(), 1);
+                    tick.map_err(|error| format!("{line}: {error}"))?.ok_or("an empty line")?
+                }
+            };
+            commands = self.work(tick);
         }
         let block = self.block.take();
         self.idle = block.is_none() && commands.is_empty();
         Ok((block.is_some() || !commands.is_empty()).then_some(Proposal { block, commands }))
     }
 
-    fn work(&mut self, tick: &Tick) -> Vec<Command> {
+    fn work(&mut self, tick: Tick) -> Vec<Command> {
         let Some(core) = &mut self.core else { return Vec::new() };
         let after = core.state().position;
-        let worked = core.line("simulated", tick);
+        let worked = core.line("simulated", &tick);
+        worked.before.iter().for_each(|line| self.block.push_before(after, line));
         if let Some(place) = worked.place {
-            self.block.push(place, after, "simulated", worked.by.as_ref(), tick);
+            self.block.push(place, after, "simulated", worked.by.as_ref(), None, &tick);
+        }
+        if worked.unfinished {
+            self.unfinished = Some(tick);
+        } else if worked.place.is_none() && worked.ignored.is_none() {
+            self.passed += 1;
         }
         worked.commands
     }
 
     /// A line of a market that trades, halts and splits.
     fn line(&mut self, dice: &mut Dice) -> String {
-        self.minute += dice.below(3) as i64;
-        let at =
-            (noon() + TimeDelta::minutes(self.minute)).to_rfc3339_opts(SecondsFormat::Secs, true);
+        self.quarter += dice.below(12) as i64;
+        let at = noon() + TimeDelta::seconds(15 * self.quarter);
+        let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let symbol = SYMBOLS[dice.below(2) as usize];
         let cents = 9_000 + dice.below(2_000);
         let price = |cents: u64| format!("{}.{:02}", cents / 100, cents % 100);
@@ -171,7 +206,7 @@ impl Works {
     pub fn is_what_it_recovers(&mut self, log: &MemoryLog) -> Result<(), String> {
         let Some(core) = &mut self.core else { return Ok(()) };
         observe(core, log.store().events());
-        let mut again = recovered(log)?;
+        let mut again = recovered(log, self.record)?;
         // What it would propose was refused before: the line ends as it did.
         while !again.again().is_empty() {}
         let (known, again) = (core.state(), again.state());

@@ -4,6 +4,7 @@
 //! one price, the oldest first. Finding the next order that a price reaches costs O(log n). The orders are the truth
 //! that is stored; books and expiries follow from them and are built again after loading.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -69,6 +70,8 @@ struct Ladder {
 pub struct Orders {
     by_id: BTreeMap<OrderId, Working>,
     ladders: BTreeMap<(InstrumentId, Side), Ladder>,
+    /// How many there are of each instrument; no entry for none.
+    counts: BTreeMap<InstrumentId, usize>,
     expiries: BTreeSet<(MarketTime, OrderId)>,
 }
 
@@ -123,6 +126,11 @@ impl Orders {
         self.by_id.values()
     }
 
+    /// Whether an instrument has open orders, held ones included.
+    pub fn has(&self, instrument_id: InstrumentId) -> bool {
+        self.counts.contains_key(&instrument_id)
+    }
+
     /// The number of open orders.
     pub fn count(&self) -> usize {
         self.by_id.len()
@@ -143,6 +151,7 @@ impl Orders {
                     .insert((rung_price(order.side, limit), order.rank), order.order_id),
             };
         }
+        *self.counts.entry(order.instrument_id).or_default() += 1;
         self.by_id.insert(order.order_id, order);
     }
 
@@ -151,6 +160,12 @@ impl Orders {
         let order = self.by_id.remove(&order_id)?;
         if let Some(at) = order.expires_at {
             self.expiries.remove(&(at, order_id));
+        }
+        if let Entry::Occupied(mut count) = self.counts.entry(order.instrument_id) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
         let key = (order.instrument_id, order.side);
         if let Some(ladder) = self.ladders.get_mut(&key) {

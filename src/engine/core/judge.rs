@@ -75,7 +75,7 @@ impl Core {
 
     /// The round of a line that is the next of the tape, which moves the clock alone if it is `ignored`.
     pub(super) fn round(&self, source: &str, tick: &Tick, ignored: Option<Reason>) -> Round {
-        let clock = self.state.clock;
+        let clock = self.clock();
         let (began, ends) = self.extent(tick);
         let round = Round {
             place: self.state.place + 1,
@@ -96,7 +96,7 @@ impl Core {
         match tick {
             Tick::Bar(bar) => self.span(bar),
             // An instrument has no time, and may come before the first line that has one.
-            _ => (tick.at().or(self.state.clock).unwrap_or_default(), None),
+            _ => (tick.at().or(self.clock()).unwrap_or_default(), None),
         }
     }
 
@@ -141,7 +141,7 @@ impl Core {
                 let issue = self.issue(&dividend.symbol);
                 let known =
                     issue.is_some_and(|(_, issue)| issue.dividends.contains_key(&dividend.id));
-                let since = self.state.clock.map(|clock| known_since(new_york_date(clock)));
+                let since = self.clock().map(|clock| known_since(new_york_date(clock)));
                 return match (known, since) {
                     (true, _) => Err(Reason::Duplicate),
                     (_, Some(since)) if dividend.ex < since => Err(Reason::TooLate),
@@ -153,7 +153,7 @@ impl Core {
                 return if known { Err(Reason::Duplicate) } else { Ok(()) };
             }
             Tick::Clock(Clock { at }) => {
-                return match self.state.clock {
+                return match self.clock() {
                     Some(clock) if *at < clock => Err(Reason::OutOfOrder),
                     Some(clock) if *at == clock => Err(Reason::Duplicate),
                     _ => Ok(()),
@@ -170,20 +170,23 @@ impl Core {
         } else {
             self.issue(symbol).map(|(_, issue)| &issue.marks)
         };
+        let worked = marks.and_then(|marks| marks.get(&stream));
         // The first line of a symbol is in order.
-        match marks.and_then(|marks| marks.get(&stream)) {
-            Some(mark) if at < mark.at => Err(Reason::OutOfOrder),
-            Some(mark) if at == mark.at && mark.lines.contains(&fingerprint(tick)) => {
-                Err(Reason::Duplicate)
+        for mark in worked.into_iter().chain(self.passing_mark(stream, symbol)) {
+            if at < mark.at {
+                return Err(Reason::OutOfOrder);
             }
-            _ => Ok(()),
+            if at == mark.at && mark.lines.contains(&fingerprint(tick)) {
+                return Err(Reason::Duplicate);
+            }
         }
+        Ok(())
     }
 
     /// Why a line that is in order fills nothing.
     fn unfit(&self, tick: &Tick) -> Option<Reason> {
         let stale = |at: MarketTime, age: TimeDelta| {
-            self.state.clock.is_some_and(|clock| clock.signed_duration_since(at) > age)
+            self.clock().is_some_and(|clock| clock.signed_duration_since(at) > age)
         };
         match tick {
             Tick::Quote(quote) => {

@@ -13,6 +13,7 @@ mod holders;
 mod judge;
 mod matching;
 mod observe;
+mod passing;
 mod rounds;
 mod sessions;
 mod state;
@@ -30,16 +31,18 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::market::calendar::Calendar;
-use crate::market::tick::Tick;
+use crate::market::tick::{Clock, Tick};
 
 pub use book::{Orders, Working};
 pub use holders::Holders;
 pub use judge::Reason;
+pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
-pub use state::{EngineState, Issue, Last, STATE_VERSION, Standing, Taken};
+pub use state::{EngineState, Issue, Last, Mark, STATE_VERSION, Standing, Taken};
 pub use view::{Glance, MarketNow, Shown};
 
+use passing::Passing;
 use rounds::Proposal;
 use sessions::session_not_before;
 
@@ -66,6 +69,9 @@ pub struct Settings {
     /// How old a quote may be, by the market clock, and still fill; `None` is no limit.
     #[serde(rename = "max_quote_age_seconds", with = "seconds")]
     pub max_quote_age: Option<TimeDelta>,
+    /// Which lines are on the tape.
+    #[serde(default, skip_serializing_if = "Record::is_all")]
+    pub record: Record,
 }
 
 /// A length of time is stored in whole seconds.
@@ -93,17 +99,20 @@ mod seconds {
 }
 
 impl Settings {
-    /// The defaults: displayed sizes, quotes up to 60 seconds old.
+    /// The defaults: displayed sizes, quotes up to 60 seconds old, every line recorded.
     pub fn new(calendar: Calendar) -> Self {
         let max_quote_age = Some(TimeDelta::seconds(60));
-        Self { calendar, fill_model: FillModel::default(), max_quote_age }
+        let (fill_model, record) = (FillModel::default(), Record::default());
+        Self { calendar, fill_model, max_quote_age, record }
     }
 }
 
 /// What became of one line.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Worked {
-    /// Its place on the tape; `None` if it is not recorded, because it changed nothing.
+    /// What goes on the tape before it.
+    pub before: Vec<Written>,
+    /// Its place on the tape; `None` if it is not recorded, because it changed nothing or nobody works its symbol.
     pub place: Option<TapePlace>,
     /// Why it fills nothing, if so.
     pub ignored: Option<Reason>,
@@ -111,6 +120,9 @@ pub struct Worked {
     pub by: Option<Settings>,
     /// The first proposals. More follow from [`Core::again`].
     pub commands: Vec<Command>,
+    /// The line itself was not worked yet, only a clock before it: it is to be handed in again when what that caused
+    /// is done.
+    pub unfinished: bool,
 }
 
 /// The engine.
@@ -120,12 +132,14 @@ pub struct Core {
     state: EngineState,
     /// Proposals of the line being worked.
     tried: BTreeSet<Proposal>,
+    /// What is known beyond the tape.
+    passing: Passing,
 }
 
 impl Core {
     /// An engine that goes on from `state`: the default one, or a checkpoint.
     pub fn new(settings: Settings, state: EngineState) -> Self {
-        Self { settings, state, tried: BTreeSet::new() }
+        Self { settings, state, tried: BTreeSet::new(), passing: Passing::default() }
     }
 
     /// What it knows.
@@ -180,7 +194,8 @@ impl Core {
     /// The end of the bars that were worked, while the clock has not come to it: it has to be told by a `clock` line
     /// when no more bars of the same start follow.
     pub fn pending_end(&self) -> Option<MarketTime> {
-        self.state.ending.filter(|end| self.state.clock.is_none_or(|clock| clock < *end))
+        let ending = self.state.ending.max(self.passing_end());
+        ending.filter(|end| self.clock().is_none_or(|clock| clock < *end))
     }
 
     /// Forgets what was tried: proposals that a fault of the ledger kept from being decided are made again.
@@ -188,22 +203,44 @@ impl Core {
         self.tried.clear();
     }
 
-    /// Works the next line. All that the line before caused must be done: [`Core::again`] was empty.
+    /// Works the next line. All that the line before caused must be done: [`Core::again`] was empty. One that comes
+    /// back unfinished is handed in again, when all that it has caused so far is done.
     pub fn line(&mut self, source: &str, tick: &Tick) -> Worked {
         self.settle();
         let (round, ignored) = match self.judge(source, tick) {
             Ok(judged) => judged,
-            Err(reason) => {
-                let ignored = Some(reason);
-                return Worked { place: None, ignored, by: None, commands: Vec::new() };
-            }
+            Err(reason) => return Worked { ignored: Some(reason), ..Worked::default() },
         };
-        let by = (self.state.by.as_ref() != Some(&self.settings)).then(|| self.settings.clone());
-        if by.is_some() {
-            self.state.by.clone_from(&by);
+        let passes = self.may_pass(&round, ignored);
+        if let Some(at) = self.clock_before(&round, passes) {
+            return self.clock_first(source, at);
         }
-        let place = Some(self.begin(round));
-        Worked { place, ignored, by, commands: self.again() }
+        if passes {
+            let before = self.pass(round).into_iter().collect();
+            return Worked { before, ignored, ..Worked::default() };
+        }
+        let mut before = self.stand_before_close(round.began);
+        before.extend(self.stand_by(tick.symbol()));
+        let by = self.by_beside();
+        let place = Some(self.begin(Round { place: self.state.place + 1, ..round }));
+        Worked { before, place, ignored, by, commands: self.again(), unfinished: false }
+    }
+
+    /// Works a `clock` line before one that needs it.
+    fn clock_first(&mut self, source: &str, at: MarketTime) -> Worked {
+        let mut before = self.stand_before_close(at);
+        let by = self.by_beside();
+        let tick = Tick::Clock(Clock { at });
+        let place = self.begin(self.round(source, &tick, None));
+        before.push(Written { place, source: source.to_owned(), by, stood: None, tick });
+        Worked { before, commands: self.again(), unfinished: true, ..Worked::default() }
+    }
+
+    /// The settings, if the tape does not have them yet: it has them with the next line.
+    fn by_beside(&mut self) -> Option<Settings> {
+        let by = (self.state.by.as_ref() != Some(&self.settings)).then(|| self.settings.clone())?;
+        self.state.by = Some(by.clone());
+        Some(by)
     }
 
     /// The line that is worked from now on, and its place.
@@ -234,7 +271,7 @@ impl Core {
 
     fn issue(&self, symbol: &str) -> Option<(InstrumentId, &Issue)> {
         let instrument_id = *self.state.symbols.get(symbol)?;
-        Some((instrument_id, self.state.issues.get(&instrument_id)?))
+        Some((instrument_id, self.seen(instrument_id)?))
     }
 
     fn is_arriving(&self, order_id: OrderId) -> bool {

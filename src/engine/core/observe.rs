@@ -22,6 +22,8 @@ impl EngineState {
             return;
         }
         self.position = position;
+        // Lines that passed unrecorded had moved the clock that it was told by.
+        self.clock = self.clock.map(|clock| told_at(event).map_or(clock, |at| clock.max(at)));
         match (stream, event) {
             (StreamId::Account(account_id), Event::Account(AccountEvent::AccountOpened { .. })) => {
                 self.tenants.insert(account_id, tenant);
@@ -298,6 +300,25 @@ fn scaled(price: Price, gate: &Gate) -> Price {
     let rounded = quotient
         .map(|exact| exact.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
     rounded.and_then(|exact| Price::new(exact).ok()).unwrap_or(price)
+}
+
+/// The market time that somebody's command was told by: of a line that was worked, or that passed unrecorded.
+fn told_at(event: &Event) -> Option<MarketTime> {
+    match event {
+        Event::Order(
+            OrderEvent::OrderPlaced { at, .. }
+            | OrderEvent::OrderRejected { at, .. }
+            | OrderEvent::OrderReplaced { at, .. }
+            | OrderEvent::OrderCanceled { at, .. },
+        )
+        | Event::Position(PositionEvent::PositionReset { at, .. }) => Some(*at),
+        Event::Account(
+            AccountEvent::CashDeposited { at, .. }
+            | AccountEvent::CashWithdrawn { at, .. }
+            | AccountEvent::AccountReset { at, .. },
+        ) => *at,
+        _ => None,
+    }
 }
 
 /// The holding after an event of a position and the time of the event, where it changes the holding.

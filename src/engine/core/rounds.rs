@@ -5,20 +5,18 @@
 //! stage is looked at again; it is over when it proposes nothing that was not tried. All of it follows from the
 //! state, so a restart in the middle goes on where the log stands: what was done is not proposed again.
 
-use std::collections::BTreeSet;
-
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, TapePlace};
 use aggregates::money::Quantity;
 use aggregates::trading::Command;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::Core;
-use super::judge::fingerprint;
 use super::matching;
 use super::sessions::session_after;
-use super::state::{Last, Mark, Standing, Stream};
+use super::state::{Issue, Last, Mark, Standing, Stream};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::parse_line;
 use crate::market::tick::{Quote, Span, Tick};
@@ -180,11 +178,7 @@ impl Core {
                 (!round.void).then_some(Stage::Listing)
             }
             Stage::Listing => {
-                round.open = if matches!(round.tick, Tick::Bar(_)) {
-                    self.is_open_bar(&round)
-                } else {
-                    self.is_open(self.state.clock.unwrap_or(round.began))
-                };
+                round.open = self.is_open_for(&round, self.state.clock.unwrap_or(round.began));
                 self.mark(&round.tick);
                 self.take_in(&mut round);
                 Some(Stage::Work(0))
@@ -215,16 +209,15 @@ impl Core {
             let Some(issue) = issue else { return };
             &mut issue.marks
         };
-        let line = fingerprint(tick);
-        let mark = marks.entry(stream).or_insert(Mark { at, lines: BTreeSet::new() });
-        if mark.at < at {
-            *mark = Mark { at, lines: BTreeSet::new() };
-        }
-        mark.lines.insert(line);
+        marks.entry(stream).or_insert(Mark::new(at)).add(tick);
     }
 
-    /// A bar fills when it began in a session, even when it is told after the session's close.
-    fn is_open_bar(&self, round: &Round) -> bool {
+    /// Whether the market is open for the line of a round, when the clock is at `now`. A bar fills when it began in a
+    /// session, even when it is told after the session's close.
+    pub(super) fn is_open_for(&self, round: &Round, now: MarketTime) -> bool {
+        if !matches!(round.tick, Tick::Bar(_)) {
+            return self.is_open(now);
+        }
         let session = session_after(self.settings.calendar, round.began);
         session.is_some_and(|session| session.is_open(round.began))
     }
@@ -261,12 +254,16 @@ impl Core {
         let now = self.state.clock.unwrap_or(round.began);
         let session = self.state.session_at(self.settings.calendar, now).filter(|_| round.open);
         let session = session.map(|session| session.date);
-        let Some(symbol) = round.tick.symbol() else { return };
-        let Some(issue) =
-            self.state.symbols.get(symbol).and_then(|id| self.state.issues.get_mut(id))
-        else {
-            return;
-        };
+        if let Some(issue) = self.state.issue_mut(round.tick.symbol()) {
+            issue.take_in(round, session);
+        }
+    }
+}
+
+impl Issue {
+    /// Takes the tick of a round in, which came in this session; `None` if the market was closed.
+    pub(super) fn take_in(&mut self, round: &mut Round, session: Option<NaiveDate>) {
+        let issue = self;
         let trading = !issue.halted && issue.gate.is_none();
         if matches!(round.tick, Tick::Quote(_) | Tick::Trade(_)) {
             round.first = session.is_some() && issue.worked != session;

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::Settings;
 use super::book::Orders;
 use super::holders::Holders;
+use super::judge::fingerprint;
 use super::rounds::Round;
 use super::sessions::Session;
+use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
 pub const STATE_VERSION: u32 = 3;
@@ -129,6 +131,22 @@ pub struct Mark {
     pub at: MarketTime,
     /// 64 bits of the SHA-256 of each line.
     pub lines: BTreeSet<u64>,
+}
+
+impl Mark {
+    /// No line was at `at` yet.
+    pub(super) const fn new(at: MarketTime) -> Self {
+        Self { at, lines: BTreeSet::new() }
+    }
+
+    /// A line of this kind was worked.
+    pub(super) fn add(&mut self, tick: &Tick) {
+        let Some(at) = tick.at() else { return };
+        if self.at < at {
+            *self = Self::new(at);
+        }
+        self.lines.insert(fingerprint(tick));
+    }
 }
 
 /// The standing quote.

@@ -8,11 +8,10 @@ use aggregates::order::Side;
 use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
-use super::Settings;
 use super::matching::Showing;
 use super::sessions::Session;
-use super::state::{EngineState, Issue, Last, Standing, Taken};
-use crate::market::calendar::Calendar;
+use super::state::{Issue, Last, Standing, Taken};
+use super::{Core, Settings};
 
 /// The market clock and the session that it is in, or the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +54,13 @@ pub struct Glance {
     pub splitting: bool,
     /// What fills took of the latest tick that filled.
     pub taken: Taken,
+    /// Its lines are on the tape.
+    pub recorded: bool,
 }
 
 impl Glance {
     /// What is known of one instrument.
-    pub fn of(instrument_id: InstrumentId, issue: &Issue) -> Self {
+    fn of(instrument_id: InstrumentId, issue: &Issue) -> Self {
         Self {
             instrument_id,
             symbol: issue.symbol.clone(),
@@ -69,6 +70,7 @@ impl Glance {
             closed: issue.closed,
             splitting: issue.gate.is_some(),
             taken: issue.taken,
+            recorded: true,
         }
     }
 
@@ -106,15 +108,23 @@ impl Glance {
     }
 }
 
-impl MarketNow {
-    /// The clock, and the session that closes next by `calendar`; `None` before the first line, and beyond the
-    /// calendar.
-    pub fn of(state: &EngineState, calendar: Calendar) -> Option<Self> {
-        let at = state.clock?;
-        let session = state.session_at(calendar, at)?;
-        Some(Self { at, tape_place: state.place, session })
+impl Core {
+    /// The clock, and the session that closes next; `None` before the first line, and beyond the calendar.
+    pub fn now(&self) -> Option<MarketNow> {
+        let (at, state) = (self.clock()?, self.state());
+        let session = state.session_at(self.settings().calendar, at)?;
+        Some(MarketNow { at, tape_place: state.place, session })
     }
 
+    /// What a reader sees of a symbol; `None` if no line has named it.
+    pub fn glance(&self, symbol: &str) -> Option<Glance> {
+        let instrument_id = *self.state().symbols.get(symbol)?;
+        let recorded = self.is_recorded(instrument_id);
+        Some(Glance { recorded, ..Glance::of(instrument_id, self.seen(instrument_id)?) })
+    }
+}
+
+impl MarketNow {
     /// Whether orders can fill at this moment.
     pub fn is_open(&self) -> bool {
         self.session.is_open(self.at)

@@ -2,6 +2,7 @@
 
 mod reads;
 mod recorded;
+mod recording;
 mod simulated;
 mod terms;
 

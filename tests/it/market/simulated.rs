@@ -106,11 +106,15 @@ async fn after_a_restart_the_clock_and_the_prices_go_on_from_where_they_were() {
         let at = (begun + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
         json!({"action": "run_to", "at": at})
     };
+    let prices = |quotes: &[Value]| -> Vec<Value> {
+        quotes.iter().map(|quote| quote["quote"].clone()).collect()
+    };
     post(&server, "/v1/market/control", run_to(3)).await.expect(200);
     let before = quotes(&server).await;
     drop(server);
     let server = Server::serve_with(directory.path(), &arguments).await;
-    assert_eq!(quotes(&server).await, before);
+    // The last price of a stock that nobody works may be older than what a start tells.
+    assert_eq!(prices(&quotes(&server).await), prices(&before));
     post(&server, "/v1/market/control", run_to(5)).await.expect(200);
     let after = quotes(&server).await;
     assert!(after.iter().zip(&before).all(|(after, before)| after["quote"] != before["quote"]));
@@ -121,8 +125,5 @@ async fn after_a_restart_the_clock_and_the_prices_go_on_from_where_they_were() {
     let other = scratch_with_cluster("simulated-other").await;
     let server = Server::serve_with(other.path(), &arguments).await;
     post(&server, "/v1/market/control", run_to(5)).await.expect(200);
-    let prices = |quotes: &[Value]| -> Vec<Value> {
-        quotes.iter().map(|quote| quote["quote"].clone()).collect()
-    };
     assert_eq!(prices(&quotes(&server).await), prices(&after));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aggregates::rules::Rules;
-use blotter::engine::core::Settings;
+use blotter::engine::core::{Record, Settings};
 use blotter::engine::{PostgresHistory, TapeArchive, engine};
 use blotter::identity::{OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
@@ -126,6 +126,7 @@ impl TestRest {
                 SHARD,
                 "feed",
                 Calendar::nyse(),
+                Record::All,
             )),
             calendar: Calendar::nyse(),
             checkpoint: watch::channel(None).1,

@@ -17,7 +17,7 @@ use aggregates::user::User;
 use aggregates::writer::Writer;
 use uuid::Uuid;
 
-use super::super::{Core, EngineState, FillModel, Glance, MarketNow, Settings, Worked};
+use super::super::{Core, EngineState, FillModel, MarketNow, Settings, Stood, Worked, Written};
 use crate::market::calendar::Calendar;
 use crate::market::reading::parse_line;
 use crate::market::tick::{Clock, Tick};
@@ -59,12 +59,15 @@ impl World for Aggregates {
 /// One fill as the tests compare it: order, place on the tape, price, quantity.
 pub(super) type Fill = (u128, u64, String, String);
 
+/// One line of the tape: the event that it came after, the settings beside it, how it stood, the line.
+pub(super) type Taped = (u64, Option<Settings>, Option<Stood>, Tick);
+
 /// An engine on a ledger in memory, with everything that a restart needs.
 pub(super) struct Desk {
     pub(super) world: Aggregates,
     pub(super) core: Core,
     pub(super) log: Vec<(StreamId, Event)>,
-    pub(super) tape: Vec<(u64, Option<Settings>, Tick)>,
+    pub(super) tape: Vec<Taped>,
     settings: Settings,
     orders: u128,
     accounts: u128,
@@ -132,7 +135,8 @@ impl Desk {
         let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();
         let after = self.log.len() as u64;
         let worked = self.core.line("feed", &tick);
-        self.tape.push((after, worked.by, tick));
+        assert_eq!((worked.before.len(), worked.unfinished), (0, false));
+        self.tape.push((after, worked.by, None, tick));
         let mut commands = worked.commands;
         while !commands.is_empty() {
             for command in std::mem::take(&mut commands) {
@@ -153,6 +157,8 @@ impl Desk {
                 commands = self.core.again();
             }
             if commands.is_empty() {
+                let before = self.core.before_arrivals();
+                self.write(before);
                 commands = self.core.arrivals();
             }
             if commands.is_empty() {
@@ -182,13 +188,26 @@ impl Desk {
 
     /// A line that others of the same start follow.
     pub(super) fn tick_alone(&mut self, tick: &Tick) -> Worked {
-        let after = self.log.len() as u64;
-        let worked = self.core.line("feed", tick);
-        if worked.place.is_some() {
-            self.tape.push((after, worked.by.clone(), tick.clone()));
+        loop {
+            let after = self.log.len() as u64;
+            let worked = self.core.line("feed", tick);
+            self.write(worked.before.clone());
+            if worked.place.is_some() {
+                self.tape.push((after, worked.by.clone(), None, tick.clone()));
+            }
+            self.run(worked.commands.clone());
+            if !worked.unfinished {
+                return worked;
+            }
         }
-        self.run(worked.commands.clone());
-        worked
+    }
+
+    /// Lines that go on the tape before the one at hand.
+    pub(super) fn write(&mut self, lines: Vec<Written>) {
+        for line in lines {
+            self.tape.push((self.log.len() as u64, line.by, line.stood, line.tick));
+            assert_eq!(line.place, self.tape.len() as u64);
+        }
     }
 
     pub(super) fn quote(
@@ -247,11 +266,22 @@ impl Desk {
 
     /// The market clock as it is shown.
     pub(super) fn now(&self) -> MarketNow {
-        MarketNow::of(self.core.state(), self.settings.calendar).unwrap()
+        self.core.now().unwrap()
     }
 
     /// Places an order by the clock that was shown at some time, and leaves its arrival to be evaluated.
     pub(super) fn place_by(&mut self, now: MarketNow, account_id: AccountId, order: &str) -> u128 {
+        self.place_in(AAPL, now, account_id, order)
+    }
+
+    /// Places an order for any symbol, and leaves its arrival to be evaluated.
+    pub(super) fn place_in(
+        &mut self,
+        symbol: &str,
+        now: MarketNow,
+        account_id: AccountId,
+        order: &str,
+    ) -> u128 {
         self.orders += 1;
         let n = self.orders;
         let words: Vec<&str> = order.split(' ').collect();
@@ -265,8 +295,8 @@ impl Desk {
         };
         let spec = OrderSpec {
             account_id,
-            instrument_id: InstrumentId::of_symbol(AAPL),
-            symbol: AAPL.into(),
+            instrument_id: InstrumentId::of_symbol(symbol),
+            symbol: symbol.into(),
             side,
             order_type: if limit_price.is_some() { OrderType::Limit } else { OrderType::Market },
             qty: words[1].parse().unwrap(),
@@ -280,16 +310,14 @@ impl Desk {
             note_digest: None,
             parent_order_id: None,
         };
-        let state = self.core.state();
-        let id = InstrumentId::of_symbol(AAPL);
-        let glance = state.issues.get(&id).map(|issue| Glance::of(id, issue));
+        let glance = self.core.glance(symbol);
         let market = now.view(glance.as_ref(), side);
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n
     }
 
     pub(super) fn cancel(&mut self, account_id: AccountId, n: u128) -> bool {
-        let at = self.core.state().clock.unwrap();
+        let at = self.core.clock().unwrap();
         let command = Command::Cancel {
             account_id,
             order_id: order_id(n),
@@ -304,7 +332,11 @@ impl Desk {
     }
 
     pub(super) fn held(&self, account_id: AccountId) -> String {
-        let position = self.world.positions.get(&(account_id, InstrumentId::of_symbol(AAPL)));
+        self.held_of(account_id, InstrumentId::of_symbol(AAPL))
+    }
+
+    pub(super) fn held_of(&self, account_id: AccountId, instrument_id: InstrumentId) -> String {
+        let position = self.world.positions.get(&(account_id, instrument_id));
         position.map(|position| position.qty().to_string()).unwrap_or("0".into())
     }
 
@@ -358,14 +390,17 @@ impl Desk {
     pub(super) fn rebuild(&mut self) {
         let mut core = Core::new(self.settings.clone(), EngineState::default());
         let mut events = (1u64..).zip(&self.log).peekable();
-        for (place, (after, by, tick)) in (1u64..).zip(&self.tape) {
+        for (place, (after, by, stood, tick)) in (1u64..).zip(&self.tape) {
             while let Some((position, (stream, event))) = events.next_if(|(p, _)| p <= after) {
                 core.observe(position, OPERATOR_TENANT, *stream, event);
             }
             if let Some(by) = by {
                 core.work_again_by(by.clone());
             }
-            assert_eq!(core.line_again("feed", tick), (place, None));
+            match stood {
+                Some(stood) => assert_eq!(core.stand("feed", tick, stood), place),
+                None => assert_eq!(core.line_again("feed", tick), (place, None)),
+            }
         }
         for (position, (stream, event)) in events {
             core.observe(position, OPERATOR_TENANT, *stream, event);

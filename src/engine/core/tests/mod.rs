@@ -7,4 +7,5 @@ mod desk;
 mod naive;
 mod prints;
 mod quotes;
+mod recording;
 mod terms;

@@ -28,7 +28,7 @@ fn a_restart_with_other_hours_changes_what_comes_and_nothing_that_was() {
     desk.quote("99.00", 5000, "101.00", 5000, "2026-11-23T23:00:00Z");
     assert_eq!(desk.trades(), [trade(waits, "101.00", "10")], "open at 18:00 in New York");
     let marked =
-        |desk: &Desk| -> Vec<bool> { desk.tape.iter().map(|(_, by, _)| by.is_some()).collect() };
+        |desk: &Desk| -> Vec<bool> { desk.tape.iter().map(|(_, by, _, _)| by.is_some()).collect() };
     assert_eq!(marked(&desk), [true, false, true], "the tape says by what, where it changes");
     desk.restart_by(always());
     desk.quote("99.00", 5000, "102.00", 5000, "2026-11-23T23:01:00Z");
@@ -48,7 +48,7 @@ fn what_stands_on_the_tape_is_worked_again_also_where_it_would_not_be_taken_toda
     let (settings, mut places) = (Settings::new(Calendar::nyse()), Vec::new());
     let mut core = Core::new(settings, EngineState::default());
     // A tape of before it said which settings were in force.
-    for (_, _, tick) in &desk.tape {
+    for (_, _, _, tick) in &desk.tape {
         places.push(core.line_again("feed", tick));
     }
     assert_eq!(places, [(1, None), (2, Some(Reason::OutOfOrder)), (3, None)]);

@@ -1,0 +1,376 @@
+//! Lines that pass unrecorded: with `record` set to `working`, prices of a symbol that nobody works or holds.
+//!
+//! What they say is shown and is not yet part of the state, which stays a fold of log and tape. Before anything is
+//! decided that stands on it (an order of the symbol, a line about the symbol that is recorded, its official close), it is
+//! written: the standing lines of the symbol go on the tape as [`Written`], each with how it [`Stood`], and the clock
+//! with them. So what is decided is the same as if everything had been recorded. Why so: `docs/adr/recording.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::id::InstrumentId;
+use aggregates::instrument::InstrumentKind;
+use aggregates::market::{MarketTime, TapePlace};
+use chrono::{NaiveDate, TimeDelta};
+use serde::{Deserialize, Serialize};
+
+use super::judge::Reason;
+use super::rounds::Round;
+use super::state::{EngineState, Issue, Mark, Standing, Stream};
+use super::{Core, Settings};
+use crate::market::calendar::new_york_date;
+use crate::market::tick::{Clock, Quote, Span, Tick};
+
+/// The tape's clock is behind the market's by less than this: so far a restart may set the market back that nobody
+/// works or holds anything in.
+const CLOCK_LAG: TimeDelta = TimeDelta::minutes(1);
+
+/// Which lines are on the tape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// Every line that is worked.
+    #[default]
+    All,
+    /// All but prices and depth of symbols without open orders and without holders.
+    Working,
+}
+
+impl Record {
+    /// What a tape without a word about it has.
+    pub(super) fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// How a line stands that is written later than it came: it moves no clock, lists nothing, fills nothing, and leaves
+/// orders that have arrived to be evaluated against it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stood {
+    /// A quote that may fill an order on arrival.
+    #[serde(default)]
+    pub eligible: bool,
+    /// The session of the symbol's last tick that could fill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked: Option<NaiveDate>,
+    /// How far lines of its kind have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+/// A line that goes on the tape before the one that was handed in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Its place.
+    pub place: TapePlace,
+    /// Where it came from.
+    pub source: String,
+    /// The settings, where the tape does not have them yet.
+    pub by: Option<Settings>,
+    /// How it stands, if it came earlier; none for a `clock` line, which is worked now.
+    pub stood: Option<Stood>,
+    /// The line.
+    pub tick: Tick,
+}
+
+/// What is known beyond the tape.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Passing {
+    clock: Option<(MarketTime, String)>,
+    ending: Option<MarketTime>,
+    issues: BTreeMap<InstrumentId, Unwritten>,
+    /// How far depth has come.
+    depth: BTreeMap<String, Mark>,
+    /// Instruments of which an order is awaited.
+    awaited: BTreeSet<InstrumentId>,
+}
+
+/// An instrument as the lines left it that are not on the tape.
+#[derive(Clone, Debug)]
+struct Unwritten {
+    issue: Issue,
+    /// The latest trade and the latest bar that count, in the order in which they came.
+    prices: Vec<(String, Tick)>,
+}
+
+/// No line of the tape has this place.
+const NO_PLACE: TapePlace = 0;
+
+impl Core {
+    /// The market clock: that of the lines which passed too.
+    pub fn clock(&self) -> Option<MarketTime> {
+        self.state.clock.max(self.passing.clock.as_ref().map(|(at, _)| *at))
+    }
+
+    /// What is known of an instrument, from the lines which passed too.
+    pub(super) fn seen(&self, instrument_id: InstrumentId) -> Option<&Issue> {
+        let unwritten = self.passing.issues.get(&instrument_id).map(|unwritten| &unwritten.issue);
+        unwritten.or_else(|| self.state.issues.get(&instrument_id))
+    }
+
+    /// The end of bars which passed.
+    pub(super) fn passing_end(&self) -> Option<MarketTime> {
+        self.passing.ending
+    }
+
+    /// How far depth of a symbol has come by the lines which passed.
+    pub(super) fn passing_mark(&self, stream: Stream, symbol: &str) -> Option<&Mark> {
+        self.passing.depth.get(symbol).filter(|_| stream == Stream::Depth)
+    }
+
+    /// Whether the lines of an instrument are recorded.
+    pub(super) fn is_recorded(&self, instrument_id: InstrumentId) -> bool {
+        self.settings.record.is_all() || self.is_worked(instrument_id)
+    }
+
+    fn is_worked(&self, instrument_id: InstrumentId) -> bool {
+        let wanted = |instrument_id: &InstrumentId| {
+            self.state.orders.has(*instrument_id)
+                || self.state.holders.get(instrument_id).is_some_and(|held| !held.is_empty())
+                || self.passing.awaited.contains(instrument_id)
+        };
+        let Some(issue) = self.state.issues.get(&instrument_id) else { return true };
+        wanted(&instrument_id)
+            || issue.gate.is_some()
+            || self.options_on(&issue.symbol).any(|option| wanted(&option))
+    }
+
+    /// The options on a symbol: their symbols go on with the six digits of a date.
+    fn options_on(&self, symbol: &str) -> impl Iterator<Item = InstrumentId> {
+        let (first, end) = (format!("{symbol}0"), format!("{symbol}:"));
+        let named = self.state.symbols.range(first..end).map(|(_, instrument_id)| *instrument_id);
+        named.filter(|instrument_id| {
+            let issue = self.state.issues.get(instrument_id);
+            issue.is_some_and(|issue| issue.kind == InstrumentKind::Option)
+        })
+    }
+
+    /// Whether a line that is in order may pass unrecorded. One that fills nothing is recorded, but for a stale one: what
+    /// is older than that is stale too, so nothing depends on its having come.
+    pub(super) fn may_pass(&self, round: &Round, ignored: Option<Reason>) -> bool {
+        if self.settings.record.is_all() {
+            return false;
+        }
+        let price = match &round.tick {
+            Tick::Quote(_) | Tick::Trade(_) | Tick::Depth(_) => true,
+            // A daily bar is a day's only line, and makes its official close.
+            Tick::Bar(bar) => bar.span != Span::Day,
+            _ => false,
+        };
+        let known = round.tick.symbol().and_then(|symbol| self.state.symbols.get(symbol));
+        let fit = ignored.is_none_or(|reason| reason == Reason::Stale);
+        price && fit && known.is_some_and(|id| !self.is_recorded(*id))
+    }
+
+    /// The instant of a `clock` line that has to be worked before the line of this round.
+    pub(super) fn clock_before(&self, round: &Round, passes: bool) -> Option<MarketTime> {
+        if passes {
+            let at = self.clock().map_or(round.began, |clock| clock.max(round.began));
+            return self.is_due(at).then_some(at);
+        }
+        let behind = self.clock().filter(|clock| self.state.clock.is_none_or(|c| c < *clock))?;
+        round.tick.at().is_none_or(|at| at < behind).then_some(behind)
+    }
+
+    /// Whether the clock, come to `at`, has to be on the tape: something happens by it, a session or a day begins or
+    /// ends, or the tape's clock is too far behind.
+    fn is_due(&self, at: MarketTime) -> bool {
+        let Some(clock) = self.state.clock else { return true };
+        at > clock
+            && (at.signed_duration_since(clock) >= CLOCK_LAG
+                || new_york_date(at) != new_york_date(clock)
+                || self.is_open(at) != self.is_open(clock)
+                || self.state.session.is_none_or(|session| at > session.close)
+                || !self.due(at).is_empty())
+    }
+
+    /// Takes in a line that passes. Gives the line that the tape has to have first: that the standing quote on it is
+    /// not the latest any more.
+    pub(super) fn pass(&mut self, mut round: Round) -> Option<Written> {
+        let at = self.clock().map_or(round.began, |clock| clock.max(round.began));
+        self.passing.clock = Some((at, round.source.clone()));
+        self.passing.ending = self.passing.ending.max(round.ends);
+        round.place = NO_PLACE;
+        round.open = self.is_open_for(&round, at);
+        let session = self.state.session_at(self.settings.calendar, at).filter(|_| round.open);
+        let (stream, symbol) = (Stream::of(&round.tick)?, round.tick.symbol()?);
+        if stream == Stream::Depth {
+            let known = self.state.notes.get(symbol).and_then(|marks| marks.get(&stream));
+            let mark = self.passing.depth.entry(symbol.to_owned());
+            let mark = mark.or_insert_with(|| known.cloned().unwrap_or_else(|| Mark::new(at)));
+            mark.add(&round.tick);
+            return None;
+        }
+        let instrument_id = *self.state.symbols.get(symbol)?;
+        let issue = self.state.issues.get(&instrument_id)?;
+        let unwritten = self.passing.issues.entry(instrument_id);
+        let unwritten =
+            unwritten.or_insert_with(|| Unwritten { issue: issue.clone(), prices: Vec::new() });
+        unwritten.take_in(&mut round, stream, session.map(|session| session.date));
+        if round.void {
+            return None;
+        }
+        let outdated =
+            issue.quote.as_ref().filter(|quote| stream == Stream::Quote && quote.eligible);
+        let (source, tick) = outdated.map(|quote| quote.line(&issue.symbol))?;
+        let mark = issue.marks.get(&Stream::Quote).cloned();
+        let stood = Stood { eligible: false, worked: issue.worked, mark };
+        Some(self.write(source, tick, stood))
+    }
+
+    /// Writes the standing lines of every instrument whose trade makes its official close, if the clock comes to
+    /// `at` beyond the session's close.
+    pub(super) fn stand_before_close(&mut self, at: MarketTime) -> Vec<Written> {
+        let Some(session) = self.state.session.filter(|session| at >= session.close) else {
+            return Vec::new();
+        };
+        let counts = |unwritten: &Unwritten| {
+            let trade = unwritten.issue.trade.as_ref();
+            trade.is_some_and(|trade| session.counts_for_close(trade.at))
+        };
+        let closing = self.passing.issues.iter().filter(|(_, unwritten)| counts(unwritten));
+        let closing: Vec<InstrumentId> = closing.map(|(id, _)| *id).collect();
+        closing.into_iter().flat_map(|instrument_id| self.stand_of(instrument_id)).collect()
+    }
+
+    /// Writes the standing lines of a symbol: something is decided by them next.
+    pub(super) fn stand_by(&mut self, symbol: Option<&str>) -> Vec<Written> {
+        if self.passing.issues.is_empty() {
+            return Vec::new();
+        }
+        let known = symbol.and_then(|symbol| self.state.symbols.get(symbol)).copied();
+        known.map(|instrument_id| self.stand_of(instrument_id)).unwrap_or_default()
+    }
+
+    fn stand_of(&mut self, instrument_id: InstrumentId) -> Vec<Written> {
+        let Some(unwritten) = self.passing.issues.remove(&instrument_id) else {
+            return Vec::new();
+        };
+        let Unwritten { issue, prices } = unwritten;
+        let quote = issue.quote.as_ref().filter(|quote| quote.place == NO_PLACE);
+        let eligible = quote.is_some_and(|quote| quote.eligible);
+        let quote = quote.map(|quote| quote.line(&issue.symbol));
+        let lines = prices.into_iter().map(|line| (line, false));
+        let lines: Vec<_> = lines.chain(quote.map(|line| (line, eligible))).collect();
+        let stood = |tick: &Tick, eligible| {
+            let mark = Stream::of(tick).and_then(|stream| issue.marks.get(&stream)).cloned();
+            Stood { eligible, worked: issue.worked, mark }
+        };
+        let written = lines.into_iter().map(|((source, tick), eligible)| {
+            let stood = stood(&tick, eligible);
+            self.write(source, tick, stood)
+        });
+        written.collect()
+    }
+
+    /// What orders that have arrived are evaluated by, as far as it is not on the tape: their standing lines, and
+    /// the clock. To be written in one statement with what [`Core::arrivals`] then proposes.
+    pub fn before_arrivals(&mut self) -> Vec<Written> {
+        if self.state.arrivals.is_empty() {
+            return Vec::new();
+        }
+        let arriving = self.state.arrivals.iter();
+        let arriving = arriving.filter_map(|(_, order_id)| self.state.orders.get(*order_id));
+        let arriving: BTreeSet<_> = arriving.map(|order| order.instrument_id).collect();
+        let mut written = Vec::new();
+        for instrument_id in arriving {
+            written.extend(self.stand_of(instrument_id));
+        }
+        written.extend(self.stand_clock());
+        written
+    }
+
+    /// An order of this symbol is on its way: writes the symbol's standing lines and the clock, and has its lines
+    /// recorded from now on, until [`Core::await_no_more`].
+    pub fn await_order(&mut self, symbol: &str) -> Vec<Written> {
+        let known = self.state.symbols.get(symbol).copied();
+        let Some(instrument_id) = known.filter(|_| !self.settings.record.is_all()) else {
+            return Vec::new();
+        };
+        self.passing.awaited.insert(instrument_id);
+        let mut written = self.stand_of(instrument_id);
+        written.extend(self.stand_clock());
+        written
+    }
+
+    /// The order has come, or does not come any more.
+    pub fn await_no_more(&mut self, symbol: &str) {
+        if let Some(instrument_id) = self.state.symbols.get(symbol) {
+            self.passing.awaited.remove(instrument_id);
+        }
+    }
+
+    /// The clock of the lines which passed, as a line of the tape.
+    fn stand_clock(&mut self) -> Option<Written> {
+        let state = self.state.clock;
+        let (at, source) =
+            self.passing.clock.take().filter(|(at, _)| state.is_none_or(|c| c < *at))?;
+        Some(self.write(source, Tick::Clock(Clock { at }), Stood::default()))
+    }
+
+    fn write(&mut self, source: String, tick: Tick, stood: Stood) -> Written {
+        let by = self.by_beside();
+        let place = self.stand(&source, &tick, &stood);
+        Written { place, source, by, stood: Some(stood), tick }
+    }
+
+    /// Takes in a line that is written later than it came; also one of the tape, as part of a recovery. Gives its
+    /// place.
+    pub fn stand(&mut self, source: &str, tick: &Tick, stood: &Stood) -> TapePlace {
+        if self.state.round.is_some() {
+            self.settle();
+        }
+        let mut round = self.round(source, tick, None);
+        self.state.place = round.place;
+        if let Tick::Clock(Clock { at }) = tick {
+            self.state.clock = self.state.clock.max(Some(*at));
+        } else if let Some(issue) = self.state.issue_mut(tick.symbol()) {
+            issue.take_in(&mut round, None);
+            issue.worked = stood.worked;
+            if let Some((stream, mark)) = Stream::of(tick).zip(stood.mark.clone()) {
+                issue.marks.insert(stream, mark);
+            }
+            let quote = issue.quote.as_mut().filter(|quote| quote.place == round.place);
+            if let Some(quote) = quote {
+                quote.eligible = stood.eligible;
+            }
+        }
+        round.place
+    }
+}
+
+impl Unwritten {
+    fn take_in(&mut self, round: &mut Round, stream: Stream, session: Option<NaiveDate>) {
+        let mark = self.issue.marks.entry(stream);
+        mark.or_insert_with(|| Mark::new(round.tick.at().unwrap_or_default())).add(&round.tick);
+        if round.void {
+            return;
+        }
+        let before = self.issue.last.clone();
+        self.issue.take_in(round, session);
+        let kept = self.prices.iter().position(|(_, tick)| Stream::of(tick) == Some(stream));
+        // A bar that ends before the last price says nothing that one before it did not.
+        let says = stream == Stream::Trade || before != self.issue.last || kept.is_none();
+        if stream != Stream::Quote && says {
+            if let Some(kept) = kept {
+                self.prices.remove(kept);
+            }
+            self.prices.push((round.source.clone(), round.tick.clone()));
+        }
+    }
+}
+
+impl Standing {
+    /// The line that it came from.
+    fn line(&self, symbol: &str) -> (String, Tick) {
+        let Self { bid, bid_size, ask, ask_size, at, .. } = *self;
+        let symbol = symbol.to_owned();
+        (self.source.clone(), Tick::Quote(Quote { symbol, bid, bid_size, ask, ask_size, at }))
+    }
+}
+
+impl EngineState {
+    pub(super) fn issue_mut(&mut self, symbol: Option<&str>) -> Option<&mut Issue> {
+        let instrument_id = self.symbols.get(symbol?)?;
+        self.issues.get_mut(instrument_id)
+    }
+}
