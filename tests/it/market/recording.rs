@@ -1,9 +1,13 @@
 //! What is recorded: with `--record working` a market that nobody trades in leaves next to nothing on the tape, an order
 //! finds what it needs there, and nothing is lost by a crash.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use blotter::engine::tape::decode;
+use blotter::ledger::TapeBlock;
+use blotter::market::tick::Tick;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -19,7 +23,7 @@ const PLAYED: Duration = Duration::from_secs(4);
 /// The private Postgres of a server, by its socket.
 async fn database(data_dir: &Path) -> PgPool {
     let socket = data_dir.join("pg").to_str().unwrap().replace('/', "%2F");
-    let url = format!("postgres://blotter_reader@{socket}:5432/blotter");
+    let url = format!("postgres://blotter_auditor@{socket}:5432/blotter");
     PgPool::connect(&url).await.expect("the server's Postgres")
 }
 
@@ -31,6 +35,21 @@ async fn tape(data_dir: &Path) -> (i64, i64) {
     let found = sqlx::query_as(sums).fetch_one(&pool).await.expect("the tape");
     pool.close().await;
     found
+}
+
+/// Every line of the tape, by its place.
+async fn lines(pool: &PgPool) -> BTreeMap<u64, Tick> {
+    let blocks = "SELECT first_place, last_place, lines, digest FROM tape ORDER BY last_place";
+    let blocks: Vec<(i64, i64, Vec<u8>, Vec<u8>)> =
+        sqlx::query_as(blocks).fetch_all(pool).await.expect("the tape");
+    let blocks = blocks.into_iter().map(|(first, last, bytes, digest)| TapeBlock {
+        first_place: first.cast_unsigned(),
+        last_place: last.cast_unsigned(),
+        bytes,
+        digest: digest.try_into().expect("32 bytes"),
+    });
+    let lines = blocks.flat_map(|block| decode(&block).expect("a whole block"));
+    lines.map(|line| (line.place, line.tick)).collect()
 }
 
 async fn account(server: &Server) -> String {
@@ -113,6 +132,61 @@ async fn an_order_fills_is_kept_through_a_crash_and_the_ledger_verifies() {
     let verified =
         blotter(&["audit", "verify", "--data-dir"]).arg(directory.path()).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[tokio::test]
+async fn every_fill_names_the_line_that_the_tape_has_at_its_place_whenever_the_server_was_killed() {
+    let directory = scratch_with_cluster("working-evidence").await;
+    let mut account_id = None;
+    for killed_after in [150, 400, 900] {
+        let mut server = Server::serve_with(directory.path(), &MARKET).await;
+        let account_id = match &account_id {
+            Some(account_id) => account_id,
+            None => account_id.insert(account(&server).await),
+        };
+        let (client, token) = (reqwest::Client::new(), server.token().to_owned());
+        let url = format!("{}/v1/accounts/{account_id}/orders", server.base());
+        let instruments = get(&server, "/v1/market/instruments?limit=100").await.expect(200);
+        let symbols = instruments["items"].as_array().unwrap().iter();
+        let orders = symbols.enumerate().map(|(n, instrument)| {
+            // A third sells again what was bought before, so symbols come and go.
+            let side = if n % 3 == 2 { "sell" } else { "buy" };
+            let order =
+                json!({"symbol": instrument["symbol"], "side": side, "type": "market", "qty": "1"});
+            client.post(&url).bearer_auth(&token).json(&order).send()
+        });
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(killed_after)).await;
+            server.signal(Signal::KILL);
+        };
+        let placing = async {
+            let _the_server_is_killed_meanwhile =
+                tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(orders))
+                    .await;
+        };
+        tokio::join!(kill, placing);
+        server.wait();
+    }
+    let server = Server::serve_with(directory.path(), &MARKET).await;
+    let pool = database(directory.path()).await;
+    let fills = "SELECT payload::text FROM events WHERE event_type = 'OrderFilled'";
+    let fills: Vec<String> = sqlx::query_scalar(fills).fetch_all(&pool).await.expect("the log");
+    let lines = lines(&pool).await;
+    pool.close().await;
+    assert!(fills.len() > 20, "{} fills", fills.len());
+    for fill in fills {
+        let fill: Value = serde_json::from_str(&fill).unwrap();
+        let evidence = &fill["OrderFilled"]["evidence"];
+        let quoted = &evidence["tick"]["quote"];
+        let line = &lines[&evidence["tape_place"].as_u64().unwrap()];
+        let line: Value = serde_json::from_str(&line.to_line()).unwrap();
+        for figure in ["bid", "bid_size", "ask", "ask_size"] {
+            assert_eq!(line[figure], quoted[figure], "{line} is not what filled {fill}");
+        }
+        assert_eq!(line["at"], evidence["at"], "{line} is not what filled {fill}");
+    }
+    let verdict = get(&server, "/v1/audit/verify").await.expect(200);
+    assert_eq!(verdict["valid"], json!(true), "{verdict}");
 }
 
 #[tokio::test]
