@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::auditing::AuditCommand;
 use crate::maintenance::{EventsCommand, ProjectionsCommand};
+use crate::registry::{KeysCommand, UserCommand};
 use crate::stdio::StdioSettings;
 use blotter::config::{self, ConfigError, Effective, ServerSettings};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -37,6 +38,12 @@ pub enum Command {
     /// Work on the query views
     #[command(subcommand)]
     Projections(ProjectionsCommand),
+    /// Register, list, disable and forget users; the server may be running or not
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Work on the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show what is written to the log
     #[command(subcommand)]
     Events(EventsCommand),

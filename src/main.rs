@@ -6,6 +6,7 @@ mod bridge;
 mod cli;
 mod heads;
 mod maintenance;
+mod registry;
 mod serve;
 mod stdio;
 
@@ -36,6 +37,8 @@ async fn main() -> ExitCode {
         },
         Command::Audit(command) => return auditing::run(command).await,
         Command::Projections(command) => maintenance::projections(command).await,
+        Command::User(command) => registry::users(command).await,
+        Command::Keys(command) => registry::keys(command),
         Command::Events(command) => maintenance::events(&command),
         Command::Openapi => writeln!(std::io::stdout(), "{:#}", blotter::rest::document())
             .context("standard output"),

@@ -15,7 +15,7 @@ use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
 use blotter::identity::facts::Facts;
-use blotter::identity::{OperatorToken, Rates};
+use blotter::identity::{Identity, OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
 use blotter::market::archive::Archive;
@@ -66,7 +66,6 @@ pub async fn serve(settings: ServerSettings) -> anyhow::Result<()> {
 
 /// Runs until a signal, or until its host is done with it.
 pub async fn serve_for(settings: ServerSettings, host: Host) -> anyhow::Result<()> {
-    settings.check_available()?;
     let mut signals = Signals::listen(host.done)?;
     let given = config::token("BLOTTER_OPERATOR_TOKEN")?;
     let data_dir = settings.database.data_dir()?;
@@ -149,7 +148,15 @@ async fn compose(
     let calendar = calendar(settings);
     let (player, archive) = market(settings, calendar, database, &engine, &stop)?;
     let facts = Facts::new(database.identity().clone());
-    let carrier = tokio::spawn(facts.carry(ledger.clone(), stop.clone()));
+    let carrier = tokio::spawn(facts.clone().carry(ledger.clone(), stop.clone()));
+    let identity = database.identity().clone();
+    let identity =
+        Identity::open(identity, facts, data_dir.to_owned(), settings.identity()).await?;
+    let identity = Arc::new(identity);
+    let keeper = {
+        let (identity, stop) = (Arc::clone(&identity), stop.clone());
+        tokio::spawn(async move { identity.keep(stop).await })
+    };
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
     let custody_task =
         tokio::spawn(sign(checkpointer, database.auditor().clone(), note, written.clone()));
@@ -167,6 +174,7 @@ async fn compose(
         checkpoint,
         checkpoint_files: vec![data_dir.join(audit::CHECKPOINT_FILE)],
         operator,
+        identity,
         cursors: CursorKey::load(data_dir)?,
     }));
     let drain = stop.child_token();
@@ -192,6 +200,7 @@ async fn compose(
     stop.cancel();
     engine_task.await.context("the engine")?;
     carrier.await.context("the facts of users")?;
+    keeper.await.context("the users")?;
     if !campaigning.is_finished() {
         campaigning.await.context("the ledger")??;
     }

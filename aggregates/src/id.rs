@@ -116,6 +116,13 @@ impl UserId {
     }
 }
 
+impl ClientId {
+    /// The id of the browser or program that began `session`: a session has one.
+    pub fn of(session: SessionId) -> Self {
+        Self(derived_uuid("blotter/client", &[session.uuid().as_bytes()]))
+    }
+}
+
 impl InstrumentId {
     /// The id of the instrument that is first listed under `symbol`.
     pub fn of_symbol(symbol: &str) -> Self {

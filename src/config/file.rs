@@ -87,12 +87,6 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A word that is known and not done yet.
-    #[error("{setting} is not in this version")]
-    NotInThisVersion {
-        /// The setting and its value, as a flag.
-        setting: &'static str,
-    },
     /// The command line is wrong, or asks for help.
     #[error(transparent)]
     CommandLine(#[from] clap::Error),

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use aggregates::money::{Money, Price, parse_decimal};
 use aggregates::rules::{FeeSchedule, Rules};
+use chrono::TimeDelta;
 use clap::Args;
 use rust_decimal::Decimal;
 
@@ -22,6 +23,7 @@ pub use file::{ConfigError, Effective, read};
 pub use values::{Hours, LogFormat, Market, Record, Registration, Secret};
 
 use crate::database::{Source, default_data_dir, embedded};
+use crate::identity::desk;
 use crate::market::pace::Speed;
 use crate::mcp::{Shelf, Toolsets};
 use crate::rest::cors::Origin;
@@ -188,8 +190,11 @@ pub struct ServerSettings {
     #[command(flatten)]
     pub edge: EdgeSettings,
     /// Who may register
-    #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "closed")]
+    #[arg(long, env = "BLOTTER_REGISTRATION", value_enum, default_value = "open")]
     pub registration: Registration,
+    /// How long users stay logged in.
+    #[command(flatten)]
+    pub sessions: SessionSettings,
     /// Write to a database that does not contain what this process signed last (a restored backup)
     #[arg(
         long,
@@ -204,6 +209,29 @@ pub struct ServerSettings {
     /// The log of the process.
     #[command(flatten)]
     pub log: LogSettings,
+}
+
+/// How long users stay logged in.
+#[derive(Args, Clone, Debug)]
+pub struct SessionSettings {
+    /// Days after which a session ends that is not used
+    #[arg(
+        long,
+        env = "BLOTTER_SESSION_IDLE_DAYS",
+        value_name = "DAYS",
+        default_value = "14",
+        value_parser = clap::value_parser!(u16).range(1..=365)
+    )]
+    pub session_idle_days: u16,
+    /// Days after which a session ends however much it is used
+    #[arg(
+        long,
+        env = "BLOTTER_SESSION_DAYS",
+        value_name = "DAYS",
+        default_value = "90",
+        value_parser = clap::value_parser!(u16).range(1..=365)
+    )]
+    pub session_days: u16,
 }
 
 impl DatabaseSettings {
@@ -291,16 +319,16 @@ impl McpSettings {
 }
 
 impl ServerSettings {
-    /// Refuses what this version knows by name and cannot do.
-    ///
-    /// # Errors
-    /// Names the setting.
-    pub fn check_available(&self) -> Result<(), ConfigError> {
-        let missing = |setting| Err(ConfigError::NotInThisVersion { setting });
-        match self.registration {
-            Registration::Closed => Ok(()),
-            Registration::Open => missing("--registration open"),
-            Registration::Invite => missing("--registration invite"),
+    /// What identity works by.
+    pub fn identity(&self) -> desk::Settings {
+        desk::Settings {
+            admission: match self.registration {
+                Registration::Open => desk::Admission::Open,
+                Registration::Invite => desk::Admission::Invited,
+                Registration::Closed => desk::Admission::Closed,
+            },
+            idle: TimeDelta::days(self.sessions.session_idle_days.into()),
+            lifetime: TimeDelta::days(self.sessions.session_days.into()),
         }
     }
 }

@@ -102,7 +102,7 @@ pub enum Registration {
     Open,
     /// Those whom the operator invites.
     Invite,
-    /// Nobody: the operator is the only principal.
+    /// Nobody: the operator makes users.
     Closed,
 }
 

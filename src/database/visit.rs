@@ -7,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use super::embedded::{self, Embedded, EmbeddedError};
-use super::{AuditorPool, Connector, DatabaseError, ProjectorPool, Source, check_schema};
+use super::{
+    AuditorPool, Connector, DatabaseError, IdentityPool, ProjectorPool, Source, check_schema,
+};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -58,6 +60,11 @@ impl Visit {
     /// For reading everything.
     pub fn auditor(&self) -> AuditorPool {
         self.connector.auditor()
+    }
+
+    /// For changing users.
+    pub fn identity(&self) -> IdentityPool {
+        self.connector.identity()
     }
 
     /// For writing the views.

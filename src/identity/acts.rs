@@ -73,6 +73,12 @@ words! {
         VerifyLog "verify_log",
         /// Read what the process counts.
         ReadMetrics "read_metrics",
+        /// Read and change oneself as a user.
+        ManageProfile "manage_profile",
+        /// List and end one's sessions.
+        ManageSessions "manage_sessions",
+        /// List, invite, disable and forget users.
+        ManageUsers "manage_users",
     }
 }
 
@@ -83,6 +89,8 @@ pub enum Showing {
     Anything,
     /// A token with this scope.
     Scope(Scope),
+    /// No token does: somebody has to have logged in.
+    Nothing,
 }
 
 /// How far an act reaches.
@@ -96,6 +104,8 @@ pub enum Reach {
     Account,
     /// What belongs to the caller, or one account of it if it is named.
     Tenant,
+    /// The user who logged in, and nobody else.
+    Own,
     /// Everything: the operator alone.
     Operator,
 }
@@ -108,6 +118,7 @@ impl Reach {
             Self::Market => "market",
             Self::Account => "account",
             Self::Tenant => "tenant",
+            Self::Own => "own",
             Self::Operator => "operator",
         }
     }
@@ -141,6 +152,7 @@ const fn on_tenant(scope: Scope, roles: &'static [GrantRole]) -> Rule {
     Rule { token: Showing::Scope(scope), roles, reach: Reach::Tenant }
 }
 
+const OWN: Rule = Rule { token: Showing::Nothing, roles: &[], reach: Reach::Own };
 const OPERATOR: Rule = Rule { token: Showing::Anything, roles: &[], reach: Reach::Operator };
 
 impl Act {
@@ -163,7 +175,10 @@ impl Act {
             }
             Self::ReadEvents => on_tenant(Scope::AuditRead, AUDITORS),
             Self::VerifyLog => on_tenant(Scope::AuditRead, &[]),
-            Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics => OPERATOR,
+            Self::ManageProfile | Self::ManageSessions => OWN,
+            Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics | Self::ManageUsers => {
+                OPERATOR
+            }
         }
     }
 
@@ -197,7 +212,7 @@ mod tests {
             let Rule { roles, reach, .. } = act.rule();
             match reach {
                 Reach::Account => assert!(!roles.is_empty(), "nobody may {act}"),
-                Reach::Server | Reach::Market | Reach::Operator => {
+                Reach::Server | Reach::Market | Reach::Own | Reach::Operator => {
                     assert!(roles.is_empty(), "{act} is on no account");
                 }
                 Reach::Tenant => {}

@@ -1,15 +1,26 @@
 //! Who is calling, what they may do, and what the log is told of it.
 
 pub mod access;
+mod access_keys;
 pub mod acts;
+pub mod desk;
+pub mod email;
+mod error;
 pub mod facts;
+mod opaque;
 mod operator;
 pub mod passwords;
 mod principal;
 mod rates;
+mod revocations;
 pub mod secret;
+pub mod sessions;
+mod throttle;
+pub mod users;
 
 pub use acts::{Act, Reach, Rule, Showing};
+pub use desk::Identity;
+pub use error::{IdentityError, whole_seconds};
 pub use operator::OperatorToken;
 pub use principal::{AgentToken, Denied, Principal, UserSession, suffices};
 pub use rates::{Rates, Slow};

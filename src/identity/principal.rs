@@ -65,6 +65,11 @@ pub enum Denied {
     /// It is for the operator.
     #[error("{0} is for the operator alone")]
     OperatorOnly(Act),
+    /// It is for a user who logged in.
+    #[error(
+        "{0} is for a user who logged in: POST /v1/sessions, and show the access token of its answer"
+    )]
+    UsersOnly(Act),
     /// The token has not the scope.
     #[error("{act} needs a token with the scope {scope}: have one made with it, or use another")]
     Scope {
@@ -98,7 +103,7 @@ impl Denied {
     /// The machine word, the same over REST and MCP.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::OperatorOnly(_) | Self::Role { .. } => "forbidden",
+            Self::OperatorOnly(_) | Self::UsersOnly(_) | Self::Role { .. } => "forbidden",
             Self::Scope { .. } => "insufficient_scope",
             Self::Halted(_) => "token_halted",
         }
@@ -148,6 +153,9 @@ impl Principal {
     pub fn may(&self, act: Act) -> Result<(), Denied> {
         let rule = act.rule();
         match self {
+            Self::Operator | Self::Token(_) if rule.reach == Reach::Own => {
+                return Err(Denied::UsersOnly(act));
+            }
             Self::Operator => return Ok(()),
             _ if rule.reach == Reach::Operator => return Err(Denied::OperatorOnly(act)),
             Self::User(_) => return Ok(()),
@@ -223,7 +231,11 @@ mod tests {
 
     #[test]
     fn the_operator_may_do_everything_and_a_user_all_but_what_is_the_operators() {
-        assert_eq!(may(&Principal::Operator).len(), Act::ALL.len());
+        for act in Act::ALL {
+            let own = act.rule().reach == Reach::Own;
+            let expected = if own { Err(Denied::UsersOnly(*act)) } else { Ok(()) };
+            assert_eq!(Principal::Operator.may(*act), expected);
+        }
         let user = Principal::User(UserSession {
             user_id: UserId::new(Uuid::from_u128(1)),
             tenant: TenantId::new(Uuid::from_u128(2)),
@@ -264,7 +276,9 @@ mod tests {
     #[test]
     fn a_halted_token_reads_and_changes_nothing() {
         let halted = token(Scope::ALL, true);
-        for act in Act::ALL.iter().filter(|act| act.rule().reach != Reach::Operator) {
+        let reach = |act: &Act| act.rule().reach;
+        for act in Act::ALL.iter().filter(|act| !matches!(reach(act), Reach::Operator | Reach::Own))
+        {
             let expected = if act.writes() { Err(Denied::Halted(*act)) } else { Ok(()) };
             assert_eq!(halted.may(*act), expected);
         }

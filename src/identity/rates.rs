@@ -25,6 +25,11 @@ const TENANT: u32 = 4;
 /// How many times as much an address may ask as one principal: several may share it.
 const ADDRESS: u32 = 8;
 
+/// Registrations a second of one address, in the long run.
+const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(2).expect("above zero");
+/// Registrations of one address at once.
+const AT_ONCE: NonZeroU32 = NonZeroU32::new(200).expect("above zero");
+
 /// Too many requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{whose} has sent more than {limit} requests a second: come back after {} ms", .wait.as_millis())]
@@ -48,7 +53,11 @@ struct Allowances<K: Hash + Eq + Clone> {
 
 impl<K: Hash + Eq + Clone> Allowances<K> {
     fn new(whose: &'static str, limit: NonZeroU32) -> Self {
-        let limiter = RateLimiter::keyed(Quota::per_second(limit));
+        Self::with_burst(whose, limit, limit)
+    }
+
+    fn with_burst(whose: &'static str, limit: NonZeroU32, burst: NonZeroU32) -> Self {
+        let limiter = RateLimiter::keyed(Quota::per_second(limit).allow_burst(burst));
         Self {
             whose,
             limit,
@@ -84,6 +93,7 @@ pub struct Rates {
     principals: Allowances<ActorId>,
     tenants: Allowances<TenantId>,
     addresses: Allowances<IpAddr>,
+    registrations: Allowances<IpAddr>,
 }
 
 impl Rates {
@@ -94,6 +104,7 @@ impl Rates {
             principals: Allowances::new("this caller", each),
             tenants: Allowances::new("this caller's tenant", times(TENANT)),
             addresses: Allowances::new("this address", times(ADDRESS)),
+            registrations: Allowances::with_burst("this address", REGISTRATIONS, AT_ONCE),
         }
     }
 
@@ -103,6 +114,14 @@ impl Rates {
     /// It has sent too many.
     pub fn address(&self, address: IpAddr) -> Result<(), Slow> {
         self.addresses.take(&network(address))
+    }
+
+    /// Takes a registration from this address: each tells whether somebody is registered.
+    ///
+    /// # Errors
+    /// It has sent too many.
+    pub fn registration(&self, address: IpAddr) -> Result<(), Slow> {
+        self.registrations.take(&network(address))
     }
 
     /// Takes a request of this principal.
@@ -119,7 +138,7 @@ impl Rates {
 }
 
 /// What counts as one address: of IPv6 the network, since whoever has one address there has 2^64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

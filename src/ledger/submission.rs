@@ -19,6 +19,8 @@ pub enum Interface {
     Rest,
     /// MCP.
     Mcp,
+    /// The command line, beside the server.
+    Cli,
     /// The execution engine.
     Engine,
     /// The ledger itself: take-overs.

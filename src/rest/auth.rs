@@ -5,10 +5,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Extensions, HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+
+use zeroize::Zeroizing;
 
 use super::edge::{Actor, Id};
 use super::listener::Peer;
@@ -22,22 +26,46 @@ pub struct Gate {
     service: Arc<Service>,
     interface: Interface,
     rates: Arc<Rates>,
+    open: Arc<[(Method, String)]>,
 }
 
 impl Gate {
     /// Callers of `interface`, who share `rates` with those of the others.
     pub fn new(service: Arc<Service>, interface: Interface, rates: Arc<Rates>) -> Self {
-        Self { service, interface, rates }
+        Self { service, interface, rates, open: Arc::default() }
+    }
+
+    /// The same, which lets everybody pass to these routes.
+    #[must_use]
+    pub fn but_open(self, routes: impl IntoIterator<Item = (Method, String)>) -> Self {
+        Self { open: routes.into_iter().collect(), ..self }
+    }
+
+    /// Whether a request is to a route that needs no token.
+    fn is_open(&self, request: &Request) -> bool {
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let mut open = self.open.iter();
+        path.is_some_and(|path| {
+            open.any(|(method, open)| method == request.method() && open == path)
+        })
     }
 }
 
 /// Said to a caller without a token, or with nobody's.
-const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token: the operator's is what \
-    BLOTTER_OPERATOR_TOKEN was when the server started, else in the file operator.token of its data directory";
+const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token: a user's is the access_token of \
+    POST /v1/sessions, the operator's what BLOTTER_OPERATOR_TOKEN was when the server started, else in the file \
+    operator.token of its data directory";
 
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let mut visitor = match gate.visitor(&request) {
+    if gate.is_open(&request) {
+        return match gate.rates.address(peer(request.extensions())) {
+            Ok(()) => next.run(request).await,
+            Err(slow) => Problem::too_many(&slow).into_response(),
+        };
+    }
+    let shown = Shown::of(&request);
+    let mut visitor = match gate.visitor(shown).await {
         Ok(visitor) => visitor,
         Err(problem) => return problem.into_response(),
     };
@@ -45,24 +73,66 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         visitor.request = *id;
     }
     let actor = Actor(visitor.principal.actor());
+    let (void, waits) = (gate.service.void(&visitor), gate.service.void(&visitor));
+    let cut_off = gate.interface == Interface::Mcp;
     request.extensions_mut().insert(visitor);
     request.extensions_mut().insert(gate.service);
-    let mut response = next.run(request).await;
+    let answered = next.run(request);
+    let response = if cut_off {
+        // A tool may wait for a minute; what it has committed stays.
+        tokio::select! {
+            biased;
+            response = answered => response,
+            () = waits => return Problem::unauthenticated(true, NO_TOKEN).into_response(),
+        }
+    } else {
+        answered.await
+    };
+    let mut response = until(void, response);
     response.extensions_mut().insert(actor);
     response
 }
 
+/// Ends an answer that goes on, once what was shown for it is void.
+fn until(void: impl Future<Output = ()> + Send + 'static, response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"text/event-stream")) {
+        return response;
+    }
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(void))))
+}
+
 impl Gate {
-    fn visitor(&self, request: &Request) -> Result<Visitor, Problem> {
-        let shown = bearer(request.headers());
-        let visitor = shown.and_then(|token| self.service.authenticate(token, self.interface));
+    async fn visitor(&self, shown: Shown) -> Result<Visitor, Problem> {
+        let Shown { token, presented, address } = shown;
+        let visitor = match token {
+            Some(token) => self.service.authenticate(&token, self.interface).await?,
+            None => None,
+        };
         if visitor.as_ref().is_none_or(|visitor| visitor.principal != Principal::Operator) {
-            self.rates.address(peer(request)).map_err(|slow| Problem::too_many(&slow))?;
+            self.rates.address(address).map_err(|slow| Problem::too_many(&slow))?;
         }
-        let presented = request.headers().contains_key(header::AUTHORIZATION);
         let visitor = visitor.ok_or_else(|| Problem::unauthenticated(presented, NO_TOKEN))?;
         self.rates.principal(&visitor.principal).map_err(|slow| Problem::too_many(&slow))?;
         Ok(visitor)
+    }
+}
+
+/// What a request shows of who sends it.
+struct Shown {
+    token: Option<Zeroizing<String>>,
+    /// Whether it shows anything at all.
+    presented: bool,
+    address: IpAddr,
+}
+
+impl Shown {
+    fn of(request: &Request) -> Self {
+        Self {
+            token: bearer(request.headers()).map(|token| Zeroizing::new(token.to_owned())),
+            presented: request.headers().contains_key(header::AUTHORIZATION),
+            address: peer(request.extensions()),
+        }
     }
 }
 
@@ -75,7 +145,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Where a request comes from. Without a listener, as in tests of a face alone, from nowhere.
-fn peer(request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<Peer>();
+pub(super) fn peer(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<Peer>();
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address)
 }

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::body::{self, DIGITS};
+use crate::identity::passwords::Password;
 use crate::service::{Fault, ServiceError, new_york_midnight, text};
 
 /// The most fields of one object.
@@ -116,6 +117,18 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A secret of any characters, which no message repeats.
+    pub fn secret(&mut self, field: &str) -> Option<Password> {
+        let read = match self.take(field)? {
+            Value::Text(_) => None,
+            Value::Json(raw) => serde_json::from_str::<String>(raw.get()).ok(),
+        };
+        if read.is_none() {
+            self.fault(field, "invalid_type", format!("{field} has to be a string"));
+        }
+        read.map(Password::new)
     }
 
     /// One of a list of words.

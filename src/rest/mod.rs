@@ -24,7 +24,9 @@ mod previews;
 mod problem;
 mod request;
 mod routes;
+mod sessions;
 mod stream;
+mod users;
 
 use std::sync::Arc;
 
@@ -61,10 +63,10 @@ pub struct Face {
 
 /// The routes that need no token.
 fn open() -> Routes {
-    health::routes().merge(docs::routes())
+    health::routes().merge(docs::routes()).merge(sessions::keys())
 }
 
-/// The routes below `/v1`.
+/// The routes below `/v1`. Some of them need no token either.
 fn v1() -> Routes {
     accounts::routes()
         .merge(orders::routes())
@@ -75,11 +77,15 @@ fn v1() -> Routes {
         .merge(market::routes())
         .merge(audit::routes())
         .merge(stream::routes())
+        .merge(users::routes())
+        .merge(sessions::routes())
 }
 
 /// All routes of the face.
 pub fn router(face: Face) -> Router {
     let gate = Gate::new(Arc::clone(&face.service), Interface::Rest, Arc::clone(&face.rates));
+    let open_routes = v1().into_described("/v1").filter(|route| route.operation.act().is_none());
+    let gate = gate.but_open(open_routes.map(|route| (route.method, route.path)));
     let with_token = |routes: Routes| {
         routes.into_router().layer(middleware::from_fn_with_state(gate.clone(), auth::authenticate))
     };

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::identity::{Denied, Slow};
+use crate::identity::{Denied, IdentityError, Slow, whole_seconds};
 use crate::service::{Fault, ServiceError};
 
 /// Seconds after which a client that was turned away may come again.
@@ -184,6 +184,7 @@ impl Problem {
                 }
                 return problem;
             }
+            ServiceError::Identity(error) => return Self::of_identity(&error, detail),
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
             ServiceError::NothingToClose { .. }
             | ServiceError::Conflict(_)
@@ -202,6 +203,34 @@ impl Problem {
             ServiceError::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, code, detail)
+    }
+}
+
+impl Problem {
+    fn of_identity(error: &IdentityError, detail: String) -> Self {
+        let status = match error {
+            IdentityError::EmailTaken => StatusCode::CONFLICT,
+            IdentityError::RegistrationClosed
+            | IdentityError::NotInvited
+            | IdentityError::WrongPassword => StatusCode::FORBIDDEN,
+            IdentityError::WrongCredentials | IdentityError::SessionOver => {
+                StatusCode::UNAUTHORIZED
+            }
+            IdentityError::NoUser | IdentityError::NoSession => StatusCode::NOT_FOUND,
+            IdentityError::Email(_) | IdentityError::Password(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            IdentityError::Throttled(wait) => {
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, error.code(), detail);
+                problem.0.retry_after = Some(whole_seconds(*wait));
+                return problem;
+            }
+            IdentityError::Busy | IdentityError::Stale | IdentityError::Database(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            IdentityError::Defect(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.code(), detail)
     }
 }
 

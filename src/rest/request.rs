@@ -2,16 +2,21 @@
 
 use std::str::FromStr;
 
+use aggregates::id::RequestId;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
+use super::auth::peer;
+use super::edge::Id;
 use super::input::Fields;
 use super::problem::Problem;
 use crate::body::{is_plain, take};
-use crate::service::{self, Fresh, PageRequest, ServiceError, text};
+use crate::identity::desk::Guest;
+use crate::service::{self, Fresh, Interface, PageRequest, ServiceError, text};
 
 /// The largest JSON body, in bytes.
 const BODY_MAX: usize = 256 * 1024;
@@ -28,6 +33,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         parts.extensions.get().cloned().map(Self).ok_or_else(|| {
             Problem::from(ServiceError::Defect("a route without a permission".to_owned()))
         })
+    }
+}
+
+/// Who sends a request, as far as is known of somebody who shows nothing.
+pub struct Sender(pub Guest);
+
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
+        let request = parts.extensions.get().map(|Id(id)| *id);
+        Ok(Self(Guest {
+            address: peer(&parts.extensions),
+            user_agent: user_agent.unwrap_or_default().to_owned(),
+            interface: Interface::Rest,
+            request: request.unwrap_or_else(|| RequestId::new(Uuid::now_v7())),
+        }))
     }
 }
 

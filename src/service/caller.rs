@@ -8,7 +8,7 @@ use aggregates::id::{AccountId, ActorId, OPERATOR, RequestId, TenantId};
 use projections::{Group, query};
 
 use super::{Fault, Fresh, Service, ServiceError};
-use crate::identity::{Act, Principal, Reach};
+use crate::identity::{Act, Principal, Reach, UserSession};
 use crate::ledger::Interface;
 
 /// Who sent a request and how; nothing is permitted yet.
@@ -37,6 +37,8 @@ pub struct Caller {
     pub interface: Interface,
     /// The request.
     pub request: RequestId,
+    /// The user who logged in, if one did.
+    pub(super) user: Option<UserSession>,
     /// The account that it was permitted for, if the act is about one.
     account: Option<AccountId>,
 }
@@ -50,6 +52,10 @@ impl Caller {
             client: visitor.principal.client(),
             interface: visitor.interface,
             request: visitor.request,
+            user: match &visitor.principal {
+                Principal::User(session) => Some(session.clone()),
+                Principal::Operator | Principal::Token(_) => None,
+            },
             account,
         }
     }

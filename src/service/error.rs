@@ -10,7 +10,7 @@ use projections::log::LogError;
 
 use crate::database::DatabaseError;
 use crate::engine::EngineError;
-use crate::identity::Denied;
+use crate::identity::{Denied, IdentityError};
 use crate::ledger::LedgerError;
 
 /// One field that is wrong.
@@ -74,6 +74,9 @@ pub enum ServiceError {
     /// The caller may not do this.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A change of who may act was not made.
+    #[error(transparent)]
+    Identity(IdentityError),
     /// A cursor that this server did not give for this list.
     #[error("the cursor does not belong to this list: leave it out to start from the first page")]
     BadCursor,
@@ -154,6 +157,7 @@ impl ServiceError {
             Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.code.word(),
             Self::NothingToClose { .. } => "nothing_to_close",
             Self::Denied(denied) => denied.code(),
+            Self::Identity(error) => error.code(),
             Self::BadCursor => "bad_cursor",
             Self::Behind { .. } => "behind",
             Self::Degraded(_) => "degraded",
@@ -208,6 +212,23 @@ impl From<LedgerError> for ServiceError {
             LedgerError::OutcomeUnknown => Self::OutcomeUnknown(message),
             LedgerError::Unavailable => Self::Database(Box::new(error)),
             LedgerError::Defect => Self::Defect(message),
+        }
+    }
+}
+
+impl From<IdentityError> for ServiceError {
+    fn from(error: IdentityError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        match error {
+            IdentityError::Email(_) => Self::Invalid(vec![Fault::new("email", code, message)]),
+            IdentityError::Password(_) => {
+                Self::Invalid(vec![Fault::new("password", code, message)])
+            }
+            IdentityError::NoUser => Refusal::new(RefusalCode::UserNotFound, message).into(),
+            IdentityError::NoSession => Self::NotFound("session"),
+            IdentityError::Database(error) => error.into(),
+            IdentityError::Defect(message) => Self::Defect(message),
+            other => Self::Identity(other),
         }
     }
 }

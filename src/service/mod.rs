@@ -25,6 +25,7 @@ mod reading;
 mod replaying;
 mod stream;
 pub mod text;
+mod users;
 mod value;
 mod waiting;
 
@@ -32,7 +33,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aggregates::id::{AccountId, CommandId, RequestId, TenantId};
+use aggregates::id::{AccountId, ClientId, CommandId, RequestId, TenantId};
 use aggregates::trading::Command;
 use projections::Views;
 use tokio::sync::{Mutex, watch};
@@ -41,7 +42,8 @@ use uuid::Uuid;
 use crate::database::{AuditorPool, ReaderPool};
 use crate::engine::Engine;
 use crate::engine::player::Player;
-use crate::identity::{OperatorToken, Principal};
+use crate::identity::access::{Audience, Bearer};
+use crate::identity::{Identity, OperatorToken, Principal, UserSession};
 use crate::ledger::{Key, Ledger, Origin, Submission, Words};
 use crate::market::archive::Archive;
 use crate::market::calendar::Calendar;
@@ -72,6 +74,10 @@ pub use preview::{FiguresAnswer, PreviewAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
 pub use stream::{Followed, Stretch};
+pub use users::{
+    Changed, EndedSession, INVITATION_DAYS_MAX, InvitationAnswer, KeysAnswer, SessionAnswer,
+    TokensAnswer, UserAnswer, UserChange,
+};
 pub use value::Value;
 pub use waiting::{Awaited, WaitAnswer};
 
@@ -104,6 +110,8 @@ pub struct Parts {
     pub checkpoint_files: Vec<PathBuf>,
     /// Knows the operator.
     pub operator: OperatorToken,
+    /// Knows users.
+    pub identity: Arc<Identity>,
     /// Makes cursors.
     pub cursors: CursorKey,
 }
@@ -123,14 +131,56 @@ impl Service {
         Self { parts, known: RwLock::default(), verifying: Mutex::default() }
     }
 
-    /// The visitor that shows this bearer token over this face, as one new request; `None` for a token that is
-    /// nobody's. Takes the same time whatever is shown.
-    pub fn authenticate(&self, bearer: &str, interface: Interface) -> Option<Visitor> {
-        self.parts.operator.is(bearer).then(|| Visitor {
-            principal: Principal::Operator,
-            interface,
-            request: RequestId::new(Uuid::now_v7()),
-        })
+    /// The visitor that shows this bearer token over this face, as one new request; `None` for a token that is nobody's.
+    ///
+    /// # Errors
+    /// It cannot be known now whether the token is still good.
+    pub async fn authenticate(
+        &self,
+        bearer: &str,
+        interface: Interface,
+    ) -> Result<Option<Visitor>, ServiceError> {
+        let principal = match self.parts.operator.is(bearer) {
+            true => Some(Principal::Operator),
+            false => self.logged_in(bearer, interface).await?,
+        };
+        let request = RequestId::new(Uuid::now_v7());
+        Ok(principal.map(|principal| Visitor { principal, interface, request }))
+    }
+
+    /// The user whose access token this is.
+    async fn logged_in(
+        &self,
+        token: &str,
+        interface: Interface,
+    ) -> Result<Option<Principal>, ServiceError> {
+        let audience = match interface {
+            Interface::Mcp => Audience::Mcp,
+            _ => Audience::Rest,
+        };
+        let bearer = self.parts.identity.bearer(token, audience).await?;
+        Ok(bearer.map(|Bearer { user, tenant, session }| {
+            Principal::User(UserSession {
+                user_id: user,
+                tenant,
+                session_id: session,
+                client_id: ClientId::of(session),
+            })
+        }))
+    }
+
+    /// Ready when what a visitor showed is void; never for the operator.
+    pub fn void(&self, visitor: &Visitor) -> impl Future<Output = ()> + Send + 'static {
+        let ended = match &visitor.principal {
+            Principal::User(session) => Some(self.parts.identity.ended(session.session_id)),
+            Principal::Operator | Principal::Token(_) => None,
+        };
+        async move {
+            match ended {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     fn is_known(&self, tenant: TenantId, account_id: AccountId) -> bool {

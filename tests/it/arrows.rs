@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("identity", &["database", "ledger"]),
-    ("config", &["database", "market", "mcp", "rest"]),
+    ("config", &["database", "identity", "market", "mcp", "rest"]),
     ("market", &[]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),
@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// The files that put the parts together: they may use everything.
 const COMPOSITION: &[&str] =
-    &["main", "lib", "cli", "serve", "auditing", "heads", "maintenance", "stdio"];
+    &["main", "lib", "cli", "serve", "auditing", "heads", "maintenance", "registry", "stdio"];
 
 fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {

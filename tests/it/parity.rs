@@ -6,7 +6,7 @@
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::user::Scope;
 use axum::response::IntoResponse;
-use blotter::identity::{Act, Denied};
+use blotter::identity::{Act, Denied, IdentityError};
 use blotter::mcp::results::refused;
 use blotter::rest::Problem;
 use blotter::service::{Fault, ServiceError};
@@ -183,6 +183,8 @@ kinds! {
         ));
     ServiceError::Denied(_) => Denied::Scope { act: Act::PlaceOrder, scope: Scope::OrdersWrite }.into(),
         Inside("everybody who has a token is the operator");
+    ServiceError::Identity(_) => ServiceError::Identity(IdentityError::EmailTaken),
+        Inside("users register and log in over REST alone");
     ServiceError::BadCursor => ServiceError::BadCursor,
         Both(Quoted, request(("GET", "/v1/accounts?cursor=x"), Value::Null, "get_all_accounts", json!({"cursor": "x"})));
     ServiceError::Behind { .. } => ServiceError::Behind { position: 7, wanted: 9 },

@@ -37,8 +37,6 @@ pub enum Door {
 pub enum LogInRefusal {
     /// The password was wrong.
     WrongPassword,
-    /// There were too many tries before it.
-    Throttled,
     /// The user is disabled.
     Disabled,
 }

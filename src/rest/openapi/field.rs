@@ -182,6 +182,8 @@ pub(super) fn of_path(name: &str) -> Field {
             Field::text("client_order_id", 128, "The name that its placer gave the order.")
         }
         "symbol" => Field::text("symbol", 32, "The ticker.").example("AAPL"),
+        "user_id" => Field::id("user_id", "The user, by the id that registering answered."),
+        "session_id" => Field::text("session_id", 36, "The session, by its id.").example("current"),
         other => unreachable!("a path parameter that rest::openapi::field describes, not {other}"),
     }
 }

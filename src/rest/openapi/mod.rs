@@ -62,8 +62,8 @@ pub fn document(routes: &[Described]) -> Value {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The operator's token: `BLOTTER_OPERATOR_TOKEN`, or the file `operator.token` of the \
-                                    data directory.",
+                    "description": "A user's access token, of `POST /v1/sessions`; or the operator's token: \
+                                    `BLOTTER_OPERATOR_TOKEN`, or the file `operator.token` of the data directory.",
                 },
             },
             "headers": problems::header_components(),

@@ -253,7 +253,7 @@ impl Operation {
 fn permission(act: Act) -> Value {
     let Rule { token, roles, reach } = act.rule();
     let scope = match token {
-        Showing::Anything => None,
+        Showing::Anything | Showing::Nothing => None,
         Showing::Scope(scope) => Some(scope.word()),
     };
     let roles: Vec<_> = roles.iter().map(|role| role.word()).collect();

@@ -133,7 +133,7 @@ async fn a_price_is_the_last_paid_else_the_bid_and_changes_from_the_official_clo
     assert_eq!(price.previous_close.unwrap().to_string(), "104.00");
     assert_eq!(price.change.unwrap().to_string(), "-2.60");
     assert_eq!(price.change_rate.as_deref(), Some("-0.025"));
-    let visitor = server.service.authenticate(TOKEN, Interface::Rest).unwrap();
+    let visitor = server.service.authenticate(TOKEN, Interface::Rest).await.unwrap().unwrap();
     let caller = server.service.permit(&visitor, Act::ReadMarket, None).await.unwrap();
     let info = server.service.info(&caller, "AAPL", Fresh::default()).await.unwrap();
     assert_eq!((info.instrument.name.as_str(), info.instrument.sector), ("A stock", None));

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use aggregates::rules::Rules;
 use blotter::engine::core::{Record, Settings};
 use blotter::engine::{PostgresHistory, TapeArchive, engine};
-use blotter::identity::{OperatorToken, Rates};
+use blotter::identity::facts::Facts;
+use blotter::identity::{Identity, OperatorToken, Rates, desk};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
 use blotter::market::calendar::Calendar;
 use blotter::rest;
 use blotter::service::{CursorKey, Parts, Service};
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::Runner;
 use reqwest::{Method, StatusCode};
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::TestDatabase;
+use super::{Scratch, TestDatabase, scratch_directory};
 
 /// The operator's token of every test server.
 pub const TOKEN: &str = "the-operators-token-of-tests";
@@ -41,6 +42,7 @@ pub struct TestRest {
     /// The use cases behind the face.
     pub service: Arc<Service>,
     _tasks: JoinSet<()>,
+    _keys: Scratch,
     _stop: DropGuard,
 }
 
@@ -113,6 +115,22 @@ impl TestRest {
             }
         });
 
+        let facts = Facts::new(database.identity.clone());
+        tasks.spawn(facts.clone().carry(ledger.clone(), stop.clone()));
+        let keys = scratch_directory("keys");
+        let identity = Identity::open(
+            database.identity.clone(),
+            facts,
+            keys.path().to_owned(),
+            desk::Settings {
+                admission: desk::Admission::Open,
+                idle: TimeDelta::days(14),
+                lifetime: TimeDelta::days(90),
+            },
+        );
+        let identity = Arc::new(identity.await.unwrap());
+        let (kept, until) = (Arc::clone(&identity), stop.clone());
+        tasks.spawn(async move { kept.keep(until).await });
         let service = Arc::new(Service::new(Parts {
             ledger: ledger.clone(),
             words: Words::new(database.writer.clone()),
@@ -132,6 +150,7 @@ impl TestRest {
             checkpoint: watch::channel(None).1,
             checkpoint_files: Vec::new(),
             operator: OperatorToken::load(Some(TOKEN), Path::new("/nowhere")).unwrap(),
+            identity,
             cursors: CursorKey::of("the secret of test cursors"),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -147,8 +166,15 @@ impl TestRest {
         let router = rest::edge::around(rest::router(face), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
-        let server =
-            Self { base, client, ledger, service, _tasks: tasks, _stop: stop.drop_guard() };
+        let server = Self {
+            base,
+            client,
+            ledger,
+            service,
+            _tasks: tasks,
+            _keys: keys,
+            _stop: stop.drop_guard(),
+        };
         for _ in 0..400 {
             let health = server.get("/readyz").await;
             if health.status == StatusCode::OK && health.json()["writer"] == json!(true) {
@@ -166,6 +192,11 @@ impl TestRest {
     /// A request with the operator's token, to be completed.
     pub fn authorized(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.request(method, path).bearer_auth(TOKEN)
+    }
+
+    /// Where it listens.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Sends a request with the operator's token.

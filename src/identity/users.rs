@@ -1,0 +1,466 @@
+//! Users: registered, changed, disabled, forgotten.
+//!
+//! A user has one address, one password and one tenant. Whatever changes who may act ends the sessions that it must, in
+//! the same transaction. Forgetting deletes all that tells of the person, the names of their accounts and the notes of
+//! their orders included; the log keeps ids, and stays verifiable.
+
+use aggregates::id::{AccountId, GrantId, SessionId, TenantId, TokenId, UserId};
+use aggregates::user::{By, Door, LogInRefusal, SessionEnd, TokenEnd, UserEvent};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::desk::{Admission, Change, Guest, Identity};
+use super::email::Email;
+use super::error::IdentityError;
+use super::facts::{self, Cause, Fact, Written, new_fact};
+use super::opaque::{Hash, Opaque, Purpose, shown};
+use super::passwords::{Comparison, Password};
+use super::sessions::{Which, Whose};
+use super::throttle::Tries;
+
+const INSERT: &str =
+    "INSERT INTO users (user_id, tenant_id, email, password_hash, state, created_at)
+    VALUES ($1, $2, $3, $4, 'active', $5) ON CONFLICT ON CONSTRAINT users_email DO NOTHING";
+const INVITE: &str = "INSERT INTO invitations (code_hash, made_at, expires_at) VALUES ($1, $2, $3)";
+const USE_INVITATION: &str = "UPDATE invitations SET used_at = $2
+    WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2";
+const ONE: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE user_id = $1";
+const BY_EMAIL: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE email = $1";
+const PAGE: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users
+    WHERE $1::timestamptz IS NULL OR (created_at, user_id) > ($1, $2)
+    ORDER BY created_at, user_id LIMIT $3";
+const SET_EMAIL: &str = "UPDATE users SET email = $2 WHERE user_id = $1 AND password_hash = $3";
+const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2 WHERE user_id = $1
+    AND ($3::text IS NULL OR password_hash = $3)";
+const SET_STATE: &str =
+    "UPDATE users SET state = $2 WHERE user_id = $1 AND state <> $2 RETURNING tenant_id, user_id";
+const LOCK: &str = "SELECT tenant_id, user_id FROM users WHERE user_id = $1
+    AND ($2::text IS NULL OR password_hash = $2) FOR UPDATE";
+const LIVE_TOKENS: &str =
+    "SELECT token_id FROM tokens WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
+const END_GRANTS: &str = "UPDATE grants SET revoked_at = $3
+    WHERE (user_id = $1 OR tenant_id = $2) AND revoked_at IS NULL RETURNING grant_id, tenant_id, account_id";
+/// What stands beside the log of a tenant.
+const WORDS: [&str; 2] = [
+    "DELETE FROM account_names WHERE tenant_id = $1",
+    "DELETE FROM order_notes WHERE tenant_id = $1",
+];
+const DELETE: &str = "DELETE FROM users WHERE user_id = $1";
+
+/// How a unique address is violated, as Postgres calls it.
+const TAKEN: &str = "users_email";
+
+/// A user as the tables have one.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Who, and whose tenant.
+    pub whose: Whose,
+    /// The address.
+    pub email: String,
+    /// Whether the user may log in.
+    pub active: bool,
+    /// When the user registered.
+    pub created_at: DateTime<Utc>,
+    password_hash: String,
+}
+
+impl Profile {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            whose: super::sessions::whose(row)?,
+            email: row.try_get("email")?,
+            active: row.try_get::<String, _>("state")? == "active",
+            created_at: row.try_get("created_at")?,
+            password_hash: row.try_get("password_hash")?,
+        })
+    }
+}
+
+/// By which way somebody wants in.
+#[derive(Clone, Debug)]
+pub enum Entry<'a> {
+    /// As a stranger, with an invitation or without.
+    Stranger(Option<&'a str>),
+    /// The operator lets them in.
+    Operator,
+}
+
+/// A user who has just registered.
+#[derive(Debug)]
+pub struct Registered {
+    /// Who.
+    pub whose: Whose,
+    /// The address in its one spelling.
+    pub email: String,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// The fact of it.
+    pub written: Written,
+}
+
+impl Identity {
+    /// Registers a user, with a tenant of their own.
+    ///
+    /// # Errors
+    /// Registration is not open to them, the password is not fit, the address is taken; too many at once; the database
+    /// failed.
+    pub async fn register(
+        &self,
+        email: &Email,
+        password: &Password,
+        entry: Entry<'_>,
+        guest: &Guest,
+    ) -> Result<Registered, IdentityError> {
+        let (door, invitation) = self.door(&entry)?;
+        let hash = self.hasher.keep(password, email.words()).await??;
+        let (user, tenant) = (UserId::new(Uuid::now_v7()), TenantId::new(Uuid::now_v7()));
+        let actor = match entry {
+            Entry::Stranger(_) => user.actor(),
+            Entry::Operator => aggregates::id::OPERATOR,
+        };
+        // As the table keeps it.
+        let created_at = Utc::now().trunc_subsecs(6);
+        let mut change = self.begin().await?;
+        if let Some(code) = invitation {
+            let used = sqlx::query(USE_INVITATION).bind(&code[..]).bind(created_at);
+            if used.execute(change.connection()).await?.rows_affected() == 0 {
+                return Err(IdentityError::NotInvited);
+            }
+        }
+        let inserted = sqlx::query(INSERT)
+            .bind(user.uuid())
+            .bind(tenant.uuid())
+            .bind(email.text())
+            .bind(hash)
+            .bind(created_at)
+            .execute(change.connection())
+            .await?;
+        if inserted.rows_affected() == 0 {
+            return Err(IdentityError::EmailTaken);
+        }
+        let cause = guest.cause(actor, String::new(), String::new());
+        let (fact_id, at) = new_fact();
+        let event = UserEvent::UserRegistered { fact_id, at, user_id: user, by: door };
+        let written =
+            facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
+        self.commit(change).await?;
+        let whose = Whose { tenant, user };
+        Ok(Registered { whose, email: email.text().to_owned(), created_at, written })
+    }
+
+    fn door(&self, entry: &Entry<'_>) -> Result<(Door, Option<Hash>), IdentityError> {
+        match (entry, self.settings.admission) {
+            (Entry::Operator, _) => Ok((Door::Operator, None)),
+            (Entry::Stranger(_), Admission::Closed) => Err(IdentityError::RegistrationClosed),
+            (Entry::Stranger(None), Admission::Open) => Ok((Door::Open, None)),
+            (Entry::Stranger(invitation), _) => {
+                let code = invitation.and_then(|text| shown(Purpose::Invitation, text));
+                code.map(|code| (Door::Invitation, Some(code))).ok_or(IdentityError::NotInvited)
+            }
+        }
+    }
+
+    /// A code that lets one person register until it is over.
+    ///
+    /// # Errors
+    /// No random bytes, or the database failed.
+    pub async fn invite(
+        &self,
+        good_for: TimeDelta,
+    ) -> Result<(Zeroizing<String>, DateTime<Utc>), IdentityError> {
+        let Opaque { text, hash } = Opaque::new(Purpose::Invitation)?;
+        let now = Utc::now();
+        sqlx::query(INVITE)
+            .bind(&hash[..])
+            .bind(now)
+            .bind(now + good_for)
+            .execute(self.pool.pool())
+            .await?;
+        Ok((text, now + good_for))
+    }
+
+    /// One user.
+    ///
+    /// # Errors
+    /// There is none of this id, or the database failed.
+    pub async fn profile(&self, user: UserId) -> Result<Profile, IdentityError> {
+        let row = sqlx::query(ONE).bind(user.uuid()).fetch_optional(self.pool.pool()).await?;
+        Ok(Profile::read(&row.ok_or(IdentityError::NoUser)?)?)
+    }
+
+    /// The user with this address.
+    ///
+    /// # Errors
+    /// There is none, or the database failed.
+    pub async fn by_email(&self, email: &Email) -> Result<Profile, IdentityError> {
+        let row = sqlx::query(BY_EMAIL).bind(email.text()).fetch_optional(self.pool.pool()).await?;
+        Ok(Profile::read(&row.ok_or(IdentityError::NoUser)?)?)
+    }
+
+    /// So many users, the oldest first, after one of them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn users(
+        &self,
+        after: Option<(DateTime<Utc>, UserId)>,
+        limit: i64,
+    ) -> Result<Vec<Profile>, IdentityError> {
+        let (time, user) = after.unzip();
+        let rows = sqlx::query(PAGE)
+            .bind(time)
+            .bind(user.map(UserId::uuid))
+            .bind(limit)
+            .fetch_all(self.pool.pool())
+            .await?;
+        Ok(rows.iter().map(Profile::read).collect::<Result<_, _>>()?)
+    }
+
+    /// Sees that somebody who is logged in knows their password; wrong ones count as they do at a log-in.
+    async fn confirm(
+        &self,
+        user: UserId,
+        password: &Password,
+        guest: &Guest,
+    ) -> Result<Profile, IdentityError> {
+        let profile = self.profile(user).await?;
+        let email = Email::read(&profile.email)
+            .map_err(|error| IdentityError::Defect(error.to_string()))?;
+        let tries = Tries::new(&email, guest.address);
+        let mut connection = self.pool.pool().acquire().await?;
+        if let Some(wait) = tries.wait(&mut connection, Utc::now()).await? {
+            return Err(IdentityError::Throttled(wait));
+        }
+        drop(connection);
+        if self.hasher.compare(password, Some(&profile.password_hash)).await?
+            != Comparison::Different
+        {
+            return Ok(profile);
+        }
+        let mut change = self.begin().await?;
+        tries.failed(change.connection(), Utc::now()).await?;
+        let cause = guest.cause(user.actor(), String::new(), String::new());
+        let (fact_id, at) = new_fact();
+        let reason = LogInRefusal::WrongPassword;
+        let event = UserEvent::LogInRefused { fact_id, at, reason };
+        let fact = Fact::Of(user, event);
+        let _ = facts::write(change.connection(), profile.whose.tenant, &cause, fact).await?;
+        self.commit(change).await?;
+        Err(IdentityError::WrongPassword)
+    }
+
+    /// Gives a user another address.
+    ///
+    /// # Errors
+    /// The password is wrong, or the address is taken; the database failed.
+    pub async fn change_email(
+        &self,
+        user: UserId,
+        password: &Password,
+        email: &Email,
+        (guest, cause): (&Guest, &Cause),
+    ) -> Result<Written, IdentityError> {
+        let profile = self.confirm(user, password, guest).await?;
+        let mut change = self.begin().await?;
+        let set = sqlx::query(SET_EMAIL)
+            .bind(user.uuid())
+            .bind(email.text())
+            .bind(&profile.password_hash)
+            .execute(change.connection())
+            .await;
+        match set {
+            Ok(done) if done.rows_affected() == 1 => {}
+            Ok(_) => return Err(IdentityError::WrongPassword),
+            Err(sqlx::Error::Database(error)) if error.constraint() == Some(TAKEN) => {
+                return Err(IdentityError::EmailTaken);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let (fact_id, at) = new_fact();
+        let fact = Fact::Of(user, UserEvent::EmailChanged { fact_id, at });
+        let written = facts::write(change.connection(), profile.whose.tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(written)
+    }
+
+    /// Gives a user another password and ends every session but the one that asks.
+    ///
+    /// # Errors
+    /// The present password is wrong, or the new one not fit; the database failed.
+    pub async fn change_password(
+        &self,
+        (user, session): (UserId, SessionId),
+        password: &Password,
+        new: &Password,
+        (guest, cause): (&Guest, &Cause),
+    ) -> Result<Written, IdentityError> {
+        let profile = self.confirm(user, password, guest).await?;
+        let email = Email::read(&profile.email)
+            .map_err(|error| IdentityError::Defect(error.to_string()))?;
+        let hash = self.hasher.keep(new, email.words()).await??;
+        let mut change = self.begin().await?;
+        let set = sqlx::query(SET_PASSWORD)
+            .bind(user.uuid())
+            .bind(hash)
+            .bind(Some(&profile.password_hash))
+            .execute(change.connection())
+            .await?;
+        if set.rows_affected() == 0 {
+            return Err(IdentityError::WrongPassword);
+        }
+        let reason = SessionEnd::PasswordChanged;
+        change.end(profile.whose, Which::AllBut(session), reason, cause).await?;
+        let (fact_id, at) = new_fact();
+        let fact = Fact::Of(user, UserEvent::PasswordChanged { fact_id, at, by: By::User });
+        let written = facts::write(change.connection(), profile.whose.tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(written)
+    }
+
+    /// Gives a user another password on the operator's word, and ends every session.
+    ///
+    /// # Errors
+    /// No such user, or the password is not fit; the database failed.
+    pub async fn reset_password(
+        &self,
+        user: UserId,
+        new: &Password,
+        cause: &Cause,
+    ) -> Result<Written, IdentityError> {
+        let profile = self.profile(user).await?;
+        let email = Email::read(&profile.email)
+            .map_err(|error| IdentityError::Defect(error.to_string()))?;
+        let hash = self.hasher.keep(new, email.words()).await??;
+        let mut change = self.begin().await?;
+        let set = sqlx::query(SET_PASSWORD).bind(user.uuid()).bind(hash).bind(None::<String>);
+        if set.execute(change.connection()).await?.rows_affected() == 0 {
+            return Err(IdentityError::NoUser);
+        }
+        change.end(profile.whose, Which::All, SessionEnd::PasswordChanged, cause).await?;
+        let (fact_id, at) = new_fact();
+        let fact = Fact::Of(user, UserEvent::PasswordChanged { fact_id, at, by: By::Operator });
+        let written = facts::write(change.connection(), profile.whose.tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(written)
+    }
+
+    /// Lets a user log in, or not any more: then every session ends. `None` if it is so already.
+    ///
+    /// # Errors
+    /// No such user, or the database failed.
+    pub async fn set_active(
+        &self,
+        user: UserId,
+        active: bool,
+        cause: &Cause,
+    ) -> Result<Option<Written>, IdentityError> {
+        let state = if active { "active" } else { "disabled" };
+        let mut change = self.begin().await?;
+        let set = sqlx::query(SET_STATE).bind(user.uuid()).bind(state);
+        let Some(row) = set.fetch_optional(change.connection()).await? else {
+            self.profile(user).await?;
+            return Ok(None);
+        };
+        let whose = super::sessions::whose(&row)?;
+        let ((fact_id, at), by) = (new_fact(), By::Operator);
+        let event = if active {
+            UserEvent::UserEnabled { fact_id, at, by }
+        } else {
+            change.end(whose, Which::All, SessionEnd::Disabled, cause).await?;
+            UserEvent::UserDisabled { fact_id, at, by }
+        };
+        let fact = Fact::Of(user, event);
+        let written = facts::write(change.connection(), whose.tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(Some(written))
+    }
+
+    /// Forgets a user who knows their password.
+    ///
+    /// # Errors
+    /// The password is wrong, or the database failed.
+    pub async fn forget_me(
+        &self,
+        user: UserId,
+        password: &Password,
+        (guest, cause): (&Guest, &Cause),
+    ) -> Result<Written, IdentityError> {
+        let profile = self.confirm(user, password, guest).await?;
+        self.forget_if(user, Some(&profile.password_hash), By::User, cause).await
+    }
+
+    /// Forgets a user on the operator's word.
+    ///
+    /// # Errors
+    /// No such user, or the database failed.
+    pub async fn forget(&self, user: UserId, cause: &Cause) -> Result<Written, IdentityError> {
+        self.forget_if(user, None, By::Operator, cause).await
+    }
+
+    async fn forget_if(
+        &self,
+        user: UserId,
+        password_hash: Option<&str>,
+        by: By,
+        cause: &Cause,
+    ) -> Result<Written, IdentityError> {
+        let mut change = self.begin().await?;
+        let row = sqlx::query(LOCK)
+            .bind(user.uuid())
+            .bind(password_hash)
+            .fetch_optional(change.connection())
+            .await?;
+        let whose = super::sessions::whose(&row.ok_or(IdentityError::NoUser)?)?;
+        change.end(whose, Which::All, SessionEnd::Forgotten, cause).await?;
+        change.end_tokens(whose, cause).await?;
+        change.end_grants(whose, cause).await?;
+        for statement in WORDS {
+            sqlx::query(statement).bind(whose.tenant.uuid()).execute(change.connection()).await?;
+        }
+        sqlx::query(DELETE).bind(user.uuid()).execute(change.connection()).await?;
+        let (fact_id, at) = new_fact();
+        let fact = Fact::Of(user, UserEvent::UserForgotten { fact_id, at, by });
+        let written = facts::write(change.connection(), whose.tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(written)
+    }
+}
+
+impl Change {
+    /// The facts of the end of every live token of a user, whose rows go with the user.
+    async fn end_tokens(&mut self, whose: Whose, cause: &Cause) -> Result<(), sqlx::Error> {
+        let tokens: Vec<Uuid> = sqlx::query_scalar(LIVE_TOKENS)
+            .bind(whose.tenant.uuid())
+            .bind(whose.user.uuid())
+            .fetch_all(self.connection())
+            .await?;
+        for token_id in tokens.into_iter().map(TokenId::new) {
+            let ((fact_id, at), reason) = (new_fact(), TokenEnd::Forgotten);
+            let event = UserEvent::TokenRevoked { fact_id, at, token_id, reason };
+            let fact = Fact::Of(whose.user, event);
+            let _ = facts::write(self.connection(), whose.tenant, cause, fact).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends every grant to a user, and every one on the user's own accounts.
+    async fn end_grants(&mut self, whose: Whose, cause: &Cause) -> Result<(), sqlx::Error> {
+        let grants = sqlx::query(END_GRANTS)
+            .bind(whose.user.uuid())
+            .bind(whose.tenant.uuid())
+            .bind(Utc::now())
+            .fetch_all(self.connection())
+            .await?;
+        for row in grants {
+            let tenant = TenantId::new(row.try_get("tenant_id")?);
+            let account_id = AccountId::new(row.try_get("account_id")?);
+            let grant_id = GrantId::new(row.try_get("grant_id")?);
+            let fact = Fact::Revoked { account_id, grant_id };
+            let _ = facts::write(self.connection(), tenant, cause, fact).await?;
+        }
+        Ok(())
+    }
+}

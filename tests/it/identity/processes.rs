@@ -1,0 +1,213 @@
+//! Users over real servers: two on one database, a key that is replaced under load, a restart in the middle, and the
+//! operator's commands.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::people::{PASSWORD, Person, call, log_in, refresh, register};
+use crate::support::rest::send;
+use crate::support::{
+    Scratch, Server, TestDatabase, blotter, scratch_directory, scratch_with_cluster,
+};
+
+/// A server on `database`, with a directory of its own for its keys, when it answers.
+async fn on(database: &TestDatabase, name: &str, arguments: &[&str]) -> (Server, Scratch) {
+    let directory = scratch_directory(name);
+    let url = database.url("postgres");
+    let mut all = vec!["--database-url", &url];
+    all.extend(arguments);
+    let server = Server::launch_with(directory.path(), &all);
+    ready(&server).await;
+    (server, directory)
+}
+
+async fn ready(server: &Server) {
+    let began = Instant::now();
+    loop {
+        let health = reqwest::get(format!("{}/readyz", server.base())).await;
+        if health.is_ok_and(|health| health.status().as_u16() == 200) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "not ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn status(base: &str, token: &str) -> u16 {
+    call(base, Method::GET, "/v1/users/me", Some(token), None).await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_servers_each_knows_what_the_other_signed_and_what_it_ended() {
+    let database = TestDatabase::new().await;
+    let (one, _one) = on(&database, "identity-one", &[]).await;
+    let (two, _two) = on(&database, "identity-two", &[]).await;
+    let ada = Person::new(one.base(), "ada").await;
+    assert_eq!(status(two.base(), &ada.access).await, 200, "a key of the other");
+    // Who does not write the log changes users all the same.
+    let there = Person::again(two.base(), &ada.email, PASSWORD, &ada.tenant_id).await;
+    assert_eq!(status(one.base(), &there.access).await, 200);
+    let stream =
+        reqwest::Client::new().get(format!("{}/v1/stream", two.base())).bearer_auth(&ada.access);
+    let mut stream = stream.send().await.unwrap();
+    assert_eq!(stream.status().as_u16(), 200);
+    ada.delete("/v1/sessions/current").await.expect(200);
+    assert_eq!(status(one.base(), &ada.access).await, 401, "at once where it was done");
+    let began = Instant::now();
+    while status(two.base(), &ada.access).await != 401 {
+        assert!(began.elapsed() < Duration::from_secs(1), "within a second elsewhere");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let end = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(Duration::from_secs(1), end).await.expect("and so its streams");
+    assert_eq!(status(two.base(), &there.access).await, 200);
+    // What the other did is in the log of the one that writes.
+    let told: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE event_type = 'LoggedIn'")
+        .fetch_one(database.auditor.pool())
+        .await
+        .unwrap();
+    assert_eq!(told, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_replaced_under_load_without_one_token_refused() {
+    let database = TestDatabase::new().await;
+    let (one, directory) = on(&database, "rotate-one", &[]).await;
+    let (two, _two) = on(&database, "rotate-two", &[]).await;
+    let ada = Person::new(one.base(), "ada").await;
+    let kid = |token: &str| token.split('.').next().unwrap().to_owned();
+    let (mut tokens, mut calls, began) = (ada.refresh.clone(), 0, Instant::now());
+    let (mut access, mut rotated) = (ada.access.clone(), None);
+    while began.elapsed() < Duration::from_secs(4) {
+        if rotated.is_none() && began.elapsed() > Duration::from_millis(500) {
+            let done =
+                blotter(&["keys", "rotate", "--data-dir"]).arg(directory.path()).output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+            rotated = Some((Instant::now(), kid(&access)));
+        }
+        let next = refresh(one.base(), &tokens).await.expect(200);
+        tokens = next["refresh_token"].as_str().unwrap().to_owned();
+        access = next["access_token"].as_str().unwrap().to_owned();
+        for token in [&access, &ada.access] {
+            for base in [one.base(), two.base()] {
+                assert_eq!(status(base, token).await, 200);
+                calls += 1;
+            }
+        }
+    }
+    let (_, old) = rotated.unwrap();
+    assert_ne!(kid(&access), old, "the new key signs");
+    assert!(calls > 40, "{calls}");
+    let keys = reqwest::get(format!("{}/.well-known/jwks.json", two.base())).await.unwrap();
+    let keys: serde_json::Value = keys.json().await.unwrap();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 3, "old, new, and the other server's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_and_counts_of_wrong_tries_survive_a_restart() {
+    let scratch = scratch_with_cluster("identity-restart").await;
+    let first = Server::serve(scratch.path()).await;
+    let ada = Person::new(first.base(), "ada").await;
+    for _ in 0..6 {
+        log_in(first.base(), "bob@example.org", "wrong wrong wrong").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let ended = ada.elsewhere().await;
+    ended.delete("/v1/sessions/current").await.expect(200);
+    drop(first);
+    let second = Server::serve(scratch.path()).await;
+    assert_eq!(status(second.base(), &ada.access).await, 200);
+    assert_eq!(status(second.base(), &ended.access).await, 401, "what ended stays ended");
+    let tokens = refresh(second.base(), &ada.refresh).await.expect(200);
+    assert_eq!(tokens["session_id"], json!(ada.session_id));
+    let mut waits = 0;
+    for _ in 0..3 {
+        let answer = log_in(second.base(), "bob@example.org", "wrong wrong wrong").await;
+        waits += u32::from(answer.status.as_u16() == 429);
+    }
+    assert!(waits >= 2, "the count goes on from where it was");
+}
+
+/// Runs `blotter user …` with a line of standard input.
+fn user(arguments: &[&str], url: &str, data_dir: &std::path::Path, line: &str) -> (bool, String) {
+    let mut command = blotter(&["user"]);
+    command.args(arguments).args(["--database-url", url, "--data-dir"]).arg(data_dir);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let text = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
+    const NEW: &str = "four other words entirely";
+    let database = TestDatabase::new().await;
+    let (server, directory) = on(&database, "identity-cli", &["--registration", "invite"]).await;
+    let base = server.base();
+    let url = database.url("postgres");
+    let run = |arguments: &[&str], line: &str| user(arguments, &url, directory.path(), line);
+    let refused = register(base, "eve@example.org", PASSWORD).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (403, &json!("not_invited")));
+
+    let (done, text) = run(&["add", "ada@example.org"], &format!("{PASSWORD}\n"));
+    assert!(done && text.trim().len() == 36, "{text}");
+    let (done, text) = run(&["add", "weak@example.org"], "password1\n");
+    assert!(!done && text.contains("guessed"), "{text}");
+    let ada = Person::again(base, "ada@example.org", PASSWORD, "").await;
+    let (_, listed) = run(&["list"], "");
+    assert!(listed.contains("ada@example.org") && listed.contains("active"), "{listed}");
+    assert!(run(&["reset-password", "ada@example.org"], &format!("{NEW}\n")).0);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(status(base, &ada.access).await, 401, "every session ended");
+    let ada = Person::again(base, "ada@example.org", NEW, "").await;
+    assert!(run(&["disable", "ada@example.org"], "").0);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(status(base, &ada.access).await, 401);
+    assert!(run(&["enable", "ada@example.org"], "").0);
+    log_in(base, "ada@example.org", NEW).await.expect(200);
+
+    let (_, code) = run(&["invite"], "");
+    let invited = |email: &str| {
+        let body = json!({"email": email, "password": PASSWORD, "invitation": code.trim()});
+        let request = reqwest::Client::new().post(format!("{base}/v1/users")).json(&body);
+        send(request)
+    };
+    invited("bob@example.org").await.expect(201);
+    assert_eq!(invited("carol@example.org").await.status.as_u16(), 403, "good once");
+    assert!(run(&["forget", "ada@example.org"], "").0);
+    let (done, text) = run(&["forget", "ada@example.org"], "");
+    assert!(!done && text.contains("no such user"), "{text}");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let told: Vec<String> = sqlx::query_scalar(
+        "SELECT event_type || ' ' || (metadata->>'interface') FROM events
+         WHERE event_type LIKE 'User%' ORDER BY position",
+    )
+    .fetch_all(database.auditor.pool())
+    .await
+    .unwrap();
+    let expected = [
+        "UserRegistered cli",
+        "UserDisabled cli",
+        "UserEnabled cli",
+        "UserRegistered rest",
+        "UserForgotten cli",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_registers_where_registration_is_closed() {
+    let database = TestDatabase::new().await;
+    let (server, _keys) = on(&database, "identity-closed", &["--registration", "closed"]).await;
+    let refused = register(server.base(), "eve@example.org", PASSWORD).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["code"]),
+        (403, &json!("registration_closed"))
+    );
+}
