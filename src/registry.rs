@@ -13,9 +13,9 @@ use blotter::config::DatabaseSettings;
 use blotter::database::Visit;
 use blotter::identity::Identity;
 use blotter::identity::access::PrivateKey;
-use blotter::identity::desk::{Admission, Guest, Settings};
+use blotter::identity::desk::Guest;
 use blotter::identity::email::Email;
-use blotter::identity::facts::{Cause, Facts};
+use blotter::identity::facts::Cause;
 use blotter::identity::passwords::Password;
 use blotter::identity::users::Entry;
 use blotter::ledger::Interface;
@@ -115,16 +115,9 @@ pub async fn users(command: UserCommand) -> anyhow::Result<()> {
         UserCommand::Add(_) | UserCommand::ResetPassword(_) => Some(password()?),
         _ => None,
     };
-    let data_dir = database.data_dir()?;
     let visit = Visit::open(database.existing()?).await?;
     let pool = visit.identity();
-    let settings = Settings {
-        admission: Admission::Closed,
-        idle: TimeDelta::zero(),
-        lifetime: TimeDelta::zero(),
-    };
-    let identity = Identity::open(pool.clone(), Facts::new(pool.clone()), data_dir, settings).await;
-    let done = match identity {
+    let done = match Identity::beside(pool.clone()) {
         Ok(identity) => carry_out(&identity, command, password).await,
         Err(error) => Err(error.into()),
     };

@@ -84,7 +84,8 @@ pub struct Identity {
     pub(super) pool: IdentityPool,
     pub(super) hasher: Hasher,
     pub(super) settings: Settings,
-    keys: AccessKeys,
+    /// None where nobody logs in.
+    keys: Option<AccessKeys>,
     revocations: Revocations,
     facts: Facts,
 }
@@ -103,7 +104,27 @@ impl Identity {
         let keys = AccessKeys::open(pool.clone(), data_dir).await?;
         let revocations = Revocations::new();
         revocations.look(&pool).await?;
+        let keys = Some(keys);
         Ok(Self { hasher: Hasher::new()?, pool, settings, keys, revocations, facts })
+    }
+
+    /// For changing users beside a server: nobody logs in here, and no key is made or read.
+    ///
+    /// # Errors
+    /// No random bytes.
+    pub fn beside(pool: IdentityPool) -> Result<Self, IdentityError> {
+        let settings = Settings {
+            admission: Admission::Closed,
+            idle: TimeDelta::zero(),
+            lifetime: TimeDelta::zero(),
+        };
+        let (facts, revocations) = (Facts::new(pool.clone()), Revocations::new());
+        Ok(Self { hasher: Hasher::new()?, pool, settings, keys: None, revocations, facts })
+    }
+
+    fn keys(&self) -> Result<&AccessKeys, IdentityError> {
+        let none = || IdentityError::Defect("this process has no key to sign by".to_owned());
+        self.keys.as_ref().ok_or_else(none)
     }
 
     /// Keeps up with other processes and clears away what is over, until `stop`.
@@ -120,7 +141,10 @@ impl Identity {
                 biased;
                 () = stop.cancelled() => return,
                 _ = look.tick() => self.revocations.look(&self.pool).await.map_err(Into::into),
-                _ = keys.tick() => self.keys.look().await,
+                _ = keys.tick() => match &self.keys {
+                    Some(keys) => keys.look().await,
+                    None => Ok(()),
+                },
                 _ = clear.tick() => self.clear().await,
             };
             if let Err(error) = kept {
@@ -192,7 +216,7 @@ impl Identity {
         token: &str,
         audience: Audience,
     ) -> Result<Option<Bearer>, IdentityError> {
-        let Some(bearer) = self.keys.read(token, audience).await? else { return Ok(None) };
+        let Some(bearer) = self.keys()?.read(token, audience).await? else { return Ok(None) };
         match self.revocations.standing(bearer.session) {
             Standing::Good => Ok(Some(bearer)),
             Standing::Ended => Ok(None),
@@ -207,7 +231,7 @@ impl Identity {
 
     /// The public keys that access tokens are verified by.
     pub fn jwks(&self) -> Vec<Jwk> {
-        self.keys.jwks()
+        self.keys.as_ref().map(AccessKeys::jwks).unwrap_or_default()
     }
 
     /// A new access token.
@@ -216,7 +240,7 @@ impl Identity {
         bearer: Bearer,
         audience: Audience,
     ) -> Result<super::access::Issued, IdentityError> {
-        Ok(self.keys.issue(bearer, audience)?)
+        Ok(self.keys()?.issue(bearer, audience)?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::people::{PASSWORD, Person, call, log_in, refresh, register};
@@ -110,15 +111,23 @@ async fn a_key_is_replaced_under_load_without_one_token_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_and_counts_of_wrong_tries_survive_a_restart() {
     let scratch = scratch_with_cluster("identity-restart").await;
-    let first = Server::serve(scratch.path()).await;
-    let ada = Person::new(first.base(), "ada").await;
+    let mut first = Server::serve_with(scratch.path(), &["--log", "debug"]).await;
+    let ada = Person::new(first.base(), "canarybird").await;
     for _ in 0..6 {
         log_in(first.base(), "bob@example.org", "wrong wrong wrong").await;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let ended = ada.elsewhere().await;
     ended.delete("/v1/sessions/current").await.expect(200);
-    drop(first);
+    first.signal(Signal::TERM);
+    first.wait();
+    let log = first.rest_of_log().join("\n");
+    assert!(log.contains("/v1/sessions"), "its requests are in it");
+    for secret in
+        ["canarybird", PASSWORD, "wrong wrong", "argon2", "blr_", &ada.access, &ada.refresh]
+    {
+        assert!(!log.contains(secret), "{secret} is in the log of the process");
+    }
     let second = Server::serve(scratch.path()).await;
     assert_eq!(status(second.base(), &ada.access).await, 200);
     assert_eq!(status(second.base(), &ended.access).await, 401, "what ended stays ended");

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use blotter::identity::Identity;
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::people::{PASSWORD, Person, call, log_in, refresh};
 use crate::support::TestDatabase;
@@ -105,6 +107,45 @@ async fn a_session_ends_when_it_was_idle_too_long_and_when_it_is_too_old() {
     let until: chrono::DateTime<chrono::Utc> =
         tokens["idle_until"].as_str().unwrap().parse().unwrap();
     assert!(until - chrono::Utc::now() < chrono::TimeDelta::hours(1), "use does not make it older");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_whose_time_is_over_is_ended_and_recorded_by_whoever_looks_next() {
+    let (database, rest) = started().await;
+    let ada = Person::new(rest.base(), "ada").await;
+    let other = ada.elsewhere().await;
+    sqlx::query(
+        "UPDATE sessions SET idle_until = now() - interval '1 s' WHERE session_id = $1::uuid",
+    )
+    .bind(&ada.session_id)
+    .execute(database.identity.pool())
+    .await
+    .unwrap();
+    // Another process looks when it starts.
+    let stop = CancellationToken::new();
+    let next = Identity::beside(database.identity.clone()).unwrap();
+    let looks = tokio::spawn({
+        let stop = stop.clone();
+        async move { next.keep(stop).await }
+    });
+    const ENDED: &str = "SELECT payload::text FROM events WHERE event_type = 'SessionEnded'";
+    let ended: String = loop {
+        let found =
+            sqlx::query_scalar(ENDED).fetch_optional(database.auditor.pool()).await.unwrap();
+        match found {
+            Some(ended) => break ended,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    stop.cancel();
+    looks.await.unwrap();
+    let ended: Value = serde_json::from_str(&ended).unwrap();
+    let ended = &ended["SessionEnded"];
+    assert_eq!(
+        (&ended["session_id"], &ended["reason"]),
+        (&json!(ada.session_id), &json!("expired"))
+    );
+    assert!(other.is_in().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

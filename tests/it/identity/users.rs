@@ -225,6 +225,34 @@ async fn wrong_tries_make_the_next_ones_wait_and_no_header_helps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_log_ins_is_turned_away_and_others_are_served_meanwhile() {
+    let (_database, rest) = started().await;
+    let base = rest.base();
+    let ada = Person::new(base, "ada").await;
+    let flood = (0..120).map(|n| {
+        let email = format!("flood{n}@example.org");
+        async move { log_in(base, &email, "not the password at all").await }
+    });
+    let served = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..20 {
+            let began = Instant::now();
+            ada.get("/v1/accounts").await.expect(200);
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    };
+    let (answers, slowest) = tokio::join!(futures::future::join_all(flood), served);
+    let of = |status: u16| answers.iter().filter(|it| it.status.as_u16() == status).count();
+    assert_eq!(of(401) + of(429) + of(503), 120);
+    assert!(of(401) > 0 && of(503) > 0, "{} 401, {} 429, {} 503", of(401), of(429), of(503));
+    for turned in answers.iter().filter(|it| it.status.as_u16() != 401) {
+        assert!(turned.headers.contains_key("retry-after"), "{turned:?}");
+    }
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_password_needs_the_present_one_and_ends_the_other_sessions() {
     const NEW: &str = "four other words entirely";
     let (database, rest) = started().await;
