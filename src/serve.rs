@@ -15,7 +15,10 @@ use blotter::engine::core::Settings;
 use blotter::engine::player::{Player, player};
 use blotter::engine::{self, Engine, PostgresHistory, TapeArchive, Works};
 use blotter::identity::facts::Facts;
-use blotter::identity::{Identity, OperatorToken, Rates};
+use blotter::identity::grants::Grants;
+use blotter::identity::tokens::Tokens;
+use blotter::identity::usage::Usage;
+use blotter::identity::{Denials, Identity, OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
 use blotter::market::archive::Archive;
@@ -151,7 +154,7 @@ async fn compose(
     let carrier = tokio::spawn(facts.clone().carry(ledger.clone(), stop.clone()));
     let identity = database.identity().clone();
     let identity =
-        Identity::open(identity, facts, data_dir.to_owned(), settings.identity()).await?;
+        Identity::open(identity, facts.clone(), data_dir.to_owned(), settings.identity()).await?;
     let identity = Arc::new(identity);
     let keeper = {
         let (identity, stop) = (Arc::clone(&identity), stop.clone());
@@ -175,6 +178,11 @@ async fn compose(
         checkpoint_files: vec![data_dir.join(audit::CHECKPOINT_FILE)],
         operator,
         identity,
+        tokens: Tokens::new(database.identity().clone(), facts.clone()),
+        usage: Usage::new(database.identity().clone()),
+        grants: Grants::new(database.identity().clone(), facts.clone()),
+        denials: Denials::new(database.identity().clone(), facts),
+        rules: settings.rules.rules(),
         cursors: CursorKey::load(data_dir)?,
     }));
     let drain = stop.child_token();

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::chain::Head;
@@ -74,8 +75,61 @@ struct Columns {
     metadata: String,
 }
 
-/// Writes the log of a shard as it stands in one snapshot. `checkpoint` is the note that the header shows. The number
-/// of rows comes back.
+/// An export under way: the log of a shard as it stands in one snapshot, a stretch of lines at a time.
+pub struct Exporting {
+    snapshot: Transaction<'static, Postgres>,
+    shard: u16,
+    scope: Scope,
+    header: Option<Header>,
+    after: u64,
+    rows: u64,
+}
+
+impl Exporting {
+    /// Begins one. `checkpoint` is the note that the header shows.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn begin(
+        auditor: &AuditorPool,
+        shard: u16,
+        scope: Scope,
+        checkpoint: Option<&str>,
+    ) -> Result<Self, AuditError> {
+        let mut snapshot = auditor.begin().await?;
+        let (head, _) = source::head(&mut snapshot, shard).await?;
+        let header = Header {
+            format: FORMAT.into(),
+            shard,
+            size: head.position,
+            root: BASE64.encode(head.root),
+            checkpoint: checkpoint.map(str::to_owned),
+        };
+        Ok(Self { snapshot, shard, scope, header: Some(header), after: 0, rows: 0 })
+    }
+
+    /// The next lines; `None` after the last.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, AuditError> {
+        let mut lines = Vec::new();
+        if let Some(header) = self.header.take() {
+            write_line(&mut lines, &header)?;
+            return Ok(Some(lines));
+        }
+        let rows = source::rows(&mut self.snapshot, self.shard, self.after).await?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.after = last.position;
+        self.rows += rows.len() as u64;
+        for row in rows {
+            write_line(&mut lines, &line(row, self.scope))?;
+        }
+        Ok(Some(lines))
+    }
+}
+
+/// Writes an export. The number of rows comes back.
 ///
 /// # Errors
 /// The database or the writer failed.
@@ -86,28 +140,12 @@ pub async fn export(
     checkpoint: Option<&str>,
     out: &mut (impl Write + Send),
 ) -> Result<u64, AuditError> {
-    let mut snapshot = auditor.begin().await?;
-    let (head, _) = source::head(&mut snapshot, shard).await?;
-    let header = Header {
-        format: FORMAT.into(),
-        shard,
-        size: head.position,
-        root: BASE64.encode(head.root),
-        checkpoint: checkpoint.map(str::to_owned),
-    };
-    write_line(out, &header)?;
-    let (mut after, mut count) = (0, 0);
-    loop {
-        let rows = source::rows(&mut snapshot, shard, after).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.position;
-        count += rows.len() as u64;
-        for row in rows {
-            write_line(out, &line(row, scope))?;
-        }
+    let mut exporting = Exporting::begin(auditor, shard, scope, checkpoint).await?;
+    while let Some(lines) = exporting.next().await? {
+        out.write_all(&lines)?;
     }
     out.flush()?;
-    Ok(count)
+    Ok(exporting.rows)
 }
 
 fn write_line(out: &mut impl Write, line: &impl Serialize) -> Result<(), AuditError> {

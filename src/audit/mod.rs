@@ -19,7 +19,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Signed, origin, split_notes};
 pub use custody::{CHECKPOINT_FILE, Checkpointer, CustodyError, Rollback, RollbackCheck};
 pub use error::AuditError;
 pub use evidence::Evidence;
-pub use export::{FORMAT, Scope, export};
+pub use export::{Exporting, FORMAT, Scope, export};
 pub use key::{KEY_FILE, KeyError, ProcessKey};
 pub use report::{Code, Findings, Problem, Report};
 pub use rollback::{check_rollback, signable};

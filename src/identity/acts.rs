@@ -71,6 +71,10 @@ words! {
         ReadEvents "read_events",
         /// Verify the log, and read its signed checkpoint.
         VerifyLog "verify_log",
+        /// Make, read, halt and revoke one's tokens.
+        ManageTokens "manage_tokens",
+        /// Give, list and take roles on an account.
+        ManageGrants "manage_grants",
         /// Read what the process counts.
         ReadMetrics "read_metrics",
         /// Read and change oneself as a user.
@@ -175,7 +179,8 @@ impl Act {
             }
             Self::ReadEvents => on_tenant(Scope::AuditRead, AUDITORS),
             Self::VerifyLog => on_tenant(Scope::AuditRead, &[]),
-            Self::ManageProfile | Self::ManageSessions => OWN,
+            Self::ManageProfile | Self::ManageSessions | Self::ManageTokens => OWN,
+            Self::ManageGrants => on_account(Scope::Admin, OWNERS),
             Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics | Self::ManageUsers => {
                 OPERATOR
             }

@@ -3,10 +3,12 @@
 pub mod access;
 mod access_keys;
 pub mod acts;
+mod denials;
 pub mod desk;
 pub mod email;
 mod error;
 pub mod facts;
+pub mod grants;
 mod opaque;
 mod operator;
 pub mod passwords;
@@ -16,9 +18,12 @@ mod revocations;
 pub mod secret;
 pub mod sessions;
 mod throttle;
+pub mod tokens;
+pub mod usage;
 pub mod users;
 
 pub use acts::{Act, Reach, Rule, Showing};
+pub use denials::Denials;
 pub use desk::Identity;
 pub use error::{IdentityError, whole_seconds};
 pub use operator::OperatorToken;

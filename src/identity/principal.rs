@@ -12,6 +12,7 @@ use aggregates::id::{
 use aggregates::user::{GrantRole, Scope, TokenLimits};
 
 use super::acts::{Act, Reach, Showing};
+use super::usage::LimitHit;
 
 /// What the operator's token is called in the metadata of events.
 const OPERATOR_TOKEN: &str = "operator";
@@ -89,6 +90,9 @@ pub enum Denied {
         /// The role that there is.
         role: GrantRole,
     },
+    /// It goes beyond a limit of the token.
+    #[error(transparent)]
+    Limit(#[from] LimitHit),
     /// The token was halted.
     #[error("this token was halted by its owner: it may read, and {0} is more than that")]
     Halted(Act),
@@ -104,6 +108,7 @@ impl Denied {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::OperatorOnly(_) | Self::UsersOnly(_) | Self::Role { .. } => "forbidden",
+            Self::Limit(_) => "token_limit",
             Self::Scope { .. } => "insufficient_scope",
             Self::Halted(_) => "token_halted",
         }
@@ -160,10 +165,12 @@ impl Principal {
             _ if rule.reach == Reach::Operator => return Err(Denied::OperatorOnly(act)),
             Self::User(_) => return Ok(()),
             Self::Token(token) => {
-                if let Showing::Scope(scope) = rule.token
-                    && !token.scopes.contains(&scope)
-                {
-                    return Err(Denied::Scope { act, scope });
+                match rule.token {
+                    Showing::Nothing => return Err(Denied::UsersOnly(act)),
+                    Showing::Scope(scope) if !token.scopes.contains(&scope) => {
+                        return Err(Denied::Scope { act, scope });
+                    }
+                    Showing::Scope(_) | Showing::Anything => {}
                 }
                 if token.halted && act.writes() {
                     return Err(Denied::Halted(act));
@@ -267,18 +274,22 @@ mod tests {
         for (scopes, acts) in expected {
             assert_eq!(may(&token(scopes, false)), acts, "{scopes:?}");
         }
-        for act in Act::ALL.iter().filter(|act| act.rule().reach == Reach::Operator) {
-            let all = token(Scope::ALL, false);
-            assert_eq!(all.may(*act), Err(Denied::OperatorOnly(*act)));
+        let all = token(Scope::ALL, false);
+        for act in Act::ALL {
+            let expected = match (act.rule().reach, act.rule().token) {
+                (Reach::Operator, _) => Err(Denied::OperatorOnly(*act)),
+                (_, Showing::Nothing) => Err(Denied::UsersOnly(*act)),
+                _ => Ok(()),
+            };
+            assert_eq!(all.may(*act), expected);
         }
     }
 
     #[test]
     fn a_halted_token_reads_and_changes_nothing() {
         let halted = token(Scope::ALL, true);
-        let reach = |act: &Act| act.rule().reach;
-        for act in Act::ALL.iter().filter(|act| !matches!(reach(act), Reach::Operator | Reach::Own))
-        {
+        let scoped = |act: &&Act| matches!(act.rule().token, Showing::Scope(_));
+        for act in Act::ALL.iter().filter(scoped) {
             let expected = if act.writes() { Err(Denied::Halted(*act)) } else { Ok(()) };
             assert_eq!(halted.may(*act), expected);
         }

@@ -30,8 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use shelf::{READ_ONLY_HEADER, Shelf, TOOLSETS_HEADER, Toolset, Toolsets, UnknownToolset};
 
+use crate::identity::Act;
 use crate::service::Service;
 use face::Face;
+
+/// Every tool with what its caller does by it.
+pub fn acts() -> impl Iterator<Item = (&'static str, Act)> {
+    tools::entries().map(|entry| (entry.name, entry.act))
+}
 
 /// The largest request.
 pub const BODY_MAX: usize = 256 * 1024;

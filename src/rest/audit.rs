@@ -1,18 +1,22 @@
 //! `/v1/audit`: the log as it is stored, its verdict, its signed checkpoint.
 
+use std::io;
 use std::sync::Arc;
 
 use aggregates::id::AccountId;
 use aggregates::stream::StreamId;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use futures::stream::try_unfold;
+use tokio::time::timeout;
 
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Query};
-use super::routes::Routes;
+use super::routes::{LONG_DEADLINE, Routes};
 use crate::identity::Act;
 use crate::service::{EventAnswer, EventFilter, Fault, Page, Service, VerifyReport};
 
@@ -36,6 +40,18 @@ pub fn routes() -> Routes {
                 ])
                 .paged()
                 .answers::<Page<EventAnswer>>(200, "A page of events."),
+        )
+        .get(
+            "/audit/export",
+            export,
+            Operation::read(Act::ReadEvents, "export_log", "Export the log as lines that can be verified")
+                .about(
+                    "The operator's is whole. For others, rows that they may not see are a position and a leaf alone, so that \
+                     `blotter audit verify FILE` still verifies it. Two at the same time.",
+                )
+                .slow()
+                .query([Field::id("account_id", "With the rows of one account alone.")])
+                .answers_text("application/x-ndjson", "A header, then a line for each row."),
         )
         .get(
             "/audit/verify",
@@ -79,6 +95,28 @@ pub async fn events(
     let _named: Option<AccountId> = query.0.id("account_id");
     query.0.end(fault)?;
     Ok(Json(service.audit_events(&caller, &filter, &page).await?))
+}
+
+/// `GET /v1/audit/export`
+async fn export(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    mut query: Query,
+) -> Result<impl IntoResponse, Problem> {
+    // Who calls was permitted for it.
+    let _named: Option<AccountId> = query.0.id("account_id");
+    query.0.end([])?;
+    let begun = tokio::time::Instant::now();
+    let lines = try_unfold(service.export(&caller).await?, move |mut export| async move {
+        let left = LONG_DEADLINE.saturating_sub(begun.elapsed());
+        let lines = timeout(left, export.next()).await.map_err(io::Error::other)?;
+        let lines = lines.map_err(|error| {
+            error.log_inside();
+            io::Error::other("the log cannot be read on")
+        })?;
+        Ok::<_, io::Error>(lines.map(|lines| (lines, export)))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)))
 }
 
 /// `GET /v1/audit/verify`

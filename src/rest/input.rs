@@ -4,6 +4,8 @@
 //! other form than ours and what [`body::strict`] does not let pass are refused; all bad fields are named at once. A
 //! JSON number is taken by its own digits, never through a float. Costs three passes over the body.
 
+mod nested;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -291,12 +293,18 @@ impl Fields {
                 self.faults.push(fault);
             }
         }
+        let faults = self.every_fault();
+        if faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(faults).into()) }
+    }
+
+    /// What was wrong with the fields, and those that nobody has taken.
+    fn every_fault(mut self) -> Vec<Fault> {
         for (field, _) in std::mem::take(&mut self.left) {
             let shown = shown(&field);
             let message = format!("{shown} is not a field of this request");
             self.fault(&shown, "unknown_field", message);
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.faults).into()) }
+        self.faults
     }
 }
 

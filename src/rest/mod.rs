@@ -10,6 +10,7 @@ pub mod auth;
 pub mod cors;
 mod docs;
 pub mod edge;
+mod grants;
 mod health;
 mod impatient;
 pub mod input;
@@ -26,6 +27,7 @@ mod request;
 mod routes;
 mod sessions;
 mod stream;
+mod tokens;
 mod users;
 
 use std::sync::Arc;
@@ -79,6 +81,8 @@ fn v1() -> Routes {
         .merge(stream::routes())
         .merge(users::routes())
         .merge(sessions::routes())
+        .merge(tokens::routes())
+        .merge(grants::routes())
 }
 
 /// All routes of the face.

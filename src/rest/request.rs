@@ -54,6 +54,19 @@ impl<S: Sync> FromRequestParts<S> for Sender {
     }
 }
 
+/// Who calls, permitted nothing yet.
+pub struct Visitor(pub service::Visitor);
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().map(Self).ok_or_else(|| {
+            Problem::from(ServiceError::Defect("a route without authentication".to_owned()))
+        })
+    }
+}
+
 /// The query, each parameter once.
 pub struct Query(pub Fields);
 

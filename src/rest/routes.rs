@@ -30,7 +30,7 @@ const ACCOUNT: &str = "account_id";
 /// How long a request may take, its body included.
 const DEADLINE: Duration = PATIENCE;
 /// How long a request may take that works through much: the feed, a run of the market, a verification.
-const LONG_DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(300);
 
 /// A route as the document has it.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
-use super::request::{Caller, Query};
+use super::request::{Caller, Query, Visitor};
 use super::routes::Routes;
 use crate::identity::Act;
 use crate::service::{self, EventAnswer, Followed, Service, ServiceError};
@@ -65,7 +65,7 @@ pub fn routes() -> Routes {
             .about(
                 "Server-sent events: `id` is the position, `event` the type, `data` the event as `/v1/audit/events` has it. When \
                  one comes, reads show it. A comment with an `id` comes every 15 s without events. `stopping` and `resync` end \
-                 a stream: connect again with the last `id`.",
+                 a stream: connect again with the last `id`. `over` ends it for good: the caller may not follow any more.",
             )
             .header(seen.example(0))
             .query([
@@ -127,6 +127,7 @@ async fn follow(
     State(service): State<Arc<Service>>,
     State(streams): State<Streams>,
     State(stop): State<CancellationToken>,
+    Visitor(visitor): Visitor,
     Caller(caller): Caller,
     headers: HeaderMap,
     mut query: Query,
@@ -143,7 +144,7 @@ async fn follow(
     let (outlet, stream) = channel(seat);
     tokio::spawn(async move {
         let events = outlet.events.clone();
-        let line = Line { service, caller, followed, events, stop };
+        let line = Line { service, visitor, caller, followed, events, stop };
         outlet.end(&line.run(after).await);
     });
     Ok(([("x-accel-buffering", "no")], Sse::new(stream)).into_response())
@@ -164,6 +165,8 @@ enum Ending {
     Gone,
     /// The server stops.
     Stopping,
+    /// Who follows may not any more.
+    Over,
     /// The client does not take what it is sent.
     Lagging,
     /// The log cannot be read.
@@ -179,6 +182,11 @@ impl Ending {
                 "stopping",
                 "stopping",
                 "the server is stopping: connect again with the last id".to_owned(),
+            ),
+            Self::Over => (
+                "over",
+                "forbidden",
+                "the token, the session or the grant by which this was followed is over".to_owned(),
             ),
             Self::Lagging => (
                 "resync",
@@ -242,6 +250,7 @@ async fn send(
 /// What feeds one stream.
 struct Line {
     service: Arc<Service>,
+    visitor: service::Visitor,
     caller: service::Caller,
     followed: Followed,
     events: mpsc::Sender<Event>,
@@ -255,6 +264,7 @@ impl Line {
             biased;
             () = self.stop.cancelled() => Ending::Stopping,
             () = self.events.closed() => Ending::Gone,
+            () = self.service.over(&self.visitor, &self.caller) => Ending::Over,
             failed = self.feed(after) => failed.err().unwrap_or(Ending::Gone),
         }
     }

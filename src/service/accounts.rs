@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::positions::Valued;
 use super::reading::Snapshot;
-use super::{Caller, Fault, Fresh, Page, PageRequest, Service, ServiceError, Value, Written, text};
+use super::{Caller, Fault, Fresh, Service, ServiceError, Value, Written, text};
 use crate::ledger::{Key, LedgerError, Words};
 
 /// A new account.
@@ -132,7 +132,7 @@ impl Service {
             forgotten.map_err(|error| ServiceError::from(error).after_commit())?;
         }
         self.remember(caller.tenant, opened);
-        let caller = caller.opened(opened);
+        let caller = caller.at(caller.tenant, opened);
         let answer = self.account_after(&caller, opened, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
     }
@@ -153,28 +153,6 @@ impl Service {
         let row = row.ok_or_else(ServiceError::no_account)?;
         let mut answers = self.account_answers(&mut snapshot, vec![row]).await?;
         answers.pop().ok_or_else(ServiceError::no_account)
-    }
-
-    /// The caller's accounts, oldest first.
-    ///
-    /// # Errors
-    /// A cursor of another list.
-    pub async fn accounts(
-        &self,
-        caller: &Caller,
-        page: &PageRequest,
-        fresh: Fresh,
-    ) -> Result<Page<AccountAnswer>, ServiceError> {
-        let list = format!("{}/accounts", caller.tenant);
-        let after = self.after(&list, page)?.unwrap_or(0);
-        let mut snapshot = self.snapshot(caller, None, Group::Trading, fresh).await?;
-        let size = page.size();
-        let rows = query::accounts(snapshot.connection(), after, size + 1).await?;
-        let seal =
-            |row: &AccountRow| self.parts.cursors.seal(&list, &row.opened_position.to_string());
-        let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
-        let items = self.account_answers(&mut snapshot, rows.items).await?;
-        Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
     }
 
     /// Pays money in.
@@ -254,7 +232,7 @@ impl Service {
     }
 
     /// Rows of accounts with their names and what they are worth, in the same snapshot.
-    async fn account_answers(
+    pub(super) async fn account_answers(
         &self,
         snapshot: &mut Snapshot,
         rows: Vec<AccountRow>,

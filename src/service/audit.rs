@@ -4,6 +4,7 @@
 //! it says of others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aggregates::id::{AccountId, TenantId};
 use aggregates::stream::StreamId;
@@ -14,9 +15,11 @@ use projections::log::{self, Recorded};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Caller, Page, PageRequest, Service, ServiceError};
-use crate::audit::{AuditError, Evidence, Report, verify_database};
+
+use crate::audit::{AuditError, Evidence, Exporting, Report, Scope, verify_database};
 use crate::ledger::SHARD;
 
 /// One event as it is stored: payload and metadata are the very bytes that were hashed.
@@ -58,6 +61,22 @@ pub struct EventFilter {
     pub stream: Option<StreamId>,
     /// Later than this position.
     pub after: Option<u64>,
+}
+
+/// An export under way.
+pub struct Export {
+    rows: Exporting,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Export {
+    /// The next lines; `None` after the last.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ServiceError> {
+        Ok(self.rows.next().await?)
+    }
 }
 
 impl EventAnswer {
@@ -137,6 +156,24 @@ impl Service {
             }
         }
         Ok(report)
+    }
+
+    /// An export of the log: every row for the operator, for others those of their tenant, or of the account that they
+    /// were permitted for. The others are leaves alone, so that it can be verified as a whole.
+    ///
+    /// # Errors
+    /// As many are under way as there may be, or the database does not answer.
+    pub async fn export(&self, caller: &Caller) -> Result<Export, ServiceError> {
+        let turn = Arc::clone(&self.exporting).try_acquire_owned();
+        let turn = turn.map_err(|_| ServiceError::Busy)?;
+        let scope = Scope {
+            tenant: (!caller.is_operator()).then(|| caller.tenant.uuid()),
+            account: caller.account().map(AccountId::uuid),
+        };
+        let checkpoint = self.parts.checkpoint.borrow().clone();
+        let rows =
+            Exporting::begin(&self.parts.auditor, SHARD, scope, checkpoint.as_deref()).await?;
+        Ok(Export { rows, _turn: turn })
     }
 
     /// The last checkpoint that this process signed, as a note.

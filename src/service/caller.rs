@@ -2,14 +2,24 @@
 //!
 //! A [`Visitor`] is known and may do nothing yet. [`Service::permit`] is the only maker of a [`Caller`], which every use
 //! case asks for: permitted one act, on one account where the act is about one. An account that a visitor does not reach
-//! reads as one that does not exist. Costs nothing for an account that was reached before, else one short read.
+//! reads as one that does not exist. Costs nothing for an account of one's own that was reached before, else one or two
+//! short reads: grants are looked up at each request, so that one that was taken is over at once.
 
-use aggregates::id::{AccountId, ActorId, OPERATOR, RequestId, TenantId};
-use projections::{Group, query};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Fault, Fresh, Service, ServiceError};
-use crate::identity::{Act, Principal, Reach, UserSession};
-use crate::ledger::Interface;
+use aggregates::id::{AccountId, ActorId, OPERATOR, RequestId, TenantId, UserId};
+use aggregates::stream::StreamId;
+use aggregates::user::Denial;
+use projections::log::{self, Wanted};
+
+use super::{Fault, Service, ServiceError};
+use crate::identity::facts::Cause;
+use crate::identity::{Act, AgentToken, Denied, Principal, Reach, UserSession, suffices};
+use crate::ledger::{Interface, SHARD};
+
+/// How often it is asked whether an answer that stays open may.
+pub(super) const WATCH: Duration = Duration::from_millis(500);
 
 /// Who sent a request and how; nothing is permitted yet.
 #[derive(Clone, Debug)]
@@ -39,12 +49,33 @@ pub struct Caller {
     pub request: RequestId,
     /// The user who logged in, if one did.
     pub(super) user: Option<UserSession>,
+    /// What it was permitted.
+    act: Act,
     /// The account that it was permitted for, if the act is about one.
     account: Option<AccountId>,
+    /// The token by which an agent calls.
+    agent: Option<Arc<AgentToken>>,
+}
+
+impl Visitor {
+    /// What the log says of what the visitor does.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            actor: self.principal.actor(),
+            token: self.principal.token_id(),
+            client: self.principal.client(),
+            interface: self.interface,
+            request: self.request,
+        }
+    }
 }
 
 impl Caller {
-    fn new(visitor: &Visitor, tenant: TenantId, account: Option<AccountId>) -> Self {
+    fn new(visitor: &Visitor, act: Act, tenant: TenantId, account: Option<AccountId>) -> Self {
+        let agent = match &visitor.principal {
+            Principal::Token(token) => Some(Arc::clone(token)),
+            Principal::Operator | Principal::User(_) => None,
+        };
         Self {
             tenant,
             actor: visitor.principal.actor(),
@@ -56,7 +87,9 @@ impl Caller {
                 Principal::User(session) => Some(session.clone()),
                 Principal::Operator | Principal::Token(_) => None,
             },
+            act,
             account,
+            agent,
         }
     }
 
@@ -65,9 +98,19 @@ impl Caller {
         self.actor == OPERATOR
     }
 
+    /// The user that acts. Of the operator, one that nobody is.
+    pub(super) fn user_id(&self) -> UserId {
+        UserId::new(self.actor.uuid())
+    }
+
     /// The account that it was permitted for, if the act is about one.
     pub fn account(&self) -> Option<AccountId> {
         self.account
+    }
+
+    /// The token by which an agent calls.
+    pub(super) fn limited(&self) -> Option<&AgentToken> {
+        self.agent.as_deref()
     }
 
     /// Sees that it was permitted for this account.
@@ -78,9 +121,9 @@ impl Caller {
         if self.account == Some(account_id) { Ok(()) } else { Err(ServiceError::no_account()) }
     }
 
-    /// The same caller on the account that it has just opened.
-    pub(super) fn opened(&self, account_id: AccountId) -> Self {
-        Self { account: Some(account_id), ..self.clone() }
+    /// The same caller on an account of `tenant` that it has just opened, or is granted.
+    pub(super) fn at(&self, tenant: TenantId, account_id: AccountId) -> Self {
+        Self { tenant, account: Some(account_id), ..self.clone() }
     }
 }
 
@@ -96,6 +139,20 @@ impl Service {
         act: Act,
         account: Option<AccountId>,
     ) -> Result<Caller, ServiceError> {
+        let permitted = self.decide(visitor, act, account).await;
+        if let Err(ServiceError::Denied(denied)) = &permitted {
+            let (principal, cause) = (&visitor.principal, visitor.cause());
+            self.parts.denials.note(principal, &cause, (act, account), reason(denied)).await;
+        }
+        permitted
+    }
+
+    async fn decide(
+        &self,
+        visitor: &Visitor,
+        act: Act,
+        account: Option<AccountId>,
+    ) -> Result<Caller, ServiceError> {
         visitor.principal.may(act)?;
         let account = match account {
             None if act.rule().reach == Reach::Tenant && !act.rule().roles.is_empty() => {
@@ -105,45 +162,107 @@ impl Service {
         };
         let tenant = match account {
             None => visitor.principal.tenant(),
-            Some(account) => self.reached(visitor, account).await?,
+            Some(account) => self.reached(visitor, act, account).await?,
         };
-        Ok(Caller::new(visitor, tenant, account))
+        Ok(Caller::new(visitor, act, tenant, account))
     }
 
-    /// Whose the account is, if this visitor reaches it.
+    /// Whose the account is, if this visitor reaches it and may do this on it.
     async fn reached(
         &self,
         visitor: &Visitor,
+        act: Act,
         account: AccountId,
     ) -> Result<TenantId, ServiceError> {
-        let own = visitor.principal.tenant();
-        let found = visitor.principal.admits(account) && self.is_of(visitor, own, account).await?;
-        if found { Ok(own) } else { Err(ServiceError::no_account()) }
+        let (principal, own) = (&visitor.principal, visitor.principal.tenant());
+        if !principal.admits(account) {
+            return Err(ServiceError::no_account());
+        }
+        let known = self.known(account);
+        let user = match principal {
+            _ if known == Some(own) => return Ok(own),
+            Principal::Operator => {
+                let found = match known {
+                    Some(tenant) => Some(tenant),
+                    None => self.tenant_of(account).await?,
+                };
+                return found.ok_or_else(ServiceError::no_account);
+            }
+            Principal::User(session) => session.user_id,
+            Principal::Token(token) => token.user_id,
+        };
+        if let Some(grant) = self.parts.grants.held(user, account).await? {
+            suffices(grant.role, act)?;
+            return Ok(grant.tenant);
+        }
+        if self.is_of(own, account).await? { Ok(own) } else { Err(ServiceError::no_account()) }
     }
 
-    /// Whether an account is this tenant's. That it is not is only said of views that have seen all that was committed.
-    async fn is_of(
+    /// Whether an account is this tenant's, as far as its own rows tell.
+    pub(super) async fn is_of(
         &self,
-        visitor: &Visitor,
         tenant: TenantId,
         account: AccountId,
     ) -> Result<bool, ServiceError> {
-        if self.is_known(tenant, account) {
+        if self.known(account) == Some(tenant) {
             return Ok(true);
         }
-        let caller = Caller::new(visitor, tenant, Some(account));
-        let head = self.head(&caller).await?;
-        for fresh in [Fresh::default(), Fresh { min_position: Some(head) }] {
-            let mut snapshot = self.snapshot(&caller, Some(account), Group::Trading, fresh).await?;
-            if query::account(snapshot.connection(), account).await?.is_some() {
-                self.remember(tenant, account);
-                return Ok(true);
-            }
-            if snapshot.position >= head {
-                break;
+        let mut reader = self.parts.reader.begin_soon(tenant, Some(account)).await?;
+        let opening = log::read_matching(&mut reader, SHARD, &opening(account), 0, 1).await?;
+        let found = opening.iter().any(|row| row.tenant_id == tenant);
+        if found {
+            self.remember(tenant, account);
+        }
+        Ok(found)
+    }
+
+    /// Whose an account is, for the operator.
+    async fn tenant_of(&self, account: AccountId) -> Result<Option<TenantId>, ServiceError> {
+        let mut auditor = self.parts.auditor.begin().await?;
+        let opening = log::read_matching(&mut auditor, SHARD, &opening(account), 0, 1).await?;
+        let tenant = opening.first().map(|row| row.tenant_id);
+        if let Some(tenant) = tenant {
+            self.remember(tenant, account);
+        }
+        Ok(tenant)
+    }
+
+    /// Ready when what a visitor was permitted is so no longer: a grant was taken.
+    pub async fn over(&self, visitor: &Visitor, caller: &Caller) {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            // What cannot be looked up now is read no better by who waits.
+            if let Err(ServiceError::Denied(_) | ServiceError::Refused(_)) =
+                self.decide(visitor, caller.act, caller.account).await
+            {
+                return;
             }
         }
-        Ok(false)
+    }
+
+    /// Records that a caller was not permitted what it went on to ask for.
+    pub(super) async fn note_denial(&self, caller: &Caller, reason: Denial) {
+        if let Some(token) = &caller.agent {
+            let principal = Principal::Token(Arc::clone(token));
+            let tried = (caller.act, caller.account);
+            self.parts.denials.note(&principal, &caller.cause(), tried, reason).await;
+        }
+    }
+}
+
+fn opening(account: AccountId) -> Wanted {
+    Wanted { stream: Some(StreamId::Account(account)), ..Wanted::default() }
+}
+
+/// A denial in the words of the log.
+const fn reason(denied: &Denied) -> Denial {
+    match denied {
+        Denied::OperatorOnly(_) => Denial::OperatorOnly,
+        Denied::UsersOnly(_) => Denial::SessionOnly,
+        Denied::Scope { .. } => Denial::Scope,
+        Denied::Role { .. } => Denial::Role,
+        Denied::Limit(_) => Denial::TokenLimit,
+        Denied::Halted(_) => Denial::TokenHalted,
     }
 }
 

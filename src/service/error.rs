@@ -191,6 +191,7 @@ impl ServiceError {
         };
         match self {
             Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.figures.clone(),
+            Self::Denied(Denied::Limit(hit)) => hit.figures(),
             Self::NothingToClose { held, reserved, .. } => {
                 named([("held", held.to_string()), ("reserved", reserved.to_string())])
             }

@@ -12,8 +12,11 @@ mod caller;
 mod closing;
 mod cursor;
 mod error;
+mod grants;
 mod health;
 mod history;
+mod limits;
+mod listing;
 mod market;
 mod orders;
 mod placing;
@@ -25,25 +28,31 @@ mod reading;
 mod replaying;
 mod stream;
 pub mod text;
+mod tokens;
 mod users;
 mod value;
 mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::id::{AccountId, ClientId, CommandId, RequestId, TenantId};
+use aggregates::rules::Rules;
 use aggregates::trading::Command;
 use projections::Views;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::database::{AuditorPool, ReaderPool};
 use crate::engine::Engine;
 use crate::engine::player::Player;
 use crate::identity::access::{Audience, Bearer};
-use crate::identity::{Identity, OperatorToken, Principal, UserSession};
+use crate::identity::facts::Cause;
+use crate::identity::grants::Grants;
+use crate::identity::tokens::{self as agents, Tokens};
+use crate::identity::usage::Usage;
+use crate::identity::{AgentToken, Denials, Identity, OperatorToken, Principal, UserSession};
 use crate::ledger::{Key, Ledger, Origin, Submission, Words};
 use crate::market::archive::Archive;
 use crate::market::calendar::Calendar;
@@ -55,12 +64,14 @@ pub use crate::market::bars::Timeframe;
 pub use crate::market::calendar::new_york_midnight;
 pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
-pub use audit::{EventAnswer, EventFilter};
+pub use audit::{EventAnswer, EventFilter, Export};
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
+use caller::WATCH;
 pub use caller::{Caller, Visitor};
 pub use closing::{ClosePosition, Part};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
+pub use grants::{GrantAnswer, RevokedGrant};
 pub use health::{Health, ViewHealth};
 pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use market::{
@@ -74,6 +85,7 @@ pub use preview::{FiguresAnswer, PreviewAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
 pub use stream::{Followed, Stretch};
+pub use tokens::{NAMED_MAX, NewTokenAnswer, RATE_MAX, RevokedToken, TokenAnswer};
 pub use users::{
     Changed, EndedSession, INVITATION_DAYS_MAX, InvitationAnswer, KeysAnswer, SessionAnswer,
     TokensAnswer, UserAnswer, UserChange,
@@ -81,6 +93,8 @@ pub use users::{
 pub use value::Value;
 pub use waiting::{Awaited, WaitAnswer};
 
+/// Exports at the same time, of all callers: each holds a connection of the auditors'.
+const EXPORTS: usize = 2;
 /// Accounts whose tenant is remembered at the most.
 const KNOWN_ACCOUNTS: usize = 100_000;
 
@@ -112,6 +126,16 @@ pub struct Parts {
     pub operator: OperatorToken,
     /// Knows users.
     pub identity: Arc<Identity>,
+    /// The tokens of agents.
+    pub tokens: Tokens,
+    /// What they use up.
+    pub usage: Usage,
+    /// Roles on accounts of others.
+    pub grants: Grants,
+    /// Records what was not permitted.
+    pub denials: Denials,
+    /// What the ledger charges and reserves.
+    pub rules: Rules,
     /// Makes cursors.
     pub cursors: CursorKey,
 }
@@ -119,16 +143,23 @@ pub struct Parts {
 /// The use cases of one process.
 pub struct Service {
     parts: Parts,
-    /// Accounts that were found to be their tenant's: an account never changes its tenant.
-    known: RwLock<BTreeSet<(TenantId, AccountId)>>,
+    /// Whose accounts are, as far as that was asked: an account never changes its tenant.
+    known: RwLock<BTreeMap<AccountId, TenantId>>,
     /// Whoever verifies the log.
     verifying: Mutex<()>,
+    /// Whoever exports it.
+    exporting: Arc<Semaphore>,
 }
 
 impl Service {
     /// Composes the use cases.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, known: RwLock::default(), verifying: Mutex::default() }
+        Self {
+            parts,
+            known: RwLock::default(),
+            verifying: Mutex::default(),
+            exporting: Arc::new(Semaphore::new(EXPORTS)),
+        }
     }
 
     /// The visitor that shows this bearer token over this face, as one new request; `None` for a token that is nobody's.
@@ -140,11 +171,22 @@ impl Service {
         bearer: &str,
         interface: Interface,
     ) -> Result<Option<Visitor>, ServiceError> {
-        let principal = match self.parts.operator.is(bearer) {
-            true => Some(Principal::Operator),
-            false => self.logged_in(bearer, interface).await?,
-        };
         let request = RequestId::new(Uuid::now_v7());
+        let principal = if self.parts.operator.is(bearer) {
+            Some(Principal::Operator)
+        } else if bearer.starts_with(agents::PREFIX) {
+            let cause = |token: &AgentToken| Cause {
+                actor: token.user_id.actor(),
+                token: token.token_id.to_string(),
+                client: String::new(),
+                interface,
+                request,
+            };
+            let token = self.parts.tokens.shown(bearer, cause).await?;
+            token.map(|token| Principal::Token(Arc::new(token)))
+        } else {
+            self.logged_in(bearer, interface).await?
+        };
         Ok(principal.map(|principal| Visitor { principal, interface, request }))
     }
 
@@ -175,17 +217,28 @@ impl Service {
             Principal::User(session) => Some(self.parts.identity.ended(session.session_id)),
             Principal::Operator | Principal::Token(_) => None,
         };
+        let token = match &visitor.principal {
+            Principal::Token(token) => Some((self.parts.tokens.clone(), token.token_id)),
+            Principal::Operator | Principal::User(_) => None,
+        };
         async move {
-            match ended {
-                Some(ended) => ended.await,
-                None => std::future::pending().await,
+            match (ended, token) {
+                (Some(ended), _) => ended.await,
+                (None, Some((tokens, token))) => {
+                    // What cannot be looked up now reads nothing either.
+                    while !matches!(tokens.is_good(token).await, Ok(false)) {
+                        tokio::time::sleep(WATCH).await;
+                    }
+                }
+                (None, None) => std::future::pending().await,
             }
         }
     }
 
-    fn is_known(&self, tenant: TenantId, account_id: AccountId) -> bool {
+    /// Whose an account is, if that was found before.
+    fn known(&self, account_id: AccountId) -> Option<TenantId> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains(&(tenant, account_id))
+        known.get(&account_id).copied()
     }
 
     fn remember(&self, tenant: TenantId, account_id: AccountId) {
@@ -193,7 +246,7 @@ impl Service {
         if known.len() >= KNOWN_ACCOUNTS {
             known.clear();
         }
-        known.insert((tenant, account_id));
+        known.insert(account_id, tenant);
     }
 
     /// Where a page of `list` begins, in the words of its own keyset; `None` for the first.

@@ -59,9 +59,23 @@ impl Service {
         self.parts.engine.await_order(&spec.symbol, ARRIVAL).await;
         let view = self.parts.engine.board().market_view(&spec.symbol, spec.side);
         let market = view.ok_or_else(|| self.no_clock())?;
+        let taken = match self.count_order(caller, &spec, &market).await {
+            // One that was placed before is answered as it was, whatever has been used up since.
+            Err(ServiceError::Denied(denied)) => {
+                if !self.is_placed(caller, account_id, &spec.client_order_id).await? {
+                    return Err(denied.into());
+                }
+                None
+            }
+            taken => taken?,
+        };
         let key = Key::order(caller.tenant, account_id, &spec.client_order_id, meant);
         if let Some(note) = &request.note {
-            self.parts.words.note_order(caller.tenant, account_id, order_id, note).await?;
+            let words = &self.parts.words;
+            if let Err(error) = words.note_order(caller.tenant, account_id, order_id, note).await {
+                self.uncount_order(taken).await;
+                return Err(error.into());
+            }
         }
         let command = Command::Place { order_id, spec, market };
         let submitted = Self::submission(caller, command_id, command, Some(key));
@@ -70,6 +84,10 @@ impl Service {
             Ok(committed) => committed.outcome == order_id.uuid(),
             Err(error) => matches!(error, LedgerError::OutcomeUnknown),
         };
+        let rejected = matches!(&committed, Ok(committed) if committed.rejected.is_some());
+        if !recorded || rejected {
+            self.uncount_order(taken).await;
+        }
         if request.note.is_some() && !recorded {
             let forgotten = self.parts.words.forget_order(order_id).await;
             forgotten.map_err(|error| match committed {
@@ -90,6 +108,21 @@ impl Service {
         match answer.reject {
             Some(refusal) => Err(ServiceError::Rejected { refusal, order_id, replayed, position }),
             None => Ok(Written { answer, replayed }),
+        }
+    }
+
+    /// Whether an order of the account has this name.
+    async fn is_placed(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        client_order_id: &str,
+    ) -> Result<bool, ServiceError> {
+        let found = self.order_by_client_id(caller, account_id, client_order_id, Fresh::default());
+        match found.await {
+            Ok(_) => Ok(true),
+            Err(ServiceError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

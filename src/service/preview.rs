@@ -115,6 +115,7 @@ impl Service {
         let board = self.parts.engine.board();
         let meeting = board.meeting(&spec.symbol, spec.side, spec.limit_price);
         let (market, offer) = meeting.ok_or_else(|| self.no_clock())?;
+        self.check_order(caller, &spec, &market).await?;
         let (reference, market_time) = (market.reference.clone(), market.at);
         let trial = Trial { order_id, spec: spec.clone(), market, offer };
         let (impact, position) = self.parts.ledger.preview(trial).await?;

@@ -169,7 +169,8 @@ impl Caller {
         Ok((Whose { tenant: session.tenant, user: session.user_id }, session.session_id))
     }
 
-    fn cause(&self) -> Cause {
+    /// What the log says of what the caller does.
+    pub(super) fn cause(&self) -> Cause {
         Cause {
             actor: self.actor,
             token: self.token_id.clone(),

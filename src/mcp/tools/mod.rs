@@ -119,7 +119,7 @@ pub fn offered(shelf: &Shelf, visitor: &Visitor) -> Vec<Tool> {
     offered.map(|(_, tool)| tool.clone()).collect()
 }
 
-/// Runs the tool `name`; `None` if there is none.
+/// Runs the tool `name`; `None` if there is none. One that only reads ends when what its caller showed is void.
 pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToolResult> {
     let entry = entries().find(|entry| entry.name == name)?;
     if !entry.is_on(call.shelf) {
@@ -134,6 +134,7 @@ pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToo
         tokio::select! {
             biased;
             () = call.gone.cancelled() => return Some(results::cancelled()),
+            () = call.service.void(call.visitor) => return Some(results::cancelled()),
             answered = running => answered,
         }
     } else {

@@ -101,6 +101,19 @@ impl Field {
         Self::new(name, about, json!({"type": "string", "anyOf": forms})).example("2026-11-23")
     }
 
+    /// A list of 1 to `most` entries, none twice, each as `entry` has it.
+    pub fn list(name: &'static str, most: usize, entry: &Self, about: impl Into<String>) -> Self {
+        let schema = json!({
+            "type": "array", "items": entry.schema, "minItems": 1, "maxItems": most, "uniqueItems": true,
+        });
+        Self::new(name, about, schema)
+    }
+
+    /// An object with these fields and no other.
+    pub fn object(name: &'static str, fields: &[Self], about: impl Into<String>) -> Self {
+        Self::new(name, about, object(fields))
+    }
+
     /// An id in its hyphenated form.
     pub fn id(name: &'static str, about: impl Into<String>) -> Self {
         Self::new(name, about, json!({"type": "string", "format": "uuid"}))
@@ -177,6 +190,8 @@ pub(super) fn object(fields: &[Field]) -> Value {
 pub(super) fn of_path(name: &str) -> Field {
     match name {
         "account_id" => Field::id("account_id", "The account, by the id that it was opened with."),
+        "grant_id" => Field::id("grant_id", "The grant, by the id that it was given with."),
+        "token_id" => Field::id("token_id", "The token, by the id that it was made with."),
         "order_id" => Field::id("order_id", "The order, by the id that it was placed with."),
         "client_order_id" => {
             Field::text("client_order_id", 128, "The name that its placer gave the order.")

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::{self, Field, Place};
 use super::problems;
-use crate::identity::{Act, Rule, Showing};
+use crate::identity::{Act, Reach, Rule, Showing};
 use crate::service::{PAGE, PAGE_MAX, text};
 
 /// How to describe the body of an answer.
@@ -252,12 +252,14 @@ impl Operation {
 /// Who may do this, as the table of acts has it.
 fn permission(act: Act) -> Value {
     let Rule { token, roles, reach } = act.rule();
-    let scope = match token {
-        Showing::Anything | Showing::Nothing => None,
-        Showing::Scope(scope) => Some(scope.word()),
+    let (scope, tokens) = match token {
+        Showing::Anything => (None, true),
+        Showing::Scope(scope) => (Some(scope.word()), true),
+        Showing::Nothing => (None, false),
     };
+    let tokens = tokens && reach != Reach::Operator;
     let roles: Vec<_> = roles.iter().map(|role| role.word()).collect();
-    json!({"act": act.word(), "reach": reach.word(), "scope": scope, "roles": roles})
+    json!({"act": act.word(), "reach": reach.word(), "tokens": tokens, "scope": scope, "roles": roles})
 }
 
 /// The names in braces of a path.

@@ -1,8 +1,12 @@
 //! Who may act: users, sessions, keys, and the facts about them in the log.
 
 mod facts;
+mod grants;
 mod jwt;
+mod matrix;
 pub mod people;
 mod processes;
 mod sessions;
+mod tenants;
+mod tokens;
 mod users;

@@ -5,7 +5,7 @@ mod cors;
 mod edge;
 mod filters;
 mod input;
-mod openapi;
+pub mod openapi;
 mod orders;
 mod overload;
 mod permissions;

@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod ledger;
+pub mod people;
 mod postgres;
 pub mod proxy;
 pub mod rest;

@@ -6,15 +6,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aggregates::rules::Rules;
+use axum::middleware::from_fn_with_state;
 use blotter::engine::core::{Record, Settings};
 use blotter::engine::{PostgresHistory, TapeArchive, engine};
 use blotter::identity::facts::Facts;
-use blotter::identity::{Identity, OperatorToken, Rates, desk};
+use blotter::identity::grants::Grants;
+use blotter::identity::tokens::Tokens;
+use blotter::identity::usage::Usage;
+use blotter::identity::{Denials, Identity, OperatorToken, Rates, desk};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
 use blotter::market::calendar::Calendar;
-use blotter::rest;
-use blotter::service::{CursorKey, Parts, Service};
+use blotter::rest::auth::{Gate, authenticate};
+use blotter::service::{CursorKey, Interface, Parts, Service};
+use blotter::{mcp, rest};
 use chrono::{TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::Runner;
@@ -120,7 +125,7 @@ impl TestRest {
         let keys = scratch_directory("keys");
         let identity = Identity::open(
             database.identity.clone(),
-            facts,
+            facts.clone(),
             keys.path().to_owned(),
             desk::Settings {
                 admission: desk::Admission::Open,
@@ -151,19 +156,29 @@ impl TestRest {
             checkpoint_files: Vec::new(),
             operator: OperatorToken::load(Some(TOKEN), Path::new("/nowhere")).unwrap(),
             identity,
+            tokens: Tokens::new(database.identity.clone(), facts.clone()),
+            usage: Usage::new(database.identity.clone()),
+            grants: Grants::new(database.identity.clone(), facts.clone()),
+            denials: Denials::new(database.identity.clone(), facts.clone()),
+            rules: Rules::default(),
             cursors: CursorKey::of("the secret of test cursors"),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}");
+        let rates = Arc::new(Rates::new(NonZeroU32::MAX));
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let face = rest::Face {
             service: Arc::clone(&service),
             metrics,
             stop: stop.clone(),
             streams: rest::Streams::default(),
-            rates: Arc::new(Rates::new(NonZeroU32::MAX)),
+            rates: Arc::clone(&rates),
         };
-        let router = rest::edge::around(rest::router(face), stop.clone());
+        let gate = Gate::new(Arc::clone(&service), Interface::Mcp, rates);
+        let mcp = mcp::router(Arc::clone(&service), mcp::Shelf::default(), address, stop.clone())
+            .layer(from_fn_with_state(gate, authenticate));
+        let router = rest::edge::around(rest::router(face).merge(mcp), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
         let server = Self {

@@ -1,0 +1,109 @@
+//! Lists and objects inside of a body.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use serde::de::Deserializer;
+
+use super::{Fields, InOrder, Value};
+use crate::service::{Fault, text};
+
+impl Fields {
+    /// A list of 1 to `most` texts, none twice, of at most `long` characters each.
+    pub fn texts(&mut self, field: &str, most: usize, long: usize) -> Option<Vec<String>> {
+        let Value::Json(raw) = self.take(field)? else {
+            self.fault(field, "invalid_type", format!("{field} has to be a list"));
+            return None;
+        };
+        let Ok(texts) = serde_json::from_str::<Vec<String>>(raw.get()) else {
+            self.fault(field, "invalid_type", format!("{field} has to be a list of strings"));
+            return None;
+        };
+        if texts.is_empty() || texts.len() > most {
+            let message = format!("{field} has {} entries: it takes 1 to {most}", texts.len());
+            self.fault(field, "invalid_value", message);
+            return None;
+        }
+        if texts.iter().collect::<BTreeSet<_>>().len() < texts.len() {
+            self.fault(field, "invalid_value", format!("{field} has an entry twice"));
+            return None;
+        }
+        match texts.iter().find_map(|one| text::fault(field, one, long)) {
+            None => Some(texts),
+            Some(fault) => {
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
+    /// The same of what is read from a text; `what` says what it is.
+    pub fn parsed<T: FromStr>(
+        &mut self,
+        field: &str,
+        most: usize,
+        long: usize,
+        what: &str,
+    ) -> Option<Vec<T>> {
+        let texts = self.texts(field, most, long)?;
+        let parsed: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
+        if parsed.is_none() {
+            self.fault(field, "invalid_value", format!("each entry of {field} has to be {what}"));
+        }
+        parsed
+    }
+
+    /// An object, read by `read`: what is wrong in it is named below the name of the field.
+    pub fn object<T>(&mut self, field: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let value = self.take(field)?;
+        let left = match &value {
+            Value::Json(raw) if raw.get().starts_with('{') => {
+                serde_json::Deserializer::from_str(raw.get()).deserialize_map(InOrder).ok()
+            }
+            _ => None,
+        };
+        let Some(left) = left else {
+            self.fault(field, "invalid_type", format!("{field} has to be an object"));
+            return None;
+        };
+        let mut inside = Self { left, faults: Vec::new() };
+        let found = read(&mut inside);
+        for fault in inside.every_fault() {
+            let name = format!("{field}.{}", fault.field);
+            let message = fault.message.replacen(&fault.field, &name, 1);
+            self.faults.push(Fault::new(name, fault.code, message));
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(text: &str) -> Fields {
+        Fields::of_body(text.as_bytes()).unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    #[test]
+    fn a_list_has_entries_and_none_twice() {
+        let mut fields =
+            body(r#"{"a":["x","y"],"b":[],"c":["x","x"],"d":"x","e":[1],"f":["toolong"]}"#);
+        assert_eq!(fields.texts("a", 2, 3), Some(vec!["x".to_owned(), "y".to_owned()]));
+        for wrong in ["b", "c", "d", "e", "f"] {
+            assert_eq!(fields.texts(wrong, 2, 3), None);
+            assert!(fields.is_faulty(wrong), "{wrong}");
+        }
+        assert_eq!(body("{}").texts("a", 2, 3), None);
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_object_is_named_below_it() {
+        let mut fields = body(r#"{"limits":{"most":"x","odd":1},"list":[]}"#);
+        let read = fields.object("limits", |inside| inside.whole("most", 1, 9));
+        assert_eq!(read, Some(None));
+        assert!(fields.is_faulty("limits.most") && fields.is_faulty("limits.odd"));
+        assert_eq!(fields.object("list", |_| ()), None);
+        assert!(fields.is_faulty("list"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Roles on accounts of others: what each permits, and that one that was taken is over.
+
+use std::time::Duration;
+
+use aggregates::user::GrantRole;
+use futures::StreamExt;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::TestDatabase;
+use crate::support::people::Person;
+use crate::support::rest::TestRest;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_granted_account_is_there_like_ones_own_until_the_grant_is_taken() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start_always_open(&database).await;
+    rest.quoted().await;
+    let (ada, bob) =
+        (Person::register(&database, "ada").await, Person::register(&database, "bob").await);
+    let (owner, agent) = (ada.agent(&rest).await, bob.agent(&rest).await);
+    let account = owner.account(&rest, "ada's").await;
+    let own = agent.account(&rest, "bob's").await;
+    let path = format!("/v1/accounts/{account}");
+    agent.get(&rest, &path).await.expect(404);
+    let grant = owner.grant(&rest, account, &bob, GrantRole::Trader).await;
+
+    let listed = agent.get(&rest, "/v1/accounts").await.expect(200);
+    let ids: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|item| item["account_id"].clone()).collect();
+    assert_eq!(ids, [json!(own), json!(account)], "one's own come first");
+    let first = agent.get(&rest, "/v1/accounts?limit=1").await.expect(200);
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = agent.get(&rest, &format!("/v1/accounts?limit=1&cursor={next}")).await.expect(200);
+    assert_eq!(
+        (&second["items"][0]["account_id"], &second["next_cursor"]),
+        (&json!(account), &json!(null))
+    );
+
+    let order = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+    let placed = agent.post(&rest, &format!("{path}/orders"), &order).await.expect(201);
+    let order_id = placed["order_id"].as_str().unwrap();
+    let events = owner.get(&rest, &format!("{path}/orders/{order_id}/events")).await.expect(200);
+    let placed = &events["items"][0];
+    assert_eq!(placed["tenant_id"], ada.tenant.to_string(), "it is the account's tenant that acts");
+    assert_eq!(placed["metadata"]["actor"], bob.user_id.to_string(), "and the user who did it");
+    let called = agent.tool(&rest, "account_info", &json!({"account_id": account})).await.unwrap();
+    assert_eq!(called["account_id"], account.to_string());
+    for (method, below) in
+        [(Method::POST, "deposits"), (Method::POST, "reset"), (Method::GET, "grants")]
+    {
+        let refused = agent.call(&rest, method, &format!("{path}/{below}")).await.expect(403);
+        assert_eq!(refused["code"], "forbidden", "{below}");
+    }
+
+    let stream = rest.authorized(Method::GET, &format!("/v1/stream?account_id={account}"));
+    let stream = stream.headers(reqwest::header::HeaderMap::from_iter([(
+        reqwest::header::AUTHORIZATION,
+        format!("Bearer {}", agent.0).parse().unwrap(),
+    )]));
+    let mut stream = stream.send().await.unwrap().bytes_stream();
+    let grants = owner.get(&rest, &format!("{path}/grants")).await.expect(200);
+    assert_eq!(grants["items"][0]["grant_id"], grant);
+    owner.call(&rest, Method::DELETE, &format!("{path}/grants/{grant}")).await.expect(200);
+    agent.get(&rest, &path).await.expect(404);
+    agent.post(&rest, &format!("{path}/orders"), &order).await.expect(404);
+    assert_eq!(
+        agent.tool(&rest, "account_info", &json!({"account_id": account})).await.unwrap_err(),
+        "account_not_found"
+    );
+    let ended = tokio::time::timeout(Duration::from_secs(3), async {
+        let mut last = String::new();
+        while let Some(Ok(bytes)) = stream.next().await {
+            last.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        last
+    });
+    assert!(ended.await.unwrap().contains("event: over"), "a stream ends with its grant");
+    owner.call(&rest, Method::DELETE, &format!("{path}/grants/{grant}")).await.expect(404);
+    let granted =
+        owner.get(&rest, &format!("/v1/audit/events?account_id={account}&limit=500")).await;
+    assert!(granted.text.contains("AccessGranted") && granted.text.contains("AccessRevoked"));
+    assert!(!granted.text.contains(&bob.email), "the log holds ids alone");
+    assert_eq!(rest.get("/v1/audit/verify").await.expect(200)["valid"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_is_given_once_to_somebody_else_who_is_there() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let (ada, bob) =
+        (Person::register(&database, "ada").await, Person::register(&database, "bob").await);
+    let (owner, agent) = (ada.agent(&rest).await, bob.agent(&rest).await);
+    let account = owner.account(&rest, "ada's").await;
+    let path = format!("/v1/accounts/{account}/grants");
+    let body = |user: &str, role: &str| json!({"user": user, "role": role});
+    let give = |user: String, role: &'static str| {
+        let (owner, rest, path) = (&owner, &rest, &path);
+        async move { owner.post(rest, path, &body(&user, role)).await }
+    };
+    assert_eq!(
+        give("nobody@example.org".into(), "viewer").await.expect(422)["code"],
+        "no_such_user"
+    );
+    assert_eq!(
+        give(uuid::Uuid::now_v7().to_string(), "viewer").await.expect(422)["code"],
+        "no_such_user"
+    );
+    give(ada.email.clone(), "viewer").await.expect(409);
+    give(bob.email.clone(), "king").await.expect(422);
+    give(bob.user_id.to_string(), "owner").await.expect(201);
+    give("BOB@example.org".into(), "viewer").await.expect(409);
+    // An owner by grant may give and take too, but not beyond this account.
+    let eve = Person::register(&database, "eve").await;
+    let given = agent.post(&rest, &path, &body(&eve.email, "viewer")).await.expect(201);
+    let taken = format!("{path}/{}", given["grant_id"].as_str().unwrap());
+    let elsewhere = owner.account(&rest, "other").await;
+    let wrong = format!("/v1/accounts/{elsewhere}/grants/{}", given["grant_id"].as_str().unwrap());
+    owner.call(&rest, Method::DELETE, &wrong).await.expect(404);
+    agent.call(&rest, Method::DELETE, &wrong).await.expect(404);
+    agent.call(&rest, Method::DELETE, &taken).await.expect(200);
+}
