@@ -84,6 +84,7 @@ pub struct Identity {
     pub(super) pool: IdentityPool,
     pub(super) hasher: Hasher,
     pub(super) settings: Settings,
+    pub(super) throttled: throttle::Recorded,
     /// None where nobody logs in.
     keys: Option<AccessKeys>,
     revocations: Revocations,
@@ -104,8 +105,8 @@ impl Identity {
         let keys = AccessKeys::open(pool.clone(), data_dir).await?;
         let revocations = Revocations::new();
         revocations.look(&pool).await?;
-        let keys = Some(keys);
-        Ok(Self { hasher: Hasher::new()?, pool, settings, keys, revocations, facts })
+        let (keys, throttled) = (Some(keys), throttle::Recorded::default());
+        Ok(Self { hasher: Hasher::new()?, pool, settings, throttled, keys, revocations, facts })
     }
 
     /// For changing users beside a server: nobody logs in here, and no key is made or read.
@@ -119,7 +120,16 @@ impl Identity {
             lifetime: TimeDelta::zero(),
         };
         let (facts, revocations) = (Facts::new(pool.clone()), Revocations::new());
-        Ok(Self { hasher: Hasher::new()?, pool, settings, keys: None, revocations, facts })
+        let throttled = throttle::Recorded::default();
+        Ok(Self {
+            hasher: Hasher::new()?,
+            pool,
+            settings,
+            throttled,
+            keys: None,
+            revocations,
+            facts,
+        })
     }
 
     fn keys(&self) -> Result<&AccessKeys, IdentityError> {

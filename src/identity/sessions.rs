@@ -185,11 +185,17 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         let tries = Tries::new(email, guest.address);
         let mut connection = self.pool.pool().acquire().await?;
-        if let Some(wait) = tries.wait(&mut connection, Utc::now()).await? {
-            return Err(IdentityError::Throttled(wait));
-        }
+        let wait = tries.wait(&mut connection, Utc::now()).await?;
         let known = known(&mut connection, email).await?;
         drop(connection);
+        if let Some(wait) = wait {
+            let user = known.map(|known| known.whose).filter(|it| self.throttled.is_due(it.user));
+            if let Some(whose) = user {
+                let change = self.begin().await?;
+                self.refused(change, whose, LogInRefusal::Throttled, guest).await?;
+            }
+            return Err(IdentityError::Throttled(wait));
+        }
         let kept = known.as_ref().map(|known| known.password_hash.as_str());
         let compared = self.hasher.compare(password, kept).await?;
         let (Some(known), true) = (&known, compared != Comparison::Different) else {
@@ -217,15 +223,26 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         let mut change = self.begin().await?;
         tries.failed(change.connection(), Utc::now()).await?;
-        if let Some(Whose { tenant, user }) = whose {
-            let cause = guest.cause(user.actor(), String::new(), String::new());
-            let (fact_id, at) = new_fact();
-            let event = UserEvent::LogInRefused { fact_id, at, reason };
-            let _ =
-                facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
+        match whose {
+            Some(whose) => self.refused(change, whose, reason, guest).await?,
+            None => self.commit(change).await?,
         }
-        self.commit(change).await?;
         Err(IdentityError::WrongCredentials)
+    }
+
+    /// Commits a change with the fact that a log-in was refused.
+    pub(super) async fn refused(
+        &self,
+        mut change: Change,
+        Whose { tenant, user }: Whose,
+        reason: LogInRefusal,
+        guest: &Guest,
+    ) -> Result<(), IdentityError> {
+        let cause = guest.cause(user.actor(), String::new(), String::new());
+        let (fact_id, at) = new_fact();
+        let event = UserEvent::LogInRefused { fact_id, at, reason };
+        let _ = facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
+        self.commit(change).await
     }
 
     async fn admit(

@@ -5,9 +5,12 @@
 //! of an hour. Somebody elsewhere can so make a user wait only by a hundred failures, and for no longer than that.
 //! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use aggregates::id::UserId;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
@@ -34,6 +37,30 @@ const COUNT: &str = "INSERT INTO throttles (key_hash, failures, last_at)
     ON CONFLICT (key_hash) DO UPDATE SET last_at = $2,
         failures = CASE WHEN throttles.last_at < $3 THEN 1 ELSE least(throttles.failures + 1, 1000000) END";
 const CLEAR: &str = "DELETE FROM throttles WHERE key_hash = $1";
+
+/// A try that has to wait is recorded once in this time, so that a flood does not write the log.
+const RECORDED_EVERY: Duration = Duration::from_secs(60);
+/// Users whose last record is remembered.
+const REMEMBERED: usize = 10_000;
+
+/// When tries that had to wait were last recorded, by user.
+#[derive(Debug, Default)]
+pub struct Recorded(Mutex<HashMap<UserId, Instant>>);
+
+impl Recorded {
+    /// Whether a try at this user is to be recorded now.
+    pub fn is_due(&self, user: UserId) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.len() >= REMEMBERED {
+            last.retain(|_, at| at.elapsed() < RECORDED_EVERY);
+        }
+        let due = last.get(&user).is_none_or(|at| at.elapsed() >= RECORDED_EVERY);
+        if due && last.len() < REMEMBERED {
+            last.insert(user, Instant::now());
+        }
+        due
+    }
+}
 
 /// Who tries, from where.
 #[derive(Clone, Debug)]

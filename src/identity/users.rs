@@ -242,13 +242,7 @@ impl Identity {
         }
         let mut change = self.begin().await?;
         tries.failed(change.connection(), Utc::now()).await?;
-        let cause = guest.cause(user.actor(), String::new(), String::new());
-        let (fact_id, at) = new_fact();
-        let reason = LogInRefusal::WrongPassword;
-        let event = UserEvent::LogInRefused { fact_id, at, reason };
-        let fact = Fact::Of(user, event);
-        let _ = facts::write(change.connection(), profile.whose.tenant, &cause, fact).await?;
-        self.commit(change).await?;
+        self.refused(change, profile.whose, LogInRefusal::WrongPassword, guest).await?;
         Err(IdentityError::WrongPassword)
     }
 

@@ -39,6 +39,8 @@ pub enum LogInRefusal {
     WrongPassword,
     /// The user is disabled.
     Disabled,
+    /// There were too many tries before it. Recorded once a minute at the most.
+    Throttled,
 }
 
 /// Why a session ended.

@@ -121,6 +121,20 @@ async fn a_session_whose_time_is_over_is_ended_and_recorded_by_whoever_looks_nex
     .execute(database.identity.pool())
     .await
     .unwrap();
+    for old in [
+        "INSERT INTO throttles VALUES (decode(repeat('00', 32), 'hex'), 7, now() - interval '2 days')",
+        "INSERT INTO invitations VALUES (decode(repeat('00', 32), 'hex'), now(), now() - interval '1 s')",
+        "INSERT INTO access_keys VALUES ('old', '', now(), now() - interval '1 s')",
+        "INSERT INTO revocations (tenant_id, kind, subject, made_at)
+            VALUES (gen_random_uuid(), 'session', gen_random_uuid(), now() - interval '2 hours')",
+        "WITH made AS (
+            INSERT INTO clients SELECT gen_random_uuid(), tenant_id, user_id, '', 'old' FROM users
+            RETURNING client_id, tenant_id, user_id
+        ) INSERT INTO sessions SELECT gen_random_uuid(), tenant_id, user_id, client_id, now(), now(), now(), now(),
+            now() - interval '31 days' FROM made",
+    ] {
+        sqlx::query(old).execute(database.identity.pool()).await.unwrap();
+    }
     // Another process looks when it starts.
     let stop = CancellationToken::new();
     let next = Identity::beside(database.identity.clone()).unwrap();
@@ -137,6 +151,14 @@ async fn a_session_whose_time_is_over_is_ended_and_recorded_by_whoever_looks_nex
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
+    const OLD: &str = "SELECT (SELECT count(*) FROM throttles) + (SELECT count(*) FROM invitations)
+        + (SELECT count(*) FROM access_keys WHERE kid = 'old')
+        + (SELECT count(*) FROM revocations WHERE made_at < now() - interval '1 hour')
+        + (SELECT count(*) FROM clients WHERE address = 'old')
+        + (SELECT count(*) FROM sessions WHERE ended_at < now() - interval '1 day')";
+    while sqlx::query_scalar::<_, i64>(OLD).fetch_one(database.identity.pool()).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     stop.cancel();
     looks.await.unwrap();
     let ended: Value = serde_json::from_str(&ended).unwrap();

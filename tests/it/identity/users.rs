@@ -222,6 +222,9 @@ async fn wrong_tries_make_the_next_ones_wait_and_no_header_helps() {
         .await
         .unwrap();
     assert_eq!(left, 2, "the address and the user; both together are forgiven");
+    let events = events(&database, &ada.user_id).await;
+    let throttled = events.iter().filter(|(_, body)| body["reason"] == "throttled");
+    assert_eq!(throttled.count(), 1, "of three in a minute one is recorded: {events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
