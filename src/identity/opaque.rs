@@ -15,6 +15,8 @@ pub enum Purpose {
     Refresh,
     /// Lets somebody register.
     Invitation,
+    /// Lets an agent call.
+    Token,
 }
 
 impl Purpose {
@@ -23,6 +25,7 @@ impl Purpose {
         match self {
             Self::Refresh => "blr_",
             Self::Invitation => "bli_",
+            Self::Token => "blt_",
         }
     }
 }

@@ -9,10 +9,7 @@ use std::collections::BTreeSet;
 
 use aggregates::id::{AccountId, TenantId, TokenId, UserId};
 use aggregates::user::{Face, Scope, TokenEnd, TokenLimits, UserEvent};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -20,13 +17,12 @@ use uuid::Uuid;
 
 use super::AgentToken;
 use super::facts::{Cause, Fact, Facts, Written, new_fact, write};
+use super::opaque::{self, Opaque, Purpose};
 use crate::database::IdentityPool;
 use crate::ledger::Interface;
 
-/// What a token begins with, so that a scanner of leaked secrets knows it.
-pub const PREFIX: &str = "blt_";
-/// Bytes of chance in one.
-const BYTES: usize = 32;
+/// What a token begins with.
+pub const PREFIX: &str = Purpose::Token.prefix();
 /// Live tokens of one user at the most.
 pub const TOKENS_MAX: i64 = 50;
 /// How often a use is written down.
@@ -128,9 +124,7 @@ impl Tokens {
         cause: &Cause,
         new: NewToken,
     ) -> Result<(String, TokenRow, u64), TokenError> {
-        let mut bytes = [0; BYTES];
-        getrandom::fill(&mut bytes)?;
-        let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let secret = Opaque::new(Purpose::Token)?;
         let (fact_id, at) = new_fact();
         let token_id = TokenId::new(Uuid::now_v7());
         let mut transaction = self.pool.pool().begin().await?;
@@ -156,7 +150,7 @@ impl Tokens {
             .bind(tenant.uuid())
             .bind(user.uuid())
             .bind(&new.name)
-            .bind(hash(&secret).as_slice())
+            .bind(secret.hash.as_slice())
             .bind(scopes)
             .bind(accounts)
             .bind(Json(&new.limits))
@@ -192,7 +186,7 @@ impl Tokens {
             last_used_at: None,
             halted_at: None,
         };
-        Ok((secret, row, self.facts.settled(written).await?))
+        Ok((secret.text.to_string(), row, self.facts.settled(written).await?))
     }
 
     /// The live tokens of a user, oldest first: [`TOKENS_MAX`] at the most.
@@ -281,10 +275,7 @@ impl Tokens {
         secret: &str,
         cause: impl FnOnce(&AgentToken) -> Cause,
     ) -> Result<Option<AgentToken>, sqlx::Error> {
-        let bytes = secret.strip_prefix(PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-        if bytes.is_none_or(|bytes| bytes.len() != BYTES) {
-            return Ok(None);
-        }
+        let Some(hash) = opaque::shown(Purpose::Token, secret) else { return Ok(None) };
         let now = Utc::now();
         let statement = format!(
             "SELECT {COLUMNS} FROM tokens JOIN users USING (tenant_id, user_id)
@@ -292,7 +283,7 @@ impl Tokens {
         );
         // Both tables have a time at which they were made.
         let statement = statement.replace("created_at", "tokens.created_at");
-        let query = sqlx::query(&statement).bind(now).bind(hash(secret).as_slice().to_vec());
+        let query = sqlx::query(&statement).bind(now).bind(hash.to_vec());
         let Some(row) = query.fetch_optional(self.pool.pool()).await? else { return Ok(None) };
         let TokenRow { agent, first_used_at, last_used_at, .. } = read(&row)?;
         match (first_used_at, last_used_at) {
@@ -351,10 +342,6 @@ impl Tokens {
     ) -> Result<Written, sqlx::Error> {
         write(transaction, token.tenant, cause, Fact::Of(token.user_id, event)).await
     }
-}
-
-fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
 }
 
 /// One row with [`COLUMNS`].

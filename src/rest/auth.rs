@@ -53,7 +53,7 @@ impl Gate {
 
 /// Said to a caller without a token, or with nobody's.
 const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token: a user's is the access_token of \
-    POST /v1/sessions, the operator's what BLOTTER_OPERATOR_TOKEN was when the server started, else in the file \
+    POST /v1/sessions, an agent's what POST /v1/tokens gave its user, the operator's what BLOTTER_OPERATOR_TOKEN was when the server started, else in the file \
     operator.token of its data directory";
 
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.

@@ -1,5 +1,6 @@
 //! Who may act: users, sessions, keys, and the facts about them in the log.
 
+mod agents;
 mod facts;
 mod grants;
 mod jwt;

@@ -1,0 +1,122 @@
+//! Agents at a real server: a token that was made in a session, over REST, MCP and standard input, and across a restart.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::people::{Person, call};
+use crate::support::rest::{OPEN, instrument, quote, send};
+use crate::support::{Server, blotter, scratch_with_cluster};
+
+async fn feed(server: &Server, lines: &[Value]) {
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let request = reqwest::Client::new().post(format!("{}/v1/market/feed", server.base()));
+    let request =
+        request.header("content-type", "application/x-ndjson").bearer_auth(server.token());
+    send(request.body(body)).await.expect(200);
+}
+
+/// Opens an account in a session.
+async fn account(person: &Person) -> String {
+    let body = json!({"name": "mine", "kind": "cash", "starting_balance": "10000"});
+    let opened = person.post("/v1/accounts", body).await.expect(201);
+    opened["account_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_its_day_and_a_grant_are_the_same_after_a_restart() {
+    let directory = scratch_with_cluster("agents").await;
+    let server = Server::serve_with(directory.path(), &["--hours", "always"]).await;
+    feed(&server, &[instrument("AAPL"), quote("AAPL", "100", "101", OPEN)]).await;
+    let (ada, bob) =
+        (Person::new(server.base(), "ada").await, Person::new(server.base(), "bob").await);
+    let account = account(&ada).await;
+    let body = json!({"name": "trader", "accounts": [account], "limits": {"max_daily_notional": "100"},
+        "scopes": ["ledger:read", "orders:write"]});
+    let made = ada.post("/v1/tokens", body).await.expect(201);
+    let (token, token_id) = (made["token"].as_str().unwrap(), made["token_id"].as_str().unwrap());
+    let given = json!({"user": bob.email, "role": "viewer"});
+    ada.post(&format!("/v1/accounts/{account}/grants"), given).await.expect(201);
+    let orders = format!("/v1/accounts/{account}/orders");
+    let order =
+        json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "1", "limit_price": "90"});
+    let place = async |base: &str| {
+        call(base, Method::POST, &orders, Some(token), Some(order.clone())).await
+    };
+    place(server.base()).await.expect(201);
+    let refused = place(server.base()).await.expect(403);
+    assert_eq!(refused["figures"], json!({"max": "100.00", "notional": "90.00", "used": "90.00"}));
+    // No token makes another, and none is the operator's.
+    let again = json!({"name": "more", "scopes": ["admin"]});
+    for bearer in [token, server.token()] {
+        let answer =
+            call(server.base(), Method::POST, "/v1/tokens", Some(bearer), Some(again.clone()))
+                .await;
+        assert_eq!(answer.expect(403)["code"], "forbidden");
+    }
+
+    let said = over_standard_input(&server, token);
+    assert!(said.contains("\"account_info\"") && said.contains("\"buy_stock_market\""), "{said}");
+    assert!(!said.contains("\"preview_order\"") && !said.contains("\"audit_trail\""), "{said}");
+
+    drop(server);
+    let server = Server::serve_with(directory.path(), &["--hours", "always"]).await;
+    let (base, path) = (server.base(), format!("/v1/accounts/{account}"));
+    call(base, Method::GET, &path, Some(token), None).await.expect(200);
+    assert_eq!(place(base).await.expect(403)["code"], "token_limit", "the day is not forgotten");
+    call(base, Method::GET, &path, Some(&bob.access), None).await.expect(200);
+    let order = Some(order.clone());
+    let viewer = call(base, Method::POST, &orders, Some(&bob.access), order).await;
+    assert_eq!(viewer.expect(403)["code"], "forbidden");
+    let halted = Some(json!({"halted": true}));
+    let one = format!("/v1/tokens/{token_id}");
+    call(base, Method::PATCH, &one, Some(&bob.access), halted.clone()).await.expect(404);
+    call(base, Method::PATCH, &one, Some(&ada.access), halted).await.expect(200);
+    assert_eq!(place(base).await.expect(403)["code"], "token_halted");
+    call(base, Method::DELETE, &one, Some(&ada.access), None).await.expect(200);
+    call(base, Method::GET, &path, Some(token), None).await.expect(401);
+    let verdict = call(base, Method::GET, "/v1/audit/verify", Some(server.token()), None).await;
+    assert_eq!(verdict.expect(200)["valid"], true);
+}
+
+/// What `blotter mcp` says of the tools to whoever starts it with this token.
+fn over_standard_input(server: &Server, token: &str) -> String {
+    let mut child = blotter(&["mcp", "--server", server.base()])
+        .env("BLOTTER_TOKEN", token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{hello}\n{ready}\n{list}").unwrap();
+    drop(input);
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_asks_too_much_is_slowed_down_and_costs_no_other() {
+    let directory = scratch_with_cluster("slowed").await;
+    let server = Server::serve_with(directory.path(), &["--rate-limit", "5"]).await;
+    let ada = Person::new(server.base(), "ada").await;
+    let bob = Person::new(server.base(), "bob").await;
+    let mut slowed = 0;
+    for _ in 0..15 {
+        let answer = ada.get("/v1/users/me").await;
+        if answer.status.as_u16() == 429 {
+            assert_eq!(answer.json()["code"], "rate_limited");
+            assert!(answer.headers.contains_key("retry-after"));
+            slowed += 1;
+        } else {
+            answer.expect(200);
+        }
+    }
+    assert!(slowed > 0);
+    bob.get("/v1/users/me").await.expect(200);
+}
