@@ -4,6 +4,7 @@
 //! Client, server and Postgres share the machine's cores: the knee is that of all three together.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready, and a request to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "benchmark";
+/// Log-ins a second with a wrong password, and the addresses that they come from: so many that none is throttled for long.
+const BAD_LOG_INS: f64 = 200.0;
+const INTRUDERS: u8 = 200;
 
 /// What a request does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,18 @@ pub async fn play(run: &Run, time: Duration, report: &mut Report) -> anyhow::Res
             );
             let p99 = |measured: &Measured| Some(measured.quantile_ms(0.99));
             report.ratio("H1.p99_of_bare_commit", p99(&arrivals.good), p99(&bare));
+            let flood = tokio::spawn(flood(desk.base.clone(), time * 4));
+            let beside = Arc::clone(&desk).open_loop(knee * factor, time * 4).await?;
+            let told = flood.await??;
+            println!("       log-ins: {told:?}");
+            let beside = beside.places;
+            report.add(
+                "H1",
+                "70 %, 200 bad log-ins/s",
+                IN_FLIGHT,
+                sample(&beside, BTreeMap::new()),
+            );
+            report.ratio("H1.p99_beside_bad_log_ins", p99(&beside), p99(&arrivals.places));
         } else {
             let name = format!("H1.goodput_at_{factor:.0}x");
             report.ratio(&name, Some(arrivals.good.per_second()), Some(knee));
@@ -288,6 +304,38 @@ impl Desk {
         }
         Ok(arrivals)
     }
+}
+
+/// Tries wrong passwords at a fixed rate, each for another user and from the next address, and counts the answers by
+/// status. None may let anybody in.
+async fn flood(base: String, time: Duration) -> anyhow::Result<BTreeMap<u16, usize>> {
+    let intruder = |n| Client::builder().local_address(IpAddr::from([127, 0, 1, n])).build();
+    let intruders = (1..=INTRUDERS).map(intruder).collect::<Result<Vec<_>, _>>()?;
+    let (began, mut tries) = (Instant::now(), tokio::task::JoinSet::new());
+    for n in 0.. {
+        let due = Duration::from_secs_f64(f64::from(n) / BAD_LOG_INS);
+        if due >= time {
+            break;
+        }
+        tokio::time::sleep_until((began + due).into()).await;
+        let body =
+            json!({ "email": format!("user{n}@example.com"), "password": "a wrong password" });
+        let intruder = &intruders[n as usize % intruders.len()];
+        let log_in = intruder.post(format!("{base}/v1/sessions")).json(&body).send();
+        tries.spawn(async move { anyhow::Ok(log_in.await?.status()) });
+    }
+    let mut told = BTreeMap::new();
+    while let Some(status) = tries.join_next().await {
+        let status = status??;
+        let refused = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        anyhow::ensure!(refused.contains(&status), "a bad log-in was answered {status}");
+        *told.entry(status.as_u16()).or_default() += 1;
+    }
+    Ok(told)
 }
 
 /// Commits of one row each at a fixed rate on the same Postgres, each from when it was meant to start.
