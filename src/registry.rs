@@ -171,19 +171,23 @@ async fn carry_out(
         UserCommand::Disable(OneUser { email, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
             let _ = identity.set_active(user, false, &cause).await?;
+            writeln!(out, "disabled {user}")?;
         }
         UserCommand::Enable(OneUser { email, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
             let _ = identity.set_active(user, true, &cause).await?;
+            writeln!(out, "enabled {user}")?;
         }
         UserCommand::Forget(OneUser { email, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
             let _ = identity.forget(user, &cause).await?;
+            writeln!(out, "forgot {user}")?;
         }
         UserCommand::ResetPassword(OneUser { email, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
             let password = password.context("no password")?;
             let _ = identity.reset_password(user, &password, &cause).await?;
+            writeln!(out, "the password is another now of {user}")?;
         }
         UserCommand::Invite(Invite { days, .. }) => {
             let (code, _) = identity.invite(TimeDelta::days(days.into())).await?;

@@ -19,6 +19,7 @@ use super::error::IdentityError;
 use super::facts::{Cause, Facts, Written};
 use super::passwords::Hasher;
 use super::revocations::{self, Revocations, Standing};
+use super::turns::Turns;
 use super::{sessions, throttle};
 use crate::database::IdentityPool;
 use crate::ledger::Interface;
@@ -85,6 +86,7 @@ pub struct Identity {
     pub(super) hasher: Hasher,
     pub(super) settings: Settings,
     pub(super) throttled: throttle::Recorded,
+    pub(super) turns: Turns,
     /// None where nobody logs in.
     keys: Option<AccessKeys>,
     revocations: Revocations,
@@ -106,7 +108,8 @@ impl Identity {
         let revocations = Revocations::new();
         revocations.look(&pool).await?;
         let (keys, throttled) = (Some(keys), throttle::Recorded::default());
-        Ok(Self { hasher: Hasher::new()?, pool, settings, throttled, keys, revocations, facts })
+        let (hasher, turns) = (Hasher::new()?, Turns::default());
+        Ok(Self { hasher, pool, settings, throttled, turns, keys, revocations, facts })
     }
 
     /// For changing users beside a server: nobody logs in here, and no key is made or read.
@@ -126,6 +129,7 @@ impl Identity {
             pool,
             settings,
             throttled,
+            turns: Turns::default(),
             keys: None,
             revocations,
             facts,

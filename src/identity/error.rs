@@ -20,11 +20,13 @@ pub enum IdentityError {
     #[error("a user with this address is registered: log in, or use another address")]
     EmailTaken,
     /// Nobody may register.
-    #[error("registration is closed: the operator makes users")]
+    #[error(
+        "registration is closed: the operator makes users, by `blotter user add` where the server runs"
+    )]
     RegistrationClosed,
     /// Only who is invited may register.
     #[error(
-        "registration is by invitation, and this one is unknown, used or over: ask the operator for another"
+        "registration is by invitation: send as invitation the code of one; none was sent, or it is unknown, used or over: ask the operator for another"
     )]
     NotInvited,
     /// Address or password are wrong, or the user may not log in: the three read the same.

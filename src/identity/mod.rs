@@ -19,6 +19,7 @@ pub mod secret;
 pub mod sessions;
 mod throttle;
 pub mod tokens;
+mod turns;
 pub mod usage;
 pub mod users;
 

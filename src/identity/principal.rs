@@ -93,6 +93,11 @@ pub enum Denied {
     /// It goes beyond a limit of the token.
     #[error(transparent)]
     Limit(#[from] LimitHit),
+    /// The token is for the accounts that it names.
+    #[error(
+        "this token is for the accounts that it names, and {0} makes another: use one that names none"
+    )]
+    Elsewhere(Act),
     /// The token was halted.
     #[error("this token was halted by its owner: it may read, and {0} is more than that")]
     Halted(Act),
@@ -107,7 +112,9 @@ impl Denied {
     /// The machine word, the same over REST and MCP.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::OperatorOnly(_) | Self::UsersOnly(_) | Self::Role { .. } => "forbidden",
+            Self::OperatorOnly(_) | Self::UsersOnly(_) | Self::Role { .. } | Self::Elsewhere(_) => {
+                "forbidden"
+            }
             Self::Limit(_) => "token_limit",
             Self::Scope { .. } => "insufficient_scope",
             Self::Halted(_) => "token_halted",
@@ -174,6 +181,9 @@ impl Principal {
                 }
                 if token.halted && act.writes() {
                     return Err(Denied::Halted(act));
+                }
+                if act == Act::OpenAccount && token.accounts.is_some() {
+                    return Err(Denied::Elsewhere(act));
                 }
             }
         }
@@ -279,6 +289,8 @@ mod tests {
             let expected = match (act.rule().reach, act.rule().token) {
                 (Reach::Operator, _) => Err(Denied::OperatorOnly(*act)),
                 (_, Showing::Nothing) => Err(Denied::UsersOnly(*act)),
+                // The token of these tests names an account.
+                _ if *act == Act::OpenAccount => Err(Denied::Elsewhere(*act)),
                 _ => Ok(()),
             };
             assert_eq!(all.may(*act), expected);
@@ -303,6 +315,8 @@ mod tests {
         assert_eq!(token.only_account(), Ok(Some(AccountId::new(Uuid::from_u128(3)))));
         assert_eq!(Principal::Operator.only_account(), Ok(None));
         assert!(!token.admits(AccountId::new(Uuid::from_u128(4))));
+        let admin = self::token(&[Scope::Admin], false);
+        assert_eq!(admin.may(Act::OpenAccount), Err(Denied::Elsewhere(Act::OpenAccount)));
     }
 
     #[test]

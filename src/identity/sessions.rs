@@ -183,6 +183,8 @@ impl Identity {
         audience: Audience,
         guest: &Guest,
     ) -> Result<Tokens, IdentityError> {
+        // Held to the end: what becomes of this try is known before the next one of the address begins.
+        let _turn = self.turns.take(guest.address).await?;
         let tries = Tries::new(email, guest.address);
         let mut connection = self.pool.pool().acquire().await?;
         let wait = tries.wait(&mut connection, Utc::now()).await?;

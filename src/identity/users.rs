@@ -115,6 +115,10 @@ impl Identity {
         guest: &Guest,
     ) -> Result<Registered, IdentityError> {
         let (door, invitation) = self.door(&entry)?;
+        let _turn = match entry {
+            Entry::Stranger(_) => Some(self.turns.take(guest.address).await?),
+            Entry::Operator => None,
+        };
         let hash = self.hasher.keep(password, email.words()).await??;
         let (user, tenant) = (UserId::new(Uuid::now_v7()), TenantId::new(Uuid::now_v7()));
         let actor = match entry {
@@ -226,6 +230,7 @@ impl Identity {
         password: &Password,
         guest: &Guest,
     ) -> Result<Profile, IdentityError> {
+        let _turn = self.turns.take(guest.address).await?;
         let profile = self.profile(user).await?;
         let email = Email::read(&profile.email)
             .map_err(|error| IdentityError::Defect(error.to_string()))?;

@@ -47,7 +47,7 @@ pub fn routes() -> Routes {
             Operation::read(Act::ReadEvents, "export_log", "Export the log as lines that can be verified")
                 .about(
                     "The operator's is whole. For others, rows that they may not see are a position and a leaf alone, so that \
-                     `blotter audit verify FILE` still verifies it. Two at the same time.",
+                     `blotter audit verify --file FILE` still verifies it. Two at the same time.",
                 )
                 .slow()
                 .query([Field::id("account_id", "With the rows of one account alone.")])

@@ -56,6 +56,9 @@ const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token
     POST /v1/sessions, an agent's what POST /v1/tokens gave its user, the operator's what BLOTTER_OPERATOR_TOKEN was when the server started, else in the file \
     operator.token of its data directory";
 
+/// Said over MCP beside it, since access tokens are for one face.
+const FOR_MCP: &str = "; an access token of POST /v1/sessions opens MCP only if the log-in said {\"audience\": \"mcp\"}";
+
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if gate.is_open(&request) {
@@ -74,16 +77,16 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     }
     let actor = Actor(visitor.principal.actor());
     let (void, waits) = (gate.service.void(&visitor), gate.service.void(&visitor));
-    let cut_off = gate.interface == Interface::Mcp;
+    let interface = gate.interface;
     request.extensions_mut().insert(visitor);
     request.extensions_mut().insert(gate.service);
     let answered = next.run(request);
-    let response = if cut_off {
+    let response = if interface == Interface::Mcp {
         // A tool may wait for a minute; what it has committed stays.
         tokio::select! {
             biased;
             response = answered => response,
-            () = waits => return Problem::unauthenticated(true, NO_TOKEN).into_response(),
+            () = waits => return unauthenticated(interface, true).into_response(),
         }
     } else {
         answered.await
@@ -91,6 +94,12 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     let mut response = until(void, response);
     response.extensions_mut().insert(actor);
     response
+}
+
+/// The answer to who shows nothing that opens this face.
+fn unauthenticated(interface: Interface, presented: bool) -> Problem {
+    let hint = if interface == Interface::Mcp && presented { FOR_MCP } else { "" };
+    Problem::unauthenticated(presented, format!("{NO_TOKEN}{hint}"))
 }
 
 /// Ends an answer that goes on, once what was shown for it is void.
@@ -112,7 +121,7 @@ impl Gate {
         if visitor.as_ref().is_none_or(|visitor| visitor.principal != Principal::Operator) {
             self.rates.address(address).map_err(|slow| Problem::too_many(&slow))?;
         }
-        let visitor = visitor.ok_or_else(|| Problem::unauthenticated(presented, NO_TOKEN))?;
+        let visitor = visitor.ok_or_else(|| unauthenticated(self.interface, presented))?;
         self.rates.principal(&visitor.principal).map_err(|slow| Problem::too_many(&slow))?;
         Ok(visitor)
     }

@@ -91,7 +91,7 @@ impl Problem {
     }
 
     /// A caller who is not known: it showed no token, or nobody's.
-    pub fn unauthenticated(shown: bool, detail: &'static str) -> Self {
+    pub fn unauthenticated(shown: bool, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
         problem.0.challenge = shown.then(|| "error=\"invalid_token\"".to_owned());
         problem

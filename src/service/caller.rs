@@ -259,7 +259,8 @@ const fn reason(denied: &Denied) -> Denial {
     match denied {
         Denied::OperatorOnly(_) => Denial::OperatorOnly,
         Denied::UsersOnly(_) => Denial::SessionOnly,
-        Denied::Scope { .. } => Denial::Scope,
+        // A token that is too narrow, by what it may do or by where.
+        Denied::Scope { .. } | Denied::Elsewhere(_) => Denial::Scope,
         Denied::Role { .. } => Denial::Role,
         Denied::Limit(_) => Denial::TokenLimit,
         Denied::Halted(_) => Denial::TokenHalted,

@@ -183,6 +183,11 @@ fn faults(new: &NewToken) -> Vec<Fault> {
             faults.push(Fault::new(field, "invalid_amount", format!("{field} has to be above 0")));
         }
     }
+    let small = |symbol: &&String| symbol.contains(|c: char| c.is_lowercase());
+    if let Some(symbol) = limits.symbols.iter().flatten().find(small) {
+        let message = format!("{symbol} is no symbol: they are written in capitals, such as AAPL");
+        faults.push(Fault::new("limits.symbols", "invalid_symbol", message));
+    }
     faults
 }
 

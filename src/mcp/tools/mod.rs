@@ -16,6 +16,7 @@ mod system;
 use std::sync::{Arc, LazyLock};
 
 use aggregates::id::AccountId;
+use aggregates::refusal::{Refusal, RefusalCode};
 use futures::future::BoxFuture;
 use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
 use tokio_util::sync::CancellationToken;
@@ -212,7 +213,11 @@ impl Call<'_> {
         let accounts = self.service.accounts(&caller, &page, Fresh::default()).await?.items;
         match accounts.as_slice() {
             [only] => Ok(only.account_id),
-            [] => Err(ServiceError::no_account()),
+            [] => {
+                let message = "you have no account yet: open one by POST /v1/accounts over REST, or have the owner of \
+                    one give you a role on it";
+                Err(Refusal::new(RefusalCode::AccountNotFound, message).into())
+            }
             several => {
                 let name = |name: &Option<String>| name.as_deref().unwrap_or("unnamed").to_owned();
                 let ids: Vec<_> = several

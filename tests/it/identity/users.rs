@@ -228,6 +228,17 @@ async fn wrong_tries_make_the_next_ones_wait_and_no_header_helps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_tries_that_come_together_are_no_more_than_those_that_come_one_by_one() {
+    let (_database, rest) = started().await;
+    let base = rest.base();
+    let ada = Person::new(base, "ada").await;
+    let tries = (0..30).map(|_| log_in(base, &ada.email, "wrong wrong wrong"));
+    let answers = futures::future::join_all(tries).await;
+    let of = |status: u16| answers.iter().filter(|it| it.status.as_u16() == status).count();
+    assert_eq!((of(401), of(429)), (5, 25), "{} were busy", of(503));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_log_ins_is_turned_away_and_others_are_served_meanwhile() {
     let (_database, rest) = started().await;
     let base = rest.base();
