@@ -30,6 +30,7 @@ pub fn routes() -> Routes {
             "/audit/events",
             events,
             Operation::read(Act::ReadEvents, "list_events", "Events of the log as they are stored, in order")
+                .may(404)
                 .about("The operator's are of everybody, those of others of their own tenant.")
                 .query([
                     Field::id("account_id", "Of one account."),
@@ -45,6 +46,7 @@ pub fn routes() -> Routes {
             "/audit/export",
             export,
             Operation::read(Act::ReadEvents, "export_log", "Export the log as lines that can be verified")
+                .may(404)
                 .about(
                     "The operator's is whole. For others, rows that they may not see are a position and a leaf alone, so that \
                      `blotter audit verify --file FILE` still verifies it. Two at the same time.",
