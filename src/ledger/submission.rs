@@ -69,9 +69,19 @@ impl Key {
         Self { lasting: true, hash: hash(tenant, &scope, id), fingerprint: fingerprint(request) }
     }
 
-    /// An `Idempotency-Key` on a route.
-    pub fn request(tenant: TenantId, route: &str, key: &str, request: &[u8]) -> Self {
-        let scope = format!("http/{route}");
+    /// An `Idempotency-Key` on a route. `other` is who sent it, if that is not the tenant's own user: each has keys of
+    /// their own.
+    pub fn request(
+        tenant: TenantId,
+        other: Option<ActorId>,
+        route: &str,
+        key: &str,
+        request: &[u8],
+    ) -> Self {
+        let scope = match other {
+            None => format!("http/{route}"),
+            Some(actor) => format!("http/{actor}/{route}"),
+        };
         Self { lasting: false, hash: hash(tenant, &scope, key), fingerprint: fingerprint(request) }
     }
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::positions::Valued;
 use super::reading::Snapshot;
 use super::{Caller, Fault, Fresh, Service, ServiceError, Value, Written, text};
-use crate::ledger::{Key, LedgerError, Words};
+use crate::ledger::{LedgerError, Words};
 
 /// A new account.
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +100,7 @@ impl Service {
         let account_id = AccountId::new(command_id.uuid());
         let canonical = canonical(&request)?;
         let route = "POST /v1/accounts";
-        let key = once.map(|key| Key::request(caller.tenant, route, key, &canonical));
+        let key = once.map(|key| caller.key(route, key, &canonical));
         let default_level = match request.kind {
             AccountKind::Cash => 0,
             AccountKind::Margin => 3,
@@ -210,7 +210,7 @@ impl Service {
     ) -> Result<Written<AccountAnswer>, ServiceError> {
         caller.on(account_id)?;
         let command_id = CommandId::new(Uuid::now_v7());
-        let key = once.map(|key| Key::request(caller.tenant, route, key, meant.as_bytes()));
+        let key = once.map(|key| caller.key(route, key, meant.as_bytes()));
         let submitted = Self::submission(caller, command_id, command(command_id), key);
         let committed = self.parts.ledger.submit(submitted).await?;
         let answer = self.account_after(caller, account_id, committed.position).await?;

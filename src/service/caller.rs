@@ -16,7 +16,7 @@ use projections::log::{self, Wanted};
 use super::{Fault, Service, ServiceError};
 use crate::identity::facts::Cause;
 use crate::identity::{Act, AgentToken, Denied, Principal, Reach, UserSession, suffices};
-use crate::ledger::{Interface, SHARD};
+use crate::ledger::{Interface, Key, SHARD};
 
 /// How often it is asked whether an answer that stays open may.
 pub(super) const WATCH: Duration = Duration::from_millis(500);
@@ -49,6 +49,8 @@ pub struct Caller {
     pub request: RequestId,
     /// The user who logged in, if one did.
     pub(super) user: Option<UserSession>,
+    /// The tenant of who acts.
+    home: TenantId,
     /// What it was permitted.
     act: Act,
     /// The account that it was permitted for, if the act is about one.
@@ -87,10 +89,17 @@ impl Caller {
                 Principal::User(session) => Some(session.clone()),
                 Principal::Operator | Principal::Token(_) => None,
             },
+            home: visitor.principal.tenant(),
             act,
             account,
             agent,
         }
+    }
+
+    /// The key of a request of the caller's on a route: nobody else's, though it be the same.
+    pub(super) fn key(&self, route: &str, key: &str, request: &[u8]) -> Key {
+        let other = (self.tenant != self.home).then_some(self.actor);
+        Key::request(self.tenant, other, route, key, request)
     }
 
     /// Whether this is the operator.

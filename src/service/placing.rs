@@ -168,7 +168,7 @@ impl Service {
         caller.on(account_id)?;
         let route = format!("DELETE /v1/accounts/{account_id}/orders");
         let meant = kind.map_or("all", InstrumentKind::word);
-        let key = once.map(|key| Key::request(caller.tenant, &route, key, meant.as_bytes()));
+        let key = once.map(|key| caller.key(&route, key, meant.as_bytes()));
         let command = Command::CancelAll { account_id, kind, at: self.market_time() };
         let command_id = CommandId::new(Uuid::now_v7());
         let submitted = Self::submission(caller, command_id, command, key);

@@ -177,7 +177,7 @@ async fn a_key_is_kept_though_its_command_did_nothing_also_after_a_take_over() {
     first.stock("AAPL").await;
     let account = first.account("10000").await;
     let route = format!("DELETE /v1/accounts/{account}/orders");
-    let key = Key::request(OPERATOR_TENANT, &route, "once", b"all");
+    let key = Key::request(OPERATOR_TENANT, None, &route, "once", b"all");
     let all = Command::CancelAll { account_id: account, kind: None, at: Some(noon()) };
     let nothing = first.submit(OPERATOR_TENANT, all.clone(), Some(key)).await.unwrap();
     assert!(nothing.events.is_empty() && !nothing.replayed);

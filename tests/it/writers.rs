@@ -126,7 +126,7 @@ async fn one_deposit_whatever_is_cut(cut: Cut, name: &str) {
     let test = TestLedger::start_over(proxy.writer(), "one", signing()).await;
     let account = test.account("10").await;
     proxy.cut("77.77", cut);
-    let key = Key::request(OPERATOR_TENANT, "deposits", "cut", b"77.77");
+    let key = Key::request(OPERATOR_TENANT, None, "deposits", "cut", b"77.77");
     let told = test.submit(OPERATOR_TENANT, deposit(account, "77.77"), Some(key)).await.unwrap();
     assert!(proxy.has_cut() && !told.replayed);
     let again = test.submit(OPERATOR_TENANT, deposit(account, "77.77"), Some(key)).await.unwrap();
@@ -157,14 +157,14 @@ async fn keys_are_answered_across_restarts_also_where_the_command_would_now_be_r
     let account = first.account("1000").await;
     let (_, place, order_key) = buy(account, "AAPL", "1", "100", "mine");
     let placed = first.submit(OPERATOR_TENANT, place.clone(), Some(order_key)).await.unwrap();
-    let key = Key::request(OPERATOR_TENANT, "withdrawals", "all", b"900");
+    let key = Key::request(OPERATOR_TENANT, None, "withdrawals", "all", b"900");
     let all = first.submit(OPERATOR_TENANT, withdraw(account, "900"), Some(key)).await.unwrap();
     drop(first);
 
     let second = TestLedger::start(&database, "two").await;
     let again = second.submit(OPERATOR_TENANT, withdraw(account, "900"), Some(key)).await.unwrap();
     assert!(again.replayed && (again.position, again.outcome) == (all.position, all.outcome));
-    let other = Key::request(OPERATOR_TENANT, "withdrawals", "all", b"901");
+    let other = Key::request(OPERATOR_TENANT, None, "withdrawals", "all", b"901");
     let other = second.submit(OPERATOR_TENANT, withdraw(account, "901"), Some(other)).await;
     assert!(
         matches!(other, Err(LedgerError::Refused(refusal)) if refusal.code.word() == "key_reused")

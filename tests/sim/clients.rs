@@ -157,7 +157,7 @@ impl Clients {
             }
             Wish::Engine(_) => None,
             _ if dice.permille(300) => None,
-            _ => Some(Key::request(OPERATOR_TENANT, "all", &name, body.as_bytes())),
+            _ => Some(Key::request(OPERATOR_TENANT, None, "all", &name, body.as_bytes())),
         }
     }
 

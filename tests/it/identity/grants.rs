@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::TestDatabase;
-use crate::support::people::Person;
-use crate::support::rest::TestRest;
+use crate::support::people::{Agent, Person};
+use crate::support::rest::{TOKEN, TestRest, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_granted_account_is_there_like_ones_own_until_the_grant_is_taken() {
@@ -82,6 +82,36 @@ async fn a_granted_account_is_there_like_ones_own_until_the_grant_is_taken() {
     assert!(granted.text.contains("AccessGranted") && granted.text.contains("AccessRevoked"));
     assert!(!granted.text.contains(&bob.email), "the log holds ids alone");
     assert_eq!(rest.get("/v1/audit/verify").await.expect(200)["valid"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_of_two_users_on_one_account_is_two_requests() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let (ada, bob) =
+        (Person::register(&database, "ada").await, Person::register(&database, "bob").await);
+    let (owner, agent) = (ada.agent(&rest).await, bob.agent(&rest).await);
+    let account = owner.account(&rest, "ada's").await;
+    owner.grant(&rest, account, &bob, GrantRole::Owner).await;
+    let operator = Agent(TOKEN.to_owned());
+    let path = format!("/v1/accounts/{account}/deposits");
+    let body = json!({"amount": "5"});
+    let mut cash = Vec::new();
+    for who in [&owner, &agent, &operator, &owner, &agent, &operator] {
+        let request = rest.request(Method::POST, &path).bearer_auth(&who.0);
+        let answer = send(request.header("idempotency-key", "monday").json(&body)).await;
+        cash.push((answer.status.as_u16(), answer.json()["cash"].as_str().unwrap().to_owned()));
+    }
+    let expected = [(201, "10005.00"), (201, "10010.00"), (201, "10015.00")];
+    assert_eq!(cash[..3], expected.map(|(status, cash)| (status, cash.to_owned())));
+    assert_eq!(cash[3..].iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200; 3]);
+    let account = owner.get(&rest, &format!("/v1/accounts/{account}")).await.expect(200);
+    assert_eq!(account["cash"], "10015.00", "each once");
+    // Another token of the same user has the same keys.
+    let again = ada.agent(&rest).await;
+    let request = rest.request(Method::POST, &path).bearer_auth(&again.0);
+    let answer = send(request.header("idempotency-key", "monday").json(&body)).await;
+    assert_eq!(answer.status.as_u16(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
