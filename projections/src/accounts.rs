@@ -89,7 +89,10 @@ impl Mirror<Account> for AccountRow {
                 row.trading_state = policy.trading_state;
                 row.policy = policy.clone();
             }
-            AccountEvent::AccessGranted { .. } | AccountEvent::AccessRevoked { .. } => {}
+            AccountEvent::AccessOffered { .. }
+            | AccountEvent::OfferEnded { .. }
+            | AccountEvent::AccessGranted { .. }
+            | AccountEvent::AccessRevoked { .. } => {}
         }
         Ok(row)
     }

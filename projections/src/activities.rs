@@ -186,6 +186,8 @@ impl ActivityRow {
             | AccountEvent::ReservationsAdjusted { .. }
             | AccountEvent::FillSettled { .. }
             | AccountEvent::PolicyChanged { .. }
+            | AccountEvent::AccessOffered { .. }
+            | AccountEvent::OfferEnded { .. }
             | AccountEvent::AccessGranted { .. }
             | AccountEvent::AccessRevoked { .. } => return None,
         })

@@ -287,6 +287,8 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
         }
         AccountEvent::AccountOpened { .. }
         | AccountEvent::PolicyChanged { .. }
+        | AccountEvent::AccessOffered { .. }
+        | AccountEvent::OfferEnded { .. }
         | AccountEvent::AccessGranted { .. }
         | AccountEvent::AccessRevoked { .. } => {}
     }

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "exact_averages", include_str!("../../migrations/0008_exact_averages.sql")),
     (9, "identity_role", include_str!("../../migrations/0009_identity_role.sql")),
     (10, "identity", include_str!("../../migrations/0010_identity.sql")),
+    (11, "offers", include_str!("../../migrations/0011_offers.sql")),
 ];
 
 /// The migrations that make roles.

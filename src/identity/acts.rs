@@ -73,8 +73,10 @@ words! {
         VerifyLog "verify_log",
         /// Make, read, halt and revoke one's tokens.
         ManageTokens "manage_tokens",
-        /// Give, list and take roles on an account.
+        /// Offer, list and take roles on an account.
         ManageGrants "manage_grants",
+        /// See which roles one is offered and holds; accept, decline, leave.
+        AnswerGrants "answer_grants",
         /// Read what the process counts.
         ReadMetrics "read_metrics",
         /// Read and change oneself as a user.
@@ -179,7 +181,10 @@ impl Act {
             }
             Self::ReadEvents => on_tenant(Scope::AuditRead, AUDITORS),
             Self::VerifyLog => on_tenant(Scope::AuditRead, &[]),
-            Self::ManageProfile | Self::ManageSessions | Self::ManageTokens => OWN,
+            Self::ManageProfile
+            | Self::ManageSessions
+            | Self::ManageTokens
+            | Self::AnswerGrants => OWN,
             Self::ManageGrants => on_account(Scope::Admin, OWNERS),
             Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics | Self::ManageUsers => {
                 OPERATOR

@@ -20,7 +20,7 @@ use super::facts::{Cause, Facts, Written};
 use super::passwords::Hasher;
 use super::revocations::{self, Revocations, Standing};
 use super::turns::Turns;
-use super::{sessions, throttle};
+use super::{grants, sessions, throttle};
 use crate::database::IdentityPool;
 use crate::ledger::Interface;
 
@@ -167,10 +167,13 @@ impl Identity {
         }
     }
 
-    /// Ends sessions whose time is over, and deletes what nobody asks for any more.
+    /// Ends sessions and offers whose time is over, and deletes what nobody asks for any more.
     async fn clear(&self) -> Result<(), IdentityError> {
         let now = Utc::now();
         self.end_expired(now).await?;
+        let mut change = self.begin().await?;
+        grants::lapse(change.connection(), now, None).await?;
+        self.commit(change).await?;
         for (statement, before) in [
             (CLEAR_REVOCATIONS, now - revocations::KEPT),
             (CLEAR_THROTTLES, now - throttle::FORGOTTEN),

@@ -13,7 +13,7 @@ use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, ActorId, CommandId, FactId, GrantId, RequestId, TenantId, UserId};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
-use aggregates::user::{FACTS_REMEMBERED, GrantRole, UserCommand, UserEvent};
+use aggregates::user::{FACTS_REMEMBERED, GrantRole, OfferEnd, UserCommand, UserEvent};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,27 @@ pub struct Cause {
 pub enum Fact {
     /// To a user.
     Of(UserId, UserEvent),
-    /// A role on an account was given.
+    /// A role on an account was offered.
+    Offered {
+        /// The account.
+        account_id: AccountId,
+        /// The grant that it would be.
+        grant_id: GrantId,
+        /// To whom.
+        user_id: UserId,
+        /// What it would permit.
+        role: GrantRole,
+    },
+    /// An offer ended that was not accepted.
+    OfferEnded {
+        /// The account.
+        account_id: AccountId,
+        /// The grant that it would have been.
+        grant_id: GrantId,
+        /// How.
+        reason: OfferEnd,
+    },
+    /// A role on an account is in force.
     Granted {
         /// The account.
         account_id: AccountId,
@@ -91,6 +111,8 @@ pub enum Fact {
 #[serde(rename_all = "snake_case")]
 enum Body {
     User(UserEvent),
+    Offered { grant_id: GrantId, user_id: UserId, role: GrantRole },
+    OfferEnded { grant_id: GrantId, reason: OfferEnd },
     Granted { grant_id: GrantId, user_id: UserId, role: GrantRole },
     Revoked { grant_id: GrantId },
 }
@@ -135,13 +157,20 @@ pub async fn write(
     cause: &Cause,
     fact: Fact,
 ) -> Result<Written, sqlx::Error> {
+    let of_account = |account_id, body| (None, Some(account_id), new_fact().0, body);
     let (user, account, fact_id, body) = match fact {
         Fact::Of(user, event) => (Some(user), None, event.fact_id(), Body::User(event)),
+        Fact::Offered { account_id, grant_id, user_id, role } => {
+            of_account(account_id, Body::Offered { grant_id, user_id, role })
+        }
+        Fact::OfferEnded { account_id, grant_id, reason } => {
+            of_account(account_id, Body::OfferEnded { grant_id, reason })
+        }
         Fact::Granted { account_id, grant_id, user_id, role } => {
-            (None, Some(account_id), new_fact().0, Body::Granted { grant_id, user_id, role })
+            of_account(account_id, Body::Granted { grant_id, user_id, role })
         }
         Fact::Revoked { account_id, grant_id } => {
-            (None, Some(account_id), new_fact().0, Body::Revoked { grant_id })
+            of_account(account_id, Body::Revoked { grant_id })
         }
     };
     sqlx::query(WRITE)
@@ -271,6 +300,12 @@ impl Waiting {
             Body::User(event) => {
                 let command = UserCommand::Record(event);
                 (StreamId::User(user_id), Command::User { user_id, command })
+            }
+            Body::Offered { grant_id, user_id, role } => {
+                of_account(AccountCommand::Offer { grant_id, user_id, role })
+            }
+            Body::OfferEnded { grant_id, reason } => {
+                of_account(AccountCommand::EndOffer { grant_id, reason })
             }
             Body::Granted { grant_id, user_id, role } => {
                 of_account(AccountCommand::Grant { grant_id, user_id, role })

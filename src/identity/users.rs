@@ -4,7 +4,7 @@
 //! the same transaction. Forgetting deletes all that tells of the person, the names of their accounts and the notes of
 //! their orders included; the log keeps ids, and stays verifiable.
 
-use aggregates::id::{AccountId, GrantId, SessionId, TenantId, TokenId, UserId};
+use aggregates::id::{SessionId, TenantId, TokenId, UserId};
 use aggregates::user::{By, Door, LogInRefusal, SessionEnd, TokenEnd, UserEvent};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::Row;
@@ -16,6 +16,7 @@ use super::desk::{Admission, Change, Guest, Identity};
 use super::email::Email;
 use super::error::IdentityError;
 use super::facts::{self, Cause, Fact, Written, new_fact};
+use super::grants;
 use super::opaque::{Hash, Opaque, Purpose, shown};
 use super::passwords::{Comparison, Password};
 use super::sessions::{Which, Whose};
@@ -41,8 +42,6 @@ const LOCK: &str = "SELECT tenant_id, user_id FROM users WHERE user_id = $1
     AND ($2::text IS NULL OR password_hash = $2) FOR UPDATE";
 const LIVE_TOKENS: &str =
     "SELECT token_id FROM tokens WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
-const END_GRANTS: &str = "UPDATE grants SET revoked_at = $3
-    WHERE (user_id = $1 OR tenant_id = $2) AND revoked_at IS NULL RETURNING grant_id, tenant_id, account_id";
 /// What stands beside the log of a tenant.
 const WORDS: [&str; 2] = [
     "DELETE FROM account_names WHERE tenant_id = $1",
@@ -415,7 +414,7 @@ impl Identity {
         let whose = super::sessions::whose(&row.ok_or(IdentityError::NoUser)?)?;
         change.end(whose, Which::All, SessionEnd::Forgotten, cause).await?;
         change.end_tokens(whose, cause).await?;
-        change.end_grants(whose, cause).await?;
+        grants::forget(change.connection(), whose.user, whose.tenant, cause).await?;
         for statement in WORDS {
             sqlx::query(statement).bind(whose.tenant.uuid()).execute(change.connection()).await?;
         }
@@ -441,24 +440,6 @@ impl Change {
             let event = UserEvent::TokenRevoked { fact_id, at, token_id, reason };
             let fact = Fact::Of(whose.user, event);
             let _ = facts::write(self.connection(), whose.tenant, cause, fact).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends every grant to a user, and every one on the user's own accounts.
-    async fn end_grants(&mut self, whose: Whose, cause: &Cause) -> Result<(), sqlx::Error> {
-        let grants = sqlx::query(END_GRANTS)
-            .bind(whose.user.uuid())
-            .bind(whose.tenant.uuid())
-            .bind(Utc::now())
-            .fetch_all(self.connection())
-            .await?;
-        for row in grants {
-            let tenant = TenantId::new(row.try_get("tenant_id")?);
-            let account_id = AccountId::new(row.try_get("account_id")?);
-            let grant_id = GrantId::new(row.try_get("grant_id")?);
-            let fact = Fact::Revoked { account_id, grant_id };
-            let _ = facts::write(self.connection(), tenant, cause, fact).await?;
         }
         Ok(())
     }

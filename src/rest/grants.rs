@@ -1,4 +1,4 @@
-//! `/v1/accounts/{account_id}/grants`: roles of other users on an account.
+//! `/v1/accounts/{account_id}/grants`: roles of other users on an account. `/v1/grants`: one's own on the accounts of others.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::request::{Caller, JsonBody, Path, Query, id};
 use super::routes::Routes;
 use crate::identity::Act;
 use crate::identity::grants::Grantee;
-use crate::service::{GrantAnswer, Page, RevokedGrant, Service, ServiceError};
+use crate::service::{GrantAnswer, HeldGrantAnswer, Page, RevokedGrant, Service, ServiceError};
 
 /// The longest address, in characters.
 const USER_MAX: usize = 254;
@@ -44,7 +44,11 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/grants",
             give,
-            Operation::write(Act::ManageGrants, "give_grant", "Give a user a role on an account")
+            Operation::write(Act::ManageGrants, "give_grant", "Offer a user a role on an account")
+                .about(
+                    "It opens nothing until its user accepts it, and is over after 30 days. What the operator gives needs \
+                     no acceptance.",
+                )
                 .body(&given, json!({"user": "ada@example.org", "role": "viewer"}))
                 .answers::<GrantAnswer>(201, "The grant."),
         )
@@ -54,16 +58,43 @@ pub fn routes() -> Routes {
             Operation::read(
                 Act::ManageGrants,
                 "list_grants",
-                "List the grants on an account, oldest first",
+                "List the grants and offers on an account, oldest first",
             )
             .answers::<Page<GrantAnswer>>(200, "All of them, on one page."),
         )
         .delete(
             "/accounts/{account_id}/grants/{grant_id}",
             take,
-            Operation::write(Act::ManageGrants, "take_grant", "Take a grant")
+            Operation::write(Act::ManageGrants, "take_grant", "Take a grant, or an offer back")
                 .about("It is over with the next request of its user.")
                 .answers::<RevokedGrant>(200, "It is taken."),
+        )
+        .get(
+            "/grants",
+            list_held,
+            Operation::read(
+                Act::AnswerGrants,
+                "list_held_grants",
+                "List the roles that you hold and are offered on accounts of others, oldest first",
+            )
+            .answers::<Page<HeldGrantAnswer>>(200, "All of them, on one page."),
+        )
+        .post(
+            "/grants/{grant_id}/accept",
+            accept,
+            Operation::write(Act::AnswerGrants, "accept_grant", "Accept a role that you are offered")
+                .about("It is in force with the next request. Accepted again it is as it was.")
+                .answers::<HeldGrantAnswer>(200, "It is accepted."),
+        )
+        .delete(
+            "/grants/{grant_id}",
+            leave,
+            Operation::write(
+                Act::AnswerGrants,
+                "leave_grant",
+                "Decline a role that you are offered, or give one back",
+            )
+            .answers::<RevokedGrant>(200, "You have it no more."),
         )
 }
 
@@ -111,4 +142,38 @@ async fn take(
     let account = id(&account, ServiceError::no_account)?;
     let grant = id(&grant, || ServiceError::NotFound("grant"))?;
     Ok(Json(service.take_grant(&caller, account, grant).await?))
+}
+
+/// `GET /v1/grants`
+async fn list_held(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    query: Query,
+) -> Result<Json<Page<HeldGrantAnswer>>, Problem> {
+    query.0.end([])?;
+    Ok(Json(service.held_grants(&caller).await?))
+}
+
+/// `POST /v1/grants/{grant_id}/accept`
+async fn accept(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(grant): Path<String>,
+    query: Query,
+) -> Result<Json<HeldGrantAnswer>, Problem> {
+    query.0.end([])?;
+    let grant = id(&grant, || ServiceError::NotFound("grant"))?;
+    Ok(Json(service.accept_grant(&caller, grant).await?))
+}
+
+/// `DELETE /v1/grants/{grant_id}`
+async fn leave(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(grant): Path<String>,
+    query: Query,
+) -> Result<Json<RevokedGrant>, Problem> {
+    query.0.end([])?;
+    let grant = id(&grant, || ServiceError::NotFound("grant"))?;
+    Ok(Json(service.leave_grant(&caller, grant).await?))
 }

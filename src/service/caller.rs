@@ -15,6 +15,7 @@ use projections::log::{self, Wanted};
 
 use super::{Fault, Service, ServiceError};
 use crate::identity::facts::Cause;
+use crate::identity::grants::Giver;
 use crate::identity::{Act, AgentToken, Denied, Principal, Reach, UserSession, suffices};
 use crate::ledger::{Interface, Key, SHARD};
 
@@ -105,6 +106,11 @@ impl Caller {
     /// Whether this is the operator.
     pub fn is_operator(&self) -> bool {
         self.actor == OPERATOR
+    }
+
+    /// Who gives what the caller gives.
+    pub(super) fn giver(&self) -> Giver {
+        if self.is_operator() { Giver::Operator } else { Giver::User(self.home) }
     }
 
     /// The user that acts. Of the operator, one that nobody is.

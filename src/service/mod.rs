@@ -71,7 +71,7 @@ pub use caller::{Caller, Visitor};
 pub use closing::{ClosePosition, Part};
 pub use cursor::CursorKey;
 pub use error::{Fault, ServiceError};
-pub use grants::{GrantAnswer, RevokedGrant};
+pub use grants::{GrantAnswer, GrantState, HeldGrantAnswer, RevokedGrant};
 pub use health::{Health, ViewHealth};
 pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use market::{

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::command::AccountCommand;
 use super::error::AccountError;
 use super::event::{AccountEvent, AccountKind, Policy, ReservationChange, TradingState};
-use crate::id::{AccountId, GrantId, OrderId, UserId};
+use super::grants::{Grant, Grants};
+use crate::id::{AccountId, GrantId, OrderId};
 use crate::money::{AmountError, Money, Quantity};
 use crate::order::Side;
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
-use crate::user::GrantRole;
 
 /// One account. `Default` is an account that does not exist yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,18 +25,7 @@ pub struct Account {
     reserved: Money,
     reservations: BTreeMap<OrderId, Money>,
     policy: Policy,
-    grants: BTreeMap<GrantId, Grant>,
-}
-
-/// A role of a user on the account. One that is revoked is kept, so that it is never granted again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Whose.
-    pub user_id: UserId,
-    /// What it permits.
-    pub role: GrantRole,
-    /// Whether it has ended.
-    pub revoked: bool,
+    grants: Grants,
 }
 
 event_sourced!(Account, "account", AccountCommand, AccountEvent {
@@ -52,6 +41,8 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     CashPaidInLieu "1.0",
     AccountReset "1.0",
     PolicyChanged "1.0",
+    AccessOffered "1.0",
+    OfferEnded "1.0",
     AccessGranted "1.0",
     AccessRevoked "1.0",
 }, AccountError);
@@ -92,9 +83,9 @@ impl Account {
         &self.policy
     }
 
-    /// Every grant that was ever made on it.
+    /// Every grant that was ever made or offered on it.
     pub fn grants(&self) -> &BTreeMap<GrantId, Grant> {
-        &self.grants
+        self.grants.all()
     }
 
     /// Whether fees or dividends owed have left it in debt: it may only reduce positions until that is paid.
@@ -357,24 +348,17 @@ impl Decide for Account {
                 let changed = policy != self.policy;
                 changed.then_some(AccountEvent::PolicyChanged { policy }).into_iter().collect()
             }
-            AccountCommand::Grant { grant_id, .. } if self.grants.contains_key(grant_id) => {
-                Vec::new()
+            AccountCommand::Offer { grant_id, user_id, role } => {
+                self.grants.offer(*grant_id, *user_id, *role).into_iter().collect()
+            }
+            AccountCommand::EndOffer { grant_id, reason } => {
+                self.grants.end_offer(*grant_id, *reason).into_iter().collect()
             }
             AccountCommand::Grant { grant_id, user_id, role } => {
-                vec![AccountEvent::AccessGranted {
-                    grant_id: *grant_id,
-                    user_id: *user_id,
-                    role: *role,
-                }]
+                self.grants.grant(*grant_id, *user_id, *role).into_iter().collect()
             }
             AccountCommand::Revoke { grant_id } => {
-                let live = self.grants.get(grant_id).filter(|grant| !grant.revoked);
-                let revoked = live.map(|grant| AccountEvent::AccessRevoked {
-                    grant_id: *grant_id,
-                    user_id: grant.user_id,
-                    role: grant.role,
-                });
-                revoked.into_iter().collect()
+                self.grants.revoke(*grant_id).into_iter().collect()
             }
         })
     }
@@ -461,22 +445,17 @@ impl Decide for Account {
                 self.reservations.clear();
             }
             AccountEvent::PolicyChanged { policy } => self.policy = policy.clone(),
+            AccountEvent::AccessOffered { grant_id, user_id, role } => {
+                self.grants.offered(*grant_id, *user_id, *role)?;
+            }
+            AccountEvent::OfferEnded { grant_id, user_id, role, .. } => {
+                self.grants.ended(*grant_id, *user_id, *role, true)?;
+            }
             AccountEvent::AccessGranted { grant_id, user_id, role } => {
-                let grant = Grant { user_id: *user_id, role: *role, revoked: false };
-                if self.grants.insert(*grant_id, grant).is_some() {
-                    return Err(Impossible(format!("grant {grant_id} was made twice")));
-                }
+                self.grants.granted(*grant_id, *user_id, *role)?;
             }
             AccountEvent::AccessRevoked { grant_id, user_id, role } => {
-                let stated = Grant { user_id: *user_id, role: *role, revoked: false };
-                match self.grants.get_mut(grant_id) {
-                    Some(grant) if *grant == stated => grant.revoked = true,
-                    other => {
-                        return Err(Impossible(format!(
-                            "grant {grant_id} is revoked as {stated:?} and is {other:?}"
-                        )));
-                    }
-                }
+                self.grants.ended(*grant_id, *user_id, *role, false)?;
             }
         }
         Ok(())

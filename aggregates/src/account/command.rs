@@ -4,7 +4,7 @@ use super::event::{AccountKind, Policy, ReleaseReason, TradingState};
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
-use crate::user::GrantRole;
+use crate::user::{GrantRole, OfferEnd};
 
 /// A change of limits: what is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,6 +141,22 @@ pub enum AccountCommand {
     ChangePolicy {
         /// Which limits change.
         change: PolicyChange,
+    },
+    /// Record that a user is offered a role on it. Recorded once, however often it is sent.
+    Offer {
+        /// The grant that it would be.
+        grant_id: GrantId,
+        /// To whom.
+        user_id: UserId,
+        /// What it would permit.
+        role: GrantRole,
+    },
+    /// Record that an offer has ended that was not accepted. Recorded once, however often it is sent.
+    EndOffer {
+        /// The grant that it would have been.
+        grant_id: GrantId,
+        /// How.
+        reason: OfferEnd,
     },
     /// Record that a user has a role on it. Recorded once, however often it is sent.
     Grant {

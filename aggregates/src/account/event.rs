@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
-use crate::user::GrantRole;
+use crate::user::{GrantRole, OfferEnd};
 
 /// What an account may do with money that it does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -226,6 +226,26 @@ pub enum AccountEvent {
         /// All limits after the change.
         policy: Policy,
     },
+    /// A user was offered a role on the account, which permits nothing until it is accepted.
+    AccessOffered {
+        /// The grant that it would be.
+        grant_id: GrantId,
+        /// To whom.
+        user_id: UserId,
+        /// What it would permit.
+        role: GrantRole,
+    },
+    /// An offer has ended without ever having permitted anything.
+    OfferEnded {
+        /// The grant that it would have been.
+        grant_id: GrantId,
+        /// To whom it was made.
+        user_id: UserId,
+        /// What it would have permitted.
+        role: GrantRole,
+        /// How.
+        reason: OfferEnd,
+    },
     /// A user may do on the account what the role permits, from now on.
     AccessGranted {
         /// The grant.
@@ -235,7 +255,7 @@ pub enum AccountEvent {
         /// What it permits.
         role: GrantRole,
     },
-    /// A grant has ended.
+    /// A grant has ended, by whoever the metadata names: who gave it, who held it, or the operator.
     AccessRevoked {
         /// The grant.
         grant_id: GrantId,

@@ -4,10 +4,12 @@ mod aggregate;
 mod command;
 mod error;
 mod event;
+mod grants;
 
-pub use aggregate::{Account, Grant};
+pub use aggregate::Account;
 pub use command::{AccountCommand, PolicyChange};
 pub use error::AccountError;
 pub use event::{
     AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,
 };
+pub use grants::Grant;

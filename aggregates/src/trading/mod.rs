@@ -129,6 +129,8 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         | AccountCommand::Deposit { .. }
         | AccountCommand::Withdraw { .. }
         | AccountCommand::ChangePolicy { .. }
+        | AccountCommand::Offer { .. }
+        | AccountCommand::EndOffer { .. }
         | AccountCommand::Grant { .. }
         | AccountCommand::Revoke { .. } => Ok(()),
         AccountCommand::Reserve { .. }

@@ -89,6 +89,20 @@ words! {
 }
 
 words! {
+    /// How an offer of a role ended that was not accepted.
+    OfferEnd {
+        /// Who was offered it did not want it.
+        Declined "declined",
+        /// It was taken back.
+        Withdrawn "withdrawn",
+        /// Nobody accepted it in time.
+        Lapsed "lapsed",
+        /// One of the two was forgotten.
+        Forgotten "forgotten",
+    }
+}
+
+words! {
     /// Why something that was reachable was not permitted.
     Denial {
         /// The role on the account does not permit it.

@@ -9,7 +9,7 @@ mod aggregate;
 mod command;
 mod event;
 
-pub use access::{Denial, GrantRole, Scope, TokenLimits, UnknownWord};
+pub use access::{Denial, GrantRole, OfferEnd, Scope, TokenLimits, UnknownWord};
 pub use aggregate::{FACTS_REMEMBERED, User, UserState};
 pub use command::{UserCommand, UserError};
 pub use event::{By, Door, Face, LogInRefusal, SessionEnd, TokenEnd, UserEvent};

@@ -11,8 +11,8 @@ use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::Event;
 use aggregates::user::{
-    By, Denial, Door, Face, GrantRole, LogInRefusal, Scope, SessionEnd, TokenEnd, TokenLimits,
-    UserEvent,
+    By, Denial, Door, Face, GrantRole, LogInRefusal, OfferEnd, Scope, SessionEnd, TokenEnd,
+    TokenLimits, UserEvent,
 };
 use aggregates::writer::WriterEvent;
 use chrono::NaiveDate;
@@ -120,6 +120,17 @@ pub fn account() -> Vec<AccountEvent> {
             grant_id: grant_id(1),
             user_id: user_id(2),
             role: GrantRole::Trader,
+        },
+        AccountEvent::AccessOffered {
+            grant_id: grant_id(1),
+            user_id: user_id(2),
+            role: GrantRole::Trader,
+        },
+        AccountEvent::OfferEnded {
+            grant_id: grant_id(1),
+            user_id: user_id(2),
+            role: GrantRole::Trader,
+            reason: OfferEnd::Declined,
         },
     ]
 }

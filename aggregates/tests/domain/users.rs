@@ -1,12 +1,12 @@
 //! Facts of users and grants of accounts: recorded once each, however often and from wherever they are carried.
 
-use aggregates::account::{Account, AccountCommand, AccountError};
+use aggregates::account::{Account, AccountCommand, AccountError, AccountEvent};
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::{Decide, Event, StreamId};
 use aggregates::trading::Command;
 use aggregates::user::{
-    By, Denial, Door, FACTS_REMEMBERED, GrantRole, LogInRefusal, Scope, User, UserCommand,
-    UserError, UserEvent, UserState,
+    By, Denial, Door, FACTS_REMEMBERED, GrantRole, LogInRefusal, OfferEnd, Scope, User,
+    UserCommand, UserError, UserEvent, UserState,
 };
 
 use crate::book::*;
@@ -110,8 +110,60 @@ fn a_grant_is_made_once_and_revoked_once_and_never_comes_back() {
     let mut account = Account::default();
     revoked.iter().for_each(|event| account.evolve(event).unwrap());
     assert!(account.grants()[&grant_id].revoked);
+    let state = serde_json::to_value(&account).unwrap();
+    assert!(state["grants"][grant_id.to_string()]["offered"].is_null(), "as it was kept before");
     for event in &revoked[1..] {
         assert!(account.clone().evolve(event).is_err(), "{event:?} a second time");
+    }
+}
+
+#[test]
+fn an_offer_permits_nothing_ends_once_and_is_a_grant_from_its_acceptance_on() {
+    let (offered, declined) = (samples::account()[14].clone(), samples::account()[15].clone());
+    let (granted, revoked) = (samples::account()[12].clone(), samples::account()[13].clone());
+    let opened = samples::account()[..1].to_vec();
+    let grant_id = samples::grant_id(1);
+    let (user_id, role) = (user_id(2), GrantRole::Trader);
+    let offer = || AccountCommand::Offer { grant_id, user_id, role };
+    let grant = || AccountCommand::Grant { grant_id, user_id, role };
+    let decline = || AccountCommand::EndOffer { grant_id, reason: OfferEnd::Declined };
+    let revoke = || AccountCommand::Revoke { grant_id };
+    let history = |events: &[&AccountEvent]| {
+        let mut all = opened.clone();
+        all.extend(events.iter().map(|event| (*event).clone()));
+        all
+    };
+    for (before, command, happens) in [
+        (vec![], offer(), Some(&offered)),
+        (vec![], decline(), None),
+        (vec![&offered], offer(), None),
+        (vec![&offered], revoke(), None),
+        (vec![&offered], decline(), Some(&declined)),
+        (vec![&offered], grant(), Some(&granted)),
+        (vec![&offered, &declined], offer(), None),
+        (vec![&offered, &declined], grant(), None),
+        (vec![&offered, &declined], decline(), None),
+        (vec![&offered, &granted], offer(), None),
+        (vec![&offered, &granted], grant(), None),
+        (vec![&offered, &granted], decline(), None),
+        (vec![&offered, &granted], revoke(), Some(&revoked)),
+        (vec![&offered, &granted, &revoked], grant(), None),
+    ] {
+        let found = when::<Account>(&history(&before), command.clone()).unwrap();
+        let expected: Vec<_> = happens.cloned().into_iter().collect();
+        assert_eq!(found, expected, "{command:?} after {before:?}");
+    }
+    for (before, impossible) in [
+        (vec![], &declined),
+        (vec![&offered], &offered),
+        (vec![&offered], &revoked),
+        (vec![&offered, &declined], &granted),
+        (vec![&granted], &declined),
+        (vec![&granted], &offered),
+    ] {
+        let mut account = Account::default();
+        history(&before).iter().for_each(|event| account.evolve(event).unwrap());
+        assert!(account.evolve(impossible).is_err(), "{impossible:?} after {before:?}");
     }
 }
 
@@ -122,6 +174,9 @@ fn the_words_of_access_are_read_as_they_are_written() {
     }
     for role in GrantRole::ALL {
         assert_eq!(role.word().parse(), Ok(*role));
+    }
+    for end in OfferEnd::ALL {
+        assert_eq!(serde_json::to_string(end).unwrap(), format!("\"{end}\""));
     }
     for denial in Denial::ALL {
         assert_eq!(serde_json::to_string(denial).unwrap(), format!("\"{denial}\""));

@@ -35,6 +35,8 @@ pub(in crate::audit) struct Grant {
     pub(in crate::audit) user: Uuid,
     pub(in crate::audit) role: String,
     pub(in crate::audit) revoked: bool,
+    /// It was offered and not accepted.
+    pub(in crate::audit) offered: bool,
 }
 
 impl Account {
@@ -173,7 +175,7 @@ impl Account {
                 self.trading_state = policy.text("trading_state")?.to_owned();
                 self.policy = body.value("policy")?.clone();
             }
-            "AccessGranted" | "AccessRevoked" => {
+            "AccessOffered" | "OfferEnded" | "AccessGranted" | "AccessRevoked" => {
                 self.access(event_type, body, position, findings)?
             }
             other => return Err(format!("an account has no event {other}")),
@@ -202,11 +204,23 @@ impl Account {
         if !["owner", "trader", "viewer", "auditor"].contains(&role.as_str()) {
             return Err(format!("no grant permits {role}"));
         }
-        let granted = Grant { user, role, revoked: false };
-        let revokes = event_type == "AccessRevoked";
-        let before = self.grants.insert(id, Grant { revoked: revokes, ..granted.clone() });
-        findings.expect(before == revokes.then_some(granted), position, Code::Identity, || {
-            format!("{event_type} of grant {id}, which was {before:?}")
+        let grant = |revoked, offered| Grant { user, role: role.clone(), revoked, offered };
+        let offer = Some(grant(false, true));
+        let (before, after) = match event_type {
+            "AccessOffered" => (vec![None], grant(false, true)),
+            "OfferEnded" => (vec![offer], grant(true, true)),
+            "AccessGranted" => (vec![None, offer], grant(false, false)),
+            _ => (vec![Some(grant(false, false))], grant(true, false)),
+        };
+        if event_type == "OfferEnded" {
+            let reason = body.text("reason")?;
+            if !["declined", "withdrawn", "lapsed", "forgotten"].contains(&reason) {
+                return Err(format!("no offer ends as {reason}"));
+            }
+        }
+        let found = self.grants.insert(id, after);
+        findings.expect(before.contains(&found), position, Code::Identity, || {
+            format!("{event_type} of grant {id}, which was {found:?}")
         });
         Ok(())
     }

@@ -37,12 +37,15 @@ fn account(id: &str, account: &Account) -> Want {
 }
 
 fn grant((id, grant): (&Uuid, &Grant)) -> (String, Want) {
-    let want = object([
+    let fields = [
         ("user_id", exactly(grant.user.to_string())),
         ("role", exactly(grant.role.as_str())),
         ("revoked", exactly(grant.revoked)),
-    ]);
-    (id.to_string(), want)
+    ];
+    // A state says so of offers alone.
+    let offered = grant.offered.then(|| ("offered", exactly(true)));
+    let fields = fields.into_iter().chain(offered).map(|(name, want)| (name.to_owned(), want));
+    (id.to_string(), Want::Object(fields.collect()))
 }
 
 fn user(id: &str, user: &User) -> Want {

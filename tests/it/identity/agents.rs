@@ -38,7 +38,9 @@ async fn a_token_its_day_and_a_grant_are_the_same_after_a_restart() {
     let made = ada.post("/v1/tokens", body).await.expect(201);
     let (token, token_id) = (made["token"].as_str().unwrap(), made["token_id"].as_str().unwrap());
     let given = json!({"user": bob.email, "role": "viewer"});
-    ada.post(&format!("/v1/accounts/{account}/grants"), given).await.expect(201);
+    let given = ada.post(&format!("/v1/accounts/{account}/grants"), given).await.expect(201);
+    let accept = format!("/v1/grants/{}/accept", given["grant_id"].as_str().unwrap());
+    call(server.base(), Method::POST, &accept, Some(&bob.access), None).await.expect(200);
     let orders = format!("/v1/accounts/{account}/orders");
     let order =
         json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "1", "limit_price": "90"});

@@ -138,7 +138,9 @@ async fn a_grant_is_given_once_to_somebody_else_who_is_there() {
     );
     give(ada.email.clone(), "viewer").await.expect(409);
     give(bob.email.clone(), "king").await.expect(422);
-    give(bob.user_id.to_string(), "owner").await.expect(201);
+    let given = give(bob.user_id.to_string(), "owner").await.expect(201);
+    give("BOB@example.org".into(), "viewer").await.expect(409);
+    bob.accept(&rest, given["grant_id"].as_str().unwrap()).await.unwrap();
     give("BOB@example.org".into(), "viewer").await.expect(409);
     // An owner by grant may give and take too, but not beyond this account.
     let eve = Person::register(&database, "eve").await;

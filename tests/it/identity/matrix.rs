@@ -8,9 +8,10 @@ use blotter::identity::{Act, Reach, Showing};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::people::{PASSWORD, Person, call};
 use crate::rest::openapi::{nowhere, operations};
 use crate::support::TestDatabase;
-use crate::support::people::{Agent, Person};
+use crate::support::people::Agent;
 use crate::support::rest::{Answer, TestRest, send};
 
 /// Somebody who asks.
@@ -19,8 +20,8 @@ struct Who {
     agent: Option<Agent>,
     /// The role on the account; `None` for a stranger.
     role: Option<&'static str>,
-    /// What the token is for.
-    scopes: Vec<&'static str>,
+    /// What the token is for; `None` for somebody who has logged in.
+    scopes: Option<Vec<&'static str>>,
 }
 
 /// What an answer says of the permission.
@@ -36,10 +37,15 @@ enum Said {
 fn expected(who: &Who, permission: &Value, on_account: bool) -> Said {
     let roles = permission["roles"].as_array().unwrap();
     let scope = permission["scope"].as_str();
-    match (&who.agent, permission["tokens"].as_bool().unwrap()) {
-        (None, _) => Said::Unknown,
-        (Some(_), false) => Said::Forbidden,
-        _ if scope.is_some_and(|scope| !who.scopes.contains(&scope)) => Said::Scope,
+    let may_ever = match &who.scopes {
+        Some(_) => permission["tokens"].as_bool().unwrap(),
+        None => permission["reach"] != "operator",
+    };
+    let lacks = |scope: &str| who.scopes.as_ref().is_some_and(|scopes| !scopes.contains(&scope));
+    match &who.agent {
+        None => Said::Unknown,
+        Some(_) if !may_ever => Said::Forbidden,
+        _ if scope.is_some_and(lacks) => Said::Scope,
         _ if !on_account => Said::Permitted,
         _ => match who.role {
             None => Said::NoAccount,
@@ -59,31 +65,59 @@ fn said(status: u16, code: &Value) -> Said {
     }
 }
 
-async fn everybody(database: &TestDatabase, rest: &TestRest) -> (AccountId, Vec<Who>) {
-    let ada = Person::register(database, "ada").await;
-    let owner = ada.agent(rest).await;
-    let account = owner.account(rest, "ada's").await;
+/// An access token of another session, for this face.
+async fn session(person: &Person, base: &str, audience: &str) -> Agent {
+    let body = json!({"email": person.email, "password": PASSWORD, "audience": audience});
+    let tokens = call(base, Method::POST, "/v1/sessions", None, Some(body)).await.expect(200);
+    Agent(tokens["access_token"].as_str().unwrap().to_owned())
+}
+
+/// A token with these scopes.
+async fn token(person: &Person, scopes: &[&str]) -> Agent {
+    let made = person.post("/v1/tokens", json!({"name": "matrix", "scopes": scopes})).await;
+    Agent(made.expect(201)["token"].as_str().unwrap().to_owned())
+}
+
+/// Everybody who may ask over this face: by tokens and in sessions.
+async fn everybody(rest: &TestRest, audience: &str) -> (AccountId, Vec<Who>) {
+    let base = rest.base();
+    let ada = Person::new(base, "ada").await;
+    let body = json!({"name": "ada's", "kind": "cash", "starting_balance": "10000"});
+    let opened = ada.post("/v1/accounts", body).await.expect(201);
+    let account: AccountId = opened["account_id"].as_str().unwrap().parse().unwrap();
     let all: Vec<_> = Scope::ALL.iter().map(|scope| scope.word()).collect();
-    let who = |name: &str, agent, role, scopes: &[&'static str]| Who {
-        name: name.to_owned(),
-        agent,
-        role,
-        scopes: scopes.to_vec(),
+    let mut everybody =
+        vec![Who { name: "anonymous".into(), agent: None, role: None, scopes: Some(Vec::new()) }];
+    let mut add = |name: &str, agent, role, scopes: Option<&[&'static str]>| {
+        let name = format!("{name} {}", if scopes.is_some() { "by token" } else { "in a session" });
+        let scopes = scopes.map(<[_]>::to_vec);
+        everybody.push(Who { name, agent: Some(agent), role, scopes });
     };
-    let mut everybody = vec![who("anonymous", None, None, &[])];
     for role in GrantRole::ALL {
-        let person = Person::register(database, role.word()).await;
-        owner.grant(rest, account, &person, *role).await;
-        let agent = person.agent(rest).await;
-        everybody.push(who(role.word(), Some(agent), Some(role.word()), &all));
+        let person = Person::new(base, role.word()).await;
+        let offer = json!({"user": person.email, "role": role.word()});
+        let offer = ada.post(&format!("/v1/accounts/{account}/grants"), offer).await.expect(201);
+        let accept = format!("/v1/grants/{}/accept", offer["grant_id"].as_str().unwrap());
+        person.send(Method::POST, &accept, None).await.expect(200);
+        add(role.word(), token(&person, &all).await, Some(role.word()), Some(&all));
+        add(role.word(), session(&person, base, audience).await, Some(role.word()), None);
     }
-    let stranger = Person::register(database, "stranger").await.agent(rest).await;
-    everybody.push(who("stranger", Some(stranger), None, &all));
+    // One who was offered a role is a stranger until it is accepted.
+    for name in ["stranger", "offered"] {
+        let person = Person::new(base, name).await;
+        if name == "offered" {
+            let offer = json!({"user": person.email, "role": "owner"});
+            ada.post(&format!("/v1/accounts/{account}/grants"), offer).await.expect(201);
+        }
+        add(name, token(&person, &all).await, None, Some(&all));
+        add(name, session(&person, base, audience).await, None, None);
+    }
     for scope in Scope::ALL {
-        let agent = ada.agent_for(rest, &[*scope]).await;
-        everybody.push(who(scope.word(), Some(agent), Some("owner"), &[scope.word()]));
+        let word = scope.word();
+        add(word, token(&ada, &[word]).await, Some("owner"), Some(&[word]));
     }
-    everybody.push(who("the owner", Some(owner), Some("owner"), &all));
+    add("the owner", session(&ada, base, audience).await, Some("owner"), None);
+    add("the owner", token(&ada, &all).await, Some("owner"), Some(&all));
     (account, everybody)
 }
 
@@ -112,7 +146,7 @@ async fn every_route_lets_everybody_do_what_the_document_says_and_nothing_else()
     let database = TestDatabase::new().await;
     let rest = TestRest::start_always_open(&database).await;
     rest.quoted().await;
-    let (account, everybody) = everybody(&database, &rest).await;
+    let (account, everybody) = everybody(&rest, "rest").await;
     let document = blotter::rest::document();
     let mut wrong = Vec::new();
     for (path, operations) in operations(&document) {
@@ -129,6 +163,10 @@ async fn every_route_lets_everybody_do_what_the_document_says_and_nothing_else()
             }
             for (path, on_account) in asked {
                 for who in &everybody {
+                    // It ends the session that asks, who would be nobody for the rest.
+                    if path == "/v1/sessions/current" && who.scopes.is_none() {
+                        continue;
+                    }
                     let answer = ask(&rest, who, &method, &path).await;
                     let code = match answer.status.is_success() {
                         true => Value::Null,
@@ -159,7 +197,7 @@ async fn every_tool_lets_everybody_do_what_its_act_says_and_nothing_else() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start_always_open(&database).await;
     rest.quoted().await;
-    let (account, everybody) = everybody(&database, &rest).await;
+    let (account, everybody) = everybody(&rest, "mcp").await;
     let owner = everybody.last().and_then(|who| who.agent.as_ref()).unwrap();
     let listed = owner.mcp(&rest, "tools/list", json!({})).await.expect(200);
     let acts: std::collections::BTreeMap<&str, Act> = blotter::mcp::acts().collect();
@@ -189,7 +227,8 @@ async fn every_tool_lets_everybody_do_what_its_act_says_and_nothing_else() {
             Showing::Anything | Showing::Nothing => None,
         };
         let tokens = rule.reach != Reach::Operator && rule.token != Showing::Nothing;
-        let permission = json!({"roles": roles, "scope": scope, "tokens": tokens});
+        let reach = rule.reach.word();
+        let permission = json!({"roles": roles, "scope": scope, "tokens": tokens, "reach": reach});
         for who in everybody.iter().filter(|who| who.agent.is_some()) {
             let answered = who.agent.as_ref().unwrap().tool(&rest, name, &arguments).await;
             let code = answered.err().map_or(Value::Null, Value::from);

@@ -5,6 +5,7 @@ mod facts;
 mod grants;
 mod jwt;
 mod matrix;
+mod offers;
 pub mod people;
 mod processes;
 mod sessions;

@@ -9,7 +9,7 @@ use aggregates::user::{Door, GrantRole, Scope, TokenLimits, UserEvent};
 use blotter::identity::facts::{Cause, Fact, write};
 use blotter::identity::tokens::NewToken;
 use blotter::identity::{Act, Principal, UserSession};
-use blotter::service::{Caller, Interface, Visitor};
+use blotter::service::{Caller, HeldGrantAnswer, Interface, ServiceError, Visitor};
 use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -98,6 +98,16 @@ impl Person {
         (made.token, made.about.token_id)
     }
 
+    /// Accepts what is offered.
+    pub async fn accept(
+        &self,
+        rest: &TestRest,
+        grant: &str,
+    ) -> Result<HeldGrantAnswer, ServiceError> {
+        let caller = self.caller(rest, Act::AnswerGrants, None).await;
+        rest.service.accept_grant(&caller, grant.parse().unwrap()).await
+    }
+
     /// A token for everything that tokens are for.
     pub async fn agent(&self, rest: &TestRest) -> Agent {
         self.agent_for(rest, Scope::ALL).await
@@ -144,8 +154,21 @@ impl Agent {
         opened["account_id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Gives somebody a role and gives the id of the grant.
+    /// Gives somebody a role that they accept, and gives the id of the grant.
     pub async fn grant(
+        &self,
+        rest: &TestRest,
+        account: AccountId,
+        to: &Person,
+        role: GrantRole,
+    ) -> String {
+        let grant = self.offer(rest, account, to, role).await;
+        to.accept(rest, &grant).await.unwrap();
+        grant
+    }
+
+    /// Offers somebody a role and gives the id of the grant.
+    pub async fn offer(
         &self,
         rest: &TestRest,
         account: AccountId,
