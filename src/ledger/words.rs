@@ -1,7 +1,7 @@
 //! The words of people beside the log: account names and order notes. Events hold their digests, so that the words
 //! can be erased without touching the log.
 //!
-//! Words are written before the command that they belong to and taken back when it did not happen; words whose
+//! Whoever writes them sees to it that their user is not forgotten meanwhile. Words are written before the command that they belong to and taken back when it did not happen; words whose
 //! command was never heard of again belong to nothing and are shown to nobody. One round trip each.
 
 use aggregates::id::{AccountId, OrderId, TenantId};

@@ -113,7 +113,14 @@ impl Address {
     }
 
     /// The visitor, permitted to read what stands there.
-    async fn caller(self, service: &Service, visitor: &Visitor) -> Result<Caller, ServiceError> {
+    ///
+    /// # Errors
+    /// The visitor may not, or there is no such account for it.
+    pub async fn caller(
+        self,
+        service: &Service,
+        visitor: &Visitor,
+    ) -> Result<Caller, ServiceError> {
         match self {
             Self::Accounts => service.permit(visitor, Act::ListAccounts, None).await,
             Self::Account(account)
@@ -191,10 +198,19 @@ pub async fn list(
     let mut resources = Vec::new();
     if first {
         let all = Resource::new(ROOT, "accounts").with_title("Accounts");
-        resources.push(all.with_description("Your accounts, oldest first."));
+        resources.push(
+            all.with_description(
+                "Your accounts, oldest first, then those that are granted to you.",
+            ),
+        );
     }
     for account in &accounts.items {
-        let named = account.name.as_deref().unwrap_or("unnamed");
+        // What others call their accounts is no title that is shown to an agent.
+        let named = match (&account.name, account.granted) {
+            (_, true) => format!("granted to you, {}", account.access),
+            (Some(name), false) => name.clone(),
+            (None, false) => "unnamed".to_owned(),
+        };
         for kind in KINDS.iter().filter(|kind| !kind.below.contains('{')) {
             let uri = format!("{ROOT}/{}{}", account.account_id, kind.below);
             let resource = Resource::new(uri, format!("{}_{}", kind.name, account.account_id));

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use rmcp::ErrorData;
 use rmcp::service::{SubscriptionContext, SubscriptionSink};
 use serde_json::Value;
@@ -29,8 +31,9 @@ pub fn followed(uris: &[String]) -> Vec<String> {
     uris.iter().filter(|uri| Address::parse(uri).is_some()).take(URIS_MAX).cloned().collect()
 }
 
-/// Follows the accepted resources of a subscription until it is cancelled, or until the server is asked to `stop`: its
-/// client is told then that it has ended.
+/// Follows the accepted resources of a subscription until it is cancelled, or until the server is asked to `stop`, or
+/// until none is left: its client is told then that it has ended. A resource that its reader may not read any more is
+/// told to read differently, once: reading it says that there is no such thing.
 ///
 /// # Errors
 /// Its client is gone.
@@ -45,13 +48,34 @@ pub async fn follow(
         .into_iter()
         .filter_map(|uri| Some((Address::parse(&uri)?, uri, None)))
         .collect();
+    let mut over = FuturesUnordered::new();
+    for (address, uri, _) in &seen {
+        let uri = uri.clone();
+        // What the reader may not read from the beginning is never told about.
+        if let Ok(caller) = address.caller(service, visitor).await {
+            over.push(async move {
+                service.over(visitor, &caller).await;
+                uri
+            });
+        }
+    }
     let watch = async {
         let mut position = 0;
         loop {
             tell(service, visitor, subscription.sink(), &mut seen).await?;
-            let (moved, ()) =
-                tokio::join!(service.moved(position, BEAT), tokio::time::sleep(PAUSE));
-            position = moved;
+            let moved =
+                async { tokio::join!(service.moved(position, BEAT), tokio::time::sleep(PAUSE)).0 };
+            tokio::select! {
+                biased;
+                Some(uri) = over.next() => {
+                    seen.retain(|(_, followed, _)| *followed != uri);
+                    notify(subscription.sink(), &uri).await?;
+                    if seen.is_empty() {
+                        return Ok(());
+                    }
+                }
+                moved = moved => position = moved,
+            }
         }
     };
     tokio::select! {
@@ -78,11 +102,15 @@ async fn tell(
         let changed = before.is_some() && *before != now;
         *before = now;
         if changed {
-            let told = sink.notify_resource_updated(uri.as_str()).await;
-            told.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+            notify(sink, uri).await?;
         }
     }
     Ok(())
+}
+
+async fn notify(sink: &SubscriptionSink, uri: &str) -> Result<(), ErrorData> {
+    let told = sink.notify_resource_updated(uri).await;
+    told.map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
 /// The digest of what a resource says, wherever the log has come to meanwhile.

@@ -264,7 +264,7 @@ impl Line {
             biased;
             () = self.stop.cancelled() => Ending::Stopping,
             () = self.events.closed() => Ending::Gone,
-            () = self.service.over(&self.visitor, &self.caller) => Ending::Over,
+            _ = self.service.over(&self.visitor, &self.caller) => Ending::Over,
             failed = self.feed(after) => failed.err().unwrap_or(Ending::Gone),
         }
     }

@@ -11,6 +11,7 @@ use aggregates::id::{AccountId, CommandId};
 use aggregates::market::MarketTime;
 use aggregates::money::Money;
 use aggregates::trading::Command;
+use aggregates::user::GrantRole;
 use projections::Group;
 use projections::accounts::AccountRow;
 use projections::positions::PositionRow;
@@ -45,6 +46,10 @@ pub struct AccountAnswer {
     pub account_id: AccountId,
     /// What its owner calls it; absent once erased.
     pub name: Option<String>,
+    /// What you may do on it: `owner` is everything.
+    pub access: GrantRole,
+    /// Whether it is another's, and `access` the role that you were granted.
+    pub granted: bool,
     /// Cash or margin.
     pub kind: AccountKind,
     /// What it may trade: active, reducing or halted.
@@ -115,7 +120,8 @@ impl Service {
             at: self.market_time(),
         };
         let words = &self.parts.words;
-        words.name_account(caller.tenant, account_id, &request.name).await?;
+        let naming = words.name_account(caller.tenant, account_id, &request.name);
+        self.write_words(caller, naming).await?;
         let command = Command::Account { account_id, command };
         let submitted = Self::submission(caller, command_id, command, key);
         let committed = match self.parts.ledger.submit(submitted).await {
@@ -132,7 +138,7 @@ impl Service {
             forgotten.map_err(|error| ServiceError::from(error).after_commit())?;
         }
         self.remember(caller.tenant, opened);
-        let caller = caller.at(caller.tenant, opened);
+        let caller = caller.at_own(opened);
         let answer = self.account_after(&caller, opened, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
     }
@@ -151,7 +157,7 @@ impl Service {
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
         let row = row.ok_or_else(ServiceError::no_account)?;
-        let mut answers = self.account_answers(&mut snapshot, vec![row]).await?;
+        let mut answers = self.account_answers(caller, &mut snapshot, vec![row]).await?;
         answers.pop().ok_or_else(ServiceError::no_account)
     }
 
@@ -234,6 +240,7 @@ impl Service {
     /// Rows of accounts with their names and what they are worth, in the same snapshot.
     pub(super) async fn account_answers(
         &self,
+        caller: &Caller,
         snapshot: &mut Snapshot,
         rows: Vec<AccountRow>,
     ) -> Result<Vec<AccountAnswer>, ServiceError> {
@@ -244,23 +251,21 @@ impl Service {
         for row in rows {
             let holdings = held.remove(&row.account_id).unwrap_or_default();
             let name = names.remove(&row.account_id);
-            answers.push(self.account_answer(&row, name, &holdings, snapshot.position)?);
+            let worth = self.worth(&holdings)?;
+            answers.push(Self::account_worth(
+                caller,
+                &row,
+                name,
+                worth.as_ref(),
+                snapshot.position,
+            )?);
         }
         Ok(answers)
     }
 
-    fn account_answer(
-        &self,
-        row: &AccountRow,
-        name: Option<String>,
-        holdings: &[PositionRow],
-        position: u64,
-    ) -> Result<AccountAnswer, ServiceError> {
-        Self::account_worth(row, name, self.worth(holdings)?.as_ref(), position)
-    }
-
     /// A row of an account, with what its holdings are worth, if that is known.
     pub(super) fn account_worth(
+        caller: &Caller,
         row: &AccountRow,
         name: Option<String>,
         worth: Option<&Worth>,
@@ -277,6 +282,8 @@ impl Service {
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
+            access: caller.granted().unwrap_or(GrantRole::Owner),
+            granted: caller.granted().is_some(),
             kind: row.kind,
             status: row.trading_state.word(),
             cash: row.cash,

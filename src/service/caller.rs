@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aggregates::id::{AccountId, ActorId, OPERATOR, RequestId, TenantId, UserId};
 use aggregates::stream::StreamId;
-use aggregates::user::Denial;
+use aggregates::user::{Denial, GrantRole};
 use projections::log::{self, Wanted};
 
 use super::{Fault, Service, ServiceError};
@@ -52,6 +52,8 @@ pub struct Caller {
     pub(super) user: Option<UserSession>,
     /// The tenant of who acts.
     home: TenantId,
+    /// The role on the account, where it is another's.
+    role: Option<GrantRole>,
     /// What it was permitted.
     act: Act,
     /// The account that it was permitted for, if the act is about one.
@@ -74,7 +76,12 @@ impl Visitor {
 }
 
 impl Caller {
-    fn new(visitor: &Visitor, act: Act, tenant: TenantId, account: Option<AccountId>) -> Self {
+    fn new(
+        visitor: &Visitor,
+        act: Act,
+        (tenant, role): (TenantId, Option<GrantRole>),
+        account: Option<AccountId>,
+    ) -> Self {
         let agent = match &visitor.principal {
             Principal::Token(token) => Some(Arc::clone(token)),
             Principal::Operator | Principal::User(_) => None,
@@ -91,6 +98,7 @@ impl Caller {
                 Principal::Operator | Principal::Token(_) => None,
             },
             home: visitor.principal.tenant(),
+            role,
             act,
             account,
             agent,
@@ -136,9 +144,24 @@ impl Caller {
         if self.account == Some(account_id) { Ok(()) } else { Err(ServiceError::no_account()) }
     }
 
-    /// The same caller on an account of `tenant` that it has just opened, or is granted.
-    pub(super) fn at(&self, tenant: TenantId, account_id: AccountId) -> Self {
-        Self { tenant, account: Some(account_id), ..self.clone() }
+    /// The role on the account, where it is another's that was granted to the caller.
+    pub(super) fn granted(&self) -> Option<GrantRole> {
+        self.role
+    }
+
+    /// The same caller on an account of its own, which it may have just opened.
+    pub(super) fn at_own(&self, account_id: AccountId) -> Self {
+        Self { tenant: self.home, role: None, account: Some(account_id), ..self.clone() }
+    }
+
+    /// The same caller on an account of `tenant` that is granted to it.
+    pub(super) fn at_granted(
+        &self,
+        tenant: TenantId,
+        account_id: AccountId,
+        role: GrantRole,
+    ) -> Self {
+        Self { tenant, role: Some(role), account: Some(account_id), ..self.clone() }
     }
 }
 
@@ -175,42 +198,46 @@ impl Service {
             }
             named => named,
         };
-        let tenant = match account {
-            None => visitor.principal.tenant(),
+        let reached = match account {
+            None => (visitor.principal.tenant(), None),
             Some(account) => self.reached(visitor, act, account).await?,
         };
-        Ok(Caller::new(visitor, act, tenant, account))
+        Ok(Caller::new(visitor, act, reached, account))
     }
 
-    /// Whose the account is, if this visitor reaches it and may do this on it.
+    /// Whose the account is, and the role on it by a grant, if this visitor reaches it and may do this on it.
     async fn reached(
         &self,
         visitor: &Visitor,
         act: Act,
         account: AccountId,
-    ) -> Result<TenantId, ServiceError> {
+    ) -> Result<(TenantId, Option<GrantRole>), ServiceError> {
         let (principal, own) = (&visitor.principal, visitor.principal.tenant());
         if !principal.admits(account) {
             return Err(ServiceError::no_account());
         }
         let known = self.known(account);
         let user = match principal {
-            _ if known == Some(own) => return Ok(own),
+            _ if known == Some(own) => return Ok((own, None)),
             Principal::Operator => {
                 let found = match known {
                     Some(tenant) => Some(tenant),
                     None => self.tenant_of(account).await?,
                 };
-                return found.ok_or_else(ServiceError::no_account);
+                return Ok((found.ok_or_else(ServiceError::no_account)?, None));
             }
             Principal::User(session) => session.user_id,
             Principal::Token(token) => token.user_id,
         };
         if let Some(grant) = self.parts.grants.held(user, account).await? {
             suffices(grant.role, act)?;
-            return Ok(grant.tenant);
+            return Ok((grant.tenant, Some(grant.role)));
         }
-        if self.is_of(own, account).await? { Ok(own) } else { Err(ServiceError::no_account()) }
+        if self.is_of(own, account).await? {
+            Ok((own, None))
+        } else {
+            Err(ServiceError::no_account())
+        }
     }
 
     /// Whether an account is this tenant's, as far as its own rows tell.
@@ -242,15 +269,16 @@ impl Service {
         Ok(tenant)
     }
 
-    /// Ready when what a visitor was permitted is so no longer: a grant was taken.
-    pub async fn over(&self, visitor: &Visitor, caller: &Caller) {
+    /// Ready when what a visitor was permitted is so no longer, with what it is told when it asks: a grant was taken.
+    /// Whatever stays open for long is ended by this. (What it showed is looked after by [`Service::void`].)
+    pub async fn over(&self, visitor: &Visitor, caller: &Caller) -> ServiceError {
         loop {
             tokio::time::sleep(WATCH).await;
             // What cannot be looked up now is read no better by who waits.
-            if let Err(ServiceError::Denied(_) | ServiceError::Refused(_)) =
+            if let Err(over @ (ServiceError::Denied(_) | ServiceError::Refused(_))) =
                 self.decide(visitor, caller.act, caller.account).await
             {
-                return;
+                return over;
             }
         }
     }

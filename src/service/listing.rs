@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use aggregates::id::{AccountId, TenantId};
+use aggregates::user::GrantRole;
 use projections::accounts::AccountRow;
 use projections::{Group, query};
 
@@ -75,9 +76,13 @@ impl Service {
         });
         let mut last = Place::Others;
         while found.items.len() < size
-            && let Some((account, tenant)) = others.next()
+            && let Some((account, granted)) = others.next()
         {
-            let answer = self.account(&caller.at(tenant, account), account, fresh).await?;
+            let at = match granted {
+                Some((tenant, role)) => caller.at_granted(tenant, account, role),
+                None => caller.at_own(account),
+            };
+            let answer = self.account(&at, account, fresh).await?;
             found.position = found.position.min(answer.position);
             found.items.push(answer);
             last = Place::Behind(account);
@@ -104,30 +109,36 @@ impl Service {
             self.parts.cursors.seal(list, &place.to_string())
         };
         let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
-        let items = self.account_answers(&mut snapshot, rows.items).await?;
+        let items = self.account_answers(caller, &mut snapshot, rows.items).await?;
         Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
     }
 
-    /// The accounts that a caller reaches beside those of its tenant, or those that its token names, with whose they are.
-    async fn others(&self, caller: &Caller) -> Result<BTreeMap<AccountId, TenantId>, ServiceError> {
+    /// The accounts that a caller reaches beside those of its tenant, or those that its token names; of one that is
+    /// granted, whose it is and in which role.
+    async fn others(&self, caller: &Caller) -> Result<BTreeMap<AccountId, Granted>, ServiceError> {
         if caller.is_operator() {
             return Ok(BTreeMap::new());
         }
         let held = self.parts.grants.of(caller.user_id()).await?;
-        let mut reached: BTreeMap<_, _> =
-            held.into_iter().map(|grant| (grant.account_id, grant.tenant)).collect();
+        let mut reached: BTreeMap<_, Granted> = held
+            .into_iter()
+            .map(|grant| (grant.account_id, Some((grant.tenant, grant.role))))
+            .collect();
         let Some(named) = caller.limited().and_then(|token| token.accounts.as_ref()) else {
             return Ok(reached);
         };
         reached.retain(|account, _| named.contains(account));
         for account in named {
             if !reached.contains_key(account) && self.is_of(caller.tenant, *account).await? {
-                reached.insert(*account, caller.tenant);
+                reached.insert(*account, None);
             }
         }
         Ok(reached)
     }
 }
+
+/// Whose an account is that was granted, and in which role; `None` for one's own.
+type Granted = Option<(TenantId, GrantRole)>;
 
 #[cfg(test)]
 mod tests {

@@ -32,6 +32,7 @@ mod tokens;
 mod users;
 mod value;
 mod waiting;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -72,9 +72,10 @@ impl Service {
         let key = Key::order(caller.tenant, account_id, &spec.client_order_id, meant);
         if let Some(note) = &request.note {
             let words = &self.parts.words;
-            if let Err(error) = words.note_order(caller.tenant, account_id, order_id, note).await {
+            let noting = words.note_order(caller.tenant, account_id, order_id, note);
+            if let Err(error) = self.write_words(caller, noting).await {
                 self.uncount_order(taken).await;
-                return Err(error.into());
+                return Err(error);
             }
         }
         let command = Command::Place { order_id, spec, market };

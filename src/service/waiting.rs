@@ -3,8 +3,9 @@
 //! A wait sleeps until the views have moved, so a quiet ledger costs nothing; on a busy one it looks at the order
 //! (a short read by its key) at most once a pause, and the pauses grow from [`PAUSES`]'s first to its last. So a
 //! fill is seen within 20 ms of its view when it comes soon, and within a quarter of a second when it comes late. A
-//! server that stops lets nobody wait: whoever does is answered at once.
+//! server that stops lets nobody wait: whoever does is answered at once. Nobody waits on by a grant that was taken.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use aggregates::id::{AccountId, OrderId};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Fresh, OrderAnswer, Service, ServiceError};
+use super::{Caller, Fresh, OrderAnswer, Service, ServiceError, Visitor};
 
 /// The first and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -54,10 +55,10 @@ impl Service {
     /// Waits until an order has what is awaited, or has ended, or `patience` is over, or the server is asked to `stop`.
     ///
     /// # Errors
-    /// There is no such order, or not for this caller.
+    /// There is no such order, or not for this caller, or not any more.
     pub async fn wait_for_order(
         &self,
-        caller: &Caller,
+        (visitor, caller): (&Visitor, &Caller),
         account_id: AccountId,
         order_id: OrderId,
         awaited: Awaited,
@@ -65,6 +66,7 @@ impl Service {
         stop: &CancellationToken,
     ) -> Result<WaitAnswer, ServiceError> {
         let (until, mut pause) = (Instant::now() + patience, PAUSES.0);
+        let mut taken = pin!(self.over(visitor, caller));
         loop {
             // Before the look: an order that is answered is as it stood when the wait was cut short.
             let stopping = stop.is_cancelled();
@@ -80,6 +82,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
+                over = &mut taken => return Err(over),
                 _ = paused => {}
             }
             pause = (pause * 2).min(PAUSES.1);

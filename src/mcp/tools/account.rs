@@ -66,7 +66,7 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         act: Act::ListAccounts,
-        about: "Your accounts, oldest first. Example: {\"limit\": 10}. On bad_cursor leave the cursor out.",
+        about: "Your accounts, oldest first, then those that others granted you (granted true, access your role). Example: {\"limit\": 10}. On bad_cursor leave the cursor out.",
         takes: &[LIMIT, CURSOR],
         answers: &page_like("Accounts as account_info shows them."),
         run: |call, arguments| Box::pin(all_accounts(call, arguments)),

@@ -19,7 +19,7 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("fok", TimeInForce::Fok),
 ];
 
-pub const ACCOUNT: Field = Field::new("account_id", Kind::Text, "Default: your only one.");
+pub const ACCOUNT: Field = Field::new("account_id", Kind::Text, "Default: your own.");
 pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "Ticker, such as AAPL.");
 pub const QUANTITY: Field = Field::new("quantity", Kind::Text, "Shares, such as \"10\".");
 pub const LIMIT_PRICE: Field = Field::new(
@@ -88,6 +88,8 @@ pub const fn page_like(like: &'static str) -> [Field; 2] {
 pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::always("account_id", Kind::Text),
     Field::sometimes("name", Kind::Text),
+    Field::always("access", Kind::Text),
+    Field::always("granted", Kind::Flag),
     Field::always("kind", Kind::Text),
     Field::always("status", Kind::Text),
     Field::always("cash", Kind::Text),

@@ -242,7 +242,8 @@ async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
     let patience = Duration::from_secs(seconds.into());
-    let waited = call.service.wait_for_order(&caller, account, order, awaited, patience, call.stop);
+    let who = (call.visitor, &caller);
+    let waited = call.service.wait_for_order(who, account, order, awaited, patience, call.stop);
     answer(&waited.await?)
 }
 

@@ -204,33 +204,39 @@ impl Call<'_> {
         self.service.permit(self.visitor, self.act, account).await
     }
 
+    /// The account that a call is about which names none: the only one of the caller's own, or of those that its token
+    /// names. One that somebody else granted is about no call that does not name it.
     async fn only_account(&self) -> Result<AccountId, ServiceError> {
-        if let Ok(Some(only)) = self.visitor.principal.only_account() {
+        let named = self.visitor.principal.only_account();
+        if let Ok(Some(only)) = named {
             return Ok(only);
         }
         let page = PageRequest { limit: Some(ACCOUNTS_NAMED), cursor: None };
         let caller = self.caller(None).await?;
-        let accounts = self.service.accounts(&caller, &page, Fresh::default()).await?.items;
-        match accounts.as_slice() {
-            [only] => Ok(only.account_id),
-            [] => {
-                let message = "you have no account yet: open one by POST /v1/accounts over REST, or have the owner of \
-                    one give you a role on it";
-                Err(Refusal::new(RefusalCode::AccountNotFound, message).into())
+        let page = self.service.accounts(&caller, &page, Fresh::default()).await?;
+        // Those that a token names are listed by their ids, one's own not before the others.
+        let whole = named.is_ok() || page.next_cursor.is_none();
+        let (granted, own): (Vec<_>, Vec<_>) =
+            page.items.into_iter().partition(|account| account.granted);
+        let why = match (own.as_slice(), granted.as_slice()) {
+            ([only], _) if whole => return Ok(only.account_id),
+            ([], []) => {
+                let message = "you have no account yet: open one by POST /v1/accounts over REST, or accept a role on \
+                    one that somebody offers you";
+                return Err(Refusal::new(RefusalCode::AccountNotFound, message).into());
             }
-            several => {
-                let name = |name: &Option<String>| name.as_deref().unwrap_or("unnamed").to_owned();
-                let ids: Vec<_> = several
-                    .iter()
-                    .map(|account| format!("{} ({})", account.account_id, name(&account.name)))
-                    .collect();
-                let message = format!(
-                    "there are several accounts, name one as account_id: {}",
-                    ids.join(", ")
-                );
-                Err(ServiceError::Invalid(vec![Fault::new("account_id", "missing_field", message)]))
-            }
-        }
+            ([], _) => "you have no account of your own, name one as account_id",
+            _ => "there are several accounts, name one as account_id",
+        };
+        let own = own.iter().map(|account| {
+            format!("{} ({})", account.account_id, account.name.as_deref().unwrap_or("unnamed"))
+        });
+        // What others call their accounts is no part of a sentence that is said to an agent.
+        let granted =
+            granted.iter().map(|it| format!("{} (granted, {})", it.account_id, it.access));
+        let accounts: Vec<_> = own.chain(granted).collect();
+        let message = format!("{why}: {}", accounts.join(", "));
+        Err(ServiceError::Invalid(vec![Fault::new("account_id", "missing_field", message)]))
     }
 }
 

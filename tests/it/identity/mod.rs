@@ -2,6 +2,7 @@
 
 mod agents;
 mod facts;
+mod forgetting;
 mod grants;
 mod jwt;
 mod matrix;

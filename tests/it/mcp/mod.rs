@@ -4,7 +4,7 @@
 pub mod desk;
 mod narrowing;
 mod refusals;
-mod resources;
+pub mod resources;
 mod stdio;
 mod stdio_limits;
 mod stopping;
