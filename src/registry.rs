@@ -17,7 +17,7 @@ use blotter::identity::desk::Guest;
 use blotter::identity::email::Email;
 use blotter::identity::facts::Cause;
 use blotter::identity::passwords::Password;
-use blotter::identity::users::Entry;
+use blotter::identity::registering::Entry;
 use blotter::ledger::Interface;
 use chrono::{SecondsFormat, TimeDelta};
 use clap::{Args, Subcommand};

@@ -31,6 +31,7 @@ use blotter::market::source::{FEED, MarketData};
 use blotter::rest::auth::{Gate, authenticate};
 use blotter::rest::cors;
 use blotter::rest::listener::{self, Limits};
+use blotter::rest::proxies::Proxies;
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
 use chrono::{SubsecRound, Utc};
@@ -191,9 +192,11 @@ async fn compose(
     let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone())
         .layer(from_fn_with_state(gate, authenticate));
     let (metrics, streams) = (metrics()?, rest::Streams::default());
-    let face = rest::Face { service, metrics, stop: drain.clone(), streams, rates };
+    let origins = settings.edge.allow_origin.as_slice().into();
+    let face = rest::Face { service, metrics, stop: drain.clone(), streams, rates, origins };
     let faces = cors::allow(rest::router(face).merge(mcp), &settings.edge.allow_origin);
-    let faces = rest::edge::around(faces, drain.clone());
+    let proxies = Proxies::new(&settings.edge.trusted_proxy);
+    let faces = rest::edge::around(faces, proxies, drain.clone());
     let mut campaigning = {
         let (ledger, stop) = (ledger.clone(), stop.clone());
         tokio::spawn(async move { ledger.campaign(campaign, stop).await })

@@ -27,6 +27,7 @@ use crate::identity::desk;
 use crate::market::pace::Speed;
 use crate::mcp::{Shelf, Toolsets};
 use crate::rest::cors::Origin;
+use crate::rest::proxies::Network;
 
 /// Where the database is, and the directory for everything that is kept outside it.
 #[derive(Args, Clone, Debug)]
@@ -157,6 +158,10 @@ pub struct EdgeSettings {
     /// given again, or with commas between them, for more than one [default: none]
     #[arg(long, env = "BLOTTER_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<Origin>,
+    /// A network of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 or 127.0.0.1: what is limited by address is
+    /// limited by that of their client; given again, or with commas between them, for more than one [default: none]
+    #[arg(long, env = "BLOTTER_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxy: Vec<Network>,
     /// Requests a second that are taken of one user or token, 4 times as many of a tenant and 8 times of an address; the
     /// operator has no limit
     #[arg(long, env = "BLOTTER_RATE_LIMIT", value_name = "N", default_value = "1000")]

@@ -85,12 +85,12 @@ pub struct Identity {
     pub(super) pool: IdentityPool,
     pub(super) hasher: Hasher,
     pub(super) settings: Settings,
-    pub(super) throttled: throttle::Recorded,
+    pub(super) throttled: throttle::Memory,
     pub(super) turns: Turns,
     /// None where nobody logs in.
     keys: Option<AccessKeys>,
     revocations: Revocations,
-    facts: Facts,
+    pub(super) facts: Facts,
 }
 
 impl Identity {
@@ -107,7 +107,7 @@ impl Identity {
         let keys = AccessKeys::open(pool.clone(), data_dir).await?;
         let revocations = Revocations::new();
         revocations.look(&pool).await?;
-        let (keys, throttled) = (Some(keys), throttle::Recorded::default());
+        let (keys, throttled) = (Some(keys), throttle::Memory::default());
         let (hasher, turns) = (Hasher::new()?, Turns::default());
         Ok(Self { hasher, pool, settings, throttled, turns, keys, revocations, facts })
     }
@@ -123,7 +123,7 @@ impl Identity {
             lifetime: TimeDelta::zero(),
         };
         let (facts, revocations) = (Facts::new(pool.clone()), Revocations::new());
-        let throttled = throttle::Recorded::default();
+        let throttled = throttle::Memory::default();
         Ok(Self {
             hasher: Hasher::new()?,
             pool,

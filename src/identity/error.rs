@@ -35,6 +35,9 @@ pub enum IdentityError {
     /// The password of somebody who is logged in is wrong.
     #[error("the password is wrong: send your present one")]
     WrongPassword,
+    /// A new password that is the present one.
+    #[error("the new password is the present one: choose another")]
+    SamePassword,
     /// Too many tries.
     #[error("too many tries: come back in {} s", whole_seconds(*.0))]
     Throttled(Duration),
@@ -77,6 +80,7 @@ impl IdentityError {
             Self::NotInvited => "not_invited",
             Self::WrongCredentials => "wrong_credentials",
             Self::WrongPassword => "wrong_password",
+            Self::SamePassword => "same_password",
             Self::Throttled(_) => "throttled",
             Self::SessionOver => "session_over",
             Self::NoUser => "user_not_found",

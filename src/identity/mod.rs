@@ -15,6 +15,8 @@ pub mod passwords;
 mod presence;
 mod principal;
 mod rates;
+mod refusing;
+pub mod registering;
 mod revocations;
 pub mod secret;
 pub mod sessions;

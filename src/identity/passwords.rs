@@ -6,14 +6,16 @@
 //! instead of starving orders.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::oneshot;
+use rustix::time::ClockId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, warn};
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
@@ -26,6 +28,9 @@ pub const LONGEST: usize = 256;
 const WAITING: usize = 32;
 /// The priority of the threads: what orders and reads leave over (`nice`).
 const NICE: i32 = 19;
+/// How many times as long as it has worked a thread rests if others wait: a flood has at most a quarter of each thread's
+/// core, and who comes alone is not kept waiting.
+const REST: u32 = 3;
 /// KiB that one hash takes, and how often it goes over them: OWASP's second set.
 const MEMORY: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -41,6 +46,11 @@ impl Password {
     /// Takes the text over.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
+    }
+
+    /// Whether `other` is the same. Not for what is kept: that is a hash.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 }
 
@@ -109,7 +119,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads that hash. They end with its last clone.
 #[derive(Clone)]
 pub struct Hasher {
-    jobs: SyncSender<Job>,
+    jobs: Sender<Job>,
+    places: Arc<Semaphore>,
     /// What the password of a user who does not exist is compared to.
     nobody: Arc<str>,
 }
@@ -120,6 +131,13 @@ impl std::fmt::Debug for Hasher {
     }
 }
 
+/// A place in the queue, until a thread takes up what is put there or it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    hasher: Hasher,
+    held: OwnedSemaphorePermit,
+}
+
 impl Hasher {
     /// As many threads as there are cores but one.
     ///
@@ -128,23 +146,36 @@ impl Hasher {
     pub fn new() -> Result<Self, HashError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let nobody = hashed("a user who does not exist")?;
-        let (jobs, queue) = sync_channel(WAITING);
-        let queue = Arc::new(Mutex::new(queue));
+        let (jobs, queue) = channel();
+        let (queue, places) = (Arc::new(Mutex::new(queue)), Arc::new(Semaphore::new(WAITING)));
         for _ in 0..cores.saturating_sub(1).max(1) {
-            let queue = Arc::clone(&queue);
+            let (queue, places) = (Arc::clone(&queue), Arc::clone(&places));
             let thread = thread::Builder::new().name("passwords".to_owned());
-            thread.spawn(move || work_off(&queue)).map_err(|error: io::Error| failed(&error))?;
+            thread
+                .spawn(move || work_off(&queue, &places))
+                .map_err(|error: io::Error| failed(&error))?;
         }
-        Ok(Self { jobs, nobody: nobody.into() })
+        Ok(Self { jobs, places, nobody: nobody.into() })
     }
 
+    /// A place in the queue. Costs nothing: take it before anything is read for a password that may not be worked on.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub fn place(&self) -> Result<Place, HashError> {
+        let held = Arc::clone(&self.places).try_acquire_owned().map_err(|_| HashError::Busy)?;
+        Ok(Place { hasher: self.clone(), held })
+    }
+}
+
+impl Place {
     /// What is kept of a new password, in PHC format, if it is hard enough to guess; `about` are words that are close to
     /// its user, such as the address.
     ///
     /// # Errors
-    /// Too many wait already, or no random bytes.
+    /// No random bytes.
     pub async fn keep(
-        &self,
+        self,
         password: &Password,
         about: Vec<String>,
     ) -> Result<Result<String, Unfit>, HashError> {
@@ -162,8 +193,8 @@ impl Hasher {
     /// What is kept of a password that was taken before, by today's parameters.
     ///
     /// # Errors
-    /// Too many wait already, or no random bytes.
-    pub async fn again(&self, password: &Password) -> Result<String, HashError> {
+    /// No random bytes.
+    pub async fn again(self, password: &Password) -> Result<String, HashError> {
         let password = password.clone();
         self.work(move || hashed(&password.0)).await
     }
@@ -172,52 +203,61 @@ impl Hasher {
     /// another one.
     ///
     /// # Errors
-    /// Too many wait already, or what was kept is no hash.
+    /// What was kept is no hash.
     pub async fn compare(
-        &self,
+        self,
         password: &Password,
         kept: Option<&str>,
     ) -> Result<Comparison, HashError> {
         let fits = password.0.len() <= LONGEST;
         let password = if fits { password.clone() } else { Password::new(String::new()) };
         let known = fits && kept.is_some();
-        let kept: Arc<str> = kept.map_or_else(|| Arc::clone(&self.nobody), Arc::from);
+        let kept: Arc<str> = kept.map_or_else(|| Arc::clone(&self.hasher.nobody), Arc::from);
         let compared = self.work(move || compared(&password.0, &kept)).await?;
         Ok(if known { compared } else { Comparison::Different })
     }
 
     /// Runs `task` on a thread of ours, when one is free and somebody still waits for it.
     async fn work<T: Send + 'static>(
-        &self,
+        self,
         task: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let (answer, answered) = oneshot::channel();
+        let Self { hasher, held } = self;
         let job = move || {
+            drop(held);
             if !answer.is_closed() {
                 // Whoever asked may have gone meanwhile.
                 drop(answer.send(task()));
             }
         };
-        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
-            TrySendError::Full(_) => HashError::Busy,
-            TrySendError::Disconnected(_) => failed(&"its threads have ended"),
-        })?;
+        hasher.jobs.send(Box::new(job)).map_err(|_| failed(&"its threads have ended"))?;
         answered.await.map_err(|_| failed(&"it panicked"))?
     }
 }
 
 /// Works off the queue until nobody can put anything in.
-fn work_off(queue: &Mutex<Receiver<Job>>) {
+fn work_off(queue: &Mutex<Receiver<Job>>, places: &Semaphore) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         warn!(%error, "passwords are hashed at the usual priority");
     }
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
+        let began = worked();
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             error!("hashing a password panicked");
         }
+        if places.available_permits() < WAITING {
+            thread::sleep(worked().saturating_sub(began) * REST);
+        }
     }
+}
+
+/// How long this thread has had a core.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn guessable(password: &Password, about: &[String]) -> Option<Unfit> {
@@ -269,16 +309,18 @@ mod tests {
     async fn a_kept_password_is_known_again_and_no_other_is() {
         let hasher = Hasher::new().unwrap();
         for text in ["correct horse battery staple", "pa\0ss wörd 雨 umbrella", SIXTY_FOUR] {
-            let kept = hasher.keep(&password(text), Vec::new()).await.unwrap().unwrap();
+            let kept =
+                hasher.place().unwrap().keep(&password(text), Vec::new()).await.unwrap().unwrap();
             assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
             assert_eq!(
-                hasher.compare(&password(text), Some(&kept)).await.unwrap(),
+                hasher.place().unwrap().compare(&password(text), Some(&kept)).await.unwrap(),
                 Comparison::Same
             );
             let other =
                 [text.to_uppercase(), format!("{text} "), text[..text.len() - 1].to_owned()];
             for other in other.iter().filter(|other| *other != text) {
-                let compared = hasher.compare(&password(other), Some(&kept)).await.unwrap();
+                let compared =
+                    hasher.place().unwrap().compare(&password(other), Some(&kept)).await.unwrap();
                 assert_eq!(compared, Comparison::Different, "{other:?}");
             }
         }
@@ -288,12 +330,15 @@ mod tests {
     async fn nobody_has_no_password() {
         let hasher = Hasher::new().unwrap();
         for text in ["a user who does not exist", "", &"x".repeat(LONGEST + 1)] {
-            let compared = hasher.compare(&password(text), None).await.unwrap();
+            let compared = hasher.place().unwrap().compare(&password(text), None).await.unwrap();
             assert_eq!(compared, Comparison::Different);
         }
-        let kept = hasher.again(&password("")).await.unwrap();
+        let kept = hasher.place().unwrap().again(&password("")).await.unwrap();
         let long = password(&"x".repeat(LONGEST + 1));
-        assert_eq!(hasher.compare(&long, Some(&kept)).await.unwrap(), Comparison::Different);
+        assert_eq!(
+            hasher.place().unwrap().compare(&long, Some(&kept)).await.unwrap(),
+            Comparison::Different
+        );
     }
 
     #[tokio::test]
@@ -303,10 +348,19 @@ mod tests {
         let kept = lower.hash_password(b"correct horse battery").unwrap().to_string();
         let hasher = Hasher::new().unwrap();
         let given = password("correct horse battery");
-        assert_eq!(hasher.compare(&given, Some(&kept)).await.unwrap(), Comparison::Outdated);
-        let kept = hasher.again(&given).await.unwrap();
-        assert_eq!(hasher.compare(&given, Some(&kept)).await.unwrap(), Comparison::Same);
-        assert!(matches!(hasher.compare(&given, Some("md5:1")).await, Err(HashError::Failed(_))));
+        assert_eq!(
+            hasher.place().unwrap().compare(&given, Some(&kept)).await.unwrap(),
+            Comparison::Outdated
+        );
+        let kept = hasher.place().unwrap().again(&given).await.unwrap();
+        assert_eq!(
+            hasher.place().unwrap().compare(&given, Some(&kept)).await.unwrap(),
+            Comparison::Same
+        );
+        assert!(matches!(
+            hasher.place().unwrap().compare(&given, Some("md5:1")).await,
+            Err(HashError::Failed(_))
+        ));
     }
 
     #[tokio::test]
@@ -314,7 +368,7 @@ mod tests {
         let hasher = Hasher::new().unwrap();
         let kept = |text: String, about: Vec<String>| {
             let hasher = hasher.clone();
-            async move { hasher.keep(&Password::new(text), about).await.unwrap() }
+            async move { hasher.place().unwrap().keep(&Password::new(text), about).await.unwrap() }
         };
         assert_eq!(kept("Xk9".to_owned(), Vec::new()).await, Err(Unfit::Short(3)));
         assert_eq!(kept("x".repeat(LONGEST + 1), Vec::new()).await, Err(Unfit::Long(LONGEST + 1)));
@@ -331,29 +385,56 @@ mod tests {
     async fn a_flood_is_refused_and_what_has_a_place_is_worked_off() {
         let hasher = Hasher::new().unwrap();
         let given = password("anything at all");
-        let flood = (0..4 * WAITING).map(|_| hasher.compare(&given, None));
+        let flood = (0..4 * WAITING).map(async |_| hasher.place()?.compare(&given, None).await);
         let answers = futures::future::join_all(flood).await;
         let busy = answers.iter().filter(|answer| matches!(answer, Err(HashError::Busy))).count();
         let worked = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(busy + worked, answers.len());
         assert!(worked >= WAITING && busy > WAITING, "{worked} worked, {busy} refused");
-        assert!(hasher.compare(&given, None).await.is_ok(), "there is room again");
+        assert!(hasher.place().unwrap().compare(&given, None).await.is_ok(), "there is room again");
         assert_eq!(format!("{given:?}"), "Password(redacted)");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_flood_has_a_part_of_a_core_and_who_comes_alone_waits_for_nobody() {
+        let hasher = Hasher::new().unwrap();
+        let spin = || {
+            let began = worked();
+            while worked().saturating_sub(began) < Duration::from_millis(20) {}
+            Ok(worked())
+        };
+        let alone = std::time::Instant::now();
+        for _ in 0..5 {
+            hasher.place().unwrap().work(spin).await.unwrap();
+        }
+        let (alone, began) = (alone.elapsed(), std::time::Instant::now());
+        let places: Vec<_> = (0..20).map(|_| hasher.place().unwrap()).collect();
+        let flood = futures::future::join_all(places.into_iter().map(|place| place.work(spin)));
+        assert!(flood.await.iter().all(Result::is_ok));
+        let threads =
+            thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
+        let rounds = u32::try_from(20 / threads).unwrap().saturating_sub(1);
+        let least = Duration::from_millis(20) * (1 + REST) * rounds;
+        assert!(began.elapsed() >= least, "{:?} in a flood, {alone:?} alone", began.elapsed());
     }
 
     #[tokio::test]
     async fn a_panic_costs_its_own_caller_alone() {
         let hasher = Hasher::new().unwrap();
-        let panicked = hasher.work(|| -> Result<(), HashError> { panic!("on purpose") }).await;
+        let panicked = hasher
+            .place()
+            .unwrap()
+            .work(|| -> Result<(), HashError> { panic!("on purpose") })
+            .await;
         assert!(matches!(panicked, Err(HashError::Failed(_))));
-        assert!(hasher.work(|| Ok(())).await.is_ok());
+        assert!(hasher.place().unwrap().work(|| Ok(())).await.is_ok());
     }
 
     #[tokio::test]
     async fn hashing_yields_to_everything_else() {
         let hasher = Hasher::new().unwrap();
         let nice = || rustix::process::getpriority_process(None).map_err(|error| failed(&error));
-        assert_eq!(hasher.work(nice).await.unwrap(), NICE);
+        assert_eq!(hasher.place().unwrap().work(nice).await.unwrap(), NICE);
         assert!(nice().unwrap() < NICE, "its caller does not");
     }
 }

@@ -185,21 +185,24 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         // Held to the end: what becomes of this try is known before the next one of the address begins.
         let _turn = self.turns.take(guest.address).await?;
+        // Whoever has to wait or finds no place is told so before the database is asked for anything.
         let tries = Tries::new(email, guest.address);
+        if let Some(wait) = self.throttled.wait(&tries) {
+            return Err(IdentityError::Throttled(wait));
+        }
+        let place = self.hasher.place()?;
         let mut connection = self.pool.pool().acquire().await?;
-        let wait = tries.wait(&mut connection, Utc::now()).await?;
+        let wait = tries.wait(&mut connection, Utc::now(), &self.throttled).await?;
         let known = known(&mut connection, email).await?;
-        drop(connection);
         if let Some(wait) = wait {
-            let user = known.map(|known| known.whose).filter(|it| self.throttled.is_due(it.user));
-            if let Some(whose) = user {
-                let change = self.begin().await?;
-                self.refused(change, whose, LogInRefusal::Throttled, guest).await?;
+            if self.throttled.is_due(&tries) {
+                self.note_throttled(connection, known.map(|known| known.whose), guest);
             }
             return Err(IdentityError::Throttled(wait));
         }
+        drop(connection);
         let kept = known.as_ref().map(|known| known.password_hash.as_str());
-        let compared = self.hasher.compare(password, kept).await?;
+        let compared = place.compare(password, kept).await?;
         let (Some(known), true) = (&known, compared != Comparison::Different) else {
             let whose = known.as_ref().map(|known| known.whose);
             return self.refuse(&tries, whose, LogInRefusal::WrongPassword, guest).await;
@@ -209,42 +212,10 @@ impl Identity {
             return self.refuse(&tries, whose, LogInRefusal::Disabled, guest).await;
         }
         let stronger = match compared {
-            Comparison::Outdated => Some(self.hasher.again(password).await?),
+            Comparison::Outdated => Some(self.hasher.place()?.again(password).await?),
             Comparison::Same | Comparison::Different => None,
         };
         self.admit(&tries, known, stronger, audience, guest).await
-    }
-
-    /// Counts a failed try, and records it if it was at a user who exists.
-    async fn refuse(
-        &self,
-        tries: &Tries,
-        whose: Option<Whose>,
-        reason: LogInRefusal,
-        guest: &Guest,
-    ) -> Result<Tokens, IdentityError> {
-        let mut change = self.begin().await?;
-        tries.failed(change.connection(), Utc::now()).await?;
-        match whose {
-            Some(whose) => self.refused(change, whose, reason, guest).await?,
-            None => self.commit(change).await?,
-        }
-        Err(IdentityError::WrongCredentials)
-    }
-
-    /// Commits a change with the fact that a log-in was refused.
-    pub(super) async fn refused(
-        &self,
-        mut change: Change,
-        Whose { tenant, user }: Whose,
-        reason: LogInRefusal,
-        guest: &Guest,
-    ) -> Result<(), IdentityError> {
-        let cause = guest.cause(user.actor(), String::new(), String::new());
-        let (fact_id, at) = new_fact();
-        let event = UserEvent::LogInRefused { fact_id, at, reason };
-        let _ = facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
-        self.commit(change).await
     }
 
     async fn admit(

@@ -3,14 +3,14 @@
 //! Counted by user and address together, by address, and by user from anywhere: the first stops guessing at one user,
 //! the second guessing at many, the third guessing from many places. The wait doubles with each failure up to a quarter
 //! of an hour. Somebody elsewhere can so make a user wait only by a hundred failures, and for no longer than that.
-//! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure.
+//! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure; a try
+//! that has to wait costs none while this process remembers the wait.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aggregates::id::UserId;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
@@ -36,38 +36,71 @@ const COUNT: &str = "INSERT INTO throttles (key_hash, failures, last_at)
     SELECT key_hash, 1, $2 FROM unnest($1::bytea[]) key_hash ORDER BY key_hash
     ON CONFLICT (key_hash) DO UPDATE SET last_at = $2,
         failures = CASE WHEN throttles.last_at < $3 THEN 1 ELSE least(throttles.failures + 1, 1000000) END";
+/// A clock that was set back must not make a wait longer than it is.
+const SET_BACK: &str =
+    "UPDATE throttles SET last_at = $2 WHERE key_hash = ANY ($1) AND last_at > $2";
 const CLEAR: &str = "DELETE FROM throttles WHERE key_hash = $1";
 
 /// A try that has to wait is recorded once in this time, so that a flood does not write the log.
 const RECORDED_EVERY: Duration = Duration::from_secs(60);
-/// Users whose last record is remembered.
+/// Keys that are remembered of each kind.
 const REMEMBERED: usize = 10_000;
 
-/// When tries that had to wait were last recorded, by user.
+/// What holds of a key for some time.
 #[derive(Debug, Default)]
-pub struct Recorded(Mutex<HashMap<UserId, Instant>>);
+struct Holds(Mutex<HashMap<Key, Instant>>);
 
-impl Recorded {
-    /// Whether a try at this user is to be recorded now.
-    pub fn is_due(&self, user: UserId) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() >= REMEMBERED {
-            last.retain(|_, at| at.elapsed() < RECORDED_EVERY);
+impl Holds {
+    /// How long it goes on to hold of this key.
+    fn left(&self, key: &Key) -> Option<Duration> {
+        let holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        holds.get(key).and_then(|until| until.checked_duration_since(Instant::now()))
+    }
+
+    /// Lets it hold of this key from now on; one key too many is not remembered.
+    fn set(&self, key: Key, time: Duration) {
+        let (mut holds, now) =
+            (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        if holds.len() >= REMEMBERED {
+            holds.retain(|_, until| *until > now);
         }
-        let due = last.get(&user).is_none_or(|at| at.elapsed() >= RECORDED_EVERY);
-        if due && last.len() < REMEMBERED {
-            last.insert(user, Instant::now());
+        if holds.len() < REMEMBERED {
+            holds.insert(key, now + time);
+        }
+    }
+}
+
+/// What this process remembers of tries that had to wait.
+#[derive(Debug, Default)]
+pub struct Memory {
+    waits: Holds,
+    recorded: Holds,
+}
+
+impl Memory {
+    /// How long a try has to wait, as far as that is remembered. Costs nothing.
+    pub fn wait(&self, tries: &Tries) -> Option<Duration> {
+        tries.keys().iter().filter_map(|key| self.waits.left(key)).max()
+    }
+
+    /// Whether a try that has to wait is to be recorded now, which the next of this user is not.
+    pub fn is_due(&self, tries: &Tries) -> bool {
+        let due = self.recorded.left(&tries.user).is_none();
+        if due {
+            self.recorded.set(tries.user, RECORDED_EVERY);
         }
         due
     }
 }
 
+type Key = [u8; 32];
+
 /// Who tries, from where.
 #[derive(Clone, Debug)]
 pub struct Tries {
-    both: [u8; 32],
-    address: [u8; 32],
-    user: [u8; 32],
+    both: Key,
+    address: Key,
+    user: Key,
 }
 
 impl Tries {
@@ -89,11 +122,11 @@ impl Tries {
         }
     }
 
-    fn keys(&self) -> Vec<&[u8]> {
-        vec![&self.both, &self.address, &self.user]
+    fn keys(&self) -> [Key; 3] {
+        [self.both, self.address, self.user]
     }
 
-    /// How long the next try has to wait, if it has to.
+    /// How long the next try has to wait, if it has to; `memory` knows it until then.
     ///
     /// # Errors
     /// The database failed.
@@ -101,20 +134,28 @@ impl Tries {
         &self,
         connection: &mut PgConnection,
         now: DateTime<Utc>,
+        memory: &Memory,
     ) -> Result<Option<Duration>, sqlx::Error> {
-        let rows = sqlx::query(COUNTS).bind(self.keys()).fetch_all(connection).await?;
-        let mut longest = None;
+        let rows = sqlx::query(COUNTS).bind(self.keys()).fetch_all(&mut *connection).await?;
+        let (mut longest, mut set_back) = (None, false);
         for row in rows {
             let key: Vec<u8> = row.try_get("key_hash")?;
             let failures = row.try_get::<i32, _>("failures")?.cast_unsigned();
-            let first = if key == self.both {
-                OF_BOTH
+            let (key, first) = if key == self.both {
+                (self.both, OF_BOTH)
             } else if key == self.address {
-                OF_ADDRESS
+                (self.address, OF_ADDRESS)
             } else {
-                OF_USER
+                (self.user, OF_USER)
             };
-            longest = longest.max(left(failures, first, row.try_get("last_at")?, now));
+            let last: DateTime<Utc> = row.try_get("last_at")?;
+            set_back |= last > now;
+            let Some(wait) = left(failures, first, last, now) else { continue };
+            memory.waits.set(key, wait);
+            longest = longest.max(Some(wait));
+        }
+        if set_back {
+            sqlx::query(SET_BACK).bind(self.keys()).bind(now).execute(connection).await?;
         }
         Ok(longest)
     }
@@ -175,6 +216,33 @@ mod tests {
         assert_eq!(seconds(7, 3), Some(1));
         // A clock that went back waits no longer than the wait is.
         assert_eq!(seconds(6, -100), Some(2));
+    }
+
+    #[test]
+    fn what_is_remembered_is_over_in_time_and_one_too_many_is_not_remembered() {
+        let (holds, key) = (Holds::default(), [7; 32]);
+        assert_eq!(holds.left(&key), None);
+        holds.set(key, Duration::from_millis(40));
+        assert!(holds.left(&key).is_some_and(|left| left <= Duration::from_millis(40)));
+        for n in 1..=REMEMBERED {
+            let mut other = [0; 32];
+            other[..8].copy_from_slice(&n.to_be_bytes());
+            holds.set(other, Duration::from_secs(60));
+        }
+        assert_eq!(holds.0.lock().unwrap().len(), REMEMBERED);
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(holds.left(&key), None);
+        holds.set([8; 32], Duration::from_secs(60));
+        assert!(holds.left(&[8; 32]).is_some(), "what is over makes room");
+    }
+
+    #[test]
+    fn a_try_that_has_to_wait_is_recorded_once_a_minute_of_each_user() {
+        let memory = Memory::default();
+        let tries = |text| Tries::new(&Email::read(text).unwrap(), "10.0.0.1".parse().unwrap());
+        let due: Vec<bool> =
+            ["a@x.org", "a@x.org", "b@x.org"].map(|text| memory.is_due(&tries(text))).to_vec();
+        assert_eq!(due, [true, false, true]);
     }
 
     #[test]

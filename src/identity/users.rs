@@ -1,33 +1,25 @@
-//! Users: registered, changed, disabled, forgotten.
+//! Users: changed, disabled, forgotten.
 //!
-//! A user has one address, one password and one tenant. Whatever changes who may act ends the sessions that it must, in
+//! Whatever changes who may act ends the sessions that it must, in
 //! the same transaction. Forgetting deletes all that tells of the person, the names of their accounts and the notes of
 //! their orders included; the log keeps ids, and stays verifiable.
 
-use aggregates::id::{SessionId, TenantId, TokenId, UserId};
-use aggregates::user::{By, Door, LogInRefusal, SessionEnd, TokenEnd, UserEvent};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use aggregates::id::{SessionId, TokenId, UserId};
+use aggregates::user::{By, LogInRefusal, SessionEnd, TokenEnd, UserEvent};
+use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use super::desk::{Admission, Change, Guest, Identity};
+use super::desk::{Change, Guest, Identity};
 use super::email::Email;
 use super::error::IdentityError;
 use super::facts::{self, Cause, Fact, Written, new_fact};
 use super::grants;
-use super::opaque::{Hash, Opaque, Purpose, shown};
-use super::passwords::{Comparison, Password};
+use super::passwords::{Comparison, Password, measure};
 use super::sessions::{Which, Whose};
 use super::throttle::Tries;
 
-const INSERT: &str =
-    "INSERT INTO users (user_id, tenant_id, email, password_hash, state, created_at)
-    VALUES ($1, $2, $3, $4, 'active', $5) ON CONFLICT ON CONSTRAINT users_email DO NOTHING";
-const INVITE: &str = "INSERT INTO invitations (code_hash, made_at, expires_at) VALUES ($1, $2, $3)";
-const USE_INVITATION: &str = "UPDATE invitations SET used_at = $2
-    WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2";
 const ONE: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE user_id = $1";
 const BY_EMAIL: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE email = $1";
 const PAGE: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users
@@ -78,113 +70,7 @@ impl Profile {
     }
 }
 
-/// By which way somebody wants in.
-#[derive(Clone, Debug)]
-pub enum Entry<'a> {
-    /// As a stranger, with an invitation or without.
-    Stranger(Option<&'a str>),
-    /// The operator lets them in.
-    Operator,
-}
-
-/// A user who has just registered.
-#[derive(Debug)]
-pub struct Registered {
-    /// Who.
-    pub whose: Whose,
-    /// The address in its one spelling.
-    pub email: String,
-    /// Since when.
-    pub created_at: DateTime<Utc>,
-    /// The fact of it.
-    pub written: Written,
-}
-
 impl Identity {
-    /// Registers a user, with a tenant of their own.
-    ///
-    /// # Errors
-    /// Registration is not open to them, the password is not fit, the address is taken; too many at once; the database
-    /// failed.
-    pub async fn register(
-        &self,
-        email: &Email,
-        password: &Password,
-        entry: Entry<'_>,
-        guest: &Guest,
-    ) -> Result<Registered, IdentityError> {
-        let (door, invitation) = self.door(&entry)?;
-        let _turn = match entry {
-            Entry::Stranger(_) => Some(self.turns.take(guest.address).await?),
-            Entry::Operator => None,
-        };
-        let hash = self.hasher.keep(password, email.words()).await??;
-        let (user, tenant) = (UserId::new(Uuid::now_v7()), TenantId::new(Uuid::now_v7()));
-        let actor = match entry {
-            Entry::Stranger(_) => user.actor(),
-            Entry::Operator => aggregates::id::OPERATOR,
-        };
-        // As the table keeps it.
-        let created_at = Utc::now().trunc_subsecs(6);
-        let mut change = self.begin().await?;
-        if let Some(code) = invitation {
-            let used = sqlx::query(USE_INVITATION).bind(&code[..]).bind(created_at);
-            if used.execute(change.connection()).await?.rows_affected() == 0 {
-                return Err(IdentityError::NotInvited);
-            }
-        }
-        let inserted = sqlx::query(INSERT)
-            .bind(user.uuid())
-            .bind(tenant.uuid())
-            .bind(email.text())
-            .bind(hash)
-            .bind(created_at)
-            .execute(change.connection())
-            .await?;
-        if inserted.rows_affected() == 0 {
-            return Err(IdentityError::EmailTaken);
-        }
-        let cause = guest.cause(actor, String::new(), String::new());
-        let (fact_id, at) = new_fact();
-        let event = UserEvent::UserRegistered { fact_id, at, user_id: user, by: door };
-        let written =
-            facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
-        self.commit(change).await?;
-        let whose = Whose { tenant, user };
-        Ok(Registered { whose, email: email.text().to_owned(), created_at, written })
-    }
-
-    fn door(&self, entry: &Entry<'_>) -> Result<(Door, Option<Hash>), IdentityError> {
-        match (entry, self.settings.admission) {
-            (Entry::Operator, _) => Ok((Door::Operator, None)),
-            (Entry::Stranger(_), Admission::Closed) => Err(IdentityError::RegistrationClosed),
-            (Entry::Stranger(None), Admission::Open) => Ok((Door::Open, None)),
-            (Entry::Stranger(invitation), _) => {
-                let code = invitation.and_then(|text| shown(Purpose::Invitation, text));
-                code.map(|code| (Door::Invitation, Some(code))).ok_or(IdentityError::NotInvited)
-            }
-        }
-    }
-
-    /// A code that lets one person register until it is over.
-    ///
-    /// # Errors
-    /// No random bytes, or the database failed.
-    pub async fn invite(
-        &self,
-        good_for: TimeDelta,
-    ) -> Result<(Zeroizing<String>, DateTime<Utc>), IdentityError> {
-        let Opaque { text, hash } = Opaque::new(Purpose::Invitation)?;
-        let now = Utc::now();
-        sqlx::query(INVITE)
-            .bind(&hash[..])
-            .bind(now)
-            .bind(now + good_for)
-            .execute(self.pool.pool())
-            .await?;
-        Ok((text, now + good_for))
-    }
-
     /// One user.
     ///
     /// # Errors
@@ -234,14 +120,16 @@ impl Identity {
         let email = Email::read(&profile.email)
             .map_err(|error| IdentityError::Defect(error.to_string()))?;
         let tries = Tries::new(&email, guest.address);
+        if let Some(wait) = self.throttled.wait(&tries) {
+            return Err(IdentityError::Throttled(wait));
+        }
+        let place = self.hasher.place()?;
         let mut connection = self.pool.pool().acquire().await?;
-        if let Some(wait) = tries.wait(&mut connection, Utc::now()).await? {
+        if let Some(wait) = tries.wait(&mut connection, Utc::now(), &self.throttled).await? {
             return Err(IdentityError::Throttled(wait));
         }
         drop(connection);
-        if self.hasher.compare(password, Some(&profile.password_hash)).await?
-            != Comparison::Different
-        {
+        if place.compare(password, Some(&profile.password_hash)).await? != Comparison::Different {
             return Ok(profile);
         }
         let mut change = self.begin().await?;
@@ -287,7 +175,7 @@ impl Identity {
     /// Gives a user another password and ends every session but the one that asks.
     ///
     /// # Errors
-    /// The present password is wrong, or the new one not fit; the database failed.
+    /// The present password is wrong, or the new one not fit or the same; the database failed.
     pub async fn change_password(
         &self,
         (user, session): (UserId, SessionId),
@@ -295,10 +183,14 @@ impl Identity {
         new: &Password,
         (guest, cause): (&Guest, &Cause),
     ) -> Result<Written, IdentityError> {
+        measure(new)?;
         let profile = self.confirm(user, password, guest).await?;
+        if new.is(password) {
+            return Err(IdentityError::SamePassword);
+        }
         let email = Email::read(&profile.email)
             .map_err(|error| IdentityError::Defect(error.to_string()))?;
-        let hash = self.hasher.keep(new, email.words()).await??;
+        let hash = self.hasher.place()?.keep(new, email.words()).await??;
         let mut change = self.begin().await?;
         let set = sqlx::query(SET_PASSWORD)
             .bind(user.uuid())
@@ -331,7 +223,7 @@ impl Identity {
         let profile = self.profile(user).await?;
         let email = Email::read(&profile.email)
             .map_err(|error| IdentityError::Defect(error.to_string()))?;
-        let hash = self.hasher.keep(new, email.words()).await??;
+        let hash = self.hasher.place()?.keep(new, email.words()).await??;
         let mut change = self.begin().await?;
         let set = sqlx::query(SET_PASSWORD).bind(user.uuid()).bind(hash).bind(None::<String>);
         if set.execute(change.connection()).await?.rows_affected() == 0 {

@@ -1,7 +1,8 @@
 //! Which pages of other origins a browser lets call this server: those that the operator named, and no other.
 //!
 //! An origin is allowed as a whole and exactly: scheme, host and port. None is reflected, none is a pattern, and
-//! `*` and `null` are refused. Where none is allowed, no answer says anything of the matter, and browsers keep every
+//! `*` and `null` are refused. What is allowed may send the refresh cookie too, as far as browsers send it to another site's
+//! server at all. Where none is allowed, no answer says anything of the matter, and browsers keep every
 //! page of another origin out.
 
 use std::str::FromStr;
@@ -31,6 +32,13 @@ const READ: [HeaderName; 3] =
 /// An origin as browsers write it, such as `https://app.example.com`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
+
+impl Origin {
+    /// Whether a header names it.
+    pub fn is(&self, header: &HeaderValue) -> bool {
+        self.0 == header
+    }
+}
 
 /// Why a text is no origin.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +88,7 @@ pub fn allow(faces: Router, origins: &[Origin]) -> Router {
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let cors = CorsLayer::new()
         .allow_origin(origins)
+        .allow_credentials(true)
         .allow_methods(methods)
         .allow_headers(SENT)
         .expose_headers(READ)

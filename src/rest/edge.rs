@@ -18,7 +18,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::listener::Peer;
 use super::problem::Problem;
+use super::proxies::Proxies;
 use super::routes::wrong_method;
 
 /// The header with the id of a request.
@@ -63,15 +65,29 @@ impl Id {
 #[derive(Clone, Copy, Debug)]
 pub struct Actor(pub ActorId);
 
-/// Puts the edge around all faces. Once `stop` is cancelled, only the paths of [`HEALTH`] answer.
-pub fn around(faces: Router, stop: CancellationToken) -> Router {
-    faces.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(stop, pass))
+/// Puts the edge around all faces, which see the clients of `proxies` as their peers. Once `stop` is cancelled, only the
+/// paths of [`HEALTH`] answer.
+pub fn around(faces: Router, proxies: Proxies, stop: CancellationToken) -> Router {
+    let edge = Edge { proxies, stop };
+    faces.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(edge, pass))
 }
 
-async fn pass(State(stop): State<CancellationToken>, mut request: Request, next: Next) -> Response {
+/// What the edge works by.
+#[derive(Clone)]
+struct Edge {
+    proxies: Proxies,
+    stop: CancellationToken,
+}
+
+async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let Edge { proxies, stop } = edge;
     let began = Instant::now();
     let id = Id::of(request.headers());
     request.extensions_mut().insert(id);
+    if let Some(Peer(peer)) = request.extensions().get() {
+        let client = Peer(proxies.client(*peer, request.headers()));
+        request.extensions_mut().insert(client);
+    }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let stopping = stop.is_cancelled() && !HEALTH.contains(&request.uri().path());
@@ -159,7 +175,7 @@ mod tests {
     async fn serve(routes: Router, stop: CancellationToken) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, around(routes, stop)).into_future());
+        tokio::spawn(axum::serve(listener, around(routes, Proxies::default(), stop)).into_future());
         base
     }
 

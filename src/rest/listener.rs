@@ -49,7 +49,7 @@ const GOODBYES: usize = 64;
 /// What a client reads that is one too many.
 const TURNED_AWAY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"busy","detail":"too many connections are open: send the request again in a second"}"#;
 
-/// Where a request comes from: the other end of its connection. What a header says of it may be made up, and is not read.
+/// Where a request comes from: the other end of its connection, or the client that a trusted proxy at that end names.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 

@@ -23,6 +23,7 @@ mod portfolio;
 mod positions;
 mod previews;
 mod problem;
+pub mod proxies;
 mod request;
 mod routes;
 mod sessions;
@@ -46,6 +47,7 @@ pub use stream::Streams;
 use crate::identity::Rates;
 use crate::service::{Interface, Service};
 use auth::Gate;
+use cors::Origin;
 use routes::Routes;
 
 /// What the handlers work with.
@@ -61,6 +63,8 @@ pub struct Face {
     pub streams: Streams,
     /// How often callers may call.
     pub rates: Arc<Rates>,
+    /// Whose pages may call by the cookie, beside this server's own.
+    pub origins: Arc<[Origin]>,
 }
 
 /// The routes that need no token.

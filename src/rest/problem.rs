@@ -217,7 +217,7 @@ impl Problem {
                 StatusCode::UNAUTHORIZED
             }
             IdentityError::NoUser | IdentityError::NoSession => StatusCode::NOT_FOUND,
-            IdentityError::Email(_) | IdentityError::Password(_) => {
+            IdentityError::Email(_) | IdentityError::Password(_) | IdentityError::SamePassword => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             IdentityError::Throttled(wait) => {

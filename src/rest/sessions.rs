@@ -1,7 +1,8 @@
 //! `/v1/sessions` and `/.well-known/jwks.json`.
 //!
 //! A browser keeps its refresh token in a cookie that its scripts cannot read and that no other site can have sent: a
-//! request that is made by the cookie has to come from this origin and to say so in a header that forms cannot set.
+//! request that is made by the cookie has to come from this origin, or one that the operator allowed, and to say so in a
+//! header that forms cannot set.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::Face;
+use super::cors::Origin;
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, JsonBody, Path, Sender, id};
@@ -87,7 +90,8 @@ pub fn routes() -> Routes {
                 .body(&[token, audience()], json!({"refresh_token": "blr_…"}))
                 .answers::<Changed<TokensAnswer>>(200, "What the session goes on with.")
                 .may(401)
-                .may(403),
+                .may(403)
+                .may(429),
         )
         .get(
             "/sessions",
@@ -114,20 +118,26 @@ pub fn keys() -> Routes {
     )
 }
 
-/// Sees that a request which a browser may have been made to send came from this origin.
-fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+/// Sees that a request which a browser may have been made to send came from this origin or an allowed one.
+fn friendly(headers: &HeaderMap, allowed: &[Origin]) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let forbidden = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
     if headers.get(CSRF).is_none_or(|value| value != "1") {
         return forbidden("a request by the cookie needs the header X-Blotter-CSRF: 1");
     }
-    let origin = text(header::ORIGIN).and_then(|origin| {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return forbidden("a request by the cookie needs one Origin, which browsers send");
+    };
+    let own = text(header::ORIGIN).and_then(|origin| {
         origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"))
     });
-    if origin.is_some() && origin == text(header::HOST) {
+    if (own.is_some() && own == text(header::HOST)) || allowed.iter().any(|it| it.is(origin)) {
         Ok(())
     } else {
-        forbidden("a request by the cookie has to come from a page of this server")
+        forbidden(
+            "a request by the cookie has to come from a page of this server, or of an origin that --allow-origin names",
+        )
     }
 }
 
@@ -162,7 +172,7 @@ fn rendered(mut tokens: Changed<TokensAnswer>, by_cookie: bool) -> Result<Respon
 
 /// `POST /v1/sessions`
 async fn log_in(
-    State(service): State<Arc<Service>>,
+    State(face): State<Face>,
     Sender(guest): Sender,
     headers: HeaderMap,
     JsonBody(mut body): JsonBody,
@@ -175,14 +185,14 @@ async fn log_in(
     body.end([])?;
     let (Some(email), Some(password)) = (email, password) else { return Err(unread()) };
     if by_cookie {
-        same_origin(&headers)?;
+        friendly(&headers, &face.origins)?;
     }
-    rendered(service.log_in(&email, &password, audience, &guest).await?, by_cookie)
+    rendered(face.service.log_in(&email, &password, audience, &guest).await?, by_cookie)
 }
 
 /// `POST /v1/sessions/refresh`
 async fn refresh(
-    State(service): State<Arc<Service>>,
+    State(face): State<Face>,
     Sender(guest): Sender,
     headers: HeaderMap,
     JsonBody(mut body): JsonBody,
@@ -193,7 +203,7 @@ async fn refresh(
     let (token, by_cookie) = match (token, cookie(&headers)) {
         (Some(token), _) => (token, false),
         (None, Some(token)) => {
-            same_origin(&headers)?;
+            friendly(&headers, &face.origins)?;
             (token, true)
         }
         (None, None) => {
@@ -201,7 +211,7 @@ async fn refresh(
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "missing_field", detail));
         }
     };
-    rendered(service.refresh(&token, audience, &guest).await?, by_cookie)
+    rendered(face.service.refresh(&token, audience, &guest).await?, by_cookie)
 }
 
 /// `GET /v1/sessions`

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use aggregates::id::UserId;
 use aggregates::refusal::{Refusal, RefusalCode};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
+use axum::{Extension, Json};
 use serde_json::json;
 
 use super::Face;
+use super::auth::Operator;
 use super::input::Fields;
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
@@ -18,6 +19,7 @@ use super::routes::Routes;
 use crate::identity::Act;
 use crate::identity::email::LONGEST as EMAIL_MAX;
 use crate::identity::passwords::{LONGEST as PASSWORD_MAX, Password};
+use crate::identity::registering::Entry;
 use crate::service::{
     Changed, INVITATION_DAYS_MAX, InvitationAnswer, Page, Service, ServiceError, UserAnswer,
     UserChange,
@@ -62,7 +64,10 @@ pub fn routes() -> Routes {
             "/users",
             register,
             Operation::open("register", "Register a user")
-                .about("The user has a tenant of their own: open accounts in it after logging in.")
+                .about(
+                    "The user has a tenant of their own: open accounts in it after logging in. Needs no token; the operator's \
+                     registers anybody, whoever else may.",
+                )
                 .body(&[email.clone(), password("password", chosen), invited], json!({
                     "email": "ada@example.org", "password": "several unrelated words here",
                 }))
@@ -169,16 +174,23 @@ pub(super) fn unread() -> Problem {
 async fn register(
     State(face): State<Face>,
     Sender(guest): Sender,
+    operator: Option<Extension<Operator>>,
     JsonBody(mut body): JsonBody,
 ) -> Result<(StatusCode, Json<Changed<UserAnswer>>), Problem> {
-    face.rates.registration(guest.address).map_err(|slow| Problem::too_many(&slow))?;
+    if operator.is_none() {
+        face.rates.registration(guest.address).map_err(|slow| Problem::too_many(&slow))?;
+    }
     let email = body.text("email", EMAIL_MAX);
     let email = body.need("email", email);
     let password = secret(&mut body, "password");
     let invitation = body.text("invitation", INVITATION_MAX);
     body.end([])?;
     let (Some(email), Some(password)) = (email, password) else { return Err(unread()) };
-    let made = face.service.register(&email, &password, invitation.as_deref(), &guest).await?;
+    let entry = match operator {
+        Some(_) => Entry::Operator,
+        None => Entry::Stranger(invitation.as_deref()),
+    };
+    let made = face.service.register(&email, &password, entry, &guest).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 

@@ -173,7 +173,7 @@ impl Service {
         interface: Interface,
     ) -> Result<Option<Visitor>, ServiceError> {
         let request = RequestId::new(Uuid::now_v7());
-        let principal = if self.parts.operator.is(bearer) {
+        let principal = if self.is_operator(bearer) {
             Some(Principal::Operator)
         } else if bearer.starts_with(agents::PREFIX) {
             let cause = |token: &AgentToken| Cause {
@@ -189,6 +189,11 @@ impl Service {
             self.logged_in(bearer, interface).await?
         };
         Ok(principal.map(|principal| Visitor { principal, interface, request }))
+    }
+
+    /// Whether this is the operator's token.
+    pub fn is_operator(&self, bearer: &str) -> bool {
+        self.parts.operator.is(bearer)
     }
 
     /// The user whose access token this is.

@@ -15,8 +15,9 @@ use crate::identity::desk::Guest;
 use crate::identity::email::Email;
 use crate::identity::facts::{Cause, Written as Fact};
 use crate::identity::passwords::Password;
+use crate::identity::registering::Entry;
 use crate::identity::sessions::{Session, Tokens, Whose};
-use crate::identity::users::{Entry, Profile};
+use crate::identity::users::Profile;
 use crate::identity::{Act, Denied, IdentityError};
 
 /// The name of the list of users in its cursors.
@@ -211,10 +212,10 @@ impl Service {
         &self,
         address: &str,
         password: &Password,
-        invitation: Option<&str>,
+        entry: Entry<'_>,
         guest: &Guest,
     ) -> Result<Changed<UserAnswer>, ServiceError> {
-        let (email, entry) = (email(address)?, Entry::Stranger(invitation));
+        let email = email(address)?;
         let registered = self.parts.identity.register(&email, password, entry, guest).await?;
         let answer = UserAnswer {
             user_id: registered.whose.user,
@@ -340,11 +341,10 @@ impl Service {
         let changed =
             identity.change_password((user_id, session), password, new, (guest, &cause)).await;
         let fact = changed.map_err(|error| match error {
-            IdentityError::Password(unfit) => ServiceError::Invalid(vec![Fault::new(
-                "new_password",
-                "unfit_password",
-                unfit.to_string(),
-            )]),
+            IdentityError::Password(_) | IdentityError::SamePassword => {
+                let fault = Fault::new("new_password", error.code(), error.to_string());
+                ServiceError::Invalid(vec![fault])
+            }
             error => error.into(),
         })?;
         self.changed(fact, UserChange { user_id }).await

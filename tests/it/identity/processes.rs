@@ -16,7 +16,11 @@ use crate::support::{
 };
 
 /// A server on `database`, with a directory of its own for its keys, when it answers.
-async fn on(database: &TestDatabase, name: &str, arguments: &[&str]) -> (Server, Scratch) {
+pub(super) async fn on(
+    database: &TestDatabase,
+    name: &str,
+    arguments: &[&str],
+) -> (Server, Scratch) {
     let directory = scratch_directory(name);
     let url = database.url("postgres");
     let mut all = vec!["--database-url", &url];
@@ -208,15 +212,4 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
         "UserForgotten cli",
     ];
     assert_eq!(told, expected);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_registers_where_registration_is_closed() {
-    let database = TestDatabase::new().await;
-    let (server, _keys) = on(&database, "identity-closed", &["--registration", "closed"]).await;
-    let refused = register(server.base(), "eve@example.org", PASSWORD).await;
-    assert_eq!(
-        (refused.status.as_u16(), &refused.json()["code"]),
-        (403, &json!("registration_closed"))
-    );
 }

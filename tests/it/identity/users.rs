@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::people::{PASSWORD, Person, call, log_in, refresh, register};
 use crate::support::TestDatabase;
-use crate::support::rest::{TOKEN, TestRest};
+use crate::support::rest::TestRest;
 
-async fn started() -> (TestDatabase, TestRest) {
+pub(super) async fn started() -> (TestDatabase, TestRest) {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
     (database, rest)
@@ -26,7 +26,7 @@ async fn hash_of(database: &TestDatabase, email: &str) -> String {
 }
 
 /// The events of a user that the log has, once nothing waits for it.
-async fn events(database: &TestDatabase, user_id: &str) -> Vec<(String, Value)> {
+pub(super) async fn events(database: &TestDatabase, user_id: &str) -> Vec<(String, Value)> {
     loop {
         let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM identity_facts")
             .fetch_one(database.identity.pool())
@@ -49,7 +49,7 @@ async fn events(database: &TestDatabase, user_id: &str) -> Vec<(String, Value)> 
         .collect()
 }
 
-fn names(events: &[(String, Value)]) -> Vec<&str> {
+pub(super) fn names(events: &[(String, Value)]) -> Vec<&str> {
     events.iter().map(|(name, _)| name.as_str()).collect()
 }
 
@@ -156,44 +156,6 @@ async fn an_address_belongs_to_one_user_in_any_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_in_tells_nothing_of_who_is_registered() {
-    let (database, rest) = started().await;
-    let base = rest.base();
-    let ada = Person::new(base, "ada").await;
-    let off = Person::new(base, "off").await;
-    call(base, Method::POST, &format!("/v1/users/{}/disable", off.user_id), Some(TOKEN), None)
-        .await
-        .expect(200);
-    let mut answers = Vec::new();
-    let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
-    for n in 0..24 {
-        sqlx::query("DELETE FROM throttles").execute(database.identity.pool()).await.unwrap();
-        let unknown = format!("unknown{n}@example.org");
-        for (which, email) in [(0, ada.email.as_str()), (1, unknown.as_str())] {
-            let began = Instant::now();
-            let answer = log_in(base, email, "not the password at all").await;
-            times[which].push(began.elapsed());
-            answers.push((answer.status.as_u16(), answer.text));
-        }
-    }
-    let disabled = log_in(base, &off.email, PASSWORD).await;
-    answers.push((disabled.status.as_u16(), disabled.text));
-    answers.sort();
-    answers.dedup();
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    assert_eq!(answers[0].0, 401);
-    let [known, unknown] = times.map(|mut times| {
-        times.sort();
-        times[times.len() / 2]
-    });
-    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
-    assert!((0.6..1.6).contains(&ratio), "{known:?} for a user, {unknown:?} for nobody");
-    let events = events(&database, &off.user_id).await;
-    assert_eq!(names(&events).last(), Some(&"LogInRefused"));
-    assert_eq!(events.last().unwrap().1["reason"], "disabled");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_tries_make_the_next_ones_wait_and_no_header_helps() {
     let (database, rest) = started().await;
     let base = rest.base();
@@ -235,7 +197,9 @@ async fn wrong_tries_that_come_together_are_no_more_than_those_that_come_one_by_
     let tries = (0..30).map(|_| log_in(base, &ada.email, "wrong wrong wrong"));
     let answers = futures::future::join_all(tries).await;
     let of = |status: u16| answers.iter().filter(|it| it.status.as_u16() == status).count();
-    assert_eq!((of(401), of(429)), (5, 25), "{} were busy", of(503));
+    // The first waits are of a second and two, which a busy machine lets pass.
+    assert!((5..=7).contains(&of(401)), "{} came to be tried", of(401));
+    assert_eq!(of(401) + of(429), 30, "{} were busy", of(503));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -280,6 +244,10 @@ async fn a_new_password_needs_the_present_one_and_ends_the_other_sessions() {
     assert_eq!((wrong.status.as_u16(), &wrong.json()["code"]), (403, &json!("wrong_password")));
     let weak = ada.send(Method::PUT, path, Some(change(PASSWORD, "password1"))).await.expect(422);
     assert_eq!(weak["errors"][0]["field"], "new_password");
+    let same = ada.send(Method::PUT, path, Some(change(PASSWORD, PASSWORD))).await.expect(422);
+    assert_eq!(same["errors"][0]["field"], "new_password");
+    assert_eq!(same["errors"][0]["code"], "same_password");
+    assert!(other.is_in().await, "nothing has changed");
     let changed = ada.send(Method::PUT, path, Some(change(PASSWORD, NEW))).await.expect(200);
     assert!(ada.is_in().await, "the session that asked goes on");
     assert!(!other.is_in().await);

@@ -1,6 +1,7 @@
 //! Which pages of other origins browsers let call the server.
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::support::rest::{Answer, send};
 use crate::support::{Server, scratch_with_cluster};
@@ -18,12 +19,22 @@ async fn ask(server: &Server, method: Method, path: &str, origin: &str) -> Answe
     .await
 }
 
+/// A refresh by a cookie that a page of this origin asks for.
+async fn by_cookie(server: &Server, origin: &str) -> Answer {
+    let request = reqwest::Client::new().post(format!("{}/v1/sessions/refresh", server.base()));
+    let request = request.header("origin", origin).header("x-blotter-csrf", "1");
+    let cookie = format!("__Host-blotter_refresh=blr_{}", "A".repeat(43));
+    send(request.header("cookie", cookie).json(&json!({}))).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_origin_is_allowed_as_a_whole_or_not_at_all() {
     let directory = scratch_with_cluster("cors").await;
     let origins = ["--allow-origin", ALLOWED[0], "--allow-origin", ALLOWED[1]];
     let server = Server::serve_with(directory.path(), &origins).await;
     for origin in ALLOWED {
+        // It has passed the gate for cookies: nobody has this one.
+        assert_eq!(by_cookie(&server, origin).await.expect(401)["code"], "session_over");
         for (method, path, status) in [
             (Method::GET, "/v1/accounts", 200),
             (Method::GET, "/v1/nowhere", 404),
@@ -32,7 +43,7 @@ async fn an_origin_is_allowed_as_a_whole_or_not_at_all() {
             let answer = ask(&server, method.clone(), path, origin).await;
             assert_eq!(answer.status.as_u16(), status, "{method} {path} {answer:?}");
             assert_eq!(answer.headers["access-control-allow-origin"], origin, "{method} {path}");
-            assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+            assert_eq!(answer.headers["access-control-allow-credentials"], "true");
             assert!(answer.headers["vary"].to_str().unwrap().contains("origin"));
             if method == Method::OPTIONS {
                 let methods = answer.headers["access-control-allow-methods"].to_str().unwrap();
@@ -52,6 +63,7 @@ async fn an_origin_is_allowed_as_a_whole_or_not_at_all() {
         "https://example.com",
         "http://localhost",
     ] {
+        assert_eq!(by_cookie(&server, origin).await.expect(403)["code"], "cross_site", "{origin}");
         for method in [Method::GET, Method::OPTIONS] {
             let answer = ask(&server, method.clone(), "/v1/accounts", origin).await;
             let allowed = answer.headers.get("access-control-allow-origin");

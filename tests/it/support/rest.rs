@@ -18,6 +18,7 @@ use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
 use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Words};
 use blotter::market::calendar::Calendar;
 use blotter::rest::auth::{Gate, authenticate};
+use blotter::rest::proxies::Proxies;
 use blotter::service::{CursorKey, Interface, Parts, Service};
 use blotter::{mcp, rest};
 use chrono::{TimeDelta, Utc};
@@ -174,11 +175,13 @@ impl TestRest {
             stop: stop.clone(),
             streams: rest::Streams::default(),
             rates: Arc::clone(&rates),
+            origins: Arc::default(),
         };
         let gate = Gate::new(Arc::clone(&service), Interface::Mcp, rates);
         let mcp = mcp::router(Arc::clone(&service), mcp::Shelf::default(), address, stop.clone())
             .layer(from_fn_with_state(gate, authenticate));
-        let router = rest::edge::around(rest::router(face).merge(mcp), stop.clone());
+        let router =
+            rest::edge::around(rest::router(face).merge(mcp), Proxies::default(), stop.clone());
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         let client = reqwest::Client::new();
         let server = Self {
