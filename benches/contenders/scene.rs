@@ -69,6 +69,7 @@ impl Scene {
             limit_price: Some(self.price),
             stop_price: None,
             trail: None,
+            trigger_by: None,
             time_in_force: TimeInForce::Day,
             extended_hours: false,
             order_class: OrderClass::Simple,

@@ -12,6 +12,7 @@ use aggregates::market::Evidence;
 use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
     CancelReason, ExpiryReason, OrderClass, OrderStatus, OrderType, Side, TimeInForce, Trail,
+    TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -133,6 +134,7 @@ words!(
     OrderClass,
     Side,
     TimeInForce,
+    TriggerBy,
     CancelReason,
     ActivityType,
     Book,

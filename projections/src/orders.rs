@@ -6,7 +6,7 @@ use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
     CancelReason, ExpiryReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
-    Side, TimeInForce, Trail,
+    Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use aggregates::stream::{Impossible, StreamId};
@@ -44,6 +44,8 @@ view_row! {
         stop_price: Option<Price>,
         /// The distance of trailing types.
         trail: Option<Trail>,
+        /// Which prices trigger stop types.
+        trigger_by: Option<TriggerBy>,
         /// How long it lives.
         time_in_force: TimeInForce,
         /// Whether it may fill outside regular hours.
@@ -120,6 +122,7 @@ impl OrderRow {
             limit_price: order.limit_price,
             stop_price: order.stop_price,
             trail: order.trail,
+            trigger_by: order.trigger_by,
             time_in_force: order.time_in_force,
             extended_hours: order.extended_hours,
             order_class: order.order_class,

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "identity_role", include_str!("../../migrations/0009_identity_role.sql")),
     (10, "identity", include_str!("../../migrations/0010_identity.sql")),
     (11, "offers", include_str!("../../migrations/0011_offers.sql")),
+    (12, "triggers", include_str!("../../migrations/0012_triggers.sql")),
 ];
 
 /// The migrations that make roles.

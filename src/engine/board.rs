@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aggregates::money::Price;
-use aggregates::order::Side;
+use aggregates::market::Evidence;
+use aggregates::order::{OrderSpec, Side};
 use aggregates::trading::{MarketView, Offer};
 
 use super::core::{Core, Glance, MarketNow, Reason, Settings};
@@ -66,20 +66,19 @@ impl Board {
         })
     }
 
-    /// The same, with what would fill an order of this limit the moment it arrives.
+    /// The same, with what would trigger and what would fill an order the moment it arrives.
     pub fn meeting(
         &self,
-        symbol: &str,
-        side: Side,
-        limit: Option<Price>,
-    ) -> Option<(MarketView, Option<Offer>)> {
+        spec: &OrderSpec,
+    ) -> Option<(MarketView, Option<Evidence>, Option<Offer>)> {
         self.read(|shown| {
-            let glance = shown.glances.get(symbol).map(Arc::as_ref);
+            let glance = shown.glances.get(&spec.symbol).map(Arc::as_ref);
             let now = shown.now?;
-            let offer = glance
+            let met = glance
                 .zip(shown.settings.as_ref())
-                .and_then(|(glance, settings)| glance.offer(side, limit, &now, settings));
-            Some((now.view(glance, side), offer))
+                .map(|(glance, settings)| glance.meeting(spec, &now, settings));
+            let (trigger, offer) = met.unwrap_or_default();
+            Some((now.view(glance, spec.side), trigger, offer))
         })
     }
 

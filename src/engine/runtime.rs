@@ -241,6 +241,8 @@ impl<D: Desk> Shift<'_, D> {
         if let Some(at) = self.core.pending_end() {
             self.line(&ask.source, &Tick::Clock(Clock { at })).await?;
         }
+        // What the last line has triggered may meet the standing quote.
+        self.arrivals().await?;
         self.commit(&[]).await?;
         report.position = self.core.state().position;
         self.show();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use aggregates::instrument::InstrumentKind;
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeInForce, Trail};
+use aggregates::order::{
+    CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeInForce, Trail, TriggerBy,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -31,6 +33,7 @@ const TYPES: [(&str, OrderType); 6] = [
     ("trailing_stop", OrderType::TrailingStop),
     ("trailing_stop_limit", OrderType::TrailingStopLimit),
 ];
+const TRIGGERS: [(&str, TriggerBy); 2] = [("last", TriggerBy::Last), ("quote", TriggerBy::Quote)];
 const TIMES: [(&str, TimeInForce); 7] = [
     ("day", TimeInForce::Day),
     ("gtc", TimeInForce::Gtc),
@@ -140,16 +143,29 @@ pub(super) fn placed() -> Vec<Field> {
     vec![
         Field::text("symbol", SYMBOL_MAX, "The ticker.").required().example("AAPL"),
         Field::word("side", &SIDES, "Buy or sell.").required(),
-        Field::word("type", &TYPES, "Market or limit; the others are refused as `unsupported`.")
-            .required(),
+        Field::word(
+            "type",
+            &TYPES,
+            "How the price is found; trailing_stop and trailing_stop_limit are refused as `unsupported`.",
+        )
+        .required(),
         Field::amount("qty", "Shares, above 0; a fractional order is a day order.")
             .required()
             .example("10"),
         Field::amount(
             "limit_price",
-            "The worst price of a limit order: 2 decimals from 1.00 on, else 4.",
+            "The worst price of a limit or stop_limit order: 2 decimals from 1.00 on, else 4.",
         ),
-        Field::amount("stop_price", "For stops."),
+        Field::amount(
+            "stop_price",
+            "The price that triggers a stop or stop_limit order: 2 decimals from 1.00 on, else 4.",
+        ),
+        Field::word(
+            "trigger_by",
+            &TRIGGERS,
+            "Which prices trigger a stop: the `last` trade if absent, or the `quote`. A symbol that has none of them \
+             is watched by the other, and by bars where it has neither.",
+        ),
         Field::amount("trail_price", "For trailing stops: the distance in dollars."),
         Field::amount("trail_percent", "For trailing stops: the distance in percent of the mark.")
             .example("5"),
@@ -199,6 +215,7 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         limit_price,
         stop_price,
         trail: trail_price.map(Trail::Price).or(trail_percent.map(Trail::Percent)),
+        trigger_by: body.word("trigger_by", &TRIGGERS),
         time_in_force: body.word("time_in_force", &TIMES).unwrap_or_default(),
         extended_hours: body.flag("extended_hours").unwrap_or_default(),
         order_class: body.word("order_class", &CLASSES).unwrap_or_default(),
@@ -217,7 +234,8 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
 }
 
 /// Fields whose rules depend on the type: without one, nothing is wrong with them.
-const TYPED: [&str; 3] = ["limit_price", "stop_price", "trail_price"];
+const TYPED: [&str; 5] =
+    ["limit_price", "stop_price", "trail_price", "trigger_by", "time_in_force"];
 
 /// `POST /v1/accounts/{account_id}/orders`
 pub async fn place(

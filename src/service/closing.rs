@@ -95,6 +95,7 @@ impl Service {
             limit_price: None,
             stop_price: None,
             trail: None,
+            trigger_by: None,
             time_in_force: TimeInForce::Day,
             extended_hours: false,
             order_class: OrderClass::Simple,

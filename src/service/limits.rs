@@ -1,6 +1,6 @@
 //! Orders of agents, held against the limits of their tokens before they are placed.
 //!
-//! What an order may come to is what a buy reserves, its limit or the reference raised by the collar, and for a sell the
+//! What an order may come to is what a buy reserves for its shares, and for a sell the
 //! higher of its limit and the reference. An order that is not placed, or that had been placed before, gives back what it
 //! took of the day.
 
@@ -85,14 +85,11 @@ impl Service {
     ) -> Result<Option<Money>, AmountError> {
         let (rules, reference) =
             (&self.parts.rules, market.reference.as_ref().map(|reference| reference.price));
-        let price = match (spec.side, spec.limit_price, reference) {
-            (Side::Buy, Some(limit), _) => limit,
-            (Side::Buy, None, Some(reference)) => reference.raised_by(rules.collar)?,
-            (Side::Sell, limit, Some(reference)) => {
-                limit.map_or(reference, |limit| limit.max(reference))
-            }
-            (Side::Buy, None, None) | (Side::Sell, _, None) => return Ok(None),
+        let price = match spec.side {
+            Side::Buy => spec.worst_price(reference, rules.collar)?,
+            Side::Sell => reference
+                .map(|reference| spec.limit_price.map_or(reference, |limit| limit.max(reference))),
         };
-        worst_cost(spec.qty, price, rules).map(Some)
+        price.map(|price| worst_cost(spec.qty, price, rules)).transpose()
     }
 }

@@ -6,7 +6,7 @@ use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
     CancelReason, ExpiryReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
-    Trail,
+    Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use projections::Group;
@@ -40,6 +40,9 @@ pub struct OrderRequest {
     pub stop_price: Option<Price>,
     /// The distance of trailing types.
     pub trail: Option<Trail>,
+    /// Which prices trigger stop types: the last trade if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger_by: Option<TriggerBy>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
     /// Whether it may fill outside regular hours.
@@ -85,6 +88,8 @@ pub struct OrderAnswer {
     pub trail_price: Option<Price>,
     /// The distance of a trailing stop in percent.
     pub trail_percent: Option<Price>,
+    /// Which prices trigger stop types.
+    pub trigger_by: Option<TriggerBy>,
     /// Where it stands.
     pub status: OrderStatus,
     /// Shares filled.
@@ -215,6 +220,9 @@ impl OrderRequest {
             limit_price: self.limit_price,
             stop_price: self.stop_price,
             trail: self.trail,
+            trigger_by: self
+                .trigger_by
+                .or_else(|| self.order_type.is_stop().then(TriggerBy::default)),
             time_in_force: self.time_in_force,
             extended_hours: self.extended_hours,
             order_class: self.order_class,
@@ -360,6 +368,7 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         stop_price: row.stop_price,
         trail_price,
         trail_percent,
+        trigger_by: row.trigger_by,
         status: row.status,
         filled_qty: row.filled_qty,
         fees: row.fees,

@@ -11,7 +11,9 @@
 use aggregates::id::{AccountId, OrderId};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{AmountError, Money, Price, Quantity, Residue};
-use aggregates::order::{CancelReason, OrderSpec, OrderStatus, OrderType, Side, TimeInForce};
+use aggregates::order::{
+    CancelReason, OrderSpec, OrderStatus, OrderType, Side, TimeInForce, TriggerBy,
+};
 use aggregates::trading::{Figures, Impact, Trial};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,6 +38,10 @@ pub struct PreviewAnswer {
     pub qty: Quantity,
     /// The worst price of a limit order.
     pub limit_price: Option<Price>,
+    /// The trigger of a stop order.
+    pub stop_price: Option<Price>,
+    /// Which prices would trigger it.
+    pub trigger_by: Option<TriggerBy>,
     /// How long it would live.
     pub time_in_force: TimeInForce,
     /// Where it would stand after its arrival.
@@ -48,8 +54,8 @@ pub struct PreviewAnswer {
     pub filled_avg_price: Option<Price>,
     /// What the fills at once would be charged.
     pub fees: Money,
-    /// The average price of the whole order, to 6 decimals: what fills at once at its price, the rest at the limit or
-    /// the reference. Absent if the rest has neither.
+    /// The average price of the whole order, to 6 decimals: what fills at once at its price, the rest at the limit,
+    /// the stop that it waits for, or the reference. Absent if the rest has none of them.
     pub estimated_price: Option<Price>,
     /// What the order costs at that price, the fees of one more fill for the rest included; below zero is what a sell
     /// brings.
@@ -113,14 +119,16 @@ impl Service {
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
         let board = self.parts.engine.board();
-        let meeting = board.meeting(&spec.symbol, spec.side, spec.limit_price);
-        let (market, offer) = meeting.ok_or_else(|| self.no_clock())?;
+        let meeting = board.meeting(&spec);
+        let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
         self.check_order(caller, &spec, &market).await?;
         let (reference, market_time) = (market.reference.clone(), market.at);
-        let trial = Trial { order_id, spec: spec.clone(), market, offer };
+        let trial = Trial { order_id, spec: spec.clone(), market, trigger, offer };
         let (impact, position) = self.parts.ledger.preview(trial).await?;
         let open = spec.qty.minus(impact.filled_qty)?;
-        let rest_price = spec.limit_price.or(reference.as_ref().map(|reference| reference.price));
+        let waiting_for = spec.stop_price.filter(|_| impact.status == OrderStatus::Accepted);
+        let reference_price = reference.as_ref().map(|reference| reference.price);
+        let rest_price = spec.limit_price.or(waiting_for).or(reference_price);
         // An estimate beyond the bound of money is none.
         let estimate = estimate(&spec, &impact, open, rest_price).ok().flatten();
         Ok(PreviewAnswer {
@@ -148,6 +156,8 @@ impl Service {
             order_type: spec.order_type,
             qty: spec.qty,
             limit_price: spec.limit_price,
+            stop_price: spec.stop_price,
+            trigger_by: spec.trigger_by,
             time_in_force: spec.time_in_force,
         })
     }

@@ -10,7 +10,9 @@ use aggregates::id::{
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
-use aggregates::order::{CancelReason, OrderClass, OrderSpec, OrderType, Side, TimeInForce};
+use aggregates::order::{
+    CancelReason, OrderClass, OrderSpec, OrderType, Side, TimeInForce, TriggerBy,
+};
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::{Command, MarketView};
 use blotter::ledger::log::KeyRow;
@@ -43,6 +45,7 @@ pub enum Wish {
         sell: bool,
         qty: u64,
         limit: Option<u64>,
+        stop: Option<u64>,
     },
     Cancel {
         account: AccountId,
@@ -141,6 +144,7 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
             sell: dice.permille(400),
             qty: dice.below(8),
             limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
+            stop: dice.permille(300).then(|| 9_000 + dice.below(2_000)),
         },
     }
 }
@@ -361,17 +365,24 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             };
             Command::Instrument { instrument_id, command }
         }
-        Wish::Place { account, symbol, sell, qty, limit } => {
+        Wish::Place { account, symbol, sell, qty, limit, stop } => {
             let spec = OrderSpec {
                 account_id: *account,
                 instrument_id: InstrumentId::of_symbol(symbol),
                 symbol: (*symbol).to_owned(),
                 side: if *sell { Side::Sell } else { Side::Buy },
-                order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
+                order_type: match (stop, limit) {
+                    (None, None) => OrderType::Market,
+                    (None, Some(_)) => OrderType::Limit,
+                    (Some(_), None) => OrderType::Stop,
+                    (Some(_), Some(_)) => OrderType::StopLimit,
+                },
                 qty: qty.to_string().parse::<Quantity>().unwrap(),
                 limit_price: limit.map(price),
-                stop_price: None,
+                stop_price: stop.map(price),
                 trail: None,
+                trigger_by: stop
+                    .map(|cents| if cents % 2 == 0 { TriggerBy::Quote } else { TriggerBy::Last }),
                 time_in_force: TimeInForce::Day,
                 extended_hours: false,
                 order_class: OrderClass::Simple,

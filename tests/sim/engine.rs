@@ -1,4 +1,4 @@
-//! What an engine would propose, from the log as it was last read: fills, expiries, splits; some of it stale, some of
+//! What an engine would propose, from the log as it was last read: triggers, fills, expiries, splits; some of it stale, some of
 //! it twice, and always with lines of the tape that are written with it or not at all.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use aggregates::id::{AccountId, InstrumentId};
 use aggregates::instrument::{InstrumentCommand, Split};
 use aggregates::market::{Evidence, EvidenceTick};
 use aggregates::money::Quantity;
-use aggregates::order::{Execution, ExpiryReason, Order, Side};
+use aggregates::order::{Execution, ExpiryReason, Order, Side, Trigger};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use blotter::ledger::TapeBlock;
@@ -51,6 +51,20 @@ fn fill(dice: &mut Dice, order: &Order, place: u64) -> Option<Execution> {
     })
 }
 
+/// A trigger of an order with a stop: by a tick that has reached it, or by one that has not.
+fn trigger(dice: &mut Dice, order: &Order, place: u64) -> Option<Trigger> {
+    let stop_price = order.spec()?.stop_price?;
+    let price = if dice.permille(800) { stop_price } else { near(dice) };
+    let (bid_size, ask_size) = (size(100), size(100));
+    let tick = EvidenceTick::Quote { bid: price, bid_size, ask: price, ask_size };
+    Some(Trigger {
+        revision: order.revision() + u32::from(dice.permille(50)),
+        mark: None,
+        stop_price,
+        evidence: Evidence { source: "simulated".to_owned(), tape_place: place, at: noon(), tick },
+    })
+}
+
 impl Engine {
     /// What a tick causes.
     pub fn tick(&mut self, dice: &mut Dice, log: &Checker, tape_end: u64) -> Proposal {
@@ -68,6 +82,11 @@ impl Engine {
                 1..5 => {
                     if let Some(execution) = fill(dice, order, last_place) {
                         commands.push(Command::Fill { order_id, execution, at: noon() });
+                    }
+                }
+                5..8 => {
+                    if let Some(trigger) = trigger(dice, order, last_place) {
+                        commands.push(Command::Trigger { order_id, trigger, at: noon() });
                     }
                 }
                 _ => {}

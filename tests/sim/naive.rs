@@ -29,6 +29,9 @@ struct Order {
     account: String,
     sell: bool,
     limit: Option<Amount>,
+    stop: Option<Amount>,
+    /// The place of the tick that reached the stop.
+    triggered: Option<u64>,
     qty: Amount,
     filled: Amount,
     fills: u64,
@@ -68,6 +71,18 @@ fn amount(text: &str) -> Amount {
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let scaled = format!("{whole}{part:0<9}");
     sign * scaled.parse::<Amount>().expect("an amount")
+}
+
+/// The price of a tick that an order sees.
+fn ticked(tick: &Value, sell: bool) -> Amount {
+    let (kind, body) = tick.as_object().and_then(|map| map.iter().next()).expect("tagged");
+    let fact = Fact(body);
+    match kind.as_str() {
+        "quote" if sell => fact.amount("bid"),
+        "quote" => fact.amount("ask"),
+        "trade" => fact.amount("price"),
+        _ => fact.amount(&fact.text("point")),
+    }
 }
 
 /// `rule` holds, or the error says which does not.
@@ -182,6 +197,7 @@ impl Naive {
                 account: spec.text("account_id"),
                 sell: spec.text("side") == "sell",
                 limit: spec.optional("limit_price"),
+                stop: spec.optional("stop_price"),
                 qty: spec.amount("qty"),
                 ended: event == "OrderRejected",
                 ..Order::default()
@@ -192,7 +208,20 @@ impl Naive {
         let order = self.orders.get_mut(id).ok_or("I8: an order begins with its placing")?;
         hold("I8: nothing happens after the end", !order.ended)?;
         match event {
+            "OrderTriggered" => {
+                hold("I24: an order is triggered once", order.triggered.is_none())?;
+                hold("I24: at its stop", order.stop == fact.optional("stop_price"))?;
+                let evidence = &fact.0["evidence"];
+                let price = ticked(&evidence["tick"], order.sell);
+                let reached = order
+                    .stop
+                    .is_some_and(|stop| if order.sell { price <= stop } else { price >= stop });
+                hold("I24: by a tick that reached it", reached)?;
+                order.triggered = evidence["tape_place"].as_u64();
+            }
             "OrderFilled" => {
+                let waits = order.stop.is_some() && order.triggered.is_none();
+                hold("I24: a stop fills once it is triggered", !waits)?;
                 let (qty, price) = (fact.amount("qty"), fact.amount("price"));
                 order.filled += qty;
                 order.fills += 1;
@@ -220,6 +249,7 @@ impl Naive {
             "OrderAdjusted" => {
                 order.qty = fact.amount("qty");
                 order.limit = fact.optional("limit_price");
+                order.stop = fact.optional("stop_price");
                 order.revision += 1;
             }
             "OrderCanceled" | "OrderExpired" => {

@@ -22,6 +22,7 @@ const LINES: Ticket = Ticket::MAX / 2;
 pub struct Tally {
     pub events: u64,
     pub fills: u64,
+    pub triggers: u64,
     pub splits: u64,
     pub acknowledged: u64,
     pub replayed: u64,
@@ -37,6 +38,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.fills += other.fills;
+        self.triggers += other.triggers;
         self.splits += other.splits;
         self.acknowledged += other.acknowledged;
         self.replayed += other.replayed;
@@ -53,6 +55,7 @@ impl Tally {
         let parts = [
             self.events,
             self.fills,
+            self.triggers,
             self.splits,
             self.acknowledged,
             self.replayed,
@@ -416,6 +419,7 @@ impl Simulation {
         let mut tally = Tally {
             events: self.checker.events(),
             fills: count("OrderFilled"),
+            triggers: count("OrderTriggered"),
             splits: count("PositionSplit"),
             rejected: count("OrderRejected"),
             epochs: count("WriterTookOver"),

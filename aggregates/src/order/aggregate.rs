@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Execution, OrderCommand};
+use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
 use super::event::{CancelReason, OrderEvent};
-use super::spec::{OrderSpec, OrderType, Side, TimeInForce};
+use super::spec::{OrderSpec, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
@@ -140,6 +140,9 @@ impl Order {
         if (*revision, *after_fills) != (self.revision, self.fills) {
             return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
         }
+        if spec.order_type.is_stop() && self.status == Some(OrderStatus::Accepted) {
+            return Err(OrderError::OutOfTurn(OrderStatus::Accepted));
+        }
         let leaves = self.leaves_qty()?;
         if !qty.is_positive() || *qty > leaves {
             return Err(OrderError::Overfill { asked: *qty, leaves });
@@ -170,6 +173,20 @@ impl Order {
             evidence: evidence.clone(),
             at,
         })
+    }
+
+    /// The stop was reached, by the tick that the engine names.
+    fn trigger(&self, trigger: &Trigger, at: MarketTime) -> Result<OrderEvent, OrderError> {
+        let spec = self.open_spec()?;
+        self.permits(Happening::Trigger)?;
+        if trigger.revision != self.revision {
+            return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
+        }
+        if spec.stop_price != Some(trigger.stop_price) || !trigger.is_reached(spec.side) {
+            return Err(OrderError::NotReached);
+        }
+        let Trigger { mark, stop_price, evidence, .. } = trigger.clone();
+        Ok(OrderEvent::OrderTriggered { stop_price, mark, evidence, at })
     }
 
     fn replace(
@@ -236,8 +253,8 @@ impl Order {
         if open.is_zero() || [limit_price, stop_price].contains(&Some(Price::ZERO)) {
             return Ok(canceled(CancelReason::SplitRoundedToNothing));
         }
-        let reserve_price = match (spec.order_type, limit_price) {
-            (OrderType::Limit, Some(limit)) if spec.side == Side::Buy => Some(limit),
+        let reserve_price = match limit_price {
+            Some(limit) if spec.side == Side::Buy => Some(limit),
             _ => divided(self.reserve_price, false)?,
         };
         Ok(OrderEvent::OrderAdjusted {
@@ -300,18 +317,7 @@ impl Decide for Order {
             OrderCommand::Fill { fill_id, execution, at } => {
                 self.fill(*fill_id, execution, *at, rules)?
             }
-            OrderCommand::Trigger { revision, mark, stop_price, evidence, at } => {
-                self.permits(Happening::Trigger)?;
-                if *revision != self.revision {
-                    return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
-                }
-                OrderEvent::OrderTriggered {
-                    stop_price: *stop_price,
-                    mark: *mark,
-                    evidence: evidence.clone(),
-                    at: *at,
-                }
-            }
+            OrderCommand::Trigger { trigger, at } => self.trigger(trigger, *at)?,
             OrderCommand::Activate { qty, at } => {
                 self.permits(Happening::Activate)?;
                 OrderEvent::OrderActivated { qty: *qty, at: *at }

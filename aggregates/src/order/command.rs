@@ -1,9 +1,9 @@
 //! What an order is asked to do.
 
 use super::event::{CancelReason, ExpiryReason};
-use super::spec::OrderSpec;
+use super::spec::{OrderSpec, Side};
 use crate::id::FillId;
-use crate::market::{Evidence, MarketTime, Reference, TapePlace};
+use crate::market::{BarPoint, Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
 use crate::money::{Price, Quantity};
 use crate::refusal::Refusal;
 
@@ -20,6 +20,40 @@ pub struct Execution {
     pub price: Price,
     /// The tick that it fills against.
     pub evidence: Evidence,
+}
+
+/// A stop that was reached, as the engine saw it. The Order decides whether it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// The revision that the engine saw: a later one makes the trigger stale.
+    pub revision: u32,
+    /// The mark of a trailing stop.
+    pub mark: Option<Price>,
+    /// The stop in force.
+    pub stop_price: Price,
+    /// The tick that reached it.
+    pub evidence: Evidence,
+}
+
+impl Trigger {
+    /// Whether the tick has reached the stop of an order of `side`.
+    pub(super) fn is_reached(&self, side: Side) -> bool {
+        let price = match (&self.evidence.tick, side) {
+            (EvidenceTick::Quote { ask, .. }, Side::Buy) => *ask,
+            (EvidenceTick::Quote { bid, .. }, Side::Sell) => *bid,
+            (EvidenceTick::Trade { price, .. }, _) => *price,
+            (EvidenceTick::Bar { open, high, low, close, point, .. }, _) => match point {
+                BarPoint::Open => *open,
+                BarPoint::High => *high,
+                BarPoint::Low => *low,
+                BarPoint::Close => *close,
+            },
+        };
+        match side {
+            Side::Buy => price >= self.stop_price,
+            Side::Sell => price <= self.stop_price,
+        }
+    }
 }
 
 /// Commands of an order.
@@ -64,14 +98,8 @@ pub enum OrderCommand {
     },
     /// A stop was reached.
     Trigger {
-        /// The revision that the engine saw.
-        revision: u32,
-        /// The mark of a trailing stop.
-        mark: Option<Price>,
-        /// The stop in force.
-        stop_price: Price,
-        /// The tick that reached it.
-        evidence: Evidence,
+        /// What the engine proposes.
+        trigger: Trigger,
         /// The market time.
         at: MarketTime,
     },

@@ -17,7 +17,7 @@ pub enum OrderError {
     },
     /// Known to the rules, not handled by this version.
     #[error(
-        "{what} is not supported by this version: it takes market and limit orders, day, gtc, ioc and fok, class simple, in regular hours"
+        "{what} is not supported by this version: it takes market, limit, stop and stop_limit orders, day, gtc, ioc and fok, class simple, in regular hours"
     )]
     Unsupported {
         /// The field.
@@ -76,6 +76,9 @@ pub enum OrderError {
     /// A split that the order has followed before.
     #[error("the order has followed the split {0} before")]
     AlreadyAdjusted(String),
+    /// A trigger by a tick that has not reached the order's stop.
+    #[error("the tick has not reached the order's stop")]
+    NotReached,
     /// A price beyond the order's limit.
     #[error("a fill at this price would break the order's limit")]
     BeyondLimit,
@@ -98,6 +101,7 @@ impl From<OrderError> for Refusal {
             | OrderError::Overfill { .. }
             | OrderError::AllOrNothing { .. }
             | OrderError::OutOfTurn(_)
+            | OrderError::NotReached
             | OrderError::BeyondLimit => RefusalCode::OrderChanged,
             OrderError::AlreadyAdjusted(_) => RefusalCode::AlreadyApplied,
             OrderError::Amount(_) => RefusalCode::InvalidAmount,

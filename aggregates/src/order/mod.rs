@@ -10,8 +10,10 @@ mod spec;
 mod state;
 
 pub use aggregate::{Order, worst_cost};
-pub use command::{Execution, OrderCommand};
+pub use command::{Execution, OrderCommand, Trigger};
 pub use error::OrderError;
 pub use event::{CancelReason, ExpiryReason, OrderEvent};
-pub use spec::{CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail};
+pub use spec::{
+    CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail, TriggerBy,
+};
 pub use state::{Happening, OrderStatus, TABLE, next};

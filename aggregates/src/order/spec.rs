@@ -1,11 +1,12 @@
 //! What a client asks for, and the rules that need nothing but the request itself.
 
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::OrderError;
 use crate::id::{AccountId, InstrumentId, OrderId};
-use crate::money::{Price, Quantity};
+use crate::money::{AmountError, Price, Quantity};
 
 /// Buy or sell.
 #[derive(
@@ -59,6 +60,56 @@ impl OrderType {
             Self::StopLimit => "stop_limit",
             Self::TrailingStop => "trailing_stop",
             Self::TrailingStopLimit => "trailing_stop_limit",
+        }
+    }
+
+    /// Whether it waits for a trigger before it works.
+    pub const fn is_stop(self) -> bool {
+        !matches!(self, Self::Market | Self::Limit)
+    }
+
+    /// Whether its trigger is a price that the order names.
+    pub const fn has_stop_price(self) -> bool {
+        matches!(self, Self::Stop | Self::StopLimit)
+    }
+
+    /// Whether it works at a limit, from the start or once triggered.
+    pub const fn has_limit(self) -> bool {
+        matches!(self, Self::Limit | Self::StopLimit | Self::TrailingStopLimit)
+    }
+}
+
+/// Which prices reach a stop. A symbol that has none of them is watched by the others: trades, quotes, and bars where
+/// it has neither.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerBy {
+    /// The last trade.
+    #[default]
+    Last,
+    /// The side of the quote that the order would meet: the ask for a buy, the bid for a sell.
+    Quote,
+}
+
+impl TriggerBy {
+    /// The word in fields.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Quote => "quote",
         }
     }
 }
@@ -195,6 +246,9 @@ pub struct OrderSpec {
     /// The distance of trailing types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trail: Option<Trail>,
+    /// Which prices reach the stop of stop types: the last trade if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_by: Option<TriggerBy>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
     /// Whether it may fill outside regular hours.
@@ -218,8 +272,8 @@ pub const CLIENT_ORDER_ID_MAX: usize = 128;
 impl OrderSpec {
     /// Every rule that the request breaks by itself, whatever the account and the market say.
     ///
-    /// Types and times in force beyond market and limit, day, gtc, ioc and fok are refused by name: the state
-    /// machine knows them, the engine does not trigger them yet.
+    /// Trailing types and times in force beyond day, gtc, ioc and fok are refused by name: the state machine knows
+    /// them, the engine does not work them yet.
     pub fn faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
@@ -237,36 +291,50 @@ impl OrderSpec {
             );
         }
         let word = self.order_type.word();
-        match (self.order_type, self.limit_price) {
-            (OrderType::Market, Some(_)) => {
-                fault(
-                    "limit_price",
-                    "a market order takes no limit_price: leave it out, or use type limit".into(),
-                );
-            }
-            (OrderType::Limit, None) => {
-                fault("limit_price", "a limit order needs a limit_price".into())
-            }
-            (OrderType::Limit, Some(price)) if !price.is_on_tick() => fault(
-                "limit_price",
-                format!(
-                    "limit_price {price} must be above 0, with at most 2 decimals from 1.00 on and 4 below"
+        // Under `stop` a limit is a `stop_limit`, and under `limit` a stop is one too.
+        let both = OrderType::StopLimit;
+        let limit_type = if self.order_type.is_stop() { both } else { OrderType::Limit };
+        let stop_type = if self.order_type.has_limit() { both } else { OrderType::Stop };
+        let prices = [
+            ("limit_price", self.limit_price, self.order_type.has_limit(), limit_type),
+            ("stop_price", self.stop_price, self.order_type.has_stop_price(), stop_type),
+        ];
+        let is_known =
+            !matches!(self.order_type, OrderType::TrailingStop | OrderType::TrailingStopLimit);
+        for (field, price, takes, instead) in prices.into_iter().filter(|_| is_known) {
+            match price {
+                Some(_) if !takes => fault(
+                    field,
+                    format!(
+                        "a {word} order takes no {field}: leave it out, or use type {}",
+                        instead.word()
+                    ),
                 ),
-            ),
-            _ => {}
+                None if takes => fault(field, format!("a {word} order needs a {field}")),
+                Some(price) if !price.is_on_tick() => fault(
+                    field,
+                    format!(
+                        "{field} {price} must be above 0, with at most 2 decimals from 1.00 on and 4 below"
+                    ),
+                ),
+                _ => {}
+            }
         }
-        match self.order_type {
-            OrderType::Market | OrderType::Limit => {
-                if self.stop_price.is_some() {
-                    fault("stop_price", format!("a {word} order takes no stop_price"));
-                }
-                if self.trail.is_some() {
-                    fault("trail_price", format!("a {word} order takes no trail"));
-                }
-            }
-            _ => {
-                faults.push(OrderError::Unsupported { field: "type", what: format!("type {word}") })
-            }
+        let is_stop = self.order_type.is_stop();
+        if !is_stop && self.trigger_by.is_some() {
+            fault("trigger_by", format!("a {word} order takes no trigger_by: nothing triggers it"));
+        }
+        if is_stop && self.time_in_force.is_immediate() {
+            let time = self.time_in_force.word();
+            fault(
+                "time_in_force",
+                format!("a {word} order waits for its stop and cannot be {time}: use day or gtc"),
+            );
+        }
+        if !is_known {
+            faults.push(OrderError::Unsupported { field: "type", what: format!("type {word}") });
+        } else if self.trail.is_some() {
+            fault("trail_price", format!("a {word} order takes no trail"));
         }
         if !matches!(
             self.time_in_force,
@@ -289,5 +357,18 @@ impl OrderSpec {
             faults.push(OrderError::Malformed { field: "qty", message });
         }
         faults
+    }
+
+    /// The price that a buy's worst cost is counted at: its limit, else the higher of its stop and the reference,
+    /// raised by the collar. `None` if it has none of them.
+    pub fn worst_price(
+        &self,
+        reference: Option<Price>,
+        collar: Decimal,
+    ) -> Result<Option<Price>, AmountError> {
+        if self.limit_price.is_some() {
+            return Ok(self.limit_price);
+        }
+        self.stop_price.max(reference).map(|price| price.raised_by(collar)).transpose()
     }
 }

@@ -141,7 +141,6 @@ pub const TABLE: &[(Option<OrderStatus>, Happening, OrderStatus)] = {
         (Some(Triggered),       Cancel,    Canceled),
         (Some(Triggered),       Expire,    Expired),
 
-        (Some(PartiallyFilled), Trigger,   PartiallyFilled), // an exit that was partly filled as a limit sibling
         (Some(PartiallyFilled), FillPart,  PartiallyFilled),
         (Some(PartiallyFilled), FillRest,  Filled),
         (Some(PartiallyFilled), Replace,   PartiallyFilled),
@@ -189,6 +188,6 @@ mod tests {
             assert_eq!(next(Some(state), Happening::Cancel), Some(OrderStatus::Canceled));
             assert_eq!(next(Some(state), Happening::Expire), Some(OrderStatus::Expired));
         }
-        assert_eq!(TABLE.len(), 28);
+        assert_eq!(TABLE.len(), 27);
     }
 }

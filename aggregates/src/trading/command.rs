@@ -5,7 +5,7 @@ use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::{Money, Quantity};
-use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec};
+use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec, Trigger};
 use crate::user::UserCommand;
 use crate::writer::WriterCommand;
 
@@ -110,6 +110,15 @@ pub enum Command {
         order_id: OrderId,
         /// The engine's proposal.
         execution: Execution,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Let an order work whose stop was reached.
+    Trigger {
+        /// Which.
+        order_id: OrderId,
+        /// The engine's proposal.
+        trigger: Trigger,
         /// The market time.
         at: MarketTime,
     },

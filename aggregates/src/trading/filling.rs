@@ -1,4 +1,4 @@
-//! A fill: the order, the cash and the position move together. One that cannot be, because the account cannot pay it
+//! A trigger, which moves the order alone, and a fill: the order, the cash and the position move together. One that cannot be, because the account cannot pay it
 //! beyond its reservation or an amount would be beyond its bound, ends the order instead and says why.
 
 use super::{Desk, Undecided, World};
@@ -7,7 +7,7 @@ use crate::id::{FillId, OrderId};
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::order::{
-    CancelReason, Execution, OrderCommand, OrderError, OrderEvent, OrderSpec, Side,
+    CancelReason, Execution, OrderCommand, OrderError, OrderEvent, OrderSpec, Side, Trigger,
 };
 use crate::position::{PositionCommand, PositionError, Trade};
 use crate::refusal::{Refusal, RefusalCode};
@@ -34,6 +34,17 @@ impl<W: World> Desk<'_, W> {
         self.decision.events.clear();
         self.decision.rejected = Some(refusal);
         self.cancel(account_id, order_id, reason, at)
+    }
+
+    /// The stop of an order was reached: it works from now on, and what it reserves stays.
+    pub(super) fn trigger(
+        &mut self,
+        order_id: OrderId,
+        trigger: &Trigger,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        self.tradable(self.look_spec(order_id)?)?;
+        self.order(order_id, &OrderCommand::Trigger { trigger: trigger.clone(), at })
     }
 
     fn execute(
@@ -93,7 +104,7 @@ impl<W: World> Desk<'_, W> {
         } else {
             return Ok(());
         };
-        Err(Refusal::new(code, format!("{} {why}: nothing fills", spec.symbol)).into())
+        Err(Refusal::new(code, format!("{} {why}: nothing fills or triggers", spec.symbol)).into())
     }
 
     /// A sell delivers shares that it has reserved, never others: no fill makes a cash account short.

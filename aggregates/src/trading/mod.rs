@@ -107,6 +107,7 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         }
         Command::Expire { order_id, reason, at } => desk.expire(*order_id, *reason, *at)?,
         Command::Fill { order_id, execution, at } => desk.fill(*order_id, execution, *at)?,
+        Command::Trigger { order_id, trigger, at } => desk.trigger(*order_id, trigger, *at)?,
         Command::FollowSplit { account_id, instrument_id, orders, at } => {
             desk.follow_split(*account_id, *instrument_id, orders, *at)?;
         }

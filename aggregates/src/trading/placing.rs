@@ -107,13 +107,11 @@ impl<W: World> Desk<'_, W> {
         }
     }
 
-    /// The price that a buy reserves for each share: its limit, or the reference raised by the collar.
+    /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].
     fn worst_price(&self, spec: &OrderSpec, market: &MarketView) -> Result<Price, Undecided> {
-        if let Some(limit) = spec.limit_price {
-            return Ok(limit);
-        }
-        match &market.reference {
-            Some(reference) => Ok(reference.price.raised_by(self.rules.collar)?),
+        let reference = market.reference.as_ref().map(|reference| reference.price);
+        match spec.worst_price(reference, self.rules.collar)? {
+            Some(price) => Ok(price),
             None => {
                 let message = format!(
                     "{} has no price yet, so the cost of a market order cannot be estimated: send a limit order, or \

@@ -9,8 +9,9 @@ use super::{Command, Decision, MarketView, Undecided, World, decide};
 use crate::account::Account;
 use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::Instrument;
+use crate::market::Evidence;
 use crate::money::{AmountError, Money, Price, Quantity, Residue};
-use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus};
+use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus, Trigger};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::stream::{Decide, Event, StreamId};
@@ -26,6 +27,8 @@ pub struct Trial {
     pub spec: OrderSpec,
     /// The market that it arrives at.
     pub market: MarketView,
+    /// The tick that has reached its stop already.
+    pub trigger: Option<Evidence>,
     /// What would fill it at once.
     pub offer: Option<Offer>,
 }
@@ -147,7 +150,7 @@ impl<W: World> Overlay<'_, W> {
 
 /// Tells what the order would come to, or why it would be refused.
 pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impact, Undecided> {
-    let Trial { order_id, spec, market, offer } = trial;
+    let Trial { order_id, spec, market, .. } = trial;
     let (account_id, instrument_id) = (spec.account_id, spec.instrument_id);
     let account =
         world.account(account_id).ok_or(Undecided::Absent(StreamId::Account(account_id)))?;
@@ -169,7 +172,7 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     overlay.apply(&placed);
     let worst_cost = overlay.account.1.reservation(*order_id);
     let mut arrived = Arrived::default();
-    arrived.carry_out(&mut overlay, trial, offer.as_ref(), rules)?;
+    arrived.carry_out(&mut overlay, trial, rules)?;
     let order = &overlay.order.1;
     let open = if order.is_open() { order.leaves_qty()? } else { Quantity::ZERO };
     let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.fee(open)? };
@@ -198,15 +201,21 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Lets the order arrive: it fills, ends or rests, as the engine would have it.
+    /// Lets the order arrive: it is triggered, fills, ends or rests, as the engine would have it.
     fn carry_out<W: World>(
         &mut self,
         overlay: &mut Overlay<'_, W>,
         trial: &Trial,
-        offer: Option<&Offer>,
         rules: &Rules,
     ) -> Result<(), Undecided> {
         let (order_id, account_id, at) = (trial.order_id, trial.spec.account_id, trial.market.at);
+        if let Some((evidence, stop_price)) = trial.trigger.clone().zip(trial.spec.stop_price) {
+            let trigger = Trigger { revision: 0, mark: None, stop_price, evidence };
+            let triggered = decide(&*overlay, &Command::Trigger { order_id, trigger, at }, rules)?;
+            overlay.apply(&triggered);
+        }
+        let waits = trial.spec.order_type.is_stop() && trial.trigger.is_none();
+        let offer = trial.offer.as_ref().filter(|_| !waits);
         let mut left = offer.map_or(Quantity::ZERO, |offer| offer.left);
         while overlay.order.1.is_open() {
             let leaves = overlay.order.1.leaves_qty()?;

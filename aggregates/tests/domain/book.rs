@@ -68,6 +68,7 @@ pub fn spec(
         limit_price: limit.map(price),
         stop_price: None,
         trail: None,
+        trigger_by: None,
         time_in_force: TimeInForce::Day,
         extended_hours: false,
         order_class: OrderClass::Simple,

@@ -15,4 +15,5 @@ mod oracle;
 mod previews;
 mod properties;
 mod samples;
+mod stops;
 mod users;

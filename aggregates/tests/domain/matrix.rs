@@ -3,7 +3,7 @@
 
 use aggregates::order::{
     CancelReason, Execution, ExpiryReason, Happening, Order, OrderCommand, OrderEvent, OrderStatus,
-    Side, TABLE, next,
+    OrderType, Side, TABLE, Trigger, next,
 };
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::rules::Rules;
@@ -12,8 +12,12 @@ use aggregates::stream::Decide;
 use crate::book::*;
 use crate::documents::hold_section;
 
-fn command(order: &Order, happening: Happening) -> OrderCommand {
-    let spec = spec(account_id(1), "AAPL", Side::Buy, "10", Some("100"));
+/// What makes `happening` of an order: placed as a limit order, or as one that a stop triggers.
+fn command(order: &Order, happening: Happening, stops: bool) -> OrderCommand {
+    let mut spec = spec(account_id(1), "AAPL", Side::Buy, "10", Some("100"));
+    if stops {
+        (spec.order_type, spec.stop_price) = (OrderType::StopLimit, Some(price("98")));
+    }
     let place = |held| OrderCommand::Place {
         spec: spec.clone(),
         held,
@@ -45,10 +49,12 @@ fn command(order: &Order, happening: Happening) -> OrderCommand {
         },
         Happening::Activate => OrderCommand::Activate { qty: quantity("10"), at: at(1) },
         Happening::Trigger => OrderCommand::Trigger {
-            revision: order.revision(),
-            mark: None,
-            stop_price: price("100"),
-            evidence: evidence(1, price("99")),
+            trigger: Trigger {
+                revision: order.revision(),
+                mark: None,
+                stop_price: price("98"),
+                evidence: evidence(1, price("99")),
+            },
             at: at(1),
         },
         Happening::FillPart => fill("1"),
@@ -56,7 +62,7 @@ fn command(order: &Order, happening: Happening) -> OrderCommand {
         Happening::Replace => OrderCommand::Replace {
             qty: quantity("12"),
             limit_price: Some(price("101")),
-            stop_price: None,
+            stop_price: order.spec().and_then(|spec| spec.stop_price),
             reserve_price: Some(price("101")),
             at: at(1),
         },
@@ -74,8 +80,8 @@ fn command(order: &Order, happening: Happening) -> OrderCommand {
     }
 }
 
-/// An order brought to a state by commands alone.
-fn order_in(state: Option<OrderStatus>) -> Order {
+/// An order brought to a state by commands alone, in which `happening` may come next if it ever may.
+fn order_in(state: Option<OrderStatus>, happening: Happening) -> Order {
     use Happening::{Cancel, Expire, FillPart, FillRest, Place, PlaceHeld, Reject, Trigger};
     let path: &[Happening] = match state {
         None => &[],
@@ -88,9 +94,15 @@ fn order_in(state: Option<OrderStatus>) -> Order {
         Some(OrderStatus::Expired) => &[Place, Expire],
         Some(OrderStatus::Rejected) => &[Reject],
     };
+    let stops = happening == Trigger || path.contains(&Trigger);
+    let mut path = path.to_vec();
+    if stops && path.contains(&FillPart) {
+        path.insert(1, Trigger);
+    }
     let mut order = Order::default();
     for happening in path {
-        for event in order.decide(&command(&order, *happening), &Rules::default()).unwrap() {
+        let command = command(&order, happening, stops);
+        for event in order.decide(&command, &Rules::default()).unwrap() {
             order.evolve(&event).unwrap();
         }
     }
@@ -107,8 +119,9 @@ fn every_state_allows_what_the_table_says_and_refuses_the_rest() {
     let mut allowed = 0;
     for state in states() {
         for happening in Happening::ALL {
-            let mut order = order_in(state);
-            let decided = order.decide(&command(&order, happening), &Rules::default());
+            let mut order = order_in(state, happening);
+            let command = command(&order, happening, happening == Happening::Trigger);
+            let decided = order.decide(&command, &Rules::default());
             let Some(after) = next(state, happening) else {
                 assert!(
                     decided.is_err(),
@@ -135,20 +148,27 @@ fn an_event_out_of_turn_is_impossible() {
             }
             // The event as it would be decided in a state that allows it.
             let elsewhere = TABLE.iter().find(|row| row.1 == happening).unwrap().0;
-            let other = order_in(elsewhere);
-            let events = other.decide(&command(&other, happening), &Rules::default()).unwrap();
-            assert!(order_in(state).evolve(&events[0]).is_err(), "{state:?} {happening:?}");
+            let other = order_in(elsewhere, happening);
+            let command = command(&other, happening, happening == Happening::Trigger);
+            let events = other.decide(&command, &Rules::default()).unwrap();
+            assert!(
+                order_in(state, happening).evolve(&events[0]).is_err(),
+                "{state:?} {happening:?}"
+            );
         }
     }
 }
 
 #[test]
 fn what_contradicts_the_order_is_impossible_even_in_turn() {
-    let mut order = order_in(Some(OrderStatus::PartiallyFilled));
-    let fill = order.decide(&command(&order, Happening::FillPart), &Rules::default()).unwrap();
+    let mut order = order_in(Some(OrderStatus::PartiallyFilled), Happening::FillPart);
+    let next = |order: &Order, happening| {
+        order.decide(&command(order, happening, false), &Rules::default()).unwrap()
+    };
+    let fill = next(&order, Happening::FillPart);
     order.evolve(&fill[0]).unwrap();
     assert!(order.evolve(&fill[0]).is_err(), "the same fill again");
-    let replace = order.decide(&command(&order, Happening::Replace), &Rules::default()).unwrap();
+    let replace = next(&order, Happening::Replace);
     order.evolve(&replace[0]).unwrap();
     assert!(order.evolve(&replace[0]).is_err(), "the same revision again");
     assert!(matches!(replace[0], OrderEvent::OrderReplaced { loses_priority: true, .. }));

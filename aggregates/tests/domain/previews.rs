@@ -18,7 +18,7 @@ pub fn foretell(book: &mut Book, n: u128, order: &OrderSpec, market: &MarketView
     book.load(StreamId::Account(order.account_id));
     book.load(StreamId::Position(order.account_id, order.instrument_id));
     let (spec, market) = (order.clone(), market.clone());
-    let trial = Trial { order_id: order_id(n), spec, market, offer: None };
+    let trial = Trial { order_id: order_id(n), spec, market, trigger: None, offer: None };
     (preview(book, &trial, &book.rules), placed)
 }
 

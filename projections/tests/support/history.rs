@@ -396,6 +396,7 @@ impl History {
             limit_price: limit.map(|limit| price(limit.max(100))),
             stop_price: None,
             trail: None,
+            trigger_by: None,
             time_in_force: [TimeInForce::Day, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
                 [usize::from(tif) % 4],
             extended_hours: false,

@@ -1,15 +1,69 @@
-//! The price of a fill against the tick that it names (I24).
+//! The price of a fill and the stop of a trigger against the tick that they name (I24).
 //!
 //! | tick | market order | limit order |
 //! |---|---|---|
 //! | quote | a buy pays the ask, a sell gets the bid | the ask (bid) has reached the limit; the price is it or the limit |
 //! | trade | the trade's price | the trade has reached the limit; the price is it or the limit |
 //! | bar | the price of the point of the bar | strictly through the limit: the limit; at an open on the favourable side: the open |
+//!
+//! What a bar has triggered between its prices fills at the stop, which its path went through. No tick from before the
+//! trigger fills.
 
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
 use super::order::Order;
 use crate::audit::report::{Code, Findings};
+
+/// The tick that triggered an order.
+#[derive(Clone, Debug)]
+pub(super) struct Triggered {
+    at: i64,
+    place: u64,
+    stop: Amount,
+    /// The point of a bar.
+    point: Option<String>,
+}
+
+impl Triggered {
+    /// Whether a bar of these places triggered it between its prices.
+    fn within(&self, place: u64, point: &str) -> bool {
+        self.place == place && self.point.as_deref() == Some(point) && point != "open"
+    }
+}
+
+/// Checks the trigger of `order`: the tick has reached its stop.
+pub(super) fn trigger(
+    order: &Order,
+    body: Fields<'_>,
+    at: i64,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<Triggered, Fault> {
+    let stop = body.amount("stop_price")?;
+    let evidence = body.object("evidence")?;
+    evidence.text("source")?;
+    let tick = evidence.object("tick")?;
+    let mut point = None;
+    let price = if tick.get("quote").is_some() {
+        tick.object("quote")?.amount(if order.is_buy { "ask" } else { "bid" })?
+    } else if tick.get("trade").is_some() {
+        tick.object("trade")?.amount("price")?
+    } else if tick.get("bar").is_some() {
+        let bar = tick.object("bar")?;
+        let which = bar.text("point")?;
+        point = Some(which.to_owned());
+        bar.amount(which)?
+    } else {
+        return Err("the evidence has neither quote nor trade nor bar".into());
+    };
+    let reached = if order.is_buy { price >= stop } else { price <= stop };
+    let ticked_at = evidence.time("at")?;
+    let right = reached && order.stop_price == Some(stop) && ticked_at <= at;
+    findings.expect(right, position, Code::Evidence, || {
+        format!("a price of {price} triggers a stop of {stop}")
+    });
+    Ok(Triggered { at: ticked_at, place: evidence.whole("tape_place")?, stop, point })
+}
 
 /// Checks one fill of `order` at `price`.
 pub(super) fn check(
@@ -24,7 +78,11 @@ pub(super) fn check(
         findings.expect(holds, position, Code::Evidence, message);
     };
     evidence.text("source")?;
-    expect(evidence.time("at")? <= at, &|| "the tick is from after the fill".into());
+    let ticked_at = evidence.time("at")?;
+    expect(ticked_at <= at, &|| "the tick is from after the fill".into());
+    let triggered = order.triggered();
+    let precedes = triggered.is_some_and(|triggered| ticked_at < triggered.at);
+    expect(!precedes, &|| "the tick is from before the trigger".into());
     let at_limit = match (order.limit_price, order.is_buy) {
         (Some(limit), true) => price <= limit,
         (Some(limit), false) => price >= limit,
@@ -54,13 +112,21 @@ pub(super) fn check(
         expect(low <= price && price <= high, &|| {
             format!("{price} is outside the bar, {low} to {high}")
         });
+        let place = evidence.whole("tape_place")?;
+        let within = triggered.filter(|triggered| triggered.within(place, point));
+        let at_stop = within.is_some_and(|triggered| triggered.stop == price);
         match order.limit_price {
+            None if within.is_some() => {
+                expect(at_stop, &|| format!("{price} is not the stop that a bar went through"));
+            }
             None => expect(price == there, &|| format!("{price} at the {point} of a bar, {there}")),
             Some(limit) => {
                 let favourable = if order.is_buy { open <= limit } else { open >= limit };
                 let through = if order.is_buy { low < limit } else { high > limit };
                 let fair = if price == limit {
                     through || open == limit
+                } else if at_stop {
+                    true
                 } else {
                     favourable && price == open
                 };

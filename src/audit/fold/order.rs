@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::act::{Act, Fill};
 use super::amount::{Amount, Residue};
-use super::evidence;
+use super::evidence::{self, Triggered};
 use super::fields::{Fault, Fields};
 use crate::audit::report::{Code, Findings};
 
@@ -40,6 +40,7 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) created_at: i64,
     pub(in crate::audit) updated_at: i64,
     pub(in crate::audit) triggered_at: Option<i64>,
+    triggered: Option<Triggered>,
     pub(in crate::audit) replaced_at: Option<i64>,
     pub(in crate::audit) ended_at: Option<i64>,
     pub(in crate::audit) created_position: u64,
@@ -50,6 +51,11 @@ pub(in crate::audit) struct Order {
 impl Order {
     pub(in crate::audit) fn is_terminal(&self) -> bool {
         matches!(self.status, "filled" | "canceled" | "expired" | "rejected")
+    }
+
+    /// The tick that triggered it.
+    pub(super) fn triggered(&self) -> Option<&Triggered> {
+        self.triggered.as_ref()
     }
 
     pub(in crate::audit) fn leaves(&self) -> Amount {
@@ -105,11 +111,10 @@ impl Order {
                 self.qty = body.amount("qty")?;
             }
             "OrderTriggered" => {
-                self.must_be(&["accepted", "partially_filled"], event_type, position, findings);
-                if self.status != "partially_filled" {
-                    self.status = "triggered";
-                }
+                self.must_be(&["accepted"], event_type, position, findings);
+                self.status = "triggered";
                 self.triggered_at = Some(at);
+                self.triggered = Some(evidence::trigger(self, body, at, position, findings)?);
             }
             "OrderFilled" => self.fill(id, body, at, act, findings)?,
             "OrderReplaced" | "OrderAdjusted" => {
@@ -219,6 +224,8 @@ impl Order {
         findings.expect(exact == Some(amount) && fees.sign() >= 0, position, Code::Order, || {
             format!("{qty} at {price} are {amount}, with fees of {fees}")
         });
+        let waits = self.order_type.contains("stop") && self.triggered.is_none();
+        findings.expect(!waits, position, Code::Order, || "a stop fills before its trigger".into());
         evidence::check(self, price, body.object("evidence")?, at, position, findings)?;
         let rest = self.leaves().is_zero();
         self.status = if rest { "filled" } else { "partially_filled" };

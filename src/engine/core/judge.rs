@@ -87,6 +87,7 @@ impl Core {
             void: ignored.is_some(),
             open: false,
             first: false,
+            sprung: Vec::new(),
         };
         if matches!(tick, Tick::Bar(_)) { Round { began, ..round } } else { round }
     }

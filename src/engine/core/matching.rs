@@ -11,7 +11,7 @@ use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Working};
 use super::rounds::{Proposal, Round};
-use super::state::{Issue, Standing, Taken};
+use super::state::{Issue, Kinds, Print, Standing, Taken};
 use super::{Core, FillModel, Settings};
 use crate::market::tick::{Bar, Tick, Trade};
 
@@ -66,15 +66,18 @@ impl Standing {
     }
 }
 
-/// The points of a bar's path at which something can fill: open, then the nearer of high and low, then the other.
-/// The low is first when both are as near. Nothing is new at the close: it lies between them.
-pub(super) fn path(bar: &Bar) -> [BarPoint; 3] {
+/// The last point of a bar's path.
+pub(super) const LAST_POINT: usize = 3;
+
+/// The points of a bar's path: open, then the nearer of high and low, then the other, then close. The low is first when
+/// both are as near. What is new at the close is what the last extreme has triggered.
+pub(super) fn path(bar: &Bar) -> [BarPoint; 4] {
     let up = bar.high.minus(bar.open).unwrap_or_default();
     let down = bar.open.minus(bar.low).unwrap_or_default();
     if up < down {
-        [BarPoint::Open, BarPoint::High, BarPoint::Low]
+        [BarPoint::Open, BarPoint::High, BarPoint::Low, BarPoint::Close]
     } else {
-        [BarPoint::Open, BarPoint::Low, BarPoint::High]
+        [BarPoint::Open, BarPoint::Low, BarPoint::High, BarPoint::Close]
     }
 }
 
@@ -82,13 +85,7 @@ impl Core {
     /// The fills of the round's tick at its present point.
     pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
         let mut commands = Vec::new();
-        let Some((issue_id, issue)) = round.tick.symbol().and_then(|symbol| self.issue(symbol))
-        else {
-            return commands;
-        };
-        if issue.halted || issue.gate.is_some() || !round.open {
-            return commands;
-        }
+        let Some((issue_id, issue)) = self.trading(round) else { return commands };
         let left = |size: Quantity, side: Side| match self.settings.fill_model {
             FillModel::DisplayedSize => Some(left_of(size, issue.taken.of(round.place, side))),
             FillModel::Unlimited => None,
@@ -116,7 +113,7 @@ impl Core {
                     self.meet(meeting, &mut commands);
                 }
             }
-            Tick::Trade(trade) if !issue.has_quotes => {
+            Tick::Trade(trade) if !issue.kinds.quotes => {
                 let Trade { price, size, at, .. } = *trade;
                 let tick = EvidenceTick::Trade { price, size };
                 let evidence = self.evidence(round, at, tick);
@@ -135,17 +132,24 @@ impl Core {
                     self.meet(meeting, &mut commands);
                 }
             }
-            Tick::Bar(bar) if !issue.has_quotes && !issue.has_trades => {
+            Tick::Bar(bar) if issue.kinds == Kinds::default() => {
                 let point = path(bar)[point];
-                let Bar { open, high, low, close, volume, .. } = *bar;
-                let tick = EvidenceTick::Bar { open, high, low, close, volume, point };
-                let evidence = self.evidence(round, round.began, tick);
+                let evidence = self.evidence(round, round.began, bar.evidence(point));
+                let left = |side| left(bar.volume, side);
                 let (price, sides): (Price, &[Side]) = match point {
-                    BarPoint::Open => (open, &[Side::Buy, Side::Sell]),
-                    BarPoint::High => (high, &[Side::Sell]),
-                    BarPoint::Low => (low, &[Side::Buy]),
-                    BarPoint::Close => (close, &[]),
+                    BarPoint::Open => (bar.open, &[Side::Buy, Side::Sell]),
+                    BarPoint::High => (bar.high, &[Side::Sell]),
+                    BarPoint::Low => (bar.low, &[Side::Buy]),
+                    BarPoint::Close => (bar.close, &[Side::Buy, Side::Sell]),
                 };
+                if point != BarPoint::Open {
+                    for side in [Side::Buy, Side::Sell] {
+                        self.fill_sprung(round, side, left(side), &evidence, &mut commands);
+                    }
+                    if !commands.is_empty() {
+                        return commands;
+                    }
+                }
                 for side in sides {
                     let meeting = Meeting {
                         issue_id,
@@ -155,7 +159,7 @@ impl Core {
                         improved: point == BarPoint::Open,
                         market_orders: point == BarPoint::Open,
                         began: Some(round.began),
-                        left: left(volume, *side),
+                        left: left(*side),
                         evidence: &evidence,
                     };
                     self.meet(meeting, &mut commands);
@@ -166,7 +170,61 @@ impl Core {
         commands
     }
 
-    fn evidence(&self, round: &Round, at: MarketTime, tick: EvidenceTick) -> Evidence {
+    /// Fills what this point of a bar has triggered between its prices: at the stop itself, which the path goes
+    /// through, or at the limit's side of it.
+    fn fill_sprung(
+        &self,
+        round: &Round,
+        side: Side,
+        mut left: Option<Quantity>,
+        evidence: &Evidence,
+        commands: &mut Vec<Command>,
+    ) {
+        let EvidenceTick::Bar { point, .. } = evidence.tick else { return };
+        for order_id in &round.sprung {
+            if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
+                return;
+            }
+            let order = self.state.orders.get(*order_id).filter(|order| order.side == side);
+            let Some((order, stop)) = order.and_then(|order| Some((order, order.stop.as_ref()?)))
+            else {
+                continue;
+            };
+            let here = stop
+                .sprung
+                .is_some_and(|sprung| sprung.place == round.place && sprung.point == Some(point));
+            let within = match (order.limit, side) {
+                (None, _) => true,
+                (Some(limit), Side::Buy) => stop.price < limit,
+                (Some(limit), Side::Sell) => stop.price > limit,
+            };
+            let over = order.is_over(self.state.clock) || self.is_arriving(*order_id);
+            if !here || !within || over {
+                continue;
+            }
+            let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
+            if let Some(fill) = self.fill(order, qty, stop.price, evidence) {
+                commands.push(fill);
+                left = left.map(|left| left_of(left, qty));
+            }
+        }
+    }
+
+    /// Whether a tick comes before the one that triggered an order, so that it does not fill it.
+    fn precedes(&self, order: &Working, evidence: &Evidence) -> bool {
+        let Some(sprung) = order.sprung() else { return false };
+        let earlier_point = match (&evidence.tick, sprung.point, &self.state.round) {
+            (EvidenceTick::Bar { point, .. }, Some(triggered), Some(round)) => {
+                let Tick::Bar(bar) = &round.tick else { return false };
+                let step = |point| path(bar).iter().position(|step| *step == point);
+                sprung.place == evidence.tape_place && step(*point) < step(triggered)
+            }
+            _ => false,
+        };
+        evidence.at < sprung.at || earlier_point
+    }
+
+    pub(super) fn evidence(&self, round: &Round, at: MarketTime, tick: EvidenceTick) -> Evidence {
         Evidence { source: round.source.clone(), tape_place: round.place, at, tick }
     }
 
@@ -180,7 +238,10 @@ impl Core {
             }
             let later = began.is_some_and(|began| order.placed_at > began);
             let over = order.is_over(self.state.clock);
-            let waits = over || later || order.limit.is_none() && !market_orders;
+            let waits = over
+                || later
+                || order.limit.is_none() && !market_orders
+                || self.precedes(order, meeting.evidence);
             // Immediate orders are done on arrival; one that has not been evaluated yet meets no tick before that.
             if waits || order.time_in_force.is_immediate() || self.is_arriving(order.order_id) {
                 continue;
@@ -252,7 +313,14 @@ impl Core {
         }
         let issue = self.state.issues.get(&order.instrument_id)?;
         let showing = Showing::of(issue, self.is_open(clock));
+        if let Some(stop) = order.waits_for() {
+            let (side, settings) = (order.side, &self.settings);
+            let evidence = showing.reaches(side, stop.price, stop.by, clock, settings)?;
+            return self.trigger(order, stop, evidence);
+        }
         let met = showing.met_by(order.side, order.limit, clock, &self.settings);
+        let since = order.sprung().map(|sprung| sprung.at);
+        let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
         let left = met.map_or(Quantity::ZERO, |(_, _, left)| left_of(left, *spent));
         let mut next = arrival(order.time_in_force, order.leaves, left);
         if let (Arrival::Fill(qty), Some((quote, price, _))) = (next, met) {
@@ -281,6 +349,8 @@ impl Core {
 #[derive(Clone, Copy)]
 pub(super) struct Showing<'a> {
     pub quote: Option<&'a Standing>,
+    pub print: Option<&'a Print>,
+    pub kinds: Kinds,
     pub taken: Taken,
     /// It trades: it is neither halted nor being split, and the market is open.
     pub trades: bool,
@@ -289,7 +359,14 @@ pub(super) struct Showing<'a> {
 impl<'a> Showing<'a> {
     fn of(issue: &'a Issue, open: bool) -> Self {
         let trades = open && !issue.halted && issue.gate.is_none();
-        Self { quote: issue.quote.as_ref(), taken: issue.taken, trades }
+        let (quote, print) = (issue.quote.as_ref(), issue.print.as_ref());
+        Self { quote, print, kinds: issue.kinds, taken: issue.taken, trades }
+    }
+
+    /// The standing quote, if it may be used now.
+    pub(super) fn standing(self, clock: MarketTime, settings: &Settings) -> Option<&'a Standing> {
+        let quote = self.quote.filter(|quote| quote.eligible && self.trades)?;
+        settings.is_fresh(quote.at, clock).then_some(quote)
     }
 
     /// The standing quote, its touch and the shares that are left at it, if it may fill an order of `side` now and
@@ -301,11 +378,7 @@ impl<'a> Showing<'a> {
         clock: MarketTime,
         settings: &Settings,
     ) -> Option<(&'a Standing, Price, Quantity)> {
-        let quote = self.quote.filter(|quote| quote.eligible && self.trades)?;
-        let age = settings.max_quote_age;
-        if age.is_some_and(|age| clock.signed_duration_since(quote.at) > age) {
-            return None;
-        }
+        let quote = self.standing(clock, settings)?;
         let (touch, size) = quote.touch(side);
         let reaches = match (side, limit) {
             (_, None) => true,

@@ -5,7 +5,7 @@
 //! rounds ([`Core::again`]); orders that arrive are evaluated once against the standing quote ([`Core::arrivals`]).
 //!
 //! Guarantee: the same log and tape, merged in the same order, give the same state and the same proposals. A line
-//! costs O(log n + k), n the open orders of its instrument and k those that it fills.
+//! costs O(log n + k), n the open orders of its instrument and k those that it triggers or fills.
 
 mod actions;
 mod book;
@@ -19,6 +19,7 @@ mod sessions;
 mod state;
 #[cfg(test)]
 mod tests;
+mod triggers;
 mod view;
 
 use std::collections::BTreeSet;
@@ -33,13 +34,13 @@ use serde::{Deserialize, Serialize};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Clock, Tick};
 
-pub use book::{Orders, Working};
+pub use book::{Orders, Sprung, Stop, Working};
 pub use holders::Holders;
 pub use judge::Reason;
 pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
-pub use state::{EngineState, Issue, Last, Mark, STATE_VERSION, Standing, Taken};
+pub use state::{EngineState, Issue, Kinds, Last, Mark, Print, STATE_VERSION, Standing, Taken};
 pub use view::{Glance, MarketNow, Shown};
 
 use passing::Passing;
@@ -99,6 +100,11 @@ mod seconds {
 }
 
 impl Settings {
+    /// Whether a standing price of `at` may still be used.
+    fn is_fresh(&self, at: MarketTime, clock: MarketTime) -> bool {
+        self.max_quote_age.is_none_or(|age| clock.signed_duration_since(at) <= age)
+    }
+
     /// The defaults: displayed sizes, quotes up to 60 seconds old, every line recorded.
     pub fn new(calendar: Calendar) -> Self {
         let max_quote_age = Some(TimeDelta::seconds(60));
@@ -183,7 +189,9 @@ impl Core {
             | Command::FollowSplit { account_id, .. }
             | Command::AccrueDividend { account_id, .. }
             | Command::PayDividend { account_id, .. } => Some(*account_id),
-            Command::Fill { order_id, .. } | Command::Expire { order_id, .. } => order(order_id),
+            Command::Fill { order_id, .. }
+            | Command::Trigger { order_id, .. }
+            | Command::Expire { order_id, .. } => order(order_id),
             Command::Place { spec, .. } => Some(spec.account_id),
             Command::Instrument { .. } | Command::User { .. } | Command::Writer { .. } => None,
         };
@@ -272,6 +280,13 @@ impl Core {
     fn issue(&self, symbol: &str) -> Option<(InstrumentId, &Issue)> {
         let instrument_id = *self.state.symbols.get(symbol)?;
         Some((instrument_id, self.seen(instrument_id)?))
+    }
+
+    /// The instrument of a round's tick, if it trades at its time.
+    fn trading(&self, round: &Round) -> Option<(InstrumentId, &Issue)> {
+        let found = self.issue(round.tick.symbol()?)?;
+        let trades = round.open && !found.1.halted && found.1.gate.is_none();
+        trades.then_some(found)
     }
 
     fn is_arriving(&self, order_id: OrderId) -> bool {

@@ -4,14 +4,14 @@
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{DividendStage, InstrumentEvent};
-use aggregates::market::MarketTime;
+use aggregates::market::{Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, OrderEvent, OrderSpec};
 use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
-use super::book::Working;
+use super::book::{Sprung, Stop, Working};
 use super::state::{EngineState, Gate, Issue, Last, Payout};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
@@ -62,6 +62,11 @@ impl EngineState {
                     instrument_id,
                     side,
                     limit: order.limit_price,
+                    stop: order.stop_price.map(|price| Stop {
+                        price,
+                        by: order.trigger_by.unwrap_or_default(),
+                        sprung: None,
+                    }),
                     time_in_force: order.time_in_force,
                     held: *held,
                     filled: Quantity::ZERO,
@@ -92,8 +97,19 @@ impl EngineState {
                 }
                 self.forget_ended(order_id);
             }
-            OrderEvent::OrderReplaced { revision, qty, limit_price, loses_priority, .. } => {
+            OrderEvent::OrderTriggered { evidence, .. } => {
+                self.observe_trigger(position, order_id, evidence);
+            }
+            OrderEvent::OrderReplaced {
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                loses_priority,
+                ..
+            } => {
                 self.change(order_id, |order| {
+                    order.move_stop(*stop_price);
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                     order.limit = *limit_price;
@@ -106,8 +122,9 @@ impl EngineState {
                     self.arrivals.insert((position, order_id));
                 }
             }
-            OrderEvent::OrderAdjusted { revision, qty, limit_price, .. } => {
+            OrderEvent::OrderAdjusted { revision, qty, limit_price, stop_price, .. } => {
                 self.change(order_id, |order| {
+                    order.move_stop(*stop_price);
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                     order.limit = *limit_price;
@@ -130,7 +147,35 @@ impl EngineState {
                 self.orders.remove(order_id);
                 self.forget_ended(order_id);
             }
-            OrderEvent::OrderRejected { .. } | OrderEvent::OrderTriggered { .. } => {}
+            OrderEvent::OrderRejected { .. } => {}
+        }
+    }
+
+    /// A triggered order works from here on, behind those that work already. What fills it is the tick that triggered
+    /// it or one of the same instant or later; a standing quote that is, it meets as an order that arrives does.
+    fn observe_trigger(&mut self, position: u64, order_id: OrderId, evidence: &Evidence) {
+        let point = match evidence.tick {
+            EvidenceTick::Bar { point, .. } => Some(point),
+            EvidenceTick::Quote { .. } | EvidenceTick::Trade { .. } => None,
+        };
+        let (place, at) = (evidence.tape_place, evidence.at);
+        self.change(order_id, |order| {
+            order.rank = position;
+            if let Some(stop) = &mut order.stop {
+                stop.sprung = Some(Sprung { at, place, point });
+            }
+        });
+        if let Some(round) = self.round.as_mut().filter(|round| round.place == place) {
+            round.sprung.push(order_id);
+        }
+        if matches!(evidence.tick, EvidenceTick::Quote { .. }) {
+            return;
+        }
+        let issue = self.orders.get(order_id).and_then(|o| self.issues.get(&o.instrument_id));
+        let quote = issue.and_then(|issue| issue.quote.as_ref());
+        let waiting = self.arrivals.iter().any(|(_, waiting)| *waiting == order_id);
+        if quote.is_some_and(|quote| quote.at >= at) && !waiting {
+            self.arrivals.insert((position, order_id));
         }
     }
 
@@ -270,6 +315,9 @@ impl Issue {
     fn interrupt(&mut self) {
         if let Some(quote) = &mut self.quote {
             quote.eligible = false;
+        }
+        if let Some(print) = &mut self.print {
+            print.eligible = false;
         }
         self.worked = None;
     }

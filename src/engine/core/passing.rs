@@ -31,7 +31,7 @@ pub enum Record {
     /// Every line that is worked.
     #[default]
     All,
-    /// All but prices and depth of symbols without open orders and without holders.
+    /// All but prices and depth of symbols without open orders and without holders; of their trades the first is kept.
     Working,
 }
 
@@ -46,7 +46,7 @@ impl Record {
 /// orders that have arrived to be evaluated against it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stood {
-    /// A quote that may fill an order on arrival.
+    /// A price that may fill or trigger an order on arrival.
     #[serde(default)]
     pub eligible: bool,
     /// The session of the symbol's last tick that could fill.
@@ -150,13 +150,18 @@ impl Core {
         if self.settings.record.is_all() {
             return false;
         }
+        let known = round.tick.symbol().and_then(|symbol| self.state.symbols.get(symbol));
         let price = match &round.tick {
-            Tick::Quote(_) | Tick::Trade(_) | Tick::Depth(_) => true,
+            Tick::Quote(_) | Tick::Depth(_) => true,
+            // Whether a symbol has trades decides what triggers its stops: the first one is kept.
+            Tick::Trade(_) => {
+                let issue = known.and_then(|id| self.state.issues.get(id));
+                issue.is_some_and(|issue| issue.kinds.trades)
+            }
             // A daily bar is a day's only line, and makes its official close.
             Tick::Bar(bar) => bar.span != Span::Day,
             _ => false,
         };
-        let known = round.tick.symbol().and_then(|symbol| self.state.symbols.get(symbol));
         let fit = ignored.is_none_or(|reason| reason == Reason::Stale);
         price && fit && known.is_some_and(|id| !self.is_recorded(*id))
     }
@@ -209,10 +214,17 @@ impl Core {
         if round.void {
             return None;
         }
-        let outdated =
-            issue.quote.as_ref().filter(|quote| stream == Stream::Quote && quote.eligible);
-        let (source, tick) = outdated.map(|quote| quote.line(&issue.symbol))?;
-        let mark = issue.marks.get(&Stream::Quote).cloned();
+        let (source, tick) = if stream == Stream::Quote {
+            let outdated = issue.quote.as_ref().filter(|quote| quote.eligible)?;
+            outdated.line(&issue.symbol)
+        } else {
+            let outdated = issue
+                .print
+                .as_ref()
+                .filter(|print| print.eligible && Stream::of(&print.tick) == Some(stream))?;
+            (outdated.source.clone(), outdated.tick.clone())
+        };
+        let mark = issue.marks.get(&stream).cloned();
         let stood = Stood { eligible: false, worked: issue.worked, mark };
         Some(self.write(source, tick, stood))
     }
@@ -249,7 +261,13 @@ impl Core {
         let quote = issue.quote.as_ref().filter(|quote| quote.place == NO_PLACE);
         let eligible = quote.is_some_and(|quote| quote.eligible);
         let quote = quote.map(|quote| quote.line(&issue.symbol));
-        let lines = prices.into_iter().map(|line| (line, false));
+        let standing = |tick: &Tick| {
+            issue.print.as_ref().is_some_and(|print| print.eligible && print.tick == *tick)
+        };
+        let lines = prices.into_iter().map(|line| {
+            let eligible = standing(&line.1);
+            (line, eligible)
+        });
         let lines: Vec<_> = lines.chain(quote.map(|line| (line, eligible))).collect();
         let stood = |tick: &Tick, eligible| {
             let mark = Stream::of(tick).and_then(|stream| issue.marks.get(&stream)).cloned();
@@ -332,6 +350,10 @@ impl Core {
             let quote = issue.quote.as_mut().filter(|quote| quote.place == round.place);
             if let Some(quote) = quote {
                 quote.eligible = stood.eligible;
+            }
+            let print = issue.print.as_mut().filter(|print| print.place == round.place);
+            if let Some(print) = print {
+                print.eligible = stood.eligible;
             }
         }
         round.place

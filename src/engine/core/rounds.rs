@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Core;
 use super::matching;
 use super::sessions::session_after;
-use super::state::{Issue, Last, Mark, Standing, Stream};
+use super::state::{Issue, Last, Mark, Print, Standing, Stream};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::parse_line;
 use crate::market::tick::{Quote, Span, Tick};
@@ -43,6 +43,8 @@ pub struct Round {
     pub open: bool,
     /// It is the first tick of its instrument since the session opened, or since a halt.
     pub first: bool,
+    /// The orders that it has triggered, in their order.
+    pub sprung: Vec<OrderId>,
 }
 
 /// The stages of a line.
@@ -61,6 +63,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Proposal {
     Fill(OrderId, u32, u32, Quantity),
+    Trigger(OrderId, u32),
     Cancel(OrderId),
     Expire(OrderId),
     FollowSplit(AccountId, InstrumentId, Vec<OrderId>),
@@ -75,6 +78,9 @@ impl Proposal {
         match command {
             Command::Fill { order_id, execution, .. } => {
                 Self::Fill(*order_id, execution.revision, execution.after_fills, execution.qty)
+            }
+            Command::Trigger { order_id, trigger, .. } => {
+                Self::Trigger(*order_id, trigger.revision)
             }
             Command::Cancel { order_id, .. } => Self::Cancel(*order_id),
             Command::Expire { order_id, .. } => Self::Expire(*order_id),
@@ -160,7 +166,11 @@ impl Core {
             Stage::Barrier => self.due(round.began),
             Stage::Listing => self.listing(round).into_iter().collect(),
             Stage::Work(point) => match &round.tick {
-                Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => self.matches(round, point),
+                Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => {
+                    // What the tick triggers it may fill.
+                    let triggers = self.triggers(round, point);
+                    if triggers.is_empty() { self.matches(round, point) } else { triggers }
+                }
                 _ => self.happenings(round),
             },
         };
@@ -183,7 +193,9 @@ impl Core {
                 self.take_in(&mut round);
                 Some(Stage::Work(0))
             }
-            Stage::Work(point) if matches!(round.tick, Tick::Bar(_)) && point < 2 => {
+            Stage::Work(point)
+                if matches!(round.tick, Tick::Bar(_)) && point < matching::LAST_POINT =>
+            {
                 Some(Stage::Work(point + 1))
             }
             Stage::Work(_) => {
@@ -272,10 +284,18 @@ impl Issue {
             }
         }
         let last = |price, at| Last { price, at, source: round.source.clone() };
+        let print = |began, at| Print {
+            source: round.source.clone(),
+            place: round.place,
+            began,
+            at,
+            tick: round.tick.clone(),
+            eligible: trading && round.open,
+        };
         match &round.tick {
             Tick::Quote(quote) => {
                 let Quote { bid, bid_size, ask, ask_size, at, .. } = *quote;
-                issue.has_quotes = true;
+                issue.kinds.quotes = true;
                 issue.quote = Some(Standing {
                     source: round.source.clone(),
                     place: round.place,
@@ -288,7 +308,8 @@ impl Issue {
                 });
             }
             Tick::Trade(trade) => {
-                issue.has_trades = true;
+                issue.kinds.trades = true;
+                issue.print = Some(print(trade.at, trade.at));
                 issue.last = Some(last(trade.price, trade.at));
                 issue.trade = issue.last.clone();
             }
@@ -296,6 +317,10 @@ impl Issue {
                 let close = last(bar.close, round.ends.unwrap_or(round.began));
                 if issue.last.as_ref().is_none_or(|before| before.at <= close.at) {
                     issue.last = Some(close.clone());
+                }
+                let earlier = issue.print.as_ref().is_none_or(|before| before.at <= close.at);
+                if !issue.kinds.trades && earlier {
+                    issue.print = Some(print(round.began, close.at));
                 }
                 if bar.span == Span::Day {
                     issue.daily = Some((new_york_date(round.began), close));
@@ -323,16 +348,19 @@ fn kind_of(symbol: &str) -> InstrumentKind {
 }
 
 /// A tick is stored as its canonical line.
-mod canonical {
+pub(super) mod canonical {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     use super::{Tick, parse_line};
 
-    pub(super) fn serialize<S: Serializer>(tick: &Tick, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        tick: &Tick,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&tick.to_line())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Tick, D::Error> {
         let line = String::deserialize(deserializer)?;

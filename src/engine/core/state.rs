@@ -16,12 +16,12 @@ use super::Settings;
 use super::book::Orders;
 use super::holders::Holders;
 use super::judge::fingerprint;
-use super::rounds::Round;
+use super::rounds::{Round, canonical};
 use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,10 +86,10 @@ pub struct Issue {
     pub daily: Option<(NaiveDate, Last)>,
     /// The last official close.
     pub closed: Option<(NaiveDate, Price)>,
-    /// It has had a valid quote: only quotes fill it.
-    pub has_quotes: bool,
-    /// It has had a trade: bars do not fill it.
-    pub has_trades: bool,
+    /// The latest trade, or the latest bar while there is no trade: what a stop that arrives looks at.
+    pub print: Option<Print>,
+    /// Which kinds of prices it has had.
+    pub kinds: Kinds,
     /// The session of its last tick that could fill; `None` makes the next tick the first after a halt.
     pub worked: Option<NaiveDate>,
     /// What fills took of the latest tick that filled.
@@ -167,6 +167,34 @@ pub struct Standing {
     /// Shares offered at the ask.
     pub ask_size: Quantity,
     /// It came while the symbol traded in an open market, and no halt or split came since: it may fill.
+    pub eligible: bool,
+}
+
+/// Which kinds of prices an instrument has had: what has quotes is filled by quotes alone, else what has trades by
+/// trades, else by bars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kinds {
+    /// A valid quote.
+    pub quotes: bool,
+    /// A trade.
+    pub trades: bool,
+}
+
+/// The latest trade or bar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Print {
+    /// Where it came from.
+    pub source: String,
+    /// Its place on the tape.
+    pub place: TapePlace,
+    /// Its market time: of a bar, its start.
+    pub began: MarketTime,
+    /// Its market time: of a bar, its end.
+    pub at: MarketTime,
+    /// The line.
+    #[serde(with = "canonical")]
+    pub tick: Tick,
+    /// It came while the symbol traded in an open market, and no halt or split came since: it may trigger.
     pub eligible: bool,
 }
 

@@ -2,15 +2,15 @@
 //! with its source and its market time.
 
 use aggregates::id::InstrumentId;
-use aggregates::market::{MarketTime, Reference, TapePlace};
+use aggregates::market::{Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::Side;
+use aggregates::order::{OrderSpec, Side};
 use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
 use super::matching::Showing;
 use super::sessions::Session;
-use super::state::{Issue, Last, Standing, Taken};
+use super::state::{Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
 
 /// The market clock and the session that it is in, or the next one.
@@ -48,6 +48,10 @@ pub struct Glance {
     pub quote: Option<Standing>,
     /// The latest price of a trade or a bar.
     pub last: Option<Last>,
+    /// The latest trade or bar, as a stop that arrives sees it.
+    pub print: Option<Print>,
+    /// Which kinds of prices it has had.
+    pub kinds: Kinds,
     /// The last official close and its session.
     pub closed: Option<(chrono::NaiveDate, Price)>,
     /// A split is being applied to it.
@@ -67,6 +71,8 @@ impl Glance {
             halted: issue.halted,
             quote: issue.quote.clone(),
             last: issue.last.clone(),
+            print: issue.print.clone(),
+            kinds: issue.kinds,
             closed: issue.closed,
             splitting: issue.gate.is_some(),
             taken: issue.taken,
@@ -74,18 +80,30 @@ impl Glance {
         }
     }
 
-    /// What would fill an order that arrives now.
-    pub fn offer(
+    /// What would trigger an order that arrives now, and what would fill it at once if it waits for no stop.
+    pub fn meeting(
         &self,
-        side: Side,
-        limit: Option<Price>,
+        spec: &OrderSpec,
         now: &MarketNow,
         settings: &Settings,
-    ) -> Option<Offer> {
-        let trades = now.is_open() && !self.halted && !self.splitting;
-        let showing = Showing { quote: self.quote.as_ref(), taken: self.taken, trades };
-        let (quote, price, left) = showing.met_by(side, limit, now.at, settings)?;
-        Some(Offer { price, left, evidence: quote.evidence() })
+    ) -> (Option<Evidence>, Option<Offer>) {
+        let showing = Showing {
+            quote: self.quote.as_ref(),
+            print: self.print.as_ref(),
+            kinds: self.kinds,
+            taken: self.taken,
+            trades: now.is_open() && !self.halted && !self.splitting,
+        };
+        let trigger = spec.stop_price.and_then(|stop| {
+            let by = spec.trigger_by.unwrap_or_default();
+            showing.reaches(spec.side, stop, by, now.at, settings)
+        });
+        let since = trigger.as_ref().map(|evidence| evidence.at);
+        let met = showing.met_by(spec.side, spec.limit_price, now.at, settings);
+        let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
+        let offer =
+            met.map(|(quote, price, left)| Offer { price, left, evidence: quote.evidence() });
+        (trigger, offer)
     }
 
     /// The price that an order's worst cost is estimated from: the quote's near side, else the last price.

@@ -78,6 +78,7 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         ],
         Command::Cancel { order_id, .. }
         | Command::Expire { order_id, .. }
+        | Command::Trigger { order_id, .. }
         | Command::Fill { order_id, .. } => vec![StreamId::Order(*order_id)],
         Command::FollowSplit { account_id, instrument_id, orders, .. } => {
             let orders = orders.iter().map(|id| StreamId::Order(*id));

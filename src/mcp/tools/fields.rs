@@ -1,6 +1,6 @@
 //! The fields that several tools share.
 
-use aggregates::order::TimeInForce;
+use aggregates::order::{TimeInForce, TriggerBy};
 
 use super::super::arguments::Arguments;
 use super::super::schema::{Field, Kind, words};
@@ -19,6 +19,14 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("fok", TimeInForce::Fok),
 ];
 
+/// Which prices trigger a stop.
+pub const TRIGGERS: &[(&str, TriggerBy)] =
+    &[("last", TriggerBy::Last), ("quote", TriggerBy::Quote)];
+
+/// How long an order that waits for its stop may live.
+pub const TIMES_OF_STOPS: &[(&str, TimeInForce)] =
+    &[("day", TimeInForce::Day), ("gtc", TimeInForce::Gtc)];
+
 pub const ACCOUNT: Field = Field::new("account_id", Kind::Text, "Default: your own.");
 pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "Ticker, such as AAPL.");
 pub const QUANTITY: Field = Field::new("quantity", Kind::Text, "Shares, such as \"10\".");
@@ -26,6 +34,13 @@ pub const LIMIT_PRICE: Field = Field::new(
     "limit_price",
     Kind::Text,
     "Dollars a share, such as \"187.25\"; 2 decimals from 1.00 on, else 4.",
+);
+pub const STOP_PRICE: Field =
+    Field::new("stop_price", Kind::Text, "Dollars that trigger it, such as \"180.00\".");
+pub const TRIGGER_BY: Field = Field::new(
+    "trigger_by",
+    Kind::Word(|| words(TRIGGERS)),
+    "Default: last (trade). quote: ask to buy, bid to sell.",
 );
 pub const TIME_IN_FORCE: Field = Field::new(
     "time_in_force",
@@ -108,6 +123,7 @@ pub const ORDER_ANSWER: &[Field] = &[
     Field::always("time_in_force", Kind::Text),
     Field::always("qty", Kind::Text),
     Field::sometimes("limit_price", Kind::Text),
+    Field::sometimes("stop_price", Kind::Text),
     Field::always("status", Kind::Text),
     Field::always("filled_qty", Kind::Text),
     Field::sometimes("filled_avg_price", Kind::Text),

@@ -7,15 +7,20 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LEFT_ANSWER, LIMIT_PRICE, NOTE, QUANTITY, SYMBOL,
-    TIME_IN_FORCE, TIMES_IN_FORCE,
+    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LEFT_ANSWER, LIMIT_PRICE, NOTE, QUANTITY, STOP_PRICE,
+    SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TIMES_OF_STOPS, TRIGGER_BY, TRIGGERS,
 };
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
 use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
 
 const SIDES: &[(&str, Side)] = &[("buy", Side::Buy), ("sell", Side::Sell)];
-const TYPES: &[(&str, OrderType)] = &[("market", OrderType::Market), ("limit", OrderType::Limit)];
+const TYPES: &[(&str, OrderType)] = &[
+    ("market", OrderType::Market),
+    ("limit", OrderType::Limit),
+    ("stop", OrderType::Stop),
+    ("stop_limit", OrderType::StopLimit),
+];
 
 /// What every market order takes.
 const MARKET: &[Field] =
@@ -31,6 +36,32 @@ const LIMIT: &[Field] = &[
     NOTE,
     ACCOUNT,
 ];
+
+/// What every stop order takes.
+const STOP: &[Field] = &[
+    SYMBOL.required(),
+    QUANTITY.required(),
+    STOP_PRICE.required(),
+    TRIGGER_BY,
+    TIME_OF_STOP,
+    CLIENT_ORDER_ID,
+    NOTE,
+    ACCOUNT,
+];
+/// What every stop-limit order takes.
+const STOP_LIMIT: &[Field] = &[
+    SYMBOL.required(),
+    QUANTITY.required(),
+    STOP_PRICE.required(),
+    LIMIT_PRICE.required(),
+    TRIGGER_BY,
+    TIME_OF_STOP,
+    CLIENT_ORDER_ID,
+    NOTE,
+    ACCOUNT,
+];
+const TIME_OF_STOP: Field =
+    Field::new("time_in_force", Kind::Word(|| words(TIMES_OF_STOPS)), "Default: day.");
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -85,6 +116,58 @@ pub const TOOLS: &[Entry] = &[
         run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Limit)),
     },
     Entry {
+        name: "buy_stock_stop_loss",
+        title: "Buy once a price is reached",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "Becomes a market buy at stop_price dollars or more, and may fill above it. Reserves stop_price plus the \
+                server's collar (default 5 %). Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \
+                \"stop_price\": \"195.00\"}. On insufficient_buying_power lower the quantity.",
+        takes: STOP,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::Stop)),
+    },
+    Entry {
+        name: "sell_stock_stop_loss",
+        title: "Sell once a price is reached",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "Becomes a market sell at stop_price dollars or less, and may fill below it. order_history says what triggered \
+                it. Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"stop_price\": \"180.00\"}. On \
+                insufficient_shares see positions.",
+        takes: STOP,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::Stop)),
+    },
+    Entry {
+        name: "buy_stock_stop_limit",
+        title: "Buy at a limit once a price is reached",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "Becomes a buy at limit_price or less once the price is stop_price dollars or more. Reserves quantity times \
+                limit_price. Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"stop_price\": \
+                \"195.00\", \"limit_price\": \"196.00\"}. On insufficient_buying_power lower the quantity.",
+        takes: STOP_LIMIT,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::StopLimit)),
+    },
+    Entry {
+        name: "sell_stock_stop_limit",
+        title: "Sell at a limit once a price is reached",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "Becomes a sell at limit_price or more once the price is stop_price dollars or less; in a fall it may not fill. \
+                Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \"stop_price\": \"180.00\", \
+                \"limit_price\": \"179.00\"}. On insufficient_shares see positions.",
+        takes: STOP_LIMIT,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::StopLimit)),
+    },
+    Entry {
         name: "preview_order",
         title: "Preview an order",
         toolset: Toolset::StockOrders,
@@ -97,9 +180,11 @@ pub const TOOLS: &[Entry] = &[
         takes: &[
             SYMBOL.required(),
             Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
-            Field::new("type", Kind::Word(|| words(TYPES)), "Market or limit.").required(),
+            Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
             Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
             LIMIT_PRICE,
+            STOP_PRICE,
+            TRIGGER_BY,
             TIME_IN_FORCE.about("Default: day."),
             EXTENDED_HOURS,
             CLIENT_ORDER_ID.about("Makes no difference."),
@@ -134,8 +219,9 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         order_type: order_type.unwrap_or(OrderType::Market),
         qty: arguments.required_amount("qty"),
         limit_price: arguments.amount("limit_price"),
-        stop_price: None,
+        stop_price: arguments.amount("stop_price"),
         trail: None,
+        trigger_by: arguments.word("trigger_by", TRIGGERS),
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
         extended_hours: arguments.flag("extended_hours").unwrap_or_default(),
         order_class: OrderClass::Simple,
@@ -154,6 +240,7 @@ async fn place(
     order_type: OrderType,
 ) -> Answered {
     let named = arguments.account_id();
+    let times = if order_type.is_stop() { TIMES_OF_STOPS } else { TIMES_IN_FORCE };
     let mut request = OrderRequest {
         symbol: arguments.required_text("symbol", SYMBOL_MAX),
         side,
@@ -162,14 +249,21 @@ async fn place(
         limit_price: None,
         stop_price: None,
         trail: None,
-        time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
+        trigger_by: None,
+        time_in_force: arguments.word("time_in_force", times).unwrap_or_default(),
         extended_hours: false,
         order_class: OrderClass::Simple,
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
-    if order_type == OrderType::Limit {
+    if order_type.has_limit() {
         request.limit_price = Some(arguments.required_amount("limit_price"));
+    }
+    if order_type.is_stop() {
+        request.stop_price = Some(arguments.required_amount("stop_price"));
+        request.trigger_by = arguments.word("trigger_by", TRIGGERS);
+    }
+    if order_type == OrderType::Limit {
         request.extended_hours = arguments.flag("extended_hours").unwrap_or_default();
     }
     arguments.end()?;

@@ -10,7 +10,12 @@ use desk::{Desk, Expected, Sent};
 use table::{Face, OrderRow, RestRow, RpcRow, Table, ToolRow, WireRow, bytes, text};
 
 /// The tool that places the orders of a row, and what its arguments are called.
-const TOOLS: [(&str, &str); 2] = [("limit", "buy_stock_limit"), ("market", "buy_stock_market")];
+const TOOLS: [(&str, &str); 4] = [
+    ("limit", "buy_stock_limit"),
+    ("market", "buy_stock_market"),
+    ("stop", "buy_stock_stop_loss"),
+    ("stop_limit", "buy_stock_stop_limit"),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_orders_are_refused_alike_by_both_faces() {
@@ -32,6 +37,13 @@ async fn bad_orders_are_refused_alike_by_both_faces() {
 fn fields(row: &OrderRow, value: &str, desk: &Desk, rename: fn(&str) -> &str) -> Vec<u8> {
     let good = match row.order_type.as_str() {
         "market" => vec![("symbol", "\"AAPL\""), ("qty", "\"1\"")],
+        "stop" => vec![("symbol", "\"AAPL\""), ("qty", "\"1\""), ("stop_price", "\"190.00\"")],
+        "stop_limit" => vec![
+            ("symbol", "\"AAPL\""),
+            ("qty", "\"1\""),
+            ("stop_price", "\"190.00\""),
+            ("limit_price", "\"191.00\""),
+        ],
         _ => vec![("symbol", "\"AAPL\""), ("qty", "\"1\""), ("limit_price", "\"90.00\"")],
     };
     let changed = rename(&row.field);

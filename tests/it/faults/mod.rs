@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod lost;
 mod rivals;
+mod stops;
 mod workload;
 
 use std::path::Path;

@@ -89,6 +89,28 @@ async fn work(client: &Client) {
     assert_eq!((&resting["status"], &resting["note"]), (&json!("accepted"), &json!("low")));
     let above = json!({"symbol": "AAPL", "quantity": "2", "limit_price": "120"});
     assert_eq!(call("sell_stock_limit", above).await["status"], "accepted");
+    for (tool, stop, limit) in [
+        ("buy_stock_stop_loss", "110.00", None),
+        ("sell_stock_stop_loss", "90.00", None),
+        ("buy_stock_stop_limit", "110.00", Some("111.00")),
+        ("sell_stock_stop_limit", "90.00", Some("89.00")),
+    ] {
+        let mut order =
+            json!({"symbol": "AAPL", "quantity": "1", "stop_price": stop, "trigger_by": "quote"});
+        if let Some(limit) = limit {
+            order["limit_price"] = json!(limit);
+        }
+        let waiting = call(tool, order).await;
+        let shown = json!([
+            waiting["status"],
+            waiting["stop_price"],
+            waiting["limit_price"],
+            waiting["trigger_by"]
+        ]);
+        assert_eq!(shown, json!(["accepted", stop, limit, "quote"]), "{tool}");
+        let cancel = json!({"order_id": waiting["order_id"]});
+        assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
+    }
     let sold = call("sell_stock_market", json!({"symbol": "AAPL", "quantity": "3"})).await;
     assert_eq!(sold["filled_avg_price"], "100.00");
     let open = call("stock_orders", json!({"status": "open"})).await;

@@ -55,6 +55,14 @@ async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
             body["type"] = json!("limit");
             body["limit_price"] = json!(price);
         }
+        if draw(3) == 0 {
+            // Some have been passed already, and some wait.
+            let limited = body.get("limit_price").is_some();
+            body["type"] = json!(if limited { "stop_limit" } else { "stop" });
+            body["stop_price"] =
+                json!(["99", "100", "101", "102"][usize::try_from(draw(4)).unwrap()]);
+            body["trigger_by"] = json!(["last", "quote"][usize::try_from(draw(2)).unwrap()]);
+        }
         let (head, before) = (rest.head(), figures(&rest, &account).await);
         let foretold = rest.post(&format!("{orders}/preview"), body.clone()).await;
         assert_eq!(rest.head(), head, "a preview writes nothing");
@@ -86,6 +94,7 @@ async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
         "canceled",
         "insufficient_buying_power",
         "insufficient_shares",
+        "invalid_order",
     ] {
         assert!(seen.contains(word), "no {word} among {seen:?}");
     }

@@ -162,6 +162,7 @@ pub fn buy(
         limit_price: Some(limit.parse().unwrap()),
         stop_price: None,
         trail: None,
+        trigger_by: None,
         time_in_force: TimeInForce::Gtc,
         extended_hours: false,
         order_class: OrderClass::Simple,

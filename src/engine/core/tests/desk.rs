@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use aggregates::account::{Account, AccountCommand, AccountKind};
 use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderId, UserId};
 use aggregates::instrument::Instrument;
+use aggregates::money::Price;
 use aggregates::order::{
     CancelReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType, Side,
-    TimeInForce,
+    TimeInForce, TriggerBy,
 };
 use aggregates::position::Position;
 use aggregates::rules::Rules;
@@ -251,7 +252,8 @@ impl Desk {
         account_id
     }
 
-    /// Places `"buy 100 @ 10.00 day"`, or without `@ price` a market order; gives its number.
+    /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
+    /// without `quote` triggered by trades; gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -286,7 +288,18 @@ impl Desk {
         let n = self.orders;
         let words: Vec<&str> = order.split(' ').collect();
         let side = if words[0] == "buy" { Side::Buy } else { Side::Sell };
-        let limit_price = order.contains('@').then(|| words[3].parse().unwrap());
+        let after = |word: &str| {
+            let found = words.iter().position(|known| *known == word);
+            found.map(|at| words[at + 1].parse::<Price>().unwrap())
+        };
+        let (limit_price, stop_price) = (after("@"), after("stop"));
+        let order_type = match (stop_price, limit_price) {
+            (None, None) => OrderType::Market,
+            (None, Some(_)) => OrderType::Limit,
+            (Some(_), None) => OrderType::Stop,
+            (Some(_), Some(_)) => OrderType::StopLimit,
+        };
+        let by = if words.contains(&"quote") { TriggerBy::Quote } else { TriggerBy::Last };
         let time_in_force = match *words.last().unwrap() {
             "gtc" => TimeInForce::Gtc,
             "ioc" => TimeInForce::Ioc,
@@ -298,11 +311,12 @@ impl Desk {
             instrument_id: InstrumentId::of_symbol(symbol),
             symbol: symbol.into(),
             side,
-            order_type: if limit_price.is_some() { OrderType::Limit } else { OrderType::Market },
+            order_type,
             qty: words[1].parse().unwrap(),
             limit_price,
-            stop_price: None,
+            stop_price,
             trail: None,
+            trigger_by: stop_price.map(|_| by),
             time_in_force,
             extended_hours: false,
             order_class: OrderClass::Simple,
@@ -361,6 +375,18 @@ impl Desk {
             _ => None,
         });
         fills.collect()
+    }
+
+    /// Order, place on the tape and stop of every trigger so far.
+    pub(super) fn triggers(&self) -> Vec<(u128, u64, String)> {
+        let triggers = self.log.iter().filter_map(|(stream, event)| match (stream, event) {
+            (
+                StreamId::Order(order_id),
+                Event::Order(OrderEvent::OrderTriggered { stop_price, evidence, .. }),
+            ) => Some((order_id.uuid().as_u128(), evidence.tape_place, stop_price.to_string())),
+            _ => None,
+        });
+        triggers.collect()
     }
 
     /// Order, price and quantity of every fill so far.

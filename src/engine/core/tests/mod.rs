@@ -8,4 +8,5 @@ mod naive;
 mod prints;
 mod quotes;
 mod recording;
+mod stops;
 mod terms;

@@ -1,24 +1,46 @@
 //! The engine against a naive scan over all orders that shares no code with it: the same orders, ticks, cancels,
-//! halts and restarts give the same sequence of (order, place, price, quantity).
+//! halts, splits and restarts give the same sequences of triggers (order, place, stop) and of fills (order, place, price,
+//! quantity).
 //!
-//! The scan knows the rules of quotes from the rule book alone, counts in whole cents and shares, and has no book,
-//! no rounds, no clock: everything happens inside one session, in one rich account.
+//! The scan knows the rules of quotes and stops from the rule book alone, counts in whole cents and shares, and has no
+//! book, no rounds, no clock: everything happens inside one session, in one rich account.
 
 use std::fmt::Write;
 
+use aggregates::order::OrderStatus;
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
+
+/// One trigger as the tests compare it: order, place on the tape, stop.
+pub(super) type Triggered = (u128, u64, String);
+
+/// What an order waits for, in cents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainStop {
+    pub(super) price: i64,
+    pub(super) by_quote: bool,
+}
+
+impl PlainStop {
+    /// In the words of [`Desk::place`].
+    pub(super) fn words(self) -> String {
+        let by = if self.by_quote { " quote" } else { "" };
+        format!(" stop {}{by}", cents(self.price))
+    }
+}
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
     Quote { bid: i64, spread: i64, bid_size: i64, ask_size: i64 },
+    Trade { price: i64 },
     Again,
-    Place { buy: bool, qty: i64, limit: Option<i64>, kind: &'static str },
+    Place { buy: bool, qty: i64, limit: Option<i64>, stop: Option<PlainStop>, kind: &'static str },
     Cancel { which: usize },
     Halt,
     Resume,
+    Split,
     Rebuild,
     Reload,
 }
@@ -29,18 +51,28 @@ struct Plain {
     buy: bool,
     left: i64,
     limit: Option<i64>,
+    /// Until it is triggered.
+    stop: Option<PlainStop>,
     open: bool,
+    /// Its turn among orders at one price.
+    turn: u64,
 }
 
 #[derive(Default)]
 struct Scan {
     orders: Vec<Plain>,
     fills: Vec<Fill>,
+    triggers: Vec<Triggered>,
     /// bid, bid size left, ask, ask size left, place
     quote: Option<(i64, i64, i64, i64, u64)>,
+    /// price, place
+    last: Option<(i64, u64)>,
+    /// There was a trade.
+    traded: bool,
     halted: bool,
     fresh: bool,
     place: u64,
+    turns: u64,
 }
 
 pub(super) fn cents(amount: i64) -> String {
@@ -63,6 +95,33 @@ impl Scan {
         }
     }
 
+    fn trigger(&mut self, i: usize, place: u64) {
+        self.turns += 1;
+        let order = &mut self.orders[i];
+        order.turn = self.turns;
+        if let Some(stop) = order.stop.take() {
+            self.triggers.push((order.n, place, cents(stop.price)));
+        }
+    }
+
+    /// Triggers every stop of one side that looks at such prices and that `price` has reached.
+    fn watch(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
+        let reached = |stop: PlainStop| if buy { price >= stop.price } else { price <= stop.price };
+        let mut turn: Vec<(i64, u64, usize)> = Vec::new();
+        for (i, order) in self.orders.iter().enumerate() {
+            if let Some(stop) = order.stop.filter(|stop| looks(*stop) && reached(*stop))
+                && order.open
+                && order.buy == buy
+            {
+                turn.push((if buy { stop.price } else { -stop.price }, order.turn, i));
+            }
+        }
+        turn.sort_unstable();
+        for (_, _, i) in turn {
+            self.trigger(i, self.place);
+        }
+    }
+
     fn quote(&mut self, bid: i64, bid_size: i64, ask: i64, ask_size: i64) {
         self.place += 1;
         if bid > ask {
@@ -73,6 +132,10 @@ impl Scan {
             return;
         }
         self.quote = Some((bid, bid_size, ask, ask_size, self.place));
+        let traded = self.traded;
+        for (buy, price) in [(true, ask), (false, bid)] {
+            self.watch(buy, price, |stop| stop.by_quote || !traded);
+        }
         for buy in [true, false] {
             let mut turn: Vec<usize> = (0..self.orders.len())
                 .filter(|i| {
@@ -80,13 +143,13 @@ impl Scan {
                     let reached = order
                         .limit
                         .is_none_or(|limit| if buy { ask <= limit } else { bid >= limit });
-                    order.open && order.buy == buy && reached
+                    order.open && order.stop.is_none() && order.buy == buy && reached
                 })
                 .collect();
             turn.sort_by_key(|i| {
                 let order = &self.orders[*i];
                 let price = order.limit.map(|limit| if buy { -limit } else { limit });
-                (price.is_some(), price, order.n)
+                (price.is_some(), price, order.turn)
             });
             for i in turn {
                 let touch = if buy { ask } else { bid };
@@ -97,10 +160,52 @@ impl Scan {
         self.fresh = false;
     }
 
-    fn place(&mut self, n: u128, buy: bool, qty: i64, limit: Option<i64>, kind: &str) {
-        self.orders.push(Plain { n, buy, left: qty, limit, open: true });
+    fn trade(&mut self, price: i64) {
+        self.place += 1;
+        self.traded = true;
+        self.last = None;
+        if !self.halted {
+            self.last = Some((price, self.place));
+            self.fresh = false;
+            for buy in [true, false] {
+                self.watch(buy, price, |stop| !stop.by_quote);
+            }
+        }
+    }
+
+    /// The place of the standing price that has reached the stop of an order that arrives.
+    fn reached(&self, buy: bool, stop: PlainStop) -> Option<u64> {
+        let (price, place) = if stop.by_quote || !self.traded {
+            let (bid, _, ask, _, place) = self.quote?;
+            (if buy { ask } else { bid }, place)
+        } else {
+            self.last?
+        };
+        (if buy { price >= stop.price } else { price <= stop.price }).then_some(place)
+    }
+
+    fn arrive(
+        &mut self,
+        n: u128,
+        buy: bool,
+        qty: i64,
+        limit: Option<i64>,
+        stop: Option<PlainStop>,
+        kind: &str,
+    ) {
+        self.turns += 1;
+        self.orders.push(Plain { n, buy, left: qty, limit, stop, open: true, turn: self.turns });
         let i = self.orders.len() - 1;
-        if let Some((bid, bid_left, ask, ask_left, _)) = self.quote.filter(|_| !self.halted) {
+        let mut since = 0;
+        if let Some(stop) = stop {
+            match self.reached(buy, stop).filter(|_| !self.halted) {
+                Some(place) => self.trigger(i, place),
+                None => return,
+            }
+            since = self.triggers.last().unwrap().1;
+        }
+        let met = self.quote.filter(|quote| !self.halted && quote.4 >= since);
+        if let Some((bid, bid_left, ask, ask_left, _)) = met {
             let (touch, size) = if buy { (ask, ask_left) } else { (bid, bid_left) };
             let reached =
                 limit.is_none_or(|limit| if buy { touch <= limit } else { touch >= limit });
@@ -112,27 +217,66 @@ impl Scan {
             self.orders[i].open = false;
         }
     }
+
+    /// What stood is over, and the next tick is a first one.
+    fn interrupt(&mut self) {
+        self.place += 1;
+        (self.quote, self.last, self.fresh) = (None, None, true);
+    }
+
+    /// Two new shares for an old one.
+    fn split(&mut self) {
+        self.interrupt();
+        for order in &mut self.orders {
+            order.left *= 2;
+            let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
+            order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
+            if let Some(stop) = &mut order.stop {
+                stop.price = if order.buy { up(stop.price) } else { down(stop.price) };
+            }
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let kind = prop::sample::select(vec!["gtc", "day", "ioc", "fok"]);
+    let at_once = (
+        prop::option::weighted(0.8, 9_500i64..10_500),
+        prop::sample::select(vec!["gtc", "day", "ioc", "fok"]),
+    )
+        .prop_map(|(limit, kind)| (limit, None, kind));
+    let stop = (9_500i64..10_500, any::<bool>())
+        .prop_map(|(price, by_quote)| PlainStop { price, by_quote });
+    let waiting = (
+        prop::option::weighted(0.4, 9_500i64..10_500),
+        stop,
+        prop::sample::select(vec!["gtc", "day"]),
+    )
+        .prop_map(|(limit, stop, kind)| (limit, Some(stop), kind));
     prop_oneof![
         5 => (9_500i64..10_500, -3i64..30, 1i64..40, 1i64..40).prop_map(
             |(bid, spread, bid_size, ask_size)| Step::Quote { bid, spread, bid_size, ask_size }
         ),
+        1 => (9_500i64..10_500).prop_map(|price| Step::Trade { price }),
         1 => Just(Step::Again),
-        8 => (any::<bool>(), 1i64..30, prop::option::weighted(0.8, 9_500i64..10_500), kind)
-            .prop_map(|(buy, qty, limit, kind)| Step::Place { buy, qty, limit, kind }),
+        9 => (any::<bool>(), 1i64..30, prop_oneof![at_once, waiting])
+            .prop_map(|(buy, qty, (limit, stop, kind))| Step::Place { buy, qty, limit, stop, kind }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
+        1 => Just(Step::Split),
         1 => Just(Step::Rebuild),
         1 => Just(Step::Reload),
     ]
 }
 
-/// Runs the steps on both and gives the fills of each.
-fn both(steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
+/// The triggers and fills of one side of the comparison.
+type Happened = (Vec<Triggered>, Vec<Fill>);
+
+/// The most splits of one case: shares are bounded.
+const SPLITS: u32 = 2;
+
+/// Runs the steps on both and gives what each did.
+fn both(steps: &[Step]) -> (Happened, Happened) {
     let mut desk = Desk::nyse();
     let mut second = 0u32;
     let mut time = || {
@@ -147,17 +291,28 @@ fn both(steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
     desk.quote("1.00", 1, "900.00", 1, &time());
     scan.quote(100, 1, 90_000, 1);
     let before = desk.fills().len();
+    let mut splits = 0;
     let mut last: Option<(String, u32, String, u32, String)> = None;
     for step in steps {
+        // Prices follow the splits.
+        let now = |price: i64| price >> splits;
         match step {
             Step::Quote { bid, spread, bid_size, ask_size } => {
-                let ask = bid + spread;
+                let (bid, ask) = (now(*bid), now(bid + spread));
                 let (bid_shown, ask_shown) =
                     (u32::try_from(*bid_size).unwrap(), u32::try_from(*ask_size).unwrap());
-                let line = (cents(*bid), bid_shown, cents(ask), ask_shown, time());
+                let line = (cents(bid), bid_shown, cents(ask), ask_shown, time());
                 desk.quote(&line.0, line.1, &line.2, line.3, &line.4);
                 last = Some(line);
-                scan.quote(*bid, *bid_size, ask, *ask_size);
+                scan.quote(bid, *bid_size, ask, *ask_size);
+            }
+            Step::Trade { price } => {
+                let (price, at) = (now(*price), time());
+                desk.line(&format!(
+                    r#"{{"t":"trade","symbol":"AAPL","price":"{}","size":"7","at":"{at}"}}"#,
+                    cents(price)
+                ));
+                scan.trade(price);
             }
             Step::Again => {
                 if let Some(line) = &last {
@@ -165,12 +320,21 @@ fn both(steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
                     assert_eq!(worked.place, None);
                 }
             }
-            Step::Place { buy, qty, limit, kind } => {
+            Step::Place { buy, qty, limit, stop, kind } => {
                 let side = if *buy { "buy" } else { "sell" };
+                let limit = limit.map(now);
+                let stop = stop.map(|stop| PlainStop { price: now(stop.price), ..stop });
                 let limit_text = limit.map(|limit| format!(" @ {}", cents(limit)));
-                let order = format!("{side} {qty}{} {kind}", limit_text.unwrap_or_default());
+                let stop_text = stop.map(PlainStop::words).unwrap_or_default();
+                let order =
+                    format!("{side} {qty}{stop_text}{} {kind}", limit_text.unwrap_or_default());
                 let n = desk.place(account, &order);
-                scan.place(n, *buy, *qty, *limit, kind);
+                // A buy at the market needs a price: there is none after a split of what never traded.
+                if desk.status(n) == OrderStatus::Rejected {
+                    assert!(scan.quote.is_none() && limit.is_none() && stop.is_none() && *buy);
+                    continue;
+                }
+                scan.arrive(n, *buy, *qty, limit, stop, kind);
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;
@@ -188,38 +352,54 @@ fn both(steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
                 ));
                 assert_eq!(worked.place.is_some(), scan.halted != halt);
                 if worked.place.is_some() {
-                    scan.place += 1;
                     scan.halted = halt;
-                    scan.quote = None;
-                    scan.fresh = true;
+                    scan.interrupt();
                 }
             }
+            Step::Split if splits < SPLITS => {
+                let at = time();
+                let worked = desk.line(&format!(
+                    r#"{{"t":"split","symbol":"AAPL","numerator":"2","denominator":"1","id":"{at}","at":"{at}"}}"#
+                ));
+                // Shares that are held and have no price are not split.
+                if worked.place.is_some() {
+                    splits += 1;
+                    scan.split();
+                }
+            }
+            Step::Split => {}
             Step::Rebuild => desk.rebuild(),
             Step::Reload => desk.reload(),
         }
     }
-    (desk.fills().split_off(before), scan.fills)
+    ((desk.triggers(), desk.fills().split_off(before)), (scan.triggers, scan.fills))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_engine_fills_as_a_naive_scan_does(steps in prop::collection::vec(step(), 1..60)) {
+    fn the_engine_triggers_and_fills_as_a_naive_scan_does(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
         let (engine, scan) = both(&steps);
         prop_assert_eq!(engine, scan);
     }
 }
 
 #[test]
-fn the_comparison_sees_fills() {
+fn the_comparison_sees_triggers_and_fills() {
+    let stop = Some(PlainStop { price: 10_000, by_quote: true });
     let steps = [
         Step::Quote { bid: 9_900, spread: 10, bid_size: 10, ask_size: 10 },
-        Step::Place { buy: true, qty: 15, limit: None, kind: "gtc" },
+        Step::Place { buy: true, qty: 15, limit: None, stop: None, kind: "gtc" },
         Step::Quote { bid: 9_900, spread: 20, bid_size: 10, ask_size: 10 },
+        Step::Place { buy: true, qty: 5, limit: None, stop, kind: "gtc" },
+        Step::Quote { bid: 9_990, spread: 30, bid_size: 10, ask_size: 10 },
     ];
     let (engine, scan) = both(&steps);
     assert_eq!(engine, scan);
-    let prices: Vec<&str> = engine.iter().map(|fill| fill.2.as_str()).collect();
-    assert_eq!(prices, ["99.10", "99.20"]);
+    assert_eq!(engine.0, [(3, 5, "100.00".to_owned())]);
+    let prices: Vec<&str> = engine.1.iter().map(|fill| fill.2.as_str()).collect();
+    assert_eq!(prices, ["99.10", "99.20", "100.20"]);
 }

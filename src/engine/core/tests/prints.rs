@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
-use super::naive::cents;
+use super::naive::{PlainStop, Triggered, cents};
 
 /// What the symbol prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ enum Step {
         buy: bool,
         qty: i64,
         limit: Option<i64>,
+        stop: Option<i64>,
         kind: &'static str,
     },
     Cancel {
@@ -41,13 +42,21 @@ struct Plain {
     buy: bool,
     left: i64,
     limit: Option<i64>,
+    /// Until it is triggered.
+    stop: Option<i64>,
     open: bool,
+    /// Its turn among orders at one price.
+    turn: usize,
 }
 
 #[derive(Default)]
 struct Scan {
     orders: Vec<Plain>,
     fills: Vec<Fill>,
+    triggers: Vec<Triggered>,
+    turns: usize,
+    /// The latest price that may trigger an order that arrives.
+    last: Option<(i64, u64)>,
     halted: bool,
     /// The next trade is the first since a halt.
     first: bool,
@@ -69,13 +78,14 @@ impl Scan {
         let mut turn: Vec<usize> = (0..self.orders.len())
             .filter(|i| {
                 let order = &self.orders[*i];
-                order.open && order.buy == buy && order.limit.map_or(open, through)
+                let works = order.open && order.stop.is_none();
+                works && order.buy == buy && order.limit.map_or(open, through)
             })
             .collect();
         turn.sort_by_key(|i| {
             let order = &self.orders[*i];
             let rung = order.limit.map(|limit| if buy { -limit } else { limit });
-            (rung.is_some(), rung, order.n)
+            (rung.is_some(), rung, order.turn)
         });
         let mut left = size;
         for i in turn {
@@ -92,9 +102,39 @@ impl Scan {
         left
     }
 
+    fn trigger(&mut self, i: usize, place: u64) {
+        self.turns += 1;
+        let order = &mut self.orders[i];
+        order.turn = self.turns;
+        if let Some(stop) = order.stop.take() {
+            self.triggers.push((order.n, place, cents(stop)));
+        }
+    }
+
+    /// Triggers every stop of one side that `price` has reached. Gives them with their stops, in their order.
+    fn watch(&mut self, place: u64, buy: bool, price: i64) -> Vec<(i64, usize)> {
+        let mut turn: Vec<(i64, usize, usize)> = Vec::new();
+        for (i, order) in self.orders.iter().enumerate() {
+            if let Some(stop) = order.stop.filter(|_| order.open && order.buy == buy)
+                && (if buy { price >= stop } else { price <= stop })
+            {
+                turn.push((if buy { stop } else { -stop }, order.turn, i));
+            }
+        }
+        turn.sort_unstable();
+        for (_, _, i) in &turn {
+            self.trigger(*i, place);
+        }
+        turn.into_iter().map(|(stop, _, i)| (stop.abs(), i)).collect()
+    }
+
     fn trade(&mut self, place: u64, price: i64, size: i64) {
+        self.last = Some((price, place)).filter(|_| !self.halted);
         if self.halted {
             return;
+        }
+        for buy in [true, false] {
+            self.watch(place, buy, price);
         }
         for buy in [true, false] {
             self.meet(place, buy, price, size, true, self.first);
@@ -102,19 +142,44 @@ impl Scan {
         self.first = false;
     }
 
-    fn bar(&mut self, place: u64, [open, high, low]: [i64; 3], volume: i64) {
+    /// One extreme of a bar: the stops of one side that it goes through fill at their stops, then the limits of the
+    /// other.
+    fn extreme(&mut self, place: u64, high: bool, price: i64, left: &mut [i64; 2]) {
+        let [stops, limits] = if high { [true, false] } else { [false, true] };
+        for (stop, i) in self.watch(place, stops, price) {
+            let order = &mut self.orders[i];
+            let inside =
+                order.limit.is_none_or(|limit| if stops { stop < limit } else { stop > limit });
+            let qty = order.left.min(left[usize::from(stops)]);
+            if inside && qty > 0 {
+                left[usize::from(stops)] -= qty;
+                order.left -= qty;
+                order.open = order.left > 0;
+                self.fills.push((order.n, place, cents(stop), qty.to_string()));
+            }
+        }
+        let side = usize::from(limits);
+        left[side] = self.meet(place, limits, price, left[side], false, false);
+    }
+
+    fn bar(&mut self, place: u64, [open, high, low, close]: [i64; 4], volume: i64) {
+        self.last = Some((close, place)).filter(|_| !self.halted);
         if self.halted {
             return;
         }
+        for buy in [true, false] {
+            self.watch(place, buy, open);
+        }
         let buys = self.meet(place, true, open, volume, true, true);
         let sells = self.meet(place, false, open, volume, true, true);
-        if high - open < open - low {
-            self.meet(place, false, high, sells, false, false);
-            self.meet(place, true, low, buys, false, false);
-        } else {
-            self.meet(place, true, low, buys, false, false);
-            self.meet(place, false, high, sells, false, false);
+        let mut left = [sells, buys];
+        let up_first = high - open < open - low;
+        for high_now in [up_first, !up_first] {
+            let price = if high_now { high } else { low };
+            self.extreme(place, high_now, price, &mut left);
         }
+        self.meet(place, true, close, left[1], false, false);
+        self.meet(place, false, close, left[0], false, false);
     }
 }
 
@@ -126,7 +191,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => ([price(), price(), price()], 1i64..60)
             .prop_map(|(prices, size)| Step::Print { prices, size }),
         8 => (any::<bool>(), 1i64..30, prop::option::weighted(0.8, price()), kind)
-            .prop_map(|(buy, qty, limit, kind)| Step::Place { buy, qty, limit, kind }),
+            .prop_map(|(buy, qty, limit, kind)| Step::Place { buy, qty, limit, stop: None, kind }),
+        8 => (any::<bool>(), 1i64..30, prop::option::weighted(0.5, price()), price()).prop_map(
+            |(buy, qty, limit, stop)| Step::Place { buy, qty, limit, stop: Some(stop), kind: "gtc" }
+        ),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -140,8 +208,8 @@ fn time(second: u32) -> String {
     format!("2026-11-23T{:02}:{:02}:{:02}Z", 15 + second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// The line of a print, and its open, high and low.
-fn print(market: Market, prices: [i64; 3], size: i64, at: &str) -> (String, [i64; 3]) {
+/// The line of a print, and its open, high, low and close.
+fn print(market: Market, prices: [i64; 3], size: i64, at: &str) -> (String, [i64; 4]) {
     let [open, one, other] = prices;
     let (high, low) = (open.max(one).max(other), open.min(one).min(other));
     let line = match market {
@@ -157,11 +225,14 @@ fn print(market: Market, prices: [i64; 3], size: i64, at: &str) -> (String, [i64
             cents(other)
         ),
     };
-    (line, [open, high, low])
+    (line, [open, high, low, other])
 }
 
-/// Runs the steps on both and gives the fills of each.
-fn both(market: Market, steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
+/// The triggers and fills of one side of the comparison.
+type Happened = (Vec<Triggered>, Vec<Fill>);
+
+/// Runs the steps on both and gives what each did.
+fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
     let mut desk = Desk::nyse();
     let tell = |desk: &mut Desk, second, prices, size| {
         let (line, path) = print(market, prices, size, &time(second));
@@ -171,10 +242,10 @@ fn both(market: Market, steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
     tell(&mut desk, 0, [10_000; 3], 1);
     let account = desk.account("1000000000");
     desk.place(account, "buy 100000 gtc");
-    tell(&mut desk, 60, [10_000; 3], 1_000_000);
+    let (place, _) = tell(&mut desk, 60, [10_000; 3], 1_000_000);
     let before = desk.fills().len();
     assert_eq!(before, 1);
-    let mut scan = Scan::default();
+    let mut scan = Scan { last: Some((10_000, place)), ..Scan::default() };
     // A bar of a minute is over before the next step.
     for (second, step) in (120..).step_by(90).zip(steps) {
         match step {
@@ -185,14 +256,28 @@ fn both(market: Market, steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
                     Market::Bars => scan.bar(place, path, *size),
                 }
             }
-            Step::Place { buy, qty, limit, kind } => {
+            Step::Place { buy, qty, limit, stop, kind } => {
                 let side = if *buy { "buy" } else { "sell" };
                 let limit_text = limit.map(|limit| format!(" @ {}", cents(limit)));
-                let order = format!("{side} {qty}{} {kind}", limit_text.unwrap_or_default());
+                // Which prices trigger it makes no difference where there is one kind.
+                let stop_text = stop.map(|price| PlainStop { price, by_quote: *buy }.words());
+                let order = format!(
+                    "{side} {qty}{}{} {kind}",
+                    stop_text.unwrap_or_default(),
+                    limit_text.unwrap_or_default()
+                );
                 let n = desk.place(account, &order);
                 // There is no standing quote to meet on arrival: what may not rest ends.
                 let open = !["ioc", "fok"].contains(kind);
-                scan.orders.push(Plain { n, buy: *buy, left: *qty, limit: *limit, open });
+                scan.turns += 1;
+                let (buy, limit, stop, turn) = (*buy, *limit, *stop, scan.turns);
+                scan.orders.push(Plain { n, buy, left: *qty, limit, stop, open, turn });
+                let reached = |(price, _): &(i64, u64)| {
+                    stop.is_some_and(|stop| if buy { *price >= stop } else { *price <= stop })
+                };
+                if let Some((_, place)) = scan.last.filter(reached) {
+                    scan.trigger(scan.orders.len() - 1, place);
+                }
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;
@@ -209,18 +294,20 @@ fn both(market: Market, steps: &[Step]) -> (Vec<Fill>, Vec<Fill>) {
                     r#"{{"t":"status","symbol":"AAPL","state":"{state}","at":"{at}"}}"#
                 ));
                 assert_eq!(worked.place.is_some(), scan.halted != halt);
-                scan.first |= scan.halted != halt;
+                if scan.halted != halt {
+                    (scan.first, scan.last) = (true, None);
+                }
                 scan.halted = halt;
             }
             Step::Rebuild => desk.rebuild(),
             Step::Reload => desk.reload(),
         }
     }
-    (desk.fills().split_off(before), scan.fills)
+    ((desk.triggers(), desk.fills().split_off(before)), (scan.triggers, scan.fills))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn trades_fill_as_a_naive_scan_does(steps in prop::collection::vec(step(), 1..50)) {
@@ -238,15 +325,15 @@ proptest! {
 #[test]
 fn the_comparison_sees_fills() {
     let steps = [
-        Step::Place { buy: true, qty: 15, limit: Some(9_900), kind: "gtc" },
-        Step::Place { buy: false, qty: 5, limit: Some(10_100), kind: "gtc" },
-        Step::Place { buy: true, qty: 5, limit: None, kind: "gtc" },
+        Step::Place { buy: true, qty: 15, limit: Some(9_900), stop: None, kind: "gtc" },
+        Step::Place { buy: false, qty: 5, limit: Some(10_100), stop: None, kind: "gtc" },
+        Step::Place { buy: true, qty: 5, limit: None, stop: None, kind: "gtc" },
         Step::Print { prices: [10_000, 10_200, 9_800], size: 10 },
     ];
     let seen = |market| {
         let (engine, scan) = both(market, &steps);
         assert_eq!(engine, scan);
-        engine.into_iter().map(|(n, _, price, qty)| format!("{n}: {qty} at {price}")).collect()
+        engine.1.into_iter().map(|(n, _, price, qty)| format!("{n}: {qty} at {price}")).collect()
     };
     let trades: Vec<String> = seen(Market::Trades);
     assert_eq!(trades, ["4: 5 at 100.00"]);

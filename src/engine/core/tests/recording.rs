@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::super::{Record, Settings};
 use super::desk::Desk;
-use super::naive::cents;
+use super::naive::{PlainStop, cents};
 use crate::market::calendar::Calendar;
 use crate::market::tick::Tick;
 
@@ -49,6 +49,14 @@ enum Step {
         kind: &'static str,
         awaited: bool,
     },
+    /// A buy that waits for a stop.
+    PlaceStop {
+        which: usize,
+        qty: i64,
+        limit: Option<i64>,
+        stop: PlainStop,
+        awaited: bool,
+    },
     SellAll {
         which: usize,
         limit: Option<i64>,
@@ -83,6 +91,8 @@ fn step() -> impl Strategy<Value = Step> {
     let which = || 0usize..SYMBOLS.len();
     let limit = || prop::option::weighted(0.7, 9_700i64..10_300);
     let kind = prop::sample::select(vec!["gtc", "day", "ioc", "fok"]);
+    let stop = (9_700i64..10_300, any::<bool>())
+        .prop_map(|(price, by_quote)| PlainStop { price, by_quote });
     let late = prop::sample::select(vec![0i64, 0, 0, 0, 30, 90]);
     prop_oneof![
         12 => (which(), 9_700i64..10_300, -2i64..40, 1i64..40, late).prop_map(
@@ -95,6 +105,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1usize..6).prop_map(|back| Step::Again { back }),
         5 => (which(), 1i64..30, limit(), kind, any::<bool>()).prop_map(
             |(which, qty, limit, kind, awaited)| Step::Place { which, qty, limit, kind, awaited }
+        ),
+        5 => (which(), 1i64..30, limit(), stop, any::<bool>()).prop_map(
+            |(which, qty, limit, stop, awaited)| Step::PlaceStop { which, qty, limit, stop, awaited }
         ),
         4 => (which(), limit()).prop_map(|(which, limit)| Step::SellAll { which, limit }),
         2 => (1u128..20).prop_map(|n| Step::Cancel { n }),
@@ -171,10 +184,13 @@ impl Scene {
         self.desk.run(Vec::new());
     }
 
-    /// After a restart the source quotes everything anew.
+    /// After a restart the source tells everything anew: the quote of each symbol, and a trade of what has traded.
     fn start(&mut self) {
-        for which in 0..SYMBOLS.len() {
+        for (which, symbol) in SYMBOLS.into_iter().enumerate() {
             self.quote(which, 10_000, 10, 5);
+            if self.desk.core.glance(symbol).is_some_and(|glance| glance.kinds.trades) {
+                self.tell("trade", Some(which), r#","price":"100.05","size":"7""#);
+            }
         }
     }
 
@@ -210,6 +226,10 @@ impl Scene {
             Step::Place { which, qty, limit: at, kind, awaited } => {
                 let awaited = *awaited || restarts;
                 self.place(*which, &format!("buy {qty}{} {kind}", limit(at)), awaited);
+            }
+            Step::PlaceStop { which, qty, limit: at, stop, awaited } => {
+                let (awaited, stop) = (*awaited || restarts, stop.words());
+                self.place(*which, &format!("buy {qty}{stop}{} gtc", limit(at)), awaited);
             }
             Step::SellAll { which, limit: at } => {
                 let id = InstrumentId::of_symbol(SYMBOLS[*which]);

@@ -1,18 +1,25 @@
-//! The open orders, and each instrument's book of them in the order in which they fill.
+//! The open orders, and each instrument's book of them: ladders of those that fill, in the order in which they do, and
+//! the stops that wait, in the order in which a price reaches them.
 //!
-//! Market orders come first, in the order of their acceptance; then limits, the most aggressive price first and, at
-//! one price, the oldest first. Finding the next order that a price reaches costs O(log n). The orders are the truth
-//! that is stored; books and expiries follow from them and are built again after loading.
+//! Finding the next order that a price reaches costs O(log n). The orders are the truth that is stored; books and
+//! expiries follow from them and are built again after loading.
+
+mod ladders;
+mod stops;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
-use aggregates::market::MarketTime;
+use aggregates::market::{BarPoint, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{Side, TimeInForce};
+use aggregates::order::{Side, TimeInForce, TriggerBy};
 use serde::{Deserialize, Serialize};
+
+pub use ladders::Reach;
+
+use ladders::Ladders;
+use stops::{Stops, merged};
 
 /// What the engine knows of one open order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +32,10 @@ pub struct Working {
     pub instrument_id: InstrumentId,
     /// Buy or sell.
     pub side: Side,
-    /// The limit; `None` is a market order.
+    /// The limit; `None` is a market order, or a stop that becomes one.
     pub limit: Option<Price>,
+    /// The stop of stop types.
+    pub stop: Option<Stop>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
     /// Waits for its parent and is in no book.
@@ -47,32 +56,69 @@ pub struct Working {
     pub rank: u64,
 }
 
+/// What an order waits for, or waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The price in force.
+    pub price: Price,
+    /// Which prices reach it.
+    pub by: TriggerBy,
+    /// The tick that reached it.
+    pub sprung: Option<Sprung>,
+}
+
+/// The tick that triggered an order: older ones do not fill it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sprung {
+    /// Its market time.
+    pub at: MarketTime,
+    /// Its place on the tape.
+    pub place: TapePlace,
+    /// Which point of a bar it was.
+    pub point: Option<BarPoint>,
+}
+
 impl Working {
+    /// The stop that it waits for; `None` once it was reached, and for other types.
+    pub fn waits_for(&self) -> Option<&Stop> {
+        self.stop.as_ref().filter(|stop| stop.sprung.is_none())
+    }
+
+    /// Its stop is `price` from now on, if it has one.
+    pub fn move_stop(&mut self, price: Option<Price>) {
+        if let Some((stop, price)) = self.stop.as_mut().zip(price) {
+            stop.price = price;
+        }
+    }
+
+    /// The tick that triggered it.
+    pub fn sprung(&self) -> Option<&Sprung> {
+        self.stop.as_ref()?.sprung.as_ref()
+    }
+
     /// Its time is over by this clock: it fills no more.
     pub fn is_over(&self, clock: Option<MarketTime>) -> bool {
         self.expires_at.zip(clock).is_some_and(|(end, clock)| end <= clock)
     }
 }
 
-/// Where a limit stands in its side: the most aggressive price first, then time. Prices of buys are negated.
-type Rung = (Price, u64);
-
-/// One side of one instrument's book.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Ladder {
-    market: BTreeMap<u64, OrderId>,
-    limits: BTreeMap<Rung, OrderId>,
-}
-
 /// Every open order, by id, by book and by expiry.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Orders {
     by_id: BTreeMap<OrderId, Working>,
-    ladders: BTreeMap<(InstrumentId, Side), Ladder>,
+    ladders: Ladders,
+    stops: Stops,
     /// How many there are of each instrument; no entry for none.
     counts: BTreeMap<InstrumentId, usize>,
     expiries: BTreeSet<(MarketTime, OrderId)>,
+}
+
+impl PartialEq for Orders {
+    /// All else follows from the orders.
+    fn eq(&self, other: &Self) -> bool {
+        self.by_id == other.by_id
+    }
 }
 
 /// How orders are stored.
@@ -93,25 +139,6 @@ impl From<Stored> for Orders {
 impl From<Orders> for Stored {
     fn from(orders: Orders) -> Self {
         Self(orders.by_id.into_values().collect())
-    }
-}
-
-/// Which limits a price reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// No limit: market orders alone.
-    MarketOnly,
-    /// Limits that the price touches.
-    Touch,
-    /// Limits that the price goes through.
-    Through,
-}
-
-/// A price as a rung counts it.
-fn rung_price(side: Side, price: Price) -> Price {
-    match side {
-        Side::Buy => price.negated(),
-        Side::Sell => price,
     }
 }
 
@@ -142,14 +169,10 @@ impl Orders {
         if let Some(at) = order.expires_at {
             self.expiries.insert((at, order.order_id));
         }
-        if !order.held {
-            let ladder = self.ladders.entry((order.instrument_id, order.side)).or_default();
-            match order.limit {
-                None => ladder.market.insert(order.rank, order.order_id),
-                Some(limit) => ladder
-                    .limits
-                    .insert((rung_price(order.side, limit), order.rank), order.order_id),
-            };
+        match order.waits_for() {
+            _ if order.held => {}
+            Some(stop) => self.stops.insert(&order, stop),
+            None => self.ladders.insert(&order),
         }
         *self.counts.entry(order.instrument_id).or_default() += 1;
         self.by_id.insert(order.order_id, order);
@@ -167,15 +190,10 @@ impl Orders {
                 count.remove();
             }
         }
-        let key = (order.instrument_id, order.side);
-        if let Some(ladder) = self.ladders.get_mut(&key) {
-            match order.limit {
-                None => ladder.market.remove(&order.rank),
-                Some(limit) => ladder.limits.remove(&(rung_price(order.side, limit), order.rank)),
-            };
-            if ladder.market.is_empty() && ladder.limits.is_empty() {
-                self.ladders.remove(&key);
-            }
+        match order.waits_for() {
+            _ if order.held => {}
+            Some(stop) => self.stops.remove(&order, stop),
+            None => self.ladders.remove(&order),
         }
         Some(order)
     }
@@ -199,18 +217,24 @@ impl Orders {
         price: Price,
         reach: Reach,
     ) -> impl Iterator<Item = &Working> {
-        let ladder = self.ladders.get(&(instrument_id, side));
-        let price = rung_price(side, price);
-        let end = match reach {
-            Reach::MarketOnly => None,
-            Reach::Touch => Some(Bound::Included((price, u64::MAX))),
-            Reach::Through => Some(Bound::Excluded((price, 0))),
+        let reached = self.ladders.reached(instrument_id, side, price, reach);
+        reached.filter_map(|order_id| self.by_id.get(&order_id))
+    }
+
+    /// The waiting stops of one side that `price` has reached, of those that it triggers, in the order in which it did.
+    pub fn stops_reached(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        triggers: &[TriggerBy],
+        price: Price,
+    ) -> impl Iterator<Item = &Working> {
+        let of = |by| {
+            let by = triggers.contains(&by).then_some(by).into_iter();
+            by.flat_map(move |by| self.stops.reached(instrument_id, side, by, price))
         };
-        let market = ladder.into_iter().flat_map(|ladder| ladder.market.values());
-        let limits = ladder.zip(end).into_iter().flat_map(|(ladder, end)| {
-            ladder.limits.range((Bound::Unbounded, end)).map(|(_, order_id)| order_id)
-        });
-        market.chain(limits).filter_map(|order_id| self.by_id.get(order_id))
+        let reached = merged(of(TriggerBy::Last), of(TriggerBy::Quote));
+        reached.filter_map(|(_, order_id)| self.by_id.get(&order_id))
     }
 
     /// The orders whose time is over at `now`, the earliest first.

@@ -1,0 +1,201 @@
+//! Stop orders: what each type takes and needs, what it reserves, and what a trigger is.
+
+use aggregates::market::{BarPoint, Evidence, EvidenceTick};
+use aggregates::order::{
+    OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce, Trail, Trigger,
+    TriggerBy,
+};
+use aggregates::refusal::RefusalCode;
+use aggregates::stream::Event;
+use aggregates::trading::Command;
+
+use crate::book::*;
+use crate::examples::{book, me};
+
+fn stop(side: Side, qty: &str, stop_price: &str, limit: Option<&str>) -> OrderSpec {
+    let order_type = if limit.is_some() { OrderType::StopLimit } else { OrderType::Stop };
+    let spec = spec(me(), "AAPL", side, qty, limit);
+    OrderSpec { order_type, stop_price: Some(price(stop_price)), ..spec }
+}
+
+fn trigger(n: u128, stop_price: &str, evidence: Evidence) -> Command {
+    let stop_price = price(stop_price);
+    let trigger = Trigger { revision: 0, mark: None, stop_price, evidence };
+    Command::Trigger { order_id: order_id(n), trigger, at: at(2) }
+}
+
+/// The fields that are wrong.
+fn faults(spec: &OrderSpec) -> Vec<&'static str> {
+    let faults = spec.faults().into_iter();
+    faults
+        .map(|fault| match fault {
+            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => field,
+            other => panic!("{other}"),
+        })
+        .collect()
+}
+
+#[test]
+fn each_type_needs_its_prices_and_takes_no_other() {
+    let (five, trail) = (Some(price("5")), Some(Trail::Price(price("5"))));
+    let of = |order_type, limit_price, stop_price, trail| OrderSpec {
+        order_type,
+        limit_price,
+        stop_price,
+        trail,
+        ..spec(me(), "AAPL", Side::Buy, "1", None)
+    };
+    for (order_type, wrong_with_all, wrong_with_none) in [
+        (OrderType::Market, vec!["limit_price", "stop_price", "trail_price"], vec![]),
+        (OrderType::Limit, vec!["stop_price", "trail_price"], vec!["limit_price"]),
+        (OrderType::Stop, vec!["limit_price", "trail_price"], vec!["stop_price"]),
+        (OrderType::StopLimit, vec!["trail_price"], vec!["limit_price", "stop_price"]),
+    ] {
+        let word = order_type.word();
+        assert_eq!(faults(&of(order_type, five, five, trail)), wrong_with_all, "{word}");
+        assert_eq!(faults(&of(order_type, None, None, None)), wrong_with_none, "{word}");
+    }
+    let fine = Some(price("100.001"));
+    assert_eq!(faults(&of(OrderType::StopLimit, fine, fine, None)), ["limit_price", "stop_price"]);
+    let zero = Some(price("0"));
+    assert_eq!(faults(&of(OrderType::Stop, None, zero, None)), ["stop_price"]);
+}
+
+#[test]
+fn only_a_stop_has_a_trigger_and_one_that_waits_cannot_be_immediate() {
+    let limit = OrderSpec {
+        trigger_by: Some(TriggerBy::Quote),
+        ..spec(me(), "AAPL", Side::Buy, "1", Some("100"))
+    };
+    assert_eq!(faults(&limit), ["trigger_by"]);
+    for (time_in_force, wrong) in [
+        (TimeInForce::Day, vec![]),
+        (TimeInForce::Gtc, vec![]),
+        (TimeInForce::Ioc, vec!["time_in_force"]),
+        (TimeInForce::Fok, vec!["time_in_force"]),
+    ] {
+        let order = OrderSpec {
+            time_in_force,
+            trigger_by: Some(TriggerBy::Quote),
+            ..stop(Side::Buy, "1", "100", None)
+        };
+        assert_eq!(faults(&order), wrong, "{}", time_in_force.word());
+    }
+}
+
+#[test]
+fn a_buy_reserves_its_stop_and_the_collar_its_limit_or_the_market_that_is_beyond_its_stop() {
+    for (order, reference, reserved) in [
+        (stop(Side::Buy, "10", "110", None), Some("100"), "1155.00"),
+        (stop(Side::Buy, "10", "110", None), None, "1155.00"),
+        (stop(Side::Buy, "10", "110", Some("112")), Some("100"), "1120.00"),
+        (stop(Side::Buy, "10", "1", None), Some("100"), "1050.00"),
+    ] {
+        let mut book = book("2000");
+        book.place(1, &order, &market(reference));
+        assert_eq!(book.reserved(me()), reserved, "{order:?}");
+    }
+    let mut book = book("1154.99");
+    let placed = book.place(1, &stop(Side::Buy, "10", "110", None), &market(Some("100")));
+    assert_eq!(placed.rejected.unwrap().code, RefusalCode::InsufficientBuyingPower);
+}
+
+#[test]
+fn a_sell_stop_sets_its_shares_aside_while_it_waits() {
+    let mut book = book("1000");
+    book.buy(1, me(), "AAPL", "10", "100");
+    book.place(2, &stop(Side::Sell, "7", "90", None), &market(Some("100")));
+    let more = book.place(3, &stop(Side::Sell, "4", "80", Some("79")), &market(Some("100")));
+    assert_eq!(more.rejected.unwrap().code, RefusalCode::InsufficientShares);
+    book.submit(&cancel(2, me())).unwrap();
+    assert_eq!(book.positions[&(me(), stock("AAPL"))].reserved_qty(), quantity("0"));
+}
+
+#[test]
+fn a_stop_fills_once_it_is_triggered_and_is_triggered_once() {
+    let mut book = book("2000");
+    book.place(1, &stop(Side::Buy, "10", "110", None), &market(Some("100")));
+    let early = book.proposal(1, quantity("10"), price("111"));
+    assert_eq!(book.refused(&early), RefusalCode::OrderChanged);
+    let reached = trigger(1, "110", evidence(7, price("111")));
+    let decision = book.submit(&reached).unwrap();
+    let [(_, Event::Order(OrderEvent::OrderTriggered { stop_price, mark, evidence, .. }))] =
+        &decision.events[..]
+    else {
+        panic!("{decision:?}")
+    };
+    assert_eq!((*stop_price, *mark, evidence.tape_place), (price("110"), None, 7));
+    assert_eq!(book.orders[&order_id(1)].status(), Some(OrderStatus::Triggered));
+    assert_eq!(book.refused(&reached), RefusalCode::OrderChanged);
+    book.fill(1, "4", "111");
+    assert_eq!(book.orders[&order_id(1)].status(), Some(OrderStatus::PartiallyFilled));
+    assert_eq!(book.refused(&reached), RefusalCode::OrderChanged);
+    book.fill(1, "6", "112");
+    assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("884.00", "0.00"));
+}
+
+#[test]
+fn a_tick_that_has_not_reached_the_stop_triggers_nothing_nor_does_another_stop() {
+    let mut book = book("2000");
+    book.place(1, &stop(Side::Buy, "10", "110", None), &market(Some("100")));
+    let tick = |tick| Evidence { tick, ..evidence(7, price("1")) };
+    let size = quantity("1");
+    let bar = |point| EvidenceTick::Bar {
+        open: price("105"),
+        high: price("115"),
+        low: price("100"),
+        close: price("109.99"),
+        volume: size,
+        point,
+    };
+    let not_there = [
+        tick(EvidenceTick::Quote {
+            bid: price("109"),
+            bid_size: size,
+            ask: price("109.99"),
+            ask_size: size,
+        }),
+        tick(EvidenceTick::Trade { price: price("109.99"), size }),
+        tick(bar(BarPoint::Open)),
+        tick(bar(BarPoint::Low)),
+        tick(bar(BarPoint::Close)),
+    ];
+    for evidence in not_there {
+        assert_eq!(book.refused(&trigger(1, "110", evidence)), RefusalCode::OrderChanged);
+    }
+    let high = tick(bar(BarPoint::High));
+    assert_eq!(book.refused(&trigger(1, "109", high.clone())), RefusalCode::OrderChanged);
+    book.submit(&trigger(1, "110", high)).unwrap();
+    // A limit order has no stop.
+    book.place(2, &spec(me(), "AAPL", Side::Buy, "1", Some("1")), &market(None));
+    let none = trigger(2, "1", evidence(8, price("1")));
+    assert_eq!(book.refused(&none), RefusalCode::OrderChanged);
+}
+
+#[test]
+fn a_stop_limit_keeps_to_its_limit_and_a_triggered_order_ends_as_any() {
+    let mut book = book("2000");
+    book.place(1, &stop(Side::Buy, "10", "110", Some("112")), &market(Some("100")));
+    book.submit(&trigger(1, "110", evidence(7, price("115")))).unwrap();
+    let beyond = book.proposal(1, quantity("1"), price("112.01"));
+    assert_eq!(book.refused(&beyond), RefusalCode::OrderChanged);
+    book.fill(1, "1", "112");
+    book.submit(&cancel(1, me())).unwrap();
+    assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("1888.00", "0.00"));
+}
+
+#[test]
+fn nothing_is_triggered_in_a_symbol_that_is_being_split_and_the_split_moves_the_stop() {
+    let mut book = book("2000");
+    book.place(1, &stop(Side::Buy, "3", "99.99", Some("100.01")), &market(Some("90")));
+    book.submit(&begin_split("s", "AAPL", ("3", "2"), Some("100"))).unwrap();
+    let reached = trigger(1, "99.99", evidence(7, price("100")));
+    assert_eq!(book.refused(&reached), RefusalCode::CorporateAction);
+    book.submit(&follow_split(me(), "AAPL", &[1])).unwrap();
+    let order = &book.orders[&order_id(1)];
+    let spec = order.spec().unwrap();
+    // 66.66 exactly, and 66.6733… down.
+    assert_eq!((spec.stop_price, spec.limit_price), (Some(price("66.66")), Some(price("66.67"))));
+    assert_eq!(order.reserve_price(), Some(price("66.67")));
+    assert_eq!(book.reserved(me()), "266.68");
+}

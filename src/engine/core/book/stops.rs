@@ -1,0 +1,68 @@
+//! What waits for a price: stops by what triggers them, the one that a price reaches first in front and, at one price,
+//! the oldest first.
+
+use std::collections::BTreeMap;
+
+use aggregates::id::{InstrumentId, OrderId};
+use aggregates::money::Price;
+use aggregates::order::{Side, TriggerBy};
+
+use super::{Stop, Working};
+
+/// Where a stop stands: the price that is reached first in front, then time. Prices of sells are negated.
+pub(super) type Rung = (Price, u64);
+
+/// A price as a rung counts it.
+fn rung_price(side: Side, price: Price) -> Price {
+    match side {
+        Side::Buy => price,
+        Side::Sell => price.negated(),
+    }
+}
+
+/// The stops of every instrument.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stops(BTreeMap<(InstrumentId, Side, TriggerBy), BTreeMap<Rung, OrderId>>);
+
+impl Stops {
+    pub(super) fn insert(&mut self, order: &Working, stop: &Stop) {
+        let rungs = self.0.entry((order.instrument_id, order.side, stop.by)).or_default();
+        rungs.insert((rung_price(order.side, stop.price), order.rank), order.order_id);
+    }
+
+    pub(super) fn remove(&mut self, order: &Working, stop: &Stop) {
+        let key = (order.instrument_id, order.side, stop.by);
+        let Some(rungs) = self.0.get_mut(&key) else { return };
+        rungs.remove(&(rung_price(order.side, stop.price), order.rank));
+        if rungs.is_empty() {
+            self.0.remove(&key);
+        }
+    }
+
+    /// The stops of one side that `price` has reached, in the order in which it did, with their rungs.
+    pub(super) fn reached(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) -> impl Iterator<Item = (Rung, OrderId)> {
+        let rungs = self.0.get(&(instrument_id, side, by));
+        let end = (rung_price(side, price), u64::MAX);
+        let reached = rungs.into_iter().flat_map(move |rungs| rungs.range(..=end));
+        reached.map(|(rung, order_id)| (*rung, *order_id))
+    }
+}
+
+/// Two sequences in order, as one in order.
+pub(super) fn merged<T: Ord>(
+    one: impl Iterator<Item = T>,
+    other: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) if second < first => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
+}
