@@ -219,7 +219,10 @@ impl Event {
             (event_type, event_version): (&str, &str),
             payload: &str,
         ) -> Result<E, Unreadable> {
-            if !versions.contains(&(event_type, event_version)) {
+            let known = |(name, present): &(&str, &str)| {
+                *name == event_type && reads(present, event_version)
+            };
+            if !versions.iter().any(known) {
                 return Err(Unreadable::Unknown {
                     event_type: event_type.to_owned(),
                     event_version: event_version.to_owned(),
@@ -268,6 +271,19 @@ impl Event {
             (User::TYPE, of::<UserEvent>()),
             (Writer::TYPE, of::<WriterEvent>()),
         ]
+    }
+}
+
+/// Whether a program that writes version `present` reads `stored`: a minor version adds fields that may be absent, so
+/// those before it are read as they are.
+fn reads(present: &str, stored: &str) -> bool {
+    let parse = |version: &str| {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    match (parse(present), parse(stored)) {
+        (Some(present), Some(stored)) => present.0 == stored.0 && stored.1 <= present.1,
+        _ => false,
     }
 }
 

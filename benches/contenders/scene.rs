@@ -70,6 +70,7 @@ impl Scene {
             stop_price: None,
             trail: None,
             trigger_by: None,
+            good_till: None,
             time_in_force: TimeInForce::Day,
             extended_hours: false,
             order_class: OrderClass::Simple,

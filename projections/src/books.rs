@@ -70,6 +70,7 @@ async fn load_reservations(
             | PositionEvent::PositionIncreased { order_id, .. }
             | PositionEvent::PositionReduced { order_id, .. }
             | PositionEvent::PositionClosed { order_id, .. }
+            | PositionEvent::SharesReservationAdjusted { order_id, .. }
             | PositionEvent::SharesReleased { order_id, .. } => {
                 of_orders.insert((account, instrument, *order_id));
             }

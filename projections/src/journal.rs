@@ -250,6 +250,10 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
         }
         AccountEvent::ReservationsAdjusted { action_id, changes, .. } => {
             entry.entry.action_id.clone_from(action_id);
+            entry.entry.order_id = match &changes[..] {
+                [change] if action_id.is_none() => Some(change.order_id),
+                _ => None,
+            };
             let mut freed = Money::ZERO;
             for change in changes {
                 let less = change.from.minus(change.to).map_err(inexact)?;
@@ -329,6 +333,19 @@ fn of_position(
                 qty,
             });
             entry.shares(unit, Shares, SharesReserved, qty);
+        }
+        PositionEvent::SharesReservationAdjusted { order_id, from, to, .. } => {
+            entry.entry.order_id = Some(*order_id);
+            let freed = take_reservation(reserved, (account_id, unit, *order_id), *from)?;
+            let (order_id, qty) = (*order_id, *to);
+            reserved.put(ShareReservationRow {
+                account_id,
+                instrument_id: unit,
+                order_id,
+                tenant_id,
+                qty,
+            });
+            entry.shares(unit, SharesReserved, Shares, freed.minus(qty).map_err(inexact)?);
         }
         PositionEvent::SharesReleased { order_id, qty, .. } => {
             entry.entry.order_id = Some(*order_id);

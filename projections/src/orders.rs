@@ -5,8 +5,8 @@ use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
-    CancelReason, ExpiryReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
-    Side, TimeInForce, Trail, TriggerBy,
+    CancelReason, ExpiryReason, Lifetime, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus,
+    OrderType, Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use aggregates::stream::{Impossible, StreamId};
@@ -213,9 +213,22 @@ impl Mirror<Order> for OrderRow {
                     row.status = OrderStatus::PartiallyFilled;
                 }
             }
-            OrderEvent::OrderReplaced { revision, qty, limit_price, stop_price, at, .. } => {
+            OrderEvent::OrderReplaced {
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                trail,
+                lifetime,
+                at,
+                ..
+            } => {
                 (row.revision, row.qty) = (*revision, *qty);
                 (row.limit_price, row.stop_price) = (*limit_price, *stop_price);
+                row.trail = *trail;
+                if let Some(Lifetime { time_in_force, expires_at }) = lifetime {
+                    (row.time_in_force, row.expires_at) = (*time_in_force, *expires_at);
+                }
                 row.replaced_at = Some(*at);
                 row.updated_at = *at;
             }

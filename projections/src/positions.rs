@@ -162,6 +162,10 @@ impl Mirror<Position> for PositionRow {
                 row.reservations.insert(*order_id, *qty);
                 row.reserved_qty = *reserved_qty;
             }
+            PositionEvent::SharesReservationAdjusted { order_id, to, reserved_qty, .. } => {
+                row.reservations.insert(*order_id, *to);
+                row.reserved_qty = *reserved_qty;
+            }
             PositionEvent::SharesReleased { order_id, reserved_qty, .. } => {
                 row.reservations.remove(order_id);
                 row.reserved_qty = *reserved_qty;

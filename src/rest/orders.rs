@@ -5,11 +5,11 @@ use std::sync::Arc;
 use aggregates::instrument::InstrumentKind;
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{
-    CLIENT_ORDER_ID_MAX, OrderClass, OrderType, Side, TimeInForce, Trail, TriggerBy,
+    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderType, Side, TimeInForce, Trail, TriggerBy,
 };
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::json;
 
 use super::accounts::created;
@@ -115,6 +115,20 @@ pub fn routes() -> Routes {
                 .fresh()
                 .answers::<OrderAnswer>(200, "The order."),
         )
+        .on(
+            Method::PATCH,
+            one,
+            replace,
+            Operation::write(Act::PlaceOrder, "replace_order", "Replace an order")
+                .about(
+                    "The same order, its next revision, as it stands after the change: filled, if the market filled it \
+                     at once. What is not named stays. A change of price or more shares lose time priority. A refusal \
+                     leaves the order as it was. One that is so already is answered as it is.",
+                )
+                .once()
+                .body(&changed(), json!({"qty": "12", "limit_price": "187.00"}))
+                .answers::<Written<OrderAnswer>>(200, "The order."),
+        )
         .delete(
             one,
             cancel,
@@ -136,6 +150,19 @@ pub fn routes() -> Routes {
                 .fresh()
                 .answers::<OrderAnswer>(200, "The order."),
         )
+}
+
+/// What the body of a replacement may have.
+fn changed() -> Vec<Field> {
+    vec![
+        Field::amount("qty", "The new total, what has filled included: more than that.")
+            .example("12"),
+        Field::amount("limit_price", "The new limit of limit types."),
+        Field::amount("stop_price", "The new trigger of stop types."),
+        Field::amount("trail", "The new distance of trailing types, in the measure that it has."),
+        Field::word("time_in_force", &TIMES, "`day`, `gtc` or `gtd`."),
+        Field::time("expires_at", "When a gtd order ends, by the market's clock."),
+    ]
 }
 
 /// What the body of an order may have.
@@ -172,8 +199,9 @@ pub(super) fn placed() -> Vec<Field> {
         Field::word(
             "time_in_force",
             &TIMES,
-            "`day` if absent; gtd, opg and cls are refused as `unsupported`.",
+            "`day` if absent; opg and cls are refused as `unsupported`.",
         ),
+        Field::time("expires_at", "When a gtd order ends, by the market's clock."),
         Field::flag("extended_hours", "Refused as `unsupported` when true."),
         Field::word(
             "order_class",
@@ -217,6 +245,7 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         trail: trail_price.map(Trail::Price).or(trail_percent.map(Trail::Percent)),
         trigger_by: body.word("trigger_by", &TRIGGERS),
         time_in_force: body.word("time_in_force", &TIMES).unwrap_or_default(),
+        expires_at: body.time("expires_at"),
         extended_hours: body.flag("extended_hours").unwrap_or_default(),
         order_class: body.word("order_class", &CLASSES).unwrap_or_default(),
         client_order_id: body.text("client_order_id", CLIENT_ORDER_ID_MAX),
@@ -321,6 +350,28 @@ pub async fn events(
     let account = id(&account, ServiceError::no_account)?;
     let order = id(&order, ServiceError::no_order)?;
     Ok(Json(service.order_events(&caller, account, order, fresh).await?))
+}
+
+/// `PATCH /v1/accounts/{account_id}/orders/{order_id}`
+pub async fn replace(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path((account, order)): Path<(String, String)>,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(mut body): JsonBody,
+) -> Result<Json<Written<OrderAnswer>>, Problem> {
+    let change = OrderChange {
+        qty: body.amount("qty"),
+        limit_price: body.amount("limit_price"),
+        stop_price: body.amount("stop_price"),
+        trail: body.amount("trail"),
+        time_in_force: body.word("time_in_force", &TIMES),
+        good_till: body.time("expires_at"),
+    };
+    body.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    let order = id(&order, ServiceError::no_order)?;
+    Ok(Json(service.replace_order(&caller, account, order, change, key.as_deref()).await?))
 }
 
 /// `DELETE /v1/accounts/{account_id}/orders/{order_id}`

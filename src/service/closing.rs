@@ -97,6 +97,7 @@ impl Service {
             trail: None,
             trigger_by: None,
             time_in_force: TimeInForce::Day,
+            expires_at: None,
             extended_hours: false,
             order_class: OrderClass::Simple,
             client_order_id: request.client_order_id,

@@ -25,6 +25,7 @@ mod portfolio;
 mod positions;
 mod preview;
 mod reading;
+mod replacing;
 mod replaying;
 mod stream;
 pub mod text;

@@ -45,6 +45,9 @@ pub struct OrderRequest {
     pub trigger_by: Option<TriggerBy>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
+    /// When a gtd order ends, by the market clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<MarketTime>,
     /// Whether it may fill outside regular hours.
     pub extended_hours: bool,
     /// Which other orders it belongs with.
@@ -224,6 +227,7 @@ impl OrderRequest {
                 .trigger_by
                 .or_else(|| self.order_type.is_stop().then(TriggerBy::default)),
             time_in_force: self.time_in_force,
+            good_till: self.expires_at,
             extended_hours: self.extended_hours,
             order_class: self.order_class,
             client_order_id: client_order_id.to_owned(),

@@ -21,7 +21,7 @@ use crate::engine::{Condition, EngineError};
 use crate::ledger::{Key, LedgerError, SHARD};
 
 /// How long the answer to an order waits for its evaluation on arrival.
-const ARRIVAL: Duration = Duration::from_secs(1);
+pub(super) const ARRIVAL: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Places an order. Sent again under the same `client_order_id`, it is the same order.
@@ -212,7 +212,7 @@ impl Service {
     }
 
     /// An order after a command about it was committed at `position`.
-    async fn order_after(
+    pub(super) async fn order_after(
         &self,
         caller: &Caller,
         account_id: AccountId,

@@ -11,7 +11,7 @@ use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, OrderClass, OrderSpec, OrderType, Side, TimeInForce, TriggerBy,
+    CancelReason, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::{Command, MarketView};
@@ -53,6 +53,12 @@ pub enum Wish {
     },
     CancelAll {
         account: AccountId,
+    },
+    Replace {
+        account: AccountId,
+        order: OrderId,
+        qty: Option<u64>,
+        limit: Option<u64>,
     },
     List {
         symbol: &'static str,
@@ -120,7 +126,7 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
     let Some(account) = pick(dice, &accounts).copied().filter(|_| dice.permille(950)) else {
         return Wish::Open { cash: dice.below(3_000) };
     };
-    match dice.below(21) {
+    match dice.below(24) {
         0 => Wish::Deposit { account, amount: dice.below(500) },
         1..3 => Wish::Withdraw { account, amount: dice.below(1_500) },
         3..7 => {
@@ -138,6 +144,20 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
             }
         }
         20 => Wish::CancelAll { account },
+        21..24 => {
+            let open: Vec<(OrderId, AccountId)> = log
+                .orders
+                .iter()
+                .filter(|(_, order)| order.is_open())
+                .filter_map(|(id, order)| Some((*id, order.spec()?.account_id)))
+                .collect();
+            let Some((order, account)) = pick(dice, &open).copied() else {
+                return Wish::CancelAll { account };
+            };
+            let qty = dice.permille(600).then(|| dice.below(10));
+            let limit = dice.permille(500).then(|| 9_000 + dice.below(2_000));
+            Wish::Replace { account, order, qty, limit }
+        }
         _ => Wish::Place {
             account,
             symbol: if dice.permille(20) { "NONE" } else { symbol },
@@ -230,7 +250,8 @@ impl Clients {
                 // What the engine asks may come to nothing: a split that an account has no part in. So may the end of
                 // all orders where there are none, and its key is kept.
                 let nothing = committed.events.is_empty();
-                let may_be_nothing = matches!(attempt.wish, Wish::CancelAll { .. });
+                let may_be_nothing =
+                    matches!(attempt.wish, Wish::CancelAll { .. } | Wish::Replace { .. });
                 if committed.replayed && !nothing
                     || nothing && !committed.replayed && attempt.key.is_some() && !may_be_nothing
                 {
@@ -258,7 +279,15 @@ impl Clients {
                 if let (LedgerError::Refused(refusal), Some(key)) = (error, key) {
                     // What the writer knew when it decided: a refusal leaves no trace, so the same key may have
                     // succeeded since, behind it in the same batch.
-                    let before = |row: &&KeyRow| known.is_some_and(|head| row.position <= head);
+                    // A command that did nothing has the position of the head, and may have come behind it too.
+                    let acted = |row: &KeyRow| {
+                        let event = store.events().get(row.position as usize - 1);
+                        let of = row.outcome.to_string();
+                        row.lasting || event.is_some_and(|event| event.row.metadata.contains(&of))
+                    };
+                    let before = |row: &&KeyRow| {
+                        known.is_some_and(|head| row.position <= head) && acted(row)
+                    };
                     let row = store.keys().get(&key.hash);
                     let (reused, known) =
                         (refusal.code == RefusalCode::KeyReused, row.filter(before));
@@ -354,6 +383,19 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
         Wish::CancelAll { account } => {
             Command::CancelAll { account_id: *account, kind: None, at: Some(noon()) }
         }
+        Wish::Replace { account, order, qty, limit } => {
+            let change = OrderChange {
+                qty: qty.map(|qty| qty.to_string().parse().unwrap()),
+                limit_price: limit.map(price),
+                ..OrderChange::default()
+            };
+            Command::Replace {
+                account_id: *account,
+                order_id: *order,
+                change,
+                market: noon_market(),
+            }
+        }
         Wish::List { symbol } => {
             let instrument_id = InstrumentId::of_symbol(symbol);
             let command = InstrumentCommand::List {
@@ -383,6 +425,7 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 trail: None,
                 trigger_by: stop
                     .map(|cents| if cents % 2 == 0 { TriggerBy::Quote } else { TriggerBy::Last }),
+                good_till: None,
                 time_in_force: TimeInForce::Day,
                 extended_hours: false,
                 order_class: OrderClass::Simple,
@@ -390,17 +433,20 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 note_digest: None,
                 parent_order_id: None,
             };
-            let reference =
-                Reference { price: price(10_000), source: "feed".to_owned(), at: noon() };
-            let market = MarketView {
-                at: noon(),
-                tape_place: 0,
-                reference: Some(reference),
-                session_close: noon() + TimeDelta::hours(4),
-                open: true,
-            };
-            Command::Place { order_id: OrderId::new(fresh(dice)), spec, market }
+            let order_id = OrderId::new(fresh(dice));
+            Command::Place { order_id, spec, market: noon_market() }
         }
+    }
+}
+
+fn noon_market() -> MarketView {
+    let reference = Reference { price: price(10_000), source: "feed".to_owned(), at: noon() };
+    MarketView {
+        at: noon(),
+        tape_place: 0,
+        reference: Some(reference),
+        session_close: noon() + TimeDelta::hours(4),
+        open: true,
     }
 }
 

@@ -246,6 +246,16 @@ impl Naive {
                 hold("I24: a fill respects the limit", respected)?;
                 order.ended = order.filled == order.qty;
             }
+            "OrderReplaced" => {
+                order.qty = fact.amount("qty");
+                order.limit = fact.optional("limit_price");
+                order.revision += 1;
+                hold("I9: a replaced order has some open", order.qty > order.filled)?;
+                hold(
+                    "I24: revisions are counted",
+                    fact.0["revision"].as_u64() == Some(order.revision),
+                )?;
+            }
             "OrderAdjusted" => {
                 order.qty = fact.amount("qty");
                 order.limit = fact.optional("limit_price");
@@ -285,6 +295,14 @@ impl Naive {
             "SharesReserved" => {
                 let before = position.reserved.insert(fact.text("order_id"), fact.amount("qty"));
                 hold("I5: an order reserves once", before.is_none())?;
+            }
+            "SharesReservationAdjusted" => {
+                let order = fact.text("order_id");
+                let held = position.reserved.insert(order, fact.amount("to"));
+                hold(
+                    "I5: a reservation changes from what it was",
+                    held == Some(fact.amount("from")),
+                )?;
             }
             "SharesReleased" => {
                 let held = position.reserved.remove(&fact.text("order_id"));

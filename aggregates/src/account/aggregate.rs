@@ -288,6 +288,22 @@ impl Decide for Account {
                 let reserved = self.reserved.plus(positive(*amount)?)?;
                 vec![AccountEvent::CashReserved { order_id: *order_id, amount: *amount, reserved }]
             }
+            AccountCommand::Rereserve { order_id, amount } => {
+                let from = self.reservation(*order_id);
+                let available = self.available()?.plus(from)?;
+                if *amount > from && *amount > available {
+                    return Err(AccountError::InsufficientBuyingPower {
+                        needed: *amount,
+                        available,
+                    });
+                }
+                let reserved = self.reserved.minus(from)?.plus(positive(*amount)?)?;
+                let change = ReservationChange { order_id: *order_id, from, to: *amount };
+                let changes = vec![change];
+                let adjusted =
+                    AccountEvent::ReservationsAdjusted { action_id: None, changes, reserved };
+                (from != *amount).then_some(adjusted).into_iter().collect()
+            }
             AccountCommand::Release { orders, reason } => {
                 let (mut reserved, mut events) = (self.reserved, Vec::with_capacity(orders.len()));
                 for order_id in orders {

@@ -84,6 +84,13 @@ pub enum AccountCommand {
         /// How much.
         amount: Money,
     },
+    /// Reserve another amount for an order: its owner changed it.
+    Rereserve {
+        /// The order.
+        order_id: OrderId,
+        /// What it shall reserve.
+        amount: Money,
+    },
     /// Free what is set aside for orders that ended.
     Release {
         /// The orders, each once.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
-use super::event::{CancelReason, OrderEvent};
-use super::spec::{OrderSpec, Side, TimeInForce};
+use super::event::{CancelReason, Lifetime, OrderEvent};
+use super::spec::{OrderChange, OrderSpec, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
@@ -33,12 +33,12 @@ pub struct Order {
 }
 
 event_sourced!(Order, "order", OrderCommand, OrderEvent {
-    OrderPlaced "1.0",
-    OrderRejected "1.0",
+    OrderPlaced "1.1",
+    OrderRejected "1.1",
     OrderActivated "1.0",
     OrderTriggered "1.0",
     OrderFilled "1.0",
-    OrderReplaced "1.0",
+    OrderReplaced "1.1",
     OrderAdjusted "1.0",
     OrderCanceled "1.0",
     OrderExpired "1.0",
@@ -189,35 +189,60 @@ impl Order {
         Ok(OrderEvent::OrderTriggered { stop_price, mark, evidence, at })
     }
 
-    fn replace(
-        &self,
-        qty: Quantity,
-        limit_price: Option<Price>,
-        stop_price: Option<Price>,
-        reserve_price: Option<Price>,
-        at: MarketTime,
-    ) -> Result<OrderEvent, OrderError> {
+    /// The order as a replacement would leave it.
+    ///
+    /// # Errors
+    /// It is not open, the change makes no sense for it, or leaves less than what has filled.
+    pub fn replaced(&self, change: &OrderChange) -> Result<OrderSpec, OrderError> {
         let spec = self.open_spec()?;
         self.permits(Happening::Replace)?;
-        if qty <= self.filled_qty {
-            return Err(OrderError::BelowFilled { qty, filled: self.filled_qty });
+        let replaced = change.of(spec)?;
+        let waits = matches!(self.status, Some(OrderStatus::Held | OrderStatus::Accepted));
+        if !waits && (replaced.stop_price, replaced.trail) != (spec.stop_price, spec.trail) {
+            return Err(OrderError::Malformed {
+                field: "stop_price",
+                message: "the stop was reached: it can be changed no more".into(),
+            });
         }
-        let replaced = OrderSpec { qty, limit_price, stop_price, ..spec.clone() };
         if let Some(fault) = replaced.faults().into_iter().next() {
             return Err(fault);
         }
-        let loses_priority =
-            qty > spec.qty || limit_price != spec.limit_price || stop_price != spec.stop_price;
+        if replaced.qty <= self.filled_qty {
+            return Err(OrderError::BelowFilled { qty: replaced.qty, filled: self.filled_qty });
+        }
+        Ok(replaced)
+    }
+
+    /// None if the order is so already.
+    fn replace(
+        &self,
+        change: &OrderChange,
+        reserve_price: Option<Price>,
+        expires_at: Option<MarketTime>,
+        at: MarketTime,
+    ) -> Result<Option<OrderEvent>, OrderError> {
+        let (spec, replaced) = (self.open_spec()?, self.replaced(change)?);
+        let OrderSpec { qty, limit_price, stop_price, trail, time_in_force, good_till, .. } =
+            replaced;
+        if replaced == *spec {
+            return Ok(None);
+        }
+        let lives_on = (time_in_force, good_till) != (spec.time_in_force, spec.good_till);
+        let lifetime = lives_on.then_some(Lifetime { time_in_force, expires_at });
+        let loses_priority = qty > spec.qty
+            || (limit_price, stop_price, trail) != (spec.limit_price, spec.stop_price, spec.trail);
         let revision = self.revision + 1;
-        Ok(OrderEvent::OrderReplaced {
+        Ok(Some(OrderEvent::OrderReplaced {
             revision,
             qty,
             limit_price,
             stop_price,
             reserve_price,
+            trail,
+            lifetime,
             loses_priority,
             at,
-        })
+        }))
     }
 
     /// A split while the order is open: see `docs/rules.md`, Splits. A reverse split cancels it.
@@ -322,8 +347,11 @@ impl Decide for Order {
                 self.permits(Happening::Activate)?;
                 OrderEvent::OrderActivated { qty: *qty, at: *at }
             }
-            OrderCommand::Replace { qty, limit_price, stop_price, reserve_price, at } => {
-                self.replace(*qty, *limit_price, *stop_price, *reserve_price, *at)?
+            OrderCommand::Replace { change, reserve_price, expires_at, at } => {
+                match self.replace(change, *reserve_price, *expires_at, *at)? {
+                    Some(event) => event,
+                    None => return Ok(Vec::new()),
+                }
             }
             OrderCommand::Adjust { .. } => self.adjust(command)?,
             OrderCommand::Cancel { reason, at } => {
@@ -431,8 +459,21 @@ impl Decide for Order {
             | OrderEvent::OrderCanceled { .. }
             | OrderEvent::OrderExpired { .. } => {}
         }
-        if let OrderEvent::OrderAdjusted { action_id, .. } = event {
-            self.splits.insert(action_id.clone());
+        match event {
+            OrderEvent::OrderAdjusted { action_id, .. } => {
+                self.splits.insert(action_id.clone());
+            }
+            OrderEvent::OrderReplaced { trail, lifetime, .. } => {
+                if let Some(spec) = &mut self.spec {
+                    spec.trail = *trail;
+                    if let Some(Lifetime { time_in_force, expires_at }) = lifetime {
+                        spec.time_in_force = *time_in_force;
+                        spec.good_till = expires_at.filter(|_| *time_in_force == TimeInForce::Gtd);
+                        self.expires_at = *expires_at;
+                    }
+                }
+            }
+            _ => {}
         }
         self.status = Some(status);
         self.changed_at = Some(event.at());

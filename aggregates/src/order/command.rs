@@ -1,7 +1,7 @@
 //! What an order is asked to do.
 
 use super::event::{CancelReason, ExpiryReason};
-use super::spec::{OrderSpec, Side};
+use super::spec::{OrderChange, OrderSpec, Side};
 use crate::id::FillId;
 use crate::market::{BarPoint, Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
 use crate::money::{Price, Quantity};
@@ -110,16 +110,14 @@ pub enum OrderCommand {
         /// The market time.
         at: MarketTime,
     },
-    /// Change quantity or prices.
+    /// Change quantity, prices or the time that it lives.
     Replace {
-        /// The new total quantity.
-        qty: Quantity,
-        /// The new limit.
-        limit_price: Option<Price>,
-        /// The new stop.
-        stop_price: Option<Price>,
+        /// What changes.
+        change: OrderChange,
         /// The new price that a buy reserves for each share.
         reserve_price: Option<Price>,
+        /// When its time is over, if the change is of that.
+        expires_at: Option<MarketTime>,
         /// The market time.
         at: MarketTime,
     },

@@ -3,11 +3,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::OrderSpec;
+use super::spec::{OrderSpec, TimeInForce, Trail};
 use crate::id::FillId;
 use crate::market::{Evidence, MarketTime, Reference, TapePlace};
 use crate::money::{Money, Price, Quantity};
 use crate::refusal::Refusal;
+
+/// How long an order lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lifetime {
+    /// The rule.
+    pub time_in_force: TimeInForce,
+    /// When its time is over, by the market clock; absent for gtc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<MarketTime>,
+}
 
 /// Facts of an order's life, written as `{"OrderFilled": {…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +112,12 @@ pub enum OrderEvent {
         /// The new price that a buy reserves for each share.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reserve_price: Option<Price>,
+        /// The new distance of a trailing stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trail: Option<Trail>,
+        /// How long it lives from now on; absent if that stays as it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifetime: Option<Lifetime>,
         /// Whether it goes behind all orders at its price.
         loses_priority: bool,
         /// The market time.

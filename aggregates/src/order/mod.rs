@@ -12,8 +12,9 @@ mod state;
 pub use aggregate::{Order, worst_cost};
 pub use command::{Execution, OrderCommand, Trigger};
 pub use error::OrderError;
-pub use event::{CancelReason, ExpiryReason, OrderEvent};
+pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent};
 pub use spec::{
-    CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail, TriggerBy,
+    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail,
+    TriggerBy,
 };
 pub use state::{Happening, OrderStatus, TABLE, next};

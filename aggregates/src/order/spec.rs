@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OrderError;
 use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::market::MarketTime;
 use crate::money::{AmountError, Price, Quantity};
 
 /// Buy or sell.
@@ -251,6 +252,9 @@ pub struct OrderSpec {
     pub trigger_by: Option<TriggerBy>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
+    /// When a gtd order ends, by the market clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_till: Option<MarketTime>,
     /// Whether it may fill outside regular hours.
     #[serde(default)]
     pub extended_hours: bool,
@@ -272,8 +276,8 @@ pub const CLIENT_ORDER_ID_MAX: usize = 128;
 impl OrderSpec {
     /// Every rule that the request breaks by itself, whatever the account and the market say.
     ///
-    /// Trailing types and times in force beyond day, gtc, ioc and fok are refused by name: the state machine knows
-    /// them, the engine does not work them yet.
+    /// Trailing types and the auctions are refused by name: the state machine knows them, the engine does not work them
+    /// yet.
     pub fn faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
@@ -338,10 +342,28 @@ impl OrderSpec {
         }
         if !matches!(
             self.time_in_force,
-            TimeInForce::Day | TimeInForce::Gtc | TimeInForce::Ioc | TimeInForce::Fok
+            TimeInForce::Day
+                | TimeInForce::Gtc
+                | TimeInForce::Gtd
+                | TimeInForce::Ioc
+                | TimeInForce::Fok
         ) {
             let what = format!("time_in_force {}", self.time_in_force.word());
             faults.push(OrderError::Unsupported { field: "time_in_force", what });
+        }
+        match (self.time_in_force, self.good_till) {
+            (TimeInForce::Gtd, None) => faults.push(OrderError::Malformed {
+                field: "expires_at",
+                message: "a gtd order needs expires_at: the market time at which it ends".into(),
+            }),
+            (TimeInForce::Gtd, Some(_)) | (_, None) => {}
+            (other, Some(_)) => faults.push(OrderError::Malformed {
+                field: "expires_at",
+                message: format!(
+                    "a {} order takes no expires_at: leave it out, or use time_in_force gtd",
+                    other.word()
+                ),
+            }),
         }
         if self.extended_hours {
             let what = "extended_hours".to_owned();
@@ -370,5 +392,66 @@ impl OrderSpec {
             return Ok(self.limit_price);
         }
         self.stop_price.max(reference).map(|price| price.raised_by(collar)).transpose()
+    }
+}
+
+/// What a replacement changes of an open order; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OrderChange {
+    /// The new total quantity, what has filled included.
+    pub qty: Option<Quantity>,
+    /// The new limit.
+    pub limit_price: Option<Price>,
+    /// The new stop.
+    pub stop_price: Option<Price>,
+    /// The new distance of a trailing stop, in the measure that it has.
+    pub trail: Option<Price>,
+    /// How long it lives from now on: day, gtc or gtd.
+    pub time_in_force: Option<TimeInForce>,
+    /// When a gtd order ends.
+    pub good_till: Option<MarketTime>,
+}
+
+impl OrderChange {
+    /// The order as it would be.
+    ///
+    /// # Errors
+    /// The change names nothing, or something that an order of this kind does not have.
+    pub fn of(&self, spec: &OrderSpec) -> Result<OrderSpec, OrderError> {
+        let malformed = |field, message: String| Err(OrderError::Malformed { field, message });
+        if *self == Self::default() {
+            let message = "nothing to change: name qty, limit_price, stop_price, trail, time_in_force or expires_at";
+            return malformed("qty", message.into());
+        }
+        let trail = match (self.trail, spec.trail) {
+            (None, trail) => trail,
+            (Some(distance), Some(Trail::Price(_))) => Some(Trail::Price(distance)),
+            (Some(distance), Some(Trail::Percent(_))) => Some(Trail::Percent(distance)),
+            (Some(_), None) => {
+                let word = spec.order_type.word();
+                return malformed("trail", format!("a {word} order has no trail to change"));
+            }
+        };
+        let time_in_force = self.time_in_force.unwrap_or(spec.time_in_force);
+        let rests = !time_in_force.is_immediate();
+        if !rests
+            || matches!(time_in_force, TimeInForce::Opg | TimeInForce::Cls)
+                && time_in_force != spec.time_in_force
+        {
+            let word = time_in_force.word();
+            let message =
+                format!("an open order cannot become {word}: day, gtc and gtd can be had");
+            return malformed("time_in_force", message);
+        }
+        let kept = spec.good_till.filter(|_| time_in_force == TimeInForce::Gtd);
+        Ok(OrderSpec {
+            qty: self.qty.unwrap_or(spec.qty),
+            limit_price: self.limit_price.or(spec.limit_price),
+            stop_price: self.stop_price.or(spec.stop_price),
+            trail,
+            time_in_force,
+            good_till: self.good_till.or(kept),
+            ..spec.clone()
+        })
     }
 }

@@ -34,6 +34,7 @@ event_sourced!(Position, "position", PositionCommand, PositionEvent {
     PositionReduced "1.0",
     PositionClosed "1.0",
     SharesReserved "1.0",
+    SharesReservationAdjusted "1.0",
     SharesReleased "1.0",
     PositionSplit "1.0",
     SplitNotFollowed "1.0",
@@ -297,6 +298,25 @@ impl Decide for Position {
                 let reserved_qty = self.reserved_qty.plus(*qty)?;
                 vec![PositionEvent::SharesReserved { order_id: *order_id, qty: *qty, reserved_qty }]
             }
+            PositionCommand::Rereserve { order_id, qty } => {
+                let from = self.reservation(*order_id);
+                let available = self.available()?.plus(from)?;
+                if !qty.is_positive() || *qty > from && *qty > available {
+                    return Err(PositionError::InsufficientShares {
+                        asked: *qty,
+                        available,
+                        held: self.qty,
+                        reserved: self.reserved_qty,
+                    });
+                }
+                let adjusted = PositionEvent::SharesReservationAdjusted {
+                    order_id: *order_id,
+                    from,
+                    to: *qty,
+                    reserved_qty: self.reserved_qty.minus(from)?.plus(*qty)?,
+                };
+                (from != *qty).then_some(adjusted).into_iter().collect()
+            }
             PositionCommand::Release { orders, reason } => {
                 let mut reserved_qty = self.reserved_qty;
                 let mut events = Vec::with_capacity(orders.len());
@@ -419,6 +439,13 @@ impl Decide for Position {
                     return Err(Impossible(format!("order {order_id} reserves twice")));
                 }
                 self.reserved_qty = self.reserved_qty.plus(*qty).map_err(impossible)?;
+                stated("what is reserved", *reserved_qty, self.reserved_qty)?;
+            }
+            PositionEvent::SharesReservationAdjusted { order_id, from, to, reserved_qty } => {
+                stated("the reservation", *from, self.reservation(*order_id))?;
+                self.unreserve(*order_id, *from)?;
+                self.reservations.insert(*order_id, *to);
+                self.reserved_qty = self.reserved_qty.plus(*to).map_err(impossible)?;
                 stated("what is reserved", *reserved_qty, self.reserved_qty)?;
             }
             PositionEvent::SharesReleased { order_id, qty, reserved_qty, .. } => {

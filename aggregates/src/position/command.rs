@@ -41,6 +41,13 @@ pub enum PositionCommand {
         /// How many.
         qty: Quantity,
     },
+    /// Set another number of shares aside for a sell: its owner changed it.
+    Rereserve {
+        /// The sell.
+        order_id: OrderId,
+        /// How many.
+        qty: Quantity,
+    },
     /// Free the shares of sells that ended.
     Release {
         /// The sells, each once.

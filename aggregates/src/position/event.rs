@@ -146,6 +146,17 @@ pub enum PositionEvent {
         /// All that is reserved after it.
         reserved_qty: Quantity,
     },
+    /// A sell was changed by its owner and sets another number of shares aside.
+    SharesReservationAdjusted {
+        /// The sell.
+        order_id: OrderId,
+        /// What it had set aside.
+        from: Quantity,
+        /// What it sets aside now.
+        to: Quantity,
+        /// All that is reserved after it.
+        reserved_qty: Quantity,
+    },
     /// The shares of a sell that ended are free again.
     SharesReleased {
         /// The sell.

@@ -5,7 +5,7 @@ use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::{Money, Quantity};
-use crate::order::{CancelReason, Execution, ExpiryReason, OrderSpec, Trigger};
+use crate::order::{CancelReason, Execution, ExpiryReason, OrderChange, OrderSpec, Trigger};
 use crate::user::UserCommand;
 use crate::writer::WriterCommand;
 
@@ -62,6 +62,18 @@ pub enum Command {
         /// What is asked for.
         spec: OrderSpec,
         /// The market that it arrives at.
+        market: MarketView,
+    },
+    /// Change an open order: the same order, its next revision. What its owner asks too much for is refused, and the
+    /// order stays as it is.
+    Replace {
+        /// Whose order it has to be.
+        account_id: AccountId,
+        /// Which.
+        order_id: OrderId,
+        /// What changes.
+        change: OrderChange,
+        /// The market that the change arrives at.
         market: MarketView,
     },
     /// End an order: by its owner, or by a rule of its own (ioc, fok).

@@ -13,6 +13,7 @@ mod ending;
 mod filling;
 mod placing;
 mod preview;
+mod replacing;
 mod resetting;
 
 pub use arrival::{Arrival, Offer, arrival};
@@ -98,6 +99,9 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::User { user_id, command } => desk.user(*user_id, command)?,
         Command::Writer { shard, command } => desk.writer(*shard, command)?,
         Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
+        Command::Replace { account_id, order_id, change, market } => {
+            desk.replace(*account_id, *order_id, change, market)?;
+        }
         Command::Cancel { account_id, order_id, reason, at } => {
             desk.cancel(*account_id, *order_id, *reason, *at)?;
         }
@@ -135,6 +139,7 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         | AccountCommand::Grant { .. }
         | AccountCommand::Revoke { .. } => Ok(()),
         AccountCommand::Reserve { .. }
+        | AccountCommand::Rereserve { .. }
         | AccountCommand::Release { .. }
         | AccountCommand::Settle { .. }
         | AccountCommand::FollowSplit { .. }

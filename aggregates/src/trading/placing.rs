@@ -4,6 +4,7 @@ use super::{Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
 use crate::instrument::InstrumentKind;
+use crate::market::MarketTime;
 use crate::money::{Money, Price};
 use crate::order::{OrderCommand, OrderSpec, OrderType, Side, TimeInForce, worst_cost};
 use crate::position::PositionCommand;
@@ -83,7 +84,7 @@ impl<W: World> Desk<'_, W> {
             );
             return Err(Refusal::new(RefusalCode::MarketClosed, message).into());
         }
-        let expires_at = (spec.time_in_force == TimeInForce::Day).then_some(market.session_close);
+        let expires_at = expiry(spec, market)?;
         self.order(
             order_id,
             &OrderCommand::Place {
@@ -108,7 +109,11 @@ impl<W: World> Desk<'_, W> {
     }
 
     /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].
-    fn worst_price(&self, spec: &OrderSpec, market: &MarketView) -> Result<Price, Undecided> {
+    pub(super) fn worst_price(
+        &self,
+        spec: &OrderSpec,
+        market: &MarketView,
+    ) -> Result<Price, Undecided> {
         let reference = market.reference.as_ref().map(|reference| reference.price);
         match spec.worst_price(reference, self.rules.collar)? {
             Some(price) => Ok(price),
@@ -121,5 +126,23 @@ impl<W: World> Desk<'_, W> {
                 Err(Refusal::new(RefusalCode::NoReferencePrice, message).field("symbol").into())
             }
         }
+    }
+}
+
+/// When the time of an order that is taken now will be over; `None` is never.
+pub(super) fn expiry(
+    spec: &OrderSpec,
+    market: &MarketView,
+) -> Result<Option<MarketTime>, Undecided> {
+    match (spec.time_in_force, spec.good_till) {
+        (TimeInForce::Day, _) => Ok(Some(market.session_close)),
+        (TimeInForce::Gtd, Some(end)) if end <= market.at => {
+            let message = format!(
+                "expires_at {end} is not after the market's clock, {}: name a later time",
+                market.at
+            );
+            Err(Refusal::new(RefusalCode::InvalidOrder, message).field("expires_at").into())
+        }
+        (_, good_till) => Ok(good_till),
     }
 }

@@ -8,7 +8,8 @@ use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Spli
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, Execution, Order, OrderClass, OrderSpec, OrderType, Side, TimeInForce,
+    CancelReason, Execution, Order, OrderChange, OrderClass, OrderSpec, OrderType, Side,
+    TimeInForce,
 };
 use aggregates::position::Position;
 use aggregates::refusal::{Refusal, RefusalCode};
@@ -69,6 +70,7 @@ pub fn spec(
         stop_price: None,
         trail: None,
         trigger_by: None,
+        good_till: None,
         time_in_force: TimeInForce::Day,
         extended_hours: false,
         order_class: OrderClass::Simple,
@@ -338,6 +340,11 @@ pub fn list(symbol: &str) -> Command {
 
 pub fn place(n: u128, spec: &OrderSpec, market: &MarketView) -> Command {
     Command::Place { order_id: order_id(n), spec: spec.clone(), market: market.clone() }
+}
+
+/// Changes an order, while `AAPL` stands at 100.01.
+pub fn replace(n: u128, account_id: AccountId, change: OrderChange) -> Command {
+    Command::Replace { account_id, order_id: order_id(n), change, market: market(Some("100.01")) }
 }
 
 pub fn cancel(n: u128, account_id: AccountId) -> Command {

@@ -164,9 +164,13 @@ fn every_golden_file_is_readable_and_is_written_back_to_the_same_bytes() {
 fn an_event_of_a_newer_program_is_refused_by_name() {
     let stream = StreamId::Writer(0);
     let payload = samples::all().pop().unwrap().1.payload().unwrap();
-    for (event_type, version) in
-        [("WriterTookOver", "2.0"), ("WriterLeft", "1.0"), ("CashDeposited", "1.0")]
-    {
+    for (event_type, version) in [
+        ("WriterTookOver", "2.0"),
+        ("WriterTookOver", "1.1"),
+        ("WriterTookOver", "1"),
+        ("WriterLeft", "1.0"),
+        ("CashDeposited", "1.0"),
+    ] {
         let error = Event::read(stream, event_type, version, &payload).unwrap_err().to_string();
         assert!(error.contains(event_type) && error.contains("is not known"), "{error}");
     }

@@ -347,7 +347,6 @@ fn what_this_version_does_not_take_is_refused_by_name() {
         unsupported,
         "trailing_stop_limit",
     );
-    refused(&|order| order.time_in_force = TimeInForce::Gtd, unsupported, "gtd");
     refused(&|order| order.time_in_force = TimeInForce::Opg, unsupported, "opg");
     refused(&|order| order.time_in_force = TimeInForce::Cls, unsupported, "cls");
     refused(&|order| order.order_class = OrderClass::Bracket, unsupported, "bracket");

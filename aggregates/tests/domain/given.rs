@@ -8,7 +8,8 @@ use aggregates::id::FillId;
 use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentError, InstrumentEvent};
 use aggregates::money::AmountError;
 use aggregates::order::{
-    CancelReason, Execution, ExpiryReason, Order, OrderCommand, OrderError, OrderEvent, OrderStatus,
+    CancelReason, Execution, ExpiryReason, Order, OrderChange, OrderCommand, OrderError,
+    OrderEvent, OrderStatus,
 };
 use aggregates::rules::Rules;
 use aggregates::stream::Decide;
@@ -263,10 +264,13 @@ fn an_order_fills_as_far_as_it_is_open_and_never_beyond_its_limit() {
 #[test]
 fn a_replacement_keeps_what_has_filled_and_says_whether_it_loses_priority() {
     let replace = |qty: &str, limit: &str| OrderCommand::Replace {
-        qty: quantity(qty),
-        limit_price: Some(price(limit)),
-        stop_price: None,
+        change: OrderChange {
+            qty: Some(quantity(qty)),
+            limit_price: Some(price(limit)),
+            ..OrderChange::default()
+        },
         reserve_price: Some(price(limit)),
+        expires_at: None,
         at: at(2),
     };
     for (qty, limit, loses) in [("8", "187.25", false), ("12", "187.25", true), ("8", "187", true)]

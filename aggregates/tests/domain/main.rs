@@ -14,6 +14,7 @@ mod matrix;
 mod oracle;
 mod previews;
 mod properties;
+mod replacing;
 mod samples;
 mod stops;
 mod users;

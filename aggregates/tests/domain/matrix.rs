@@ -2,8 +2,8 @@
 //! all else is refused.
 
 use aggregates::order::{
-    CancelReason, Execution, ExpiryReason, Happening, Order, OrderCommand, OrderEvent, OrderStatus,
-    OrderType, Side, TABLE, Trigger, next,
+    CancelReason, Execution, ExpiryReason, Happening, Order, OrderChange, OrderCommand, OrderEvent,
+    OrderStatus, OrderType, Side, TABLE, Trigger, next,
 };
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::rules::Rules;
@@ -60,10 +60,13 @@ fn command(order: &Order, happening: Happening, stops: bool) -> OrderCommand {
         Happening::FillPart => fill("1"),
         Happening::FillRest => fill(&order.leaves_qty().unwrap().to_string()),
         Happening::Replace => OrderCommand::Replace {
-            qty: quantity("12"),
-            limit_price: Some(price("101")),
-            stop_price: order.spec().and_then(|spec| spec.stop_price),
+            change: OrderChange {
+                qty: Some(quantity("12")),
+                limit_price: Some(price("101")),
+                ..OrderChange::default()
+            },
             reserve_price: Some(price("101")),
+            expires_at: None,
             at: at(1),
         },
         Happening::Adjust => OrderCommand::Adjust {

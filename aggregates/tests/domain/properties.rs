@@ -7,7 +7,7 @@ use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::InstrumentCommand;
 use aggregates::money::{Money, Price, Quantity};
-use aggregates::order::{ExpiryReason, Side, TimeInForce};
+use aggregates::order::{ExpiryReason, OrderChange, Side, TimeInForce};
 use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::StreamId;
@@ -49,6 +49,12 @@ enum Step {
         order: u8,
         percent: u8,
         offset: i16,
+    },
+    Replace {
+        order: u8,
+        percent: u8,
+        cents: Option<u32>,
+        gtc: bool,
     },
     Cancel {
         order: u8,
@@ -98,6 +104,8 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         72 => (any::<u8>(), prop_oneof![Just(100), 1u8..100], -20i16..20)
             .prop_map(|(order, percent, offset)| Step::Fill { order, percent, offset }),
+        16 => (any::<u8>(), prop_oneof![Just(100), 1u8..150], prop::option::of(1u32..30_000), any::<bool>())
+            .prop_map(|(order, percent, cents, gtc)| Step::Replace { order, percent, cents, gtc }),
         12 => any::<u8>().prop_map(|order| Step::Cancel { order }),
         2 => (0u8..2).prop_map(|account| Step::CancelAll { account }),
         6 => any::<u8>().prop_map(|order| Step::Expire { order }),
@@ -289,6 +297,31 @@ impl Run {
                 let command = self.book.proposal(n, qty, at_price);
                 self.submit(&command)
             }
+            Step::Replace { order, percent, cents, gtc } => {
+                let is_open =
+                    |n| self.book.orders.get(&order_id(n)).filter(|order| order.is_open());
+                let mut open = self.orders.iter().rev().filter_map(|(n, owner, _)| {
+                    Some((*n, *owner, is_open(*n)?, is_open(*n)?.spec()?))
+                });
+                let Some((n, owner, order, spec)) = open.nth(usize::from(*order % 2)) else {
+                    return false;
+                };
+                let qty = spec.qty.decimal() * Decimal::from(*percent) / Decimal::ONE_HUNDRED;
+                let qty = qty.round_dp(if spec.qty.is_whole() { 0 } else { 9 });
+                let change = OrderChange {
+                    qty: Quantity::new(qty).ok(),
+                    limit_price: spec
+                        .limit_price
+                        .and(*cents)
+                        .map(|cents| Price::new(Decimal::new(i64::from(cents), 2)).unwrap()),
+                    time_in_force: gtc.then_some(TimeInForce::Gtc),
+                    ..OrderChange::default()
+                };
+                let filled = order.filled_qty();
+                let acted = self.submit(&replace(n, owner, change));
+                assert_eq!(self.book.orders[&order_id(n)].filled_qty(), filled);
+                acted
+            }
             Step::Cancel { order } => {
                 let Some((n, owner, _)) = self.pick(*order) else { return false };
                 self.submit(&cancel(n, owner))
@@ -459,6 +492,8 @@ fn random_commands_reach_what_they_are_meant_to_test() {
         "OrderCanceled",
         "OrderExpired",
         "OrderAdjusted",
+        "OrderReplaced",
+        "SharesReservationAdjusted",
         "FeeCharged",
         "CashPaidInLieu",
         "ReservationsAdjusted",

@@ -6,7 +6,9 @@ use aggregates::account::{
 use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
 use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
 use aggregates::market::Reference;
-use aggregates::order::{CancelReason, ExpiryReason, OrderEvent, Side};
+use aggregates::order::{
+    CancelReason, ExpiryReason, Lifetime, OrderEvent, OrderSpec, Side, TimeInForce, Trail,
+};
 use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::Event;
@@ -136,7 +138,11 @@ pub fn account() -> Vec<AccountEvent> {
 }
 
 pub fn order() -> Vec<OrderEvent> {
-    let order = spec(account_id(1), "AAPL", Side::Buy, "10", Some("187.25"));
+    let order = OrderSpec {
+        time_in_force: TimeInForce::Gtd,
+        good_till: Some(at(3600)),
+        ..spec(account_id(1), "AAPL", Side::Buy, "10", Some("187.25"))
+    };
     let reject =
         Refusal::new(RefusalCode::InsufficientBuyingPower, "the order needs 1872.50 at worst")
             .figure("needed", money("1872.5"));
@@ -178,6 +184,11 @@ pub fn order() -> Vec<OrderEvent> {
             limit_price: Some(price("187")),
             stop_price: None,
             reserve_price: Some(price("187")),
+            trail: Some(Trail::Percent(price("5"))),
+            lifetime: Some(Lifetime {
+                time_in_force: TimeInForce::Gtd,
+                expires_at: Some(at(7200)),
+            }),
             loses_priority: true,
             at: at(2),
         },
@@ -259,6 +270,12 @@ pub fn position() -> Vec<PositionEvent> {
             at: at(4),
         },
         PositionEvent::SharesReserved { order_id, qty: quantity("2"), reserved_qty: quantity("2") },
+        PositionEvent::SharesReservationAdjusted {
+            order_id,
+            from: quantity("2"),
+            to: quantity("3"),
+            reserved_qty: quantity("3"),
+        },
         PositionEvent::SharesReleased {
             order_id,
             qty: quantity("2"),

@@ -397,6 +397,7 @@ impl History {
             stop_price: None,
             trail: None,
             trigger_by: None,
+            good_till: None,
             time_in_force: [TimeInForce::Day, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
                 [usize::from(tif) % 4],
             extended_hours: false,

@@ -110,6 +110,9 @@ impl Account {
                     findings.expect(held == from && to.sign() >= 0, position, Code::Reservation, || {
                         format!("the reservation of order {order} goes from {from} to {to}, and was {held}")
                     });
+                    findings.expect(to - from <= available, position, Code::Reservation, || {
+                        format!("order {order} goes from {from} to {to} with {available} available")
+                    });
                     if !to.is_zero() {
                         self.reservations.insert(order, to);
                     }

@@ -124,6 +124,7 @@ impl Order {
                 });
                 if event_type == "OrderReplaced" {
                     self.replaced_at = Some(at);
+                    self.live_on(body)?;
                 } else {
                     self.follow_split(body, position, findings)?;
                     let first = self.splits.insert(body.text("action_id")?.to_owned());
@@ -156,6 +157,23 @@ impl Order {
             other => return Err(format!("an order has no event {other}")),
         }
         self.updated_at = at;
+        Ok(())
+    }
+
+    /// What a replacement may change besides quantity and prices.
+    fn live_on(&mut self, body: Fields<'_>) -> Result<(), Fault> {
+        let Some(spec) = self.spec.as_object_mut() else { return Ok(()) };
+        let mut set = |name: &str, value: Option<&Value>| match value {
+            Some(value) => spec.insert(name.into(), value.clone()),
+            None => spec.remove(name),
+        };
+        set("trail", body.value("trail").ok());
+        if let Ok(lifetime) = body.object("lifetime") {
+            let (rule, end) = (lifetime.value("time_in_force")?, lifetime.value("expires_at").ok());
+            set("time_in_force", Some(rule));
+            set("good_till", end.filter(|_| rule == "gtd"));
+            self.expires_at = lifetime.time_or_none("expires_at")?;
+        }
         Ok(())
     }
 

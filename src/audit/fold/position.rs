@@ -124,6 +124,25 @@ impl Holding {
                 self.states_reserved(body, position, findings)?;
                 act.touched.insert(order);
             }
+            "SharesReservationAdjusted" => {
+                let order = body.uuid("order_id")?;
+                let (from, to) = (body.amount("from")?, body.amount("to")?);
+                let free = self.qty - self.reserved;
+                let held = self.reservations.insert(order, to).unwrap_or_default();
+                self.reserved += to - held;
+                findings.expect(
+                    held == from && to.sign() > 0 && to - held <= free,
+                    position,
+                    Code::Reservation,
+                    || {
+                        format!(
+                            "order {order} goes from {from} to {to} shares with {free} free, and had {held}"
+                        )
+                    },
+                );
+                self.states_reserved(body, position, findings)?;
+                act.touched.insert(order);
+            }
             "SharesReleased" => {
                 let (order, qty) = (body.uuid("order_id")?, body.amount("qty")?);
                 let held = self.reservations.remove(&order).unwrap_or_default();

@@ -279,15 +279,21 @@ fn entry_cells(
         serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
     let body = Fields::of_event(&payload, &content.event_type)?;
     let instrument = instrument.map(|id| id.to_string());
+    let action = named(body, "action_id");
+    let order = match body.list("changes") {
+        // A replacement changes what one order reserves.
+        Ok(changes) if action.is_none() && changes.len() == 1 => named(changes[0], "order_id"),
+        _ => named(body, "order_id"),
+    };
     Ok(vec![
         some(position),
         some(content.tenant_id),
         some(account),
         some(&content.event_type),
         instrument.or_else(|| named(body, "instrument_id")),
-        named(body, "order_id"),
+        order,
         named(body, "fill_id"),
-        named(body, "action_id"),
+        action,
         maybe(body.time_or_none("at")?),
         some(content.recorded_at),
     ])

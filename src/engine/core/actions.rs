@@ -6,7 +6,7 @@ use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
 use aggregates::market::MarketTime;
 use aggregates::money::Price;
-use aggregates::order::ExpiryReason;
+use aggregates::order::{ExpiryReason, TimeInForce};
 use aggregates::trading::Command;
 use chrono::NaiveDate;
 
@@ -21,7 +21,11 @@ use crate::market::tick::{Tick, TradingState};
 impl Core {
     /// Ends an order at the instant at which its time is over, unless that was tried.
     pub(super) fn expire(&self, order: &Working) -> Option<Command> {
-        let (order_id, reason) = (order.order_id, ExpiryReason::SessionClosed);
+        let order_id = order.order_id;
+        let reason = match order.time_in_force {
+            TimeInForce::Gtd => ExpiryReason::TimeReached,
+            _ => ExpiryReason::SessionClosed,
+        };
         let command = Command::Expire { order_id, reason, at: order.expires_at? };
         (!self.is_tried_command(&command)).then_some(command)
     }

@@ -105,11 +105,16 @@ impl EngineState {
                 qty,
                 limit_price,
                 stop_price,
+                lifetime,
                 loses_priority,
                 ..
             } => {
                 self.change(order_id, |order| {
                     order.move_stop(*stop_price);
+                    if let Some(lifetime) = lifetime {
+                        order.time_in_force = lifetime.time_in_force;
+                        order.expires_at = lifetime.expires_at;
+                    }
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                     order.limit = *limit_price;
@@ -381,6 +386,7 @@ fn held_after(event: &PositionEvent) -> Option<(Quantity, MarketTime)> {
         }
         PositionEvent::SharesReserved { .. }
         | PositionEvent::SplitNotFollowed { .. }
+        | PositionEvent::SharesReservationAdjusted { .. }
         | PositionEvent::SharesReleased { .. }
         | PositionEvent::DividendAccrued { .. }
         | PositionEvent::DividendSettled { .. } => None,

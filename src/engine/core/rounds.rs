@@ -119,6 +119,7 @@ impl Proposal {
             | Command::User { .. }
             | Command::Writer { .. }
             | Command::Place { .. }
+            | Command::Replace { .. }
             | Command::CancelAll { .. }
             | Command::Reset { .. } => Self::Other,
         }

@@ -76,7 +76,8 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
             StreamId::Account(spec.account_id),
             StreamId::Instrument(spec.instrument_id),
         ],
-        Command::Cancel { order_id, .. }
+        Command::Replace { order_id, .. }
+        | Command::Cancel { order_id, .. }
         | Command::Expire { order_id, .. }
         | Command::Trigger { order_id, .. }
         | Command::Fill { order_id, .. } => vec![StreamId::Order(*order_id)],

@@ -15,6 +15,7 @@ const CURSOR_MAX: usize = 1_024;
 pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("day", TimeInForce::Day),
     ("gtc", TimeInForce::Gtc),
+    ("gtd", TimeInForce::Gtd),
     ("ioc", TimeInForce::Ioc),
     ("fok", TimeInForce::Fok),
 ];
@@ -23,9 +24,9 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
 pub const TRIGGERS: &[(&str, TriggerBy)] =
     &[("last", TriggerBy::Last), ("quote", TriggerBy::Quote)];
 
-/// How long an order that waits for its stop may live.
-pub const TIMES_OF_STOPS: &[(&str, TimeInForce)] =
-    &[("day", TimeInForce::Day), ("gtc", TimeInForce::Gtc)];
+/// How long an order may live that rests.
+pub const LIFETIMES: &[(&str, TimeInForce)] =
+    &[("day", TimeInForce::Day), ("gtc", TimeInForce::Gtc), ("gtd", TimeInForce::Gtd)];
 
 pub const ACCOUNT: Field = Field::new("account_id", Kind::Text, "Default: your own.");
 pub const SYMBOL: Field = Field::new("symbol", Kind::Text, "Ticker, such as AAPL.");
@@ -45,7 +46,12 @@ pub const TRIGGER_BY: Field = Field::new(
 pub const TIME_IN_FORCE: Field = Field::new(
     "time_in_force",
     Kind::Word(|| words(TIMES_IN_FORCE)),
-    "Default: day. gtc: until canceled; ioc: what fills at once; fok: all at once or nothing.",
+    "Default: day. gtc: until canceled; gtd: until expires_at; ioc: what fills at once; fok: all at once or nothing.",
+);
+pub const EXPIRES_AT: Field = Field::new(
+    "expires_at",
+    Kind::Text,
+    "When a gtd order ends, by the market's clock, such as \"2026-11-27T21:00:00Z\".",
 );
 pub const EXTENDED_HOURS: Field =
     Field::new("extended_hours", Kind::Flag, "Default: false; true is unsupported.");

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use aggregates::instrument::InstrumentKind;
-use aggregates::order::OrderStatus;
+use aggregates::order::{OrderChange, OrderStatus};
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, IDEMPOTENCY_KEY, LEFT_ANSWER, LIMIT,
-    ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY, SYMBOL, page,
+    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, EXPIRES_AT, IDEMPOTENCY_KEY, LEFT_ANSWER,
+    LIFETIMES, LIMIT, LIMIT_PRICE, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY, STOP_PRICE,
+    SYMBOL, page,
 };
 use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
@@ -132,6 +133,38 @@ pub const TOOLS: &[Entry] = &[
         run: |call, arguments| Box::pin(wait_for_order(call, arguments)),
     },
     Entry {
+        name: "replace_order",
+        title: "Replace an order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "Changes an open order, which keeps its id and gets its next revision; what is not named stays. \
+                quantity is the new total, what has filled included. A new price or more shares lose time priority. \
+                Example: {\"order_id\": \"01890a5d-…\", \"limit_price\": \"187.00\"}. A refusal leaves the order as \
+                it was; order_not_open: it has ended.",
+        takes: &[
+            ORDER_ID,
+            QUANTITY,
+            LIMIT_PRICE,
+            STOP_PRICE,
+            Field::new(
+                "trail_amount",
+                Kind::Text,
+                "New distance of a trailing stop, in the measure that it has.",
+            ),
+            Field::new(
+                "time_in_force",
+                Kind::Word(|| words(LIFETIMES)),
+                "day, gtc or gtd. Default: as it is.",
+            ),
+            EXPIRES_AT,
+            IDEMPOTENCY_KEY,
+            ACCOUNT,
+        ],
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(replace(call, arguments)),
+    },
+    Entry {
         name: "cancel_stock_order_by_id",
         title: "Cancel a stock order",
         toolset: Toolset::OrderManagement,
@@ -245,6 +278,24 @@ async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let who = (call.visitor, &caller);
     let waited = call.service.wait_for_order(who, account, order, awaited, patience, call.stop);
     answer(&waited.await?)
+}
+
+async fn replace(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, order) = (arguments.account_id(), arguments.order_id());
+    let change = OrderChange {
+        qty: arguments.amount("quantity"),
+        limit_price: arguments.amount("limit_price"),
+        stop_price: arguments.amount("stop_price"),
+        trail: arguments.amount("trail_amount"),
+        time_in_force: arguments.word("time_in_force", LIFETIMES),
+        good_till: arguments.time("expires_at"),
+    };
+    let key = arguments.idempotency_key();
+    arguments.end()?;
+    let (caller, account) = call.account(named).await?;
+    let replaced =
+        call.service.replace_order(&caller, account, order, change, key.as_deref()).await;
+    answer(&replaced.map_err(by_argument)?)
 }
 
 async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {

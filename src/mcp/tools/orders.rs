@@ -7,8 +7,8 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, EXTENDED_HOURS, LEFT_ANSWER, LIMIT_PRICE, NOTE, QUANTITY, STOP_PRICE,
-    SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TIMES_OF_STOPS, TRIGGER_BY, TRIGGERS,
+    ACCOUNT, CLIENT_ORDER_ID, EXPIRES_AT, EXTENDED_HOURS, LEFT_ANSWER, LIFETIMES, LIMIT_PRICE,
+    NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TRIGGER_BY, TRIGGERS,
 };
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
@@ -23,14 +23,22 @@ const TYPES: &[(&str, OrderType)] = &[
 ];
 
 /// What every market order takes.
-const MARKET: &[Field] =
-    &[SYMBOL.required(), QUANTITY.required(), TIME_IN_FORCE, CLIENT_ORDER_ID, NOTE, ACCOUNT];
+const MARKET: &[Field] = &[
+    SYMBOL.required(),
+    QUANTITY.required(),
+    TIME_IN_FORCE,
+    EXPIRES_AT,
+    CLIENT_ORDER_ID,
+    NOTE,
+    ACCOUNT,
+];
 /// What every limit order takes.
 const LIMIT: &[Field] = &[
     SYMBOL.required(),
     QUANTITY.required(),
     LIMIT_PRICE.required(),
     TIME_IN_FORCE,
+    EXPIRES_AT,
     EXTENDED_HOURS,
     CLIENT_ORDER_ID,
     NOTE,
@@ -44,6 +52,7 @@ const STOP: &[Field] = &[
     STOP_PRICE.required(),
     TRIGGER_BY,
     TIME_OF_STOP,
+    EXPIRES_AT,
     CLIENT_ORDER_ID,
     NOTE,
     ACCOUNT,
@@ -56,12 +65,13 @@ const STOP_LIMIT: &[Field] = &[
     LIMIT_PRICE.required(),
     TRIGGER_BY,
     TIME_OF_STOP,
+    EXPIRES_AT,
     CLIENT_ORDER_ID,
     NOTE,
     ACCOUNT,
 ];
 const TIME_OF_STOP: Field =
-    Field::new("time_in_force", Kind::Word(|| words(TIMES_OF_STOPS)), "Default: day.");
+    Field::new("time_in_force", Kind::Word(|| words(LIFETIMES)), "Default: day.");
 
 pub const TOOLS: &[Entry] = &[
     Entry {
@@ -186,6 +196,7 @@ pub const TOOLS: &[Entry] = &[
             STOP_PRICE,
             TRIGGER_BY,
             TIME_IN_FORCE.about("Default: day."),
+            EXPIRES_AT,
             EXTENDED_HOURS,
             CLIENT_ORDER_ID.about("Makes no difference."),
             NOTE.about("Makes no difference."),
@@ -223,6 +234,7 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         trail: None,
         trigger_by: arguments.word("trigger_by", TRIGGERS),
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
+        expires_at: arguments.time("expires_at"),
         extended_hours: arguments.flag("extended_hours").unwrap_or_default(),
         order_class: OrderClass::Simple,
         client_order_id: arguments.client_order_id(),
@@ -240,7 +252,7 @@ async fn place(
     order_type: OrderType,
 ) -> Answered {
     let named = arguments.account_id();
-    let times = if order_type.is_stop() { TIMES_OF_STOPS } else { TIMES_IN_FORCE };
+    let times = if order_type.is_stop() { LIFETIMES } else { TIMES_IN_FORCE };
     let mut request = OrderRequest {
         symbol: arguments.required_text("symbol", SYMBOL_MAX),
         side,
@@ -251,6 +263,7 @@ async fn place(
         trail: None,
         trigger_by: None,
         time_in_force: arguments.word("time_in_force", times).unwrap_or_default(),
+        expires_at: arguments.time("expires_at"),
         extended_hours: false,
         order_class: OrderClass::Simple,
         client_order_id: arguments.client_order_id(),

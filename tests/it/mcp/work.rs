@@ -120,12 +120,15 @@ async fn work(client: &Client) {
     assert_eq!(by_id["status"], "accepted");
     let waited = json!({"order_id": bought["order_id"], "status": "filled"});
     assert_eq!(call("wait_for_order", waited).await["reached"], true);
+    let change = json!({"order_id": resting["order_id"], "quantity": "4", "limit_price": "99"});
+    let replaced = call("replace_order", change).await;
+    assert_eq!((&replaced["qty"], &replaced["revision"]), (&json!("4"), &json!(1)));
     let canceled = call("cancel_stock_order_by_id", json!({"order_id": resting["order_id"]})).await;
     assert_eq!(canceled["status"], "canceled");
     let history = call("order_history", json!({"order_id": resting["order_id"]})).await;
     let events: Vec<_> =
         history["items"].as_array().unwrap().iter().map(|event| &event["event_type"]).collect();
-    assert_eq!(events, ["OrderPlaced", "OrderCanceled"]);
+    assert_eq!(events, ["OrderPlaced", "OrderReplaced", "OrderCanceled"]);
     let positions = call("positions", json!({})).await;
     assert_eq!(positions["items"][0]["qty"], "7");
     assert_eq!(positions["items"][0]["qty_available"], "5");
@@ -157,7 +160,7 @@ async fn work(client: &Client) {
     let closed = call("close_position", json!({"symbol": "AAPL", "percentage": 50})).await;
     assert_eq!((&closed["qty"], &closed["status"]), (&json!("3"), &json!("filled")));
     let trail = call("audit_trail", json!({"order_id": resting["order_id"]})).await;
-    assert_eq!(trail["items"].as_array().unwrap().len(), 2);
+    assert_eq!(trail["items"].as_array().unwrap().len(), 3);
     assert_eq!(trail["items"][0]["metadata"]["interface"], "mcp");
     assert_eq!(call("verify_audit", json!({})).await["valid"], true);
 

@@ -12,5 +12,6 @@ mod permissions;
 mod portfolio;
 mod previews;
 mod reads;
+mod replacing;
 mod stream;
 mod untaken;

@@ -163,6 +163,7 @@ pub fn buy(
         stop_price: None,
         trail: None,
         trigger_by: None,
+        good_till: None,
         time_in_force: TimeInForce::Gtc,
         extended_hours: false,
         order_class: OrderClass::Simple,

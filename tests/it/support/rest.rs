@@ -230,6 +230,10 @@ impl TestRest {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        send(self.authorized(Method::PATCH, path).json(&body)).await
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(self.request(Method::POST, path).json(&body)).await
     }

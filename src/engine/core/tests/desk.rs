@@ -317,6 +317,7 @@ impl Desk {
             stop_price,
             trail: None,
             trigger_by: stop_price.map(|_| by),
+            good_till: None,
             time_in_force,
             extended_hours: false,
             order_class: OrderClass::Simple,

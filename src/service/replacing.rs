@@ -1,0 +1,72 @@
+//! Changing open orders.
+
+use aggregates::id::{AccountId, CommandId, OrderId};
+use aggregates::order::OrderChange;
+use aggregates::trading::Command;
+use uuid::Uuid;
+
+use super::placing::ARRIVAL;
+use super::{Caller, Fresh, OrderAnswer, OrderRequest, Service, ServiceError, Written};
+
+impl Service {
+    /// Changes an open order: the same order, its next revision. What is not named stays. Answers with the order as
+    /// it stands after the change: filled, if the market filled it at once.
+    ///
+    /// # Errors
+    /// There is no such order or it has ended, the change names nothing or what the order does not have, the account
+    /// cannot pay what it adds, or the ledger's. Then the order is as it was.
+    pub async fn replace_order(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        order_id: OrderId,
+        change: OrderChange,
+        once: Option<&str>,
+    ) -> Result<Written<OrderAnswer>, ServiceError> {
+        caller.on(account_id)?;
+        let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
+        let view = self.parts.engine.board().market_view(&order.symbol, order.side);
+        let market = view.ok_or_else(|| self.no_clock())?;
+        let route = format!("PATCH /v1/accounts/{account_id}/orders/{order_id}");
+        let key = once.map(|key| caller.key(&route, key, format!("{change:?}").as_bytes()));
+        // A change counts as an order against the limits of an agent.
+        let meant = replaced(order, &change).spec(account_id, "-");
+        let taken = self.count_order(caller, &meant, &market).await?;
+        let command = Command::Replace { account_id, order_id, change, market };
+        let submitted = Self::submission(caller, CommandId::new(Uuid::now_v7()), command, key);
+        let committed = match self.parts.ledger.submit(submitted).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.uncount_order(taken).await;
+                return Err(error.into());
+            }
+        };
+        if committed.replayed {
+            self.uncount_order(taken).await;
+        } else {
+            self.parts.engine.settled(committed.position, ARRIVAL).await;
+        }
+        let answer = self.order_after(caller, account_id, order_id, committed.position).await?;
+        Ok(Written { answer, replayed: committed.replayed })
+    }
+}
+
+/// The order that would come to the same as `order` after the change.
+fn replaced(order: OrderAnswer, change: &OrderChange) -> OrderRequest {
+    OrderRequest {
+        symbol: order.symbol,
+        side: order.side,
+        order_type: order.order_type,
+        qty: change.qty.unwrap_or(order.qty),
+        limit_price: change.limit_price.or(order.limit_price),
+        stop_price: change.stop_price.or(order.stop_price),
+        trail: None,
+        trigger_by: None,
+        time_in_force: order.time_in_force,
+        expires_at: None,
+        extended_hours: order.extended_hours,
+        order_class: order.order_class,
+        client_order_id: None,
+        note: None,
+    }
+}
