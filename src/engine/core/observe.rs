@@ -107,6 +107,7 @@ impl EngineState {
                 stop_price,
                 lifetime,
                 loses_priority,
+                at,
                 ..
             } => {
                 self.change(order_id, |order| {
@@ -119,7 +120,8 @@ impl EngineState {
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                     order.limit = *limit_price;
                     if *loses_priority {
-                        order.rank = position;
+                        // What began before the change knows nothing of it.
+                        (order.rank, order.placed_at) = (position, *at);
                     }
                 });
                 if self.orders.get(order_id).is_some_and(|order| !order.held) {

@@ -93,6 +93,19 @@ fn a_bar_that_began_before_the_order_never_fills_it() {
 }
 
 #[test]
+fn a_bar_that_began_before_an_order_was_changed_knows_nothing_of_the_change() {
+    let mut desk = day_before();
+    let account = desk.account("100000");
+    desk.place(account, "buy 10 @ 90.00 gtc");
+    desk.clock("2008-10-13T15:00:00Z");
+    assert!(desk.replace(account, 1, None, Some("97.00")));
+    desk.daily_bar("2008-10-13", ["96.00", "99.00", "94.00", "98.00"], 100);
+    assert_eq!(desk.trades(), []);
+    desk.daily_bar("2008-10-14", ["98.00", "99.00", "96.00", "98.00"], 100);
+    assert_eq!(desk.trades(), [trade(1, "97.00", "10")]);
+}
+
+#[test]
 fn minute_bars_end_by_the_close_and_fill_nothing_outside_hours() {
     let mut desk = day_before();
     let account = desk.account("100000");

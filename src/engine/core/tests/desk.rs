@@ -7,8 +7,8 @@ use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderI
 use aggregates::instrument::Instrument;
 use aggregates::money::Price;
 use aggregates::order::{
-    CancelReason, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType, Side,
-    TimeInForce, TriggerBy,
+    CancelReason, Order, OrderChange, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
+    Side, TimeInForce, TriggerBy,
 };
 use aggregates::position::Position;
 use aggregates::rules::Rules;
@@ -329,6 +329,30 @@ impl Desk {
         let market = now.view(glance.as_ref(), side);
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n
+    }
+
+    /// Changes what is open of an order, or its limit; false if that was refused.
+    pub(super) fn replace(
+        &mut self,
+        account_id: AccountId,
+        n: u128,
+        open: Option<i64>,
+        limit: Option<&str>,
+    ) -> bool {
+        let order = &self.world.orders[&order_id(n)];
+        let filled = order.filled_qty();
+        let total = |open: i64| filled.plus(open.to_string().parse().unwrap()).unwrap();
+        let change = OrderChange {
+            qty: open.map(total),
+            limit_price: limit.map(|limit| limit.parse().unwrap()),
+            ..OrderChange::default()
+        };
+        let side = order.spec().unwrap().side;
+        let market = self.now().view(self.core.glance(AAPL).as_ref(), side);
+        let command = Command::Replace { account_id, order_id: order_id(n), change, market };
+        let done = self.commit(&command).is_ok();
+        self.run(Vec::new());
+        done
     }
 
     pub(super) fn cancel(&mut self, account_id: AccountId, n: u128) -> bool {

@@ -1,4 +1,4 @@
-//! The engine against a naive scan over all orders that shares no code with it: the same orders, ticks, cancels,
+//! The engine against a naive scan over all orders that shares no code with it: the same orders, ticks, changes, cancels,
 //! halts, splits and restarts give the same sequences of triggers (order, place, stop) and of fills (order, place, price,
 //! quantity).
 //!
@@ -37,6 +37,7 @@ enum Step {
     Trade { price: i64 },
     Again,
     Place { buy: bool, qty: i64, limit: Option<i64>, stop: Option<PlainStop>, kind: &'static str },
+    Replace { which: usize, open: Option<i64>, limit: Option<i64> },
     Cancel { which: usize },
     Halt,
     Resume,
@@ -53,6 +54,8 @@ struct Plain {
     limit: Option<i64>,
     /// Until it is triggered.
     stop: Option<PlainStop>,
+    /// The place of the tick that triggered it: what came before does not fill it.
+    since: u64,
     open: bool,
     /// Its turn among orders at one price.
     turn: u64,
@@ -98,7 +101,7 @@ impl Scan {
     fn trigger(&mut self, i: usize, place: u64) {
         self.turns += 1;
         let order = &mut self.orders[i];
-        order.turn = self.turns;
+        (order.turn, order.since) = (self.turns, place);
         if let Some(stop) = order.stop.take() {
             self.triggers.push((order.n, place, cents(stop.price)));
         }
@@ -194,16 +197,25 @@ impl Scan {
         kind: &str,
     ) {
         self.turns += 1;
-        self.orders.push(Plain { n, buy, left: qty, limit, stop, open: true, turn: self.turns });
+        let turn = self.turns;
+        self.orders.push(Plain { n, buy, left: qty, limit, stop, since: 0, open: true, turn });
         let i = self.orders.len() - 1;
-        let mut since = 0;
+        self.meet(i, kind);
+        if kind == "ioc" || kind == "fok" {
+            self.orders[i].open = false;
+        }
+    }
+
+    /// Lets an order meet what stands, once.
+    fn meet(&mut self, i: usize, kind: &str) {
+        let Plain { buy, left: qty, limit, stop, .. } = self.orders[i];
         if let Some(stop) = stop {
             match self.reached(buy, stop).filter(|_| !self.halted) {
                 Some(place) => self.trigger(i, place),
                 None => return,
             }
-            since = self.triggers.last().unwrap().1;
         }
+        let since = self.orders[i].since;
         let met = self.quote.filter(|quote| !self.halted && quote.4 >= since);
         if let Some((bid, bid_left, ask, ask_left, _)) = met {
             let (touch, size) = if buy { (ask, ask_left) } else { (bid, bid_left) };
@@ -213,9 +225,21 @@ impl Scan {
                 self.fill(i, touch);
             }
         }
-        if kind == "ioc" || kind == "fok" {
-            self.orders[i].open = false;
+    }
+
+    /// Changes an open order; one that has a limit may get another one.
+    fn replace(&mut self, i: usize, open: Option<i64>, limit: Option<i64>) {
+        let order = &mut self.orders[i];
+        let (open, limit) = (open.unwrap_or(order.left), limit.or(order.limit));
+        if (open, limit) == (order.left, order.limit) {
+            return;
         }
+        if open > order.left || limit != order.limit {
+            self.turns += 1;
+            order.turn = self.turns;
+        }
+        (order.left, order.limit) = (open, limit);
+        self.meet(i, "day");
     }
 
     /// What stood is over, and the next tick is a first one.
@@ -260,6 +284,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Again),
         9 => (any::<bool>(), 1i64..30, prop_oneof![at_once, waiting])
             .prop_map(|(buy, qty, (limit, stop, kind))| Step::Place { buy, qty, limit, stop, kind }),
+        4 => (0usize..64, prop::option::of(1i64..30), prop::option::of(9_500i64..10_500))
+            .prop_map(|(which, open, limit)| Step::Replace { which, open, limit }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -335,6 +361,20 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                     continue;
                 }
                 scan.arrive(n, *buy, *qty, limit, stop, kind);
+            }
+            Step::Replace { which, open, limit } => {
+                let n = *which as u128 + 2;
+                let limit = limit.map(now);
+                if let Some(i) = scan.orders.iter().position(|order| order.n == n) {
+                    let order = &scan.orders[i];
+                    let limit = limit.filter(|_| order.limit.is_some());
+                    let may = order.open && (open.is_some() || limit.is_some());
+                    let text = limit.map(cents);
+                    assert_eq!(desk.replace(account, n, *open, text.as_deref()), may, "order {n}");
+                    if may {
+                        scan.replace(i, *open, limit);
+                    }
+                }
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;
