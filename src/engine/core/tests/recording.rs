@@ -8,7 +8,7 @@ use aggregates::stream::{Event, StreamId};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use super::super::{Record, Settings};
+use super::super::{Reason, Record, Settings};
 use super::desk::Desk;
 use super::naive::{PlainStop, cents};
 use crate::market::calendar::Calendar;
@@ -436,6 +436,25 @@ fn a_symbol_that_nobody_works_leaves_nothing_on_the_tape_and_an_order_brings_it_
     assert_eq!(scene.desk.core.clock(), clock, "what an order was placed by is not forgotten");
     assert_eq!(scene.desk.trades().len(), 2);
     assert_eq!(scene.desk.status(2), OrderStatus::PartiallyFilled);
+}
+
+#[test]
+fn a_clock_line_at_the_instant_of_a_line_that_passed_is_where_a_restart_begins() {
+    let mut scene = Scene::new(Record::Working, Some(60));
+    scene.now = "2026-11-23T15:00:00Z".parse().unwrap();
+    scene.tell("clock", None, "");
+    let before = scene.desk.tape.len();
+    let desk = &mut scene.desk;
+    let passed = r#"{"t":"quote","symbol":"IBM","bid":"100","bid_size":"1","ask":"101","ask_size":"1","at":"2026-11-23T15:00:33.066Z"}"#;
+    desk.line(passed);
+    assert_eq!(desk.tape.len(), before);
+    let clock = desk.core.clock();
+    desk.clock("2026-11-23T15:00:33.066Z");
+    assert_eq!(desk.tape.len(), before + 1);
+    let again = desk.line(r#"{"t":"clock","at":"2026-11-23T15:00:33.066Z"}"#);
+    assert_eq!((again.ignored, desk.tape.len()), (Some(Reason::Duplicate), before + 1));
+    desk.rebuild();
+    assert_eq!(desk.core.clock(), clock);
 }
 
 #[test]
