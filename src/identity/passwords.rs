@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use rustix::time::ClockId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, warn};
@@ -35,6 +34,8 @@ const REST: u32 = 3;
 const MEMORY: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+/// Bytes of a salt.
+const SALT: usize = 16;
 /// Words that a password may not lean on here.
 const CONTEXT: [&str; 4] = ["blotter", "trading", "paper", "ledger"];
 
@@ -113,8 +114,13 @@ pub fn measure(password: &Password) -> Result<(), Unfit> {
     if characters < SHORTEST { Err(Unfit::Short(characters)) } else { Ok(()) }
 }
 
+/// What a thread hashes in. It is kept while others wait: to have the system make megabytes of zeros for each password
+/// costs kernel time, and its page tables are what all threads of the process share.
+#[derive(Default)]
+struct Memory(Vec<Block>);
+
 /// Something to do on a thread of ours.
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// The threads that hash. They end with its last clone.
 #[derive(Clone)]
@@ -145,7 +151,7 @@ impl Hasher {
     /// The system gives no random bytes or no thread.
     pub fn new() -> Result<Self, HashError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let nobody = hashed("a user who does not exist")?;
+        let nobody = hashed("a user who does not exist", &mut Memory::default())?;
         let (jobs, queue) = channel();
         let (queue, places) = (Arc::new(Mutex::new(queue)), Arc::new(Semaphore::new(WAITING)));
         for _ in 0..cores.saturating_sub(1).max(1) {
@@ -183,9 +189,9 @@ impl Place {
             return Ok(Err(unfit));
         }
         let password = password.clone();
-        self.work(move || match guessable(&password, &about) {
+        self.work(move |memory| match guessable(&password, &about) {
             Some(unfit) => Ok(Err(unfit)),
-            None => hashed(&password.0).map(Ok),
+            None => hashed(&password.0, memory).map(Ok),
         })
         .await
     }
@@ -196,7 +202,7 @@ impl Place {
     /// No random bytes.
     pub async fn again(self, password: &Password) -> Result<String, HashError> {
         let password = password.clone();
-        self.work(move || hashed(&password.0)).await
+        self.work(move |memory| hashed(&password.0, memory)).await
     }
 
     /// Compares `password` to what was kept, or to nobody's. A password that is too long to have been taken is
@@ -213,22 +219,22 @@ impl Place {
         let password = if fits { password.clone() } else { Password::new(String::new()) };
         let known = fits && kept.is_some();
         let kept: Arc<str> = kept.map_or_else(|| Arc::clone(&self.hasher.nobody), Arc::from);
-        let compared = self.work(move || compared(&password.0, &kept)).await?;
+        let compared = self.work(move |memory| compared(&password.0, &kept, memory)).await?;
         Ok(if known { compared } else { Comparison::Different })
     }
 
     /// Runs `task` on a thread of ours, when one is free and somebody still waits for it.
     async fn work<T: Send + 'static>(
         self,
-        task: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+        task: impl FnOnce(&mut Memory) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
         let (answer, answered) = oneshot::channel();
         let Self { hasher, held } = self;
-        let job = move || {
+        let job = move |memory: &mut Memory| {
             drop(held);
             if !answer.is_closed() {
                 // Whoever asked may have gone meanwhile.
-                drop(answer.send(task()));
+                drop(answer.send(task(memory)));
             }
         };
         hasher.jobs.send(Box::new(job)).map_err(|_| failed(&"its threads have ended"))?;
@@ -241,15 +247,18 @@ fn work_off(queue: &Mutex<Receiver<Job>>, places: &Semaphore) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         warn!(%error, "passwords are hashed at the usual priority");
     }
+    let mut memory = Memory::default();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         let began = worked();
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
             error!("hashing a password panicked");
         }
         if places.available_permits() < WAITING {
             thread::sleep(worked().saturating_sub(began) * REST);
+        } else {
+            memory = Memory::default();
         }
     }
 }
@@ -268,25 +277,59 @@ fn guessable(password: &Password, about: &[String]) -> Option<Unfit> {
     (entropy.score() < Score::Three).then(|| Unfit::Guessable(why()))
 }
 
-fn argon2() -> Result<Argon2<'static>, HashError> {
-    let parameters = Params::new(MEMORY, PASSES, LANES, None).map_err(|error| failed(&error))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters))
+fn parameters() -> Result<Params, HashError> {
+    Params::new(MEMORY, PASSES, LANES, None).map_err(|error| failed(&error))
 }
 
-fn hashed(password: &str) -> Result<String, HashError> {
-    let hash = argon2()?.hash_password(password.as_bytes()).map_err(|error| failed(&error))?;
-    Ok(hash.to_string())
-}
-
-fn compared(password: &str, kept: &str) -> Result<Comparison, HashError> {
-    let hash = PasswordHash::new(kept).map_err(|error| failed(&error))?;
-    if argon2()?.verify_password(password.as_bytes(), &hash).is_err() {
-        return Ok(Comparison::Different);
+impl Memory {
+    /// What becomes of a password with this salt.
+    fn hash(
+        &mut self,
+        password: &str,
+        salt: &Salt,
+        parameters: Params,
+    ) -> Result<Output, HashError> {
+        let blocks = parameters.block_count();
+        if self.0.len() < blocks {
+            self.0.resize(blocks, Block::new());
+        }
+        let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+            .hash_password_into_with_memory(password.as_bytes(), salt, &mut out, &mut self.0)
+            .map_err(|error| failed(&error))?;
+        Output::new(&out).map_err(|error| failed(&error))
     }
-    let parameters = Params::try_from(&hash).map_err(|error| failed(&error))?;
+}
+
+fn hashed(password: &str, memory: &mut Memory) -> Result<String, HashError> {
+    let mut salt = [0; SALT];
+    getrandom::fill(&mut salt).map_err(|error| failed(&error))?;
+    let salt = Salt::new(&salt).map_err(|error| failed(&error))?;
+    let parameters = parameters()?;
+    let params = ParamsString::try_from(&parameters).map_err(|error| failed(&error))?;
+    let hash = Some(memory.hash(password, &salt, parameters)?);
+    let (algorithm, version) = (Algorithm::Argon2id.ident(), Some(Version::V0x13.into()));
+    Ok(PasswordHash { algorithm, version, params, salt: Some(salt), hash }.to_string())
+}
+
+fn compared(password: &str, kept: &str, memory: &mut Memory) -> Result<Comparison, HashError> {
+    let kept = PasswordHash::new(kept).map_err(|error| failed(&error))?;
+    let (Some(salt), Some(hash)) = (&kept.salt, &kept.hash) else {
+        return Err(failed(&"it has no salt or no hash"));
+    };
+    if kept.algorithm != Algorithm::Argon2id.ident() || kept.version != Some(Version::V0x13.into())
+    {
+        return Err(failed(&"it is not by argon2id of version 19"));
+    }
+    let parameters = Params::try_from(&kept).map_err(|error| failed(&error))?;
     let low = parameters.m_cost() < MEMORY || parameters.t_cost() < PASSES;
-    let same = hash.algorithm == Algorithm::Argon2id.ident();
-    Ok(if low || !same { Comparison::Outdated } else { Comparison::Same })
+    // Of outputs; it takes the same time wherever they differ.
+    let same = memory.hash(password, salt, parameters)? == *hash;
+    Ok(match (same, low) {
+        (false, _) => Comparison::Different,
+        (true, true) => Comparison::Outdated,
+        (true, false) => Comparison::Same,
+    })
 }
 
 fn failed(error: &dyn std::fmt::Display) -> HashError {
@@ -295,6 +338,8 @@ fn failed(error: &dyn std::fmt::Display) -> HashError {
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordHasher;
+
     use super::*;
 
     /// 64 characters of several scripts.
@@ -398,7 +443,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_flood_has_a_part_of_a_core_and_who_comes_alone_waits_for_nobody() {
         let hasher = Hasher::new().unwrap();
-        let spin = || {
+        let spin = |_: &mut Memory| {
             let began = worked();
             while worked().saturating_sub(began) < Duration::from_millis(20) {}
             Ok(worked())
@@ -424,17 +469,17 @@ mod tests {
         let panicked = hasher
             .place()
             .unwrap()
-            .work(|| -> Result<(), HashError> { panic!("on purpose") })
+            .work(|_| -> Result<(), HashError> { panic!("on purpose") })
             .await;
         assert!(matches!(panicked, Err(HashError::Failed(_))));
-        assert!(hasher.place().unwrap().work(|| Ok(())).await.is_ok());
+        assert!(hasher.place().unwrap().work(|_| Ok(())).await.is_ok());
     }
 
     #[tokio::test]
     async fn hashing_yields_to_everything_else() {
         let hasher = Hasher::new().unwrap();
         let nice = || rustix::process::getpriority_process(None).map_err(|error| failed(&error));
-        assert_eq!(hasher.place().unwrap().work(nice).await.unwrap(), NICE);
+        assert_eq!(hasher.place().unwrap().work(move |_| nice()).await.unwrap(), NICE);
         assert!(nice().unwrap() < NICE, "its caller does not");
     }
 }
