@@ -3,7 +3,7 @@
 //! Works on the database itself, so that the first user needs no server. Passwords are read from standard input, a line
 //! each, and stand on no command line. What is done is recorded by the server that runs there, or by the next one.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub enum UserCommand {
     /// Let a user log in again
     Enable(OneUser),
     /// Erase what is known of a user; the log keeps ids
-    Forget(OneUser),
+    Forget(Erased),
     /// Give a user another password, a line of standard input, and end every session
     ResetPassword(OneUser),
     /// Make a code that lets one person register
@@ -53,6 +53,16 @@ pub struct OneUser {
     database: DatabaseSettings,
     /// The address
     email: String,
+}
+
+/// A user who is to be forgotten.
+#[derive(Args, Debug)]
+pub struct Erased {
+    #[command(flatten)]
+    user: OneUser,
+    /// Do not ask; what is no terminal is never asked
+    #[arg(long)]
+    yes: bool,
 }
 
 /// All users.
@@ -105,12 +115,20 @@ pub async fn users(command: UserCommand) -> anyhow::Result<()> {
         UserCommand::Add(it)
         | UserCommand::Disable(it)
         | UserCommand::Enable(it)
-        | UserCommand::Forget(it)
         | UserCommand::ResetPassword(it) => &it.database,
+        UserCommand::Forget(it) => &it.user.database,
         UserCommand::List(it) => &it.database,
         UserCommand::Invite(it) => &it.database,
     };
-    // Before anything is opened: a command that waits for a password holds nothing.
+    // Before anything is opened: a command that waits for somebody to type holds nothing.
+    if let UserCommand::Forget(Erased { user, yes: false }) = &command
+        && std::io::stdin().is_terminal()
+    {
+        let (question, answer) = (&mut std::io::stderr(), &mut std::io::stdin().lock());
+        if !is_meant(&user.email, question, answer)? {
+            bail!("nothing was erased: the address that was typed is another");
+        }
+    }
     let password = match &command {
         UserCommand::Add(_) | UserCommand::ResetPassword(_) => Some(password()?),
         _ => None,
@@ -178,7 +196,7 @@ async fn carry_out(
             let _ = identity.set_active(user, true, &cause).await?;
             writeln!(out, "enabled {user}")?;
         }
-        UserCommand::Forget(OneUser { email, .. }) => {
+        UserCommand::Forget(Erased { user: OneUser { email, .. }, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
             let _ = identity.forget(user, &cause).await?;
             writeln!(out, "forgot {user}")?;
@@ -190,11 +208,28 @@ async fn carry_out(
             writeln!(out, "the password is another now of {user}")?;
         }
         UserCommand::Invite(Invite { days, .. }) => {
-            let (code, _) = identity.invite(TimeDelta::days(days.into())).await?;
-            writeln!(out, "{}", *code)?;
+            let invited = identity.invite(TimeDelta::days(days.into()), &cause).await?;
+            writeln!(out, "{}", *invited.code)?;
         }
     }
     Ok(())
+}
+
+/// Asks whether a user is to be erased for good: whoever means it types the address again.
+fn is_meant(
+    email: &str,
+    question: &mut impl Write,
+    answer: &mut impl BufRead,
+) -> anyhow::Result<bool> {
+    write!(
+        question,
+        "This erases all that is known of {email}, for good: password, sessions, tokens, grants, names and notes. The \
+         accounts stay, and only you reach them.\nType the address again to go on: "
+    )?;
+    question.flush()?;
+    let mut line = String::new();
+    answer.read_line(&mut line).context("standard input")?;
+    Ok(line.trim() == email)
 }
 
 /// The password on standard input.
@@ -206,4 +241,25 @@ fn password() -> anyhow::Result<Password> {
         bail!("the password is read from standard input, and there is none");
     }
     Ok(Password::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_whether_to_erase_has_to_type_the_address_again() {
+        for (typed, meant) in [
+            ("ada@x.org\n", true),
+            ("", false),
+            ("\n", false),
+            ("y\n", false),
+            ("bob@x.org\n", false),
+        ] {
+            let mut question = Vec::new();
+            let asked = is_meant("ada@x.org", &mut question, &mut typed.as_bytes());
+            assert_eq!(asked.unwrap(), meant, "{typed:?}");
+            assert!(String::from_utf8(question).unwrap().contains("of ada@x.org, for good"));
+        }
+    }
 }

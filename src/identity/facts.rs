@@ -290,6 +290,7 @@ async fn in_order(ledger: &Ledger, facts: Vec<Waiting>) -> (Vec<i64>, Result<(),
             // It can never be recorded, and what comes after it can.
             Err(error @ (LedgerError::Refused(_) | LedgerError::Defect)) => {
                 error!(fact = id, %error, "a fact of a user cannot be recorded; it is dropped");
+                metrics::counter!("blotter_facts_dropped_total").increment(1);
                 done.push(id);
             }
             Err(error) => return (done, Err(error)),

@@ -1,6 +1,7 @@
 //! Registering: who may, and how one becomes a user.
 //!
-//! A user has one address, one password and one tenant. Whatever can refuse a registration does so before a password is
+//! A user has one address, one password and one tenant. An invitation says which user and tenant whoever comes by it will
+//! be, so that the log tells who came by which without the code and the address in it. Whatever can refuse a registration does so before a password is
 //! hashed for it, and again in the transaction that makes the user.
 
 use aggregates::id::{TenantId, UserId};
@@ -12,20 +13,21 @@ use zeroize::Zeroizing;
 use super::desk::{Admission, Guest, Identity};
 use super::email::Email;
 use super::error::IdentityError;
-use super::facts::{self, Fact, Written, new_fact};
+use super::facts::{self, Cause, Fact, Written, new_fact};
 use super::opaque::{Hash, Opaque, Purpose, shown};
 use super::passwords::Password;
-use super::sessions::Whose;
+use super::sessions::{self, Whose};
 
 const INSERT: &str =
     "INSERT INTO users (user_id, tenant_id, email, password_hash, state, created_at)
     VALUES ($1, $2, $3, $4, 'active', $5) ON CONFLICT ON CONSTRAINT users_email DO NOTHING";
-const INVITE: &str = "INSERT INTO invitations (code_hash, made_at, expires_at) VALUES ($1, $2, $3)";
+const INVITE: &str = "INSERT INTO invitations (code_hash, user_id, tenant_id, made_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5)";
 const TAKEN: &str = "SELECT 1 FROM users WHERE email = $1";
 const INVITED: &str =
     "SELECT 1 FROM invitations WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2";
 const USE_INVITATION: &str = "UPDATE invitations SET used_at = $2
-    WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2";
+    WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING user_id, tenant_id";
 
 /// By which way somebody wants in.
 #[derive(Clone, Debug)]
@@ -47,6 +49,26 @@ pub struct Registered {
     pub created_at: DateTime<Utc>,
     /// The fact of it.
     pub written: Written,
+}
+
+/// An invitation that was just made.
+#[derive(Debug)]
+pub struct Invited {
+    /// What is shown to register, and not kept.
+    pub code: Zeroizing<String>,
+    /// Whom it makes.
+    pub user: UserId,
+    /// When it is over.
+    pub expires_at: DateTime<Utc>,
+    /// The fact of it.
+    pub written: Written,
+}
+
+impl Whose {
+    /// Of a user who is new, with a tenant of their own.
+    fn anew() -> Self {
+        Self { tenant: TenantId::new(Uuid::now_v7()), user: UserId::new(Uuid::now_v7()) }
+    }
 }
 
 impl Identity {
@@ -80,20 +102,22 @@ impl Identity {
             return Err(IdentityError::EmailTaken);
         }
         let hash = place.keep(password, email.words()).await??;
-        let (user, tenant) = (UserId::new(Uuid::now_v7()), TenantId::new(Uuid::now_v7()));
+        // As the table keeps it.
+        let created_at = Utc::now().trunc_subsecs(6);
+        let mut change = self.begin().await?;
+        let whose = match invitation {
+            Some(code) => {
+                let used = sqlx::query(USE_INVITATION).bind(&code[..]).bind(created_at);
+                let row = used.fetch_optional(change.connection()).await?;
+                sessions::whose(&row.ok_or(IdentityError::NotInvited)?)?
+            }
+            None => Whose::anew(),
+        };
+        let Whose { tenant, user } = whose;
         let actor = match entry {
             Entry::Stranger(_) => user.actor(),
             Entry::Operator => aggregates::id::OPERATOR,
         };
-        // As the table keeps it.
-        let created_at = Utc::now().trunc_subsecs(6);
-        let mut change = self.begin().await?;
-        if let Some(code) = invitation {
-            let used = sqlx::query(USE_INVITATION).bind(&code[..]).bind(created_at);
-            if used.execute(change.connection()).await?.rows_affected() == 0 {
-                return Err(IdentityError::NotInvited);
-            }
-        }
         let inserted = sqlx::query(INSERT)
             .bind(user.uuid())
             .bind(tenant.uuid())
@@ -111,7 +135,6 @@ impl Identity {
         let written =
             facts::write(change.connection(), tenant, &cause, Fact::Of(user, event)).await?;
         self.commit(change).await?;
-        let whose = Whose { tenant, user };
         Ok(Registered { whose, email: email.text().to_owned(), created_at, written })
     }
 
@@ -134,15 +157,26 @@ impl Identity {
     pub async fn invite(
         &self,
         good_for: TimeDelta,
-    ) -> Result<(Zeroizing<String>, DateTime<Utc>), IdentityError> {
-        let Opaque { text, hash } = Opaque::new(Purpose::Invitation)?;
-        let now = Utc::now();
+        cause: &Cause,
+    ) -> Result<Invited, IdentityError> {
+        let Opaque { text: code, hash } = Opaque::new(Purpose::Invitation)?;
+        let Whose { tenant, user } = Whose::anew();
+        let made_at = Utc::now().trunc_subsecs(6);
+        let expires_at = made_at + good_for;
+        let mut change = self.begin().await?;
         sqlx::query(INVITE)
             .bind(&hash[..])
-            .bind(now)
-            .bind(now + good_for)
-            .execute(self.pool.pool())
+            .bind(user.uuid())
+            .bind(tenant.uuid())
+            .bind(made_at)
+            .bind(expires_at)
+            .execute(change.connection())
             .await?;
-        Ok((text, now + good_for))
+        let (fact_id, at) = new_fact();
+        let event = UserEvent::UserInvited { fact_id, at, user_id: user, expires_at };
+        let fact = Fact::Of(user, event);
+        let written = facts::write(change.connection(), tenant, cause, fact).await?;
+        self.commit(change).await?;
+        Ok(Invited { code, user, expires_at, written })
     }
 }

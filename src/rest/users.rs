@@ -155,7 +155,7 @@ pub fn routes() -> Routes {
             invite,
             Operation::write(Act::ManageUsers, "invite", "Make a code that lets one person register")
                 .body(&days, json!({"days": 7}))
-                .answers::<InvitationAnswer>(201, "The code, shown once."),
+                .answers::<Changed<InvitationAnswer>>(201, "The code, shown once."),
         )
 }
 
@@ -300,10 +300,10 @@ async fn forget(
 /// `POST /v1/invitations`
 async fn invite(
     State(service): State<Arc<Service>>,
-    Caller(_): Caller,
+    Caller(caller): Caller,
     JsonBody(mut body): JsonBody,
-) -> Result<(StatusCode, Json<InvitationAnswer>), Problem> {
+) -> Result<(StatusCode, Json<Changed<InvitationAnswer>>), Problem> {
     let days = body.whole("days", 1, INVITATION_DAYS_MAX);
     body.end([])?;
-    Ok((StatusCode::CREATED, Json(service.invite(days).await?)))
+    Ok((StatusCode::CREATED, Json(service.invite(&caller, days).await?)))
 }

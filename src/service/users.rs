@@ -15,7 +15,7 @@ use crate::identity::desk::Guest;
 use crate::identity::email::Email;
 use crate::identity::facts::{Cause, Written as Fact};
 use crate::identity::passwords::Password;
-use crate::identity::registering::Entry;
+use crate::identity::registering::{Entry, Invited};
 use crate::identity::sessions::{Session, Tokens, Whose};
 use crate::identity::users::Profile;
 use crate::identity::{Act, Denied, IdentityError};
@@ -130,6 +130,8 @@ pub struct SessionAnswer {
 pub struct InvitationAnswer {
     /// The code, shown once.
     pub invitation: String,
+    /// The user whom it makes.
+    pub user_id: UserId,
     /// When it is over.
     pub expires_at: DateTime<Utc>,
 }
@@ -426,11 +428,20 @@ impl Service {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn invite(&self, days: Option<u64>) -> Result<InvitationAnswer, ServiceError> {
+    pub async fn invite(
+        &self,
+        caller: &Caller,
+        days: Option<u64>,
+    ) -> Result<Changed<InvitationAnswer>, ServiceError> {
         let days = days.unwrap_or(INVITATION_DAYS).min(INVITATION_DAYS_MAX);
         let good_for = TimeDelta::days(i64::try_from(days).unwrap_or(1));
-        let (code, expires_at) = self.parts.identity.invite(good_for).await?;
-        Ok(InvitationAnswer { invitation: code.to_string(), expires_at })
+        let invited = self.parts.identity.invite(good_for, &caller.cause()).await?;
+        let Invited { code, user: user_id, expires_at, written } = invited;
+        self.changed(
+            written,
+            InvitationAnswer { invitation: code.to_string(), user_id, expires_at },
+        )
+        .await
     }
 
     /// The public keys that access tokens are verified by.

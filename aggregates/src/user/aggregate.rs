@@ -20,7 +20,7 @@ pub struct User {
     recent_facts: Vec<FactId>,
 }
 
-/// Whether a user may log in.
+/// Whether a user may log in. Somebody who has not registered may not, whatever it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserState {
@@ -29,11 +29,14 @@ pub enum UserState {
     Active,
     /// Not until the operator says so.
     Disabled,
+    /// Not before registering, which an invitation lets one person do.
+    Invited,
     /// Never again: nothing is known of the person any more.
     Forgotten,
 }
 
 event_sourced!(User, "user", UserCommand, UserEvent {
+    UserInvited "1.0",
     UserRegistered "1.0",
     LoggedIn "1.0",
     LogInRefused "1.0",
@@ -69,11 +72,15 @@ impl User {
 impl Decide for User {
     fn decide(&self, command: &UserCommand, _: &Rules) -> Result<Vec<UserEvent>, UserError> {
         let UserCommand::Record(fact) = command;
-        let registers = matches!(fact, UserEvent::UserRegistered { .. });
-        if self.user_id.is_none() && !registers {
+        let begins =
+            matches!(fact, UserEvent::UserInvited { .. } | UserEvent::UserRegistered { .. });
+        if self.user_id.is_none() && !begins {
             return Err(UserError::NotRegistered);
         }
         let so_already = match fact {
+            UserEvent::UserInvited { .. } => {
+                self.user_id.is_some() || self.state == UserState::Invited
+            }
             UserEvent::UserRegistered { .. } => self.user_id.is_some(),
             UserEvent::UserDisabled { .. } => self.state != UserState::Active,
             UserEvent::UserEnabled { .. } => self.state != UserState::Disabled,
@@ -92,7 +99,15 @@ impl Decide for User {
             return Err(Impossible(format!("fact {fact_id} was recorded twice")));
         }
         match (event, self.user_id, self.state) {
-            (UserEvent::UserRegistered { user_id, .. }, None, _) => self.user_id = Some(*user_id),
+            (UserEvent::UserInvited { .. }, None, UserState::Active) => {
+                self.state = UserState::Invited;
+            }
+            (UserEvent::UserInvited { .. }, _, _) => {
+                return Err(Impossible("a user was invited twice, or after registering".into()));
+            }
+            (UserEvent::UserRegistered { user_id, .. }, None, _) => {
+                (self.user_id, self.state) = (Some(*user_id), UserState::Active);
+            }
             (UserEvent::UserRegistered { .. }, Some(_), _) => {
                 return Err(Impossible("a user registered twice".into()));
             }

@@ -15,9 +15,9 @@ impl UserCommand {
     /// Lets a command pass that does not name another user than the one whom it is sent to.
     pub(crate) fn is_of(&self, id: UserId) -> Result<(), UserError> {
         match self {
-            Self::Record(UserEvent::UserRegistered { user_id, .. }) if *user_id != id => {
-                Err(UserError::NotRegistered)
-            }
+            Self::Record(
+                UserEvent::UserInvited { user_id, .. } | UserEvent::UserRegistered { user_id, .. },
+            ) if *user_id != id => Err(UserError::NotRegistered),
             Self::Record(_) => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ pub enum By {
 pub enum Door {
     /// Registration was open.
     Open,
-    /// An invitation.
+    /// An invitation, which is used up by it.
     Invitation,
     /// The operator did it.
     Operator,
@@ -112,6 +112,13 @@ macro_rules! user_events {
 }
 
 user_events! {
+    /// The operator made a code that lets one person register, as this user.
+    UserInvited {
+        /// The id that whoever registers by it will have.
+        user_id: UserId,
+        /// When it is over.
+        expires_at: DateTime<Utc>,
+    }
     /// Somebody registered and has a tenant.
     UserRegistered {
         /// The id, also the actor's in metadata.

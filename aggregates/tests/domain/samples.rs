@@ -410,6 +410,10 @@ pub fn user() -> Vec<UserEvent> {
         token_id: Some(token_id)
     });
     say!(UserForgotten { by: By::User });
+    // Came after the examples of the others were kept.
+    let invited = (user_id(1), at(604_800), fact_id(100), at(0));
+    let (user_id, expires_at, fact_id, at) = invited;
+    events.insert(0, UserEvent::UserInvited { fact_id, at, user_id, expires_at });
     events
 }
 

@@ -29,7 +29,8 @@ fn every_fact_is_recorded_as_it_is_and_no_fact_twice() {
 #[test]
 fn a_fact_of_nobody_is_refused() {
     let facts = samples::user();
-    assert_eq!(record(&[], facts[1].clone()), Err(UserError::NotRegistered));
+    assert_eq!(record(&[], facts[2].clone()), Err(UserError::NotRegistered));
+    assert_eq!(record(&facts[..1], facts[2].clone()), Err(UserError::NotRegistered), "invited");
     let mut book = Book::default();
     for n in [1, 2] {
         book.load(StreamId::User(user_id(n)));
@@ -38,19 +39,42 @@ fn a_fact_of_nobody_is_refused() {
         user_id: user_id(n),
         command: UserCommand::Record(fact.clone()),
     };
-    assert_eq!(book.refused(&of(1, &facts[1])), RefusalCode::UserNotFound);
-    assert_eq!(
-        book.refused(&of(2, &facts[0])),
-        RefusalCode::UserNotFound,
-        "another's registration"
-    );
+    assert_eq!(book.refused(&of(1, &facts[2])), RefusalCode::UserNotFound);
+    for another in &facts[..2] {
+        assert_eq!(book.refused(&of(2, another)), RefusalCode::UserNotFound, "{another:?}");
+    }
     let decision = book.submit(&of(1, &facts[0])).unwrap();
     assert_eq!(decision.events, [(StreamId::User(user_id(1)), Event::User(facts[0].clone()))]);
 }
 
 #[test]
+fn a_user_is_invited_once_and_only_before_registering() {
+    let facts = samples::user();
+    let invited = |n| UserEvent::UserInvited {
+        fact_id: fact_id(n),
+        at: at(1),
+        user_id: user_id(1),
+        expires_at: at(2),
+    };
+    for known in 1..=2 {
+        assert_eq!(record(&facts[..known], invited(90)).unwrap(), [], "after {known}");
+    }
+    let registered = record(&[], facts[1].clone()).unwrap();
+    assert_eq!(registered, facts[1..2], "nobody needs an invitation here");
+    assert_eq!(record(&registered, invited(90)).unwrap(), []);
+    let mut user = User::default();
+    user.evolve(&facts[0]).unwrap();
+    assert_eq!((user.user_id(), user.state()), (None, UserState::Invited));
+    assert!(user.clone().evolve(&invited(90)).is_err(), "invited twice");
+    assert!(user.clone().evolve(&facts[2]).is_err(), "logged in before registering");
+    user.evolve(&facts[1]).unwrap();
+    assert_eq!((user.user_id(), user.state()), (Some(user_id(1)), UserState::Active));
+    assert!(user.evolve(&invited(90)).is_err(), "invited after registering");
+}
+
+#[test]
 fn a_user_is_disabled_enabled_and_forgotten_once_each() {
-    let registered = samples::user()[..1].to_vec();
+    let registered = samples::user()[..2].to_vec();
     let disabled = |n| UserEvent::UserDisabled { fact_id: fact_id(n), at: at(1), by: By::Operator };
     let enabled = |n| UserEvent::UserEnabled { fact_id: fact_id(n), at: at(2), by: By::Operator };
     let forgotten = |n| UserEvent::UserForgotten { fact_id: fact_id(n), at: at(3), by: By::User };
@@ -72,7 +96,7 @@ fn a_user_is_disabled_enabled_and_forgotten_once_each() {
     gone.iter().for_each(|event| user.evolve(event).unwrap());
     assert_eq!((user.user_id(), user.state()), (Some(user_id(1)), UserState::Forgotten));
     assert!(user.evolve(&enabled(98)).is_err(), "an event that was never decided");
-    assert!(user.evolve(&gone[1]).is_err(), "a fact that it has");
+    assert!(user.evolve(&gone[2]).is_err(), "a fact that it has");
 }
 
 #[test]
@@ -82,7 +106,7 @@ fn a_user_knows_as_many_facts_again_as_may_be_under_way() {
         at: at(1),
         reason: LogInRefusal::WrongPassword,
     };
-    let mut facts = samples::user()[..1].to_vec();
+    let mut facts = samples::user()[..2].to_vec();
     facts.extend((0..FACTS_REMEMBERED).map(refused));
     for n in 0..FACTS_REMEMBERED {
         assert_eq!(record(&facts, refused(n)).unwrap(), [], "fact {n}");

@@ -1,4 +1,4 @@
-//! Users, folded again: registered first and once, disabled and enabled in turn, no fact recorded twice.
+//! Users, folded again: invited before they register if at all, registered once, disabled and enabled in turn, no fact recorded twice.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ const REMEMBERED: usize = 64;
 /// One user.
 #[derive(Clone, Debug, Default)]
 pub(in crate::audit) struct User {
-    /// Empty before registration.
+    /// Empty before anything.
     pub(in crate::audit) state: &'static str,
     pub(in crate::audit) recent_facts: Vec<Uuid>,
 }
@@ -29,11 +29,22 @@ impl User {
         let mut expect = |holds: bool, message: &str| {
             findings.expect(holds, position, Code::Identity, || format!("{event_type}: {message}"));
         };
+        let expected: &[&str] = match self.state {
+            "" => &["UserInvited", "UserRegistered"],
+            "invited" => &["UserRegistered"],
+            _ => &[],
+        };
+        let begins = ["UserInvited", "UserRegistered"].contains(&event_type);
         expect(
-            (event_type == "UserRegistered") == self.state.is_empty(),
-            "a user registers once, before all else",
+            if expected.is_empty() { !begins } else { expected.contains(&event_type) },
+            "a user is invited once at the most, and registers once, before all else",
         );
         match event_type {
+            "UserInvited" => {
+                expect(body.uuid("user_id")? == id, "it is in another's stream");
+                body.time("expires_at")?;
+                self.state = "invited";
+            }
             "UserRegistered" => {
                 expect(body.uuid("user_id")? == id, "it is in another's stream");
                 body.text("by")?;

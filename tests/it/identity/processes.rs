@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::people::{PASSWORD, Person, call, log_in, refresh, register};
-use crate::support::rest::send;
+use super::users::events;
+use crate::support::rest::{TOKEN, instrument, quote, send};
 use crate::support::{
     Scratch, Server, TestDatabase, blotter, scratch_directory, scratch_with_cluster,
 };
@@ -145,6 +146,54 @@ async fn sessions_and_counts_of_wrong_tries_survive_a_restart() {
     assert!(waits >= 2, "the count goes on from where it was");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_the_log_of_the_process_nor_its_metrics_hold_what_a_tenant_wrote() {
+    const MARK: &str = "mark-of-ada";
+    const PRICE: &str = "77.31";
+    let database = TestDatabase::new().await;
+    let (mut server, _keys) =
+        on(&database, "identity-marks", &["--log", "debug", "--hours", "always"]).await;
+    let (base, operator) = (server.base().to_owned(), Some(TOKEN));
+    let fed = reqwest::Client::new().post(format!("{base}/v1/market/feed"));
+    let fed = fed.bearer_auth(TOKEN).header("content-type", "application/x-ndjson");
+    let lines = [instrument("AAPL"), quote("AAPL", "99.00", "101.00", "2024-01-17T15:00:00Z")];
+    send(fed.body(lines.map(|line| line.to_string()).join("\n"))).await.expect(200);
+    let ada = Person::new(&base, MARK).await;
+    let named = json!({"name": MARK, "kind": "cash", "starting_balance": "1000"});
+    let account = ada.post("/v1/accounts", named).await.expect(201)["account_id"].clone();
+    let account = format!("/v1/accounts/{}", account.as_str().unwrap());
+    let order = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "3", "limit_price": PRICE,
+        "client_order_id": MARK, "note": MARK});
+    ada.post(&format!("{account}/orders"), order).await.expect(201);
+    let made = json!({"name": MARK, "scopes": ["ledger:read"]});
+    let token = ada.post("/v1/tokens", made).await.expect(201)["token"].clone();
+    let token = token.as_str().unwrap();
+    let asked = |path: String| {
+        let base = base.as_str();
+        async move { call(base, Method::GET, &path, Some(token), None).await.status.as_u16() }
+    };
+    assert_eq!(asked(format!("{account}/orders")).await, 200);
+    assert_eq!(asked(format!("{account}/orders/by-client-id/{MARK}")).await, 200);
+    assert_eq!(asked(format!("{account}/orders?cursor={MARK}")).await, 400);
+    assert_eq!(asked(format!("/v1/{MARK}")).await, 404);
+    log_in(&base, &format!("{MARK}@example.org"), MARK).await.expect(401);
+    ada.post(&account, json!({ MARK: MARK })).await;
+    ada.post(&format!("{account}/orders"), json!({"symbol": MARK, MARK: MARK})).await.expect(422);
+    let metrics = call(&base, Method::GET, "/metrics", operator, None).await;
+    assert_eq!(metrics.status.as_u16(), 200);
+    server.signal(Signal::TERM);
+    server.wait();
+    let log = server.rest_of_log().join("\n");
+    for (name, text, proof) in
+        [("log", &log, "/v1/tokens"), ("metrics", &metrics.text, "blotter_http_requests_total")]
+    {
+        assert!(text.contains(proof), "the {name} tells of what was done");
+        for secret in [MARK, PRICE, PASSWORD, token, &ada.access, &ada.refresh, &ada.tenant_id] {
+            assert!(!text.contains(secret), "{secret} is in the {name}");
+        }
+    }
+}
+
 /// Runs `blotter user …` with a line of standard input.
 fn user(arguments: &[&str], url: &str, data_dir: &std::path::Path, line: &str) -> (bool, String) {
     let mut command = blotter(&["user"]);
@@ -191,7 +240,7 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
         let request = reqwest::Client::new().post(format!("{base}/v1/users")).json(&body);
         send(request)
     };
-    invited("bob@example.org").await.expect(201);
+    let bob = invited("bob@example.org").await.expect(201);
     assert_eq!(invited("carol@example.org").await.status.as_u16(), 403, "good once");
     assert!(run(&["forget", "ada@example.org"], "").0);
     let (done, text) = run(&["forget", "ada@example.org"], "");
@@ -208,8 +257,15 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
         "UserRegistered cli",
         "UserDisabled cli",
         "UserEnabled cli",
+        "UserInvited cli",
         "UserRegistered rest",
         "UserForgotten cli",
     ];
     assert_eq!(told, expected);
+    let bob = events(&database, bob["user_id"].as_str().unwrap()).await;
+    let [(invited, made), (registered, came), ..] = &bob[..] else { panic!("{bob:?}") };
+    assert_eq!([invited.as_str(), registered.as_str()], ["UserInvited", "UserRegistered"]);
+    assert!(made["expires_at"].is_string() && came["by"] == "invitation", "{bob:?}");
+    let text = format!("{bob:?}");
+    assert!(!text.contains("example.org") && !text.contains(code.trim()), "{text}");
 }

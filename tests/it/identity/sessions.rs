@@ -123,7 +123,8 @@ async fn a_session_whose_time_is_over_is_ended_and_recorded_by_whoever_looks_nex
     .unwrap();
     for old in [
         "INSERT INTO throttles VALUES (decode(repeat('00', 32), 'hex'), 7, now() - interval '2 days')",
-        "INSERT INTO invitations VALUES (decode(repeat('00', 32), 'hex'), now(), now() - interval '1 s')",
+        "INSERT INTO invitations (code_hash, user_id, tenant_id, made_at, expires_at) VALUES
+            (decode(repeat('00', 32), 'hex'), gen_random_uuid(), gen_random_uuid(), now(), now() - interval '1 s')",
         "INSERT INTO access_keys VALUES ('old', '', now(), now() - interval '1 s')",
         "INSERT INTO revocations (tenant_id, kind, subject, made_at)
             VALUES (gen_random_uuid(), 'session', gen_random_uuid(), now() - interval '2 hours')",
