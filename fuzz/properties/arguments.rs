@@ -46,7 +46,7 @@ fn over_mcp(object: &[u8]) -> Meant {
         Value::Object(sent) => sent.clone(),
         other => panic!("arguments are an object, not {other}"),
     };
-    let arguments = || Arguments::new(sent.clone(), inexact.clone());
+    let arguments = || Arguments::new(sent.clone(), inexact.clone(), Vec::new());
     Meant {
         qty: arguments().amount("f"),
         price: arguments().amount("f"),

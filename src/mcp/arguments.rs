@@ -23,15 +23,16 @@ const WORD_MAX: usize = 64;
 /// The arguments of one call. Take each by name, then [`Arguments::end`].
 pub struct Arguments {
     left: JsonObject,
+    takes: Vec<&'static str>,
     inexact: BTreeSet<String>,
     faults: Vec<Fault>,
 }
 
 impl Arguments {
-    /// All that was sent, and what of it is not as it was sent. A null is an argument that was left out.
-    pub fn new(mut sent: JsonObject, Inexact(inexact): Inexact) -> Self {
+    /// All that was sent, what of it is not as it was sent, and what the tool takes. A null is an argument that was left out.
+    pub fn new(mut sent: JsonObject, Inexact(inexact): Inexact, takes: Vec<&'static str>) -> Self {
         sent.retain(|_, value| !value.is_null());
-        Self { left: sent, inexact, faults: Vec::new() }
+        Self { left: sent, takes, inexact, faults: Vec::new() }
     }
 
     fn fault(&mut self, field: &str, code: &'static str, message: impl Into<String>) {
@@ -270,10 +271,15 @@ impl Arguments {
 
     /// Everything was taken: what is left is unknown, and every fault is told at once.
     pub fn end(mut self) -> Result<(), ServiceError> {
+        let there_are = match self.takes.is_empty() {
+            true => "the tool takes none".to_owned(),
+            false => format!("the tool takes {}", self.takes.join(", ")),
+        };
         let unknown: Vec<String> = self.left.keys().cloned().collect();
         for name in unknown {
             let shown: String = name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect();
-            self.fault(&shown, "unknown_field", format!("there is no argument {shown}"));
+            let message = format!("there is no argument {shown}: {there_are}");
+            self.fault(&shown, "unknown_field", message);
         }
         if self.faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.faults)) }
     }
@@ -296,7 +302,7 @@ mod tests {
 
     fn arguments(value: &Value) -> Arguments {
         let inexact = ["f", "g"].map(ToOwned::to_owned).into();
-        Arguments::new(value.as_object().unwrap().clone(), Inexact(inexact))
+        Arguments::new(value.as_object().unwrap().clone(), Inexact(inexact), vec!["a", "b"])
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -21,9 +21,33 @@ use tokio::time::timeout;
 use super::BODY_MAX;
 use crate::body::{PATIENCE, is_exact, is_plain, strict, take};
 
+/// The longest text by which the library says what is wrong with a request, in bytes.
+const PLAIN_MAX: usize = 1_024;
+
 /// Middleware: answers what no tool has to see.
 pub async fn strictly(request: Request, next: Next) -> Response {
-    strictly_within(PATIENCE, request, next).await
+    in_protocol(strictly_within(PATIENCE, request, next).await).await
+}
+
+/// The library says in plain text what is wrong with the headers of a request: clients of the protocol read JSON-RPC. What
+/// is wrong with the method is said for all faces alike.
+async fn in_protocol(response: Response) -> Response {
+    let status = response.status();
+    let plain = status.is_client_error() && !response.headers().contains_key(header::CONTENT_TYPE);
+    if !plain || status == StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let text = to_bytes(body, PLAIN_MAX).await.unwrap_or_default();
+    let message = match text.is_empty() {
+        true => head.status.to_string(),
+        false => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let mut answer = Fault::of(ErrorCode::INVALID_REQUEST, message).answer(head.status);
+    for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+        answer.headers_mut().append(name, value.clone());
+    }
+    answer
 }
 
 async fn strictly_within(patience: Duration, request: Request, next: Next) -> Response {
@@ -109,6 +133,10 @@ struct Call<'a> {
 /// # Errors
 /// What keeps it from being one that a tool may see.
 pub fn read(body: &[u8]) -> Result<Inexact, Fault> {
+    if body.trim_ascii().is_empty() {
+        let message = "the request is empty: send one JSON-RPC 2.0 request";
+        return Err(Fault::of(ErrorCode::PARSE_ERROR, message));
+    }
     let text = strict(body).map_err(|error| {
         Fault::of(ErrorCode::PARSE_ERROR, format!("the request cannot be read: {error}"))
     })?;

@@ -5,6 +5,7 @@
 //! JSON number is taken by its own digits, never through a float. Costs three passes over the body.
 
 mod nested;
+mod unknown;
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,12 +34,19 @@ enum Value {
 /// The fields of a body or a query that nobody has taken yet, and what was wrong with those that were.
 pub struct Fields {
     left: Vec<(String, Value)>,
+    /// The names that were asked for, whether they were there or not.
+    known: Vec<String>,
     faults: Vec<Fault>,
 }
 
 impl Fields {
     /// Reads a body, which has to be one JSON object.
     pub fn of_body(body: &[u8]) -> Result<Self, Problem> {
+        if body.trim_ascii().is_empty() {
+            return Err(Problem::unreadable(
+                "the body is empty: send a JSON object, {} at the least",
+            ));
+        }
         let body = body::strict(body)
             .map_err(|error| Problem::unreadable(format!("the body cannot be read: {error}")))?;
         if !body.trim_start().starts_with('{') {
@@ -48,7 +56,7 @@ impl Fields {
         let left = reader
             .deserialize_map(InOrder)
             .map_err(|error| Problem::unreadable(format!("the body cannot be read: {error}")))?;
-        Ok(Self { left, faults: Vec::new() })
+        Ok(Self::of(left))
     }
 
     /// Reads the parameters of a query, still encoded.
@@ -65,16 +73,15 @@ impl Fields {
             }
             left.push((name, Value::Text(value)));
         }
-        Ok(Self { left, faults: Vec::new() })
+        Ok(Self::of(left))
     }
 
-    /// The names of the fields beside those that are `known`, fit to be shown.
-    pub fn names_beside(&self, known: &[&str]) -> Vec<String> {
-        let unknown = self.left.iter().map(|(name, _)| name);
-        unknown.filter(|name| !known.contains(&name.as_str())).map(|name| shown(name)).collect()
+    fn of(left: Vec<(String, Value)>) -> Self {
+        Self { left, known: Vec::new(), faults: Vec::new() }
     }
 
     fn take(&mut self, field: &str) -> Option<Value> {
+        self.known.push(field.to_owned());
         let index = self.left.iter().position(|(name, _)| name == field)?;
         let value = self.left.swap_remove(index).1;
         match &value {
@@ -220,6 +227,7 @@ impl Fields {
         match self.left.iter().position(|(name, value)| name == field && is_null(value)) {
             Some(index) => {
                 self.left.swap_remove(index);
+                self.known.push(field.to_owned());
                 Some(None)
             }
             None => self.amount(field).map(Some),
@@ -279,7 +287,10 @@ impl Fields {
 
     /// A field that later versions take and this one refuses by name.
     pub fn not_yet(&mut self, field: &str) {
-        if self.take(field).is_some() {
+        let given = self.take(field).is_some();
+        // Nobody is told to use it.
+        self.known.pop();
+        if given {
             let message = format!("{field} is not supported by this version: leave it out");
             self.fault(field, "unsupported", message);
         }
@@ -296,21 +307,6 @@ impl Fields {
         let faults = self.every_fault();
         if faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(faults).into()) }
     }
-
-    /// What was wrong with the fields, and those that nobody has taken.
-    fn every_fault(mut self) -> Vec<Fault> {
-        for (field, _) in std::mem::take(&mut self.left) {
-            let shown = shown(&field);
-            let message = format!("{shown} is not a field of this request");
-            self.fault(&shown, "unknown_field", message);
-        }
-        self.faults
-    }
-}
-
-/// A name that a client made up, fit to be shown.
-fn shown(name: &str) -> String {
-    name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect()
 }
 
 /// A date of four digits, two and two.

@@ -35,7 +35,8 @@ pub fn routes() -> Routes {
                 .about(
                     "Only bars that are over by the market clock, raw: not adjusted for splits and dividends. A market that is \
                      simulated has them from before its start; of others there are those that were told, and longer ones and \
-                     those of trades joined from what was. What the source lacks is 409 `capability_missing`.",
+                     those of trades joined from what was. What the source lacks is 409 `capability_missing`. A page begins at `start`, the \
+                     oldest bar first: name a `start` close to the market's clock for the newest.",
                 )
                 .query([
                     Field::word("timeframe", &TIMEFRAMES, "How long a bar is; `1Day` if absent."),

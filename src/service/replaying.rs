@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aggregates::id::AccountId;
 use aggregates::money::{Money, Price, Quantity};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use projections::Group;
 use projections::log::{self, Wanted};
 use projections::query;
@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::Worth;
-use super::{AccountAnswer, Caller, Fresh, Service, ServiceError};
+use super::{AccountAnswer, Caller, Fault, Fresh, Service, ServiceError};
 use crate::ledger::SHARD;
 
 /// Rows of the log that are read at once.
@@ -42,6 +42,26 @@ impl AsOf {
         let time = DateTime::parse_from_rfc3339(text).ok()?;
         Some(Self::Time(time.to_utc()))
     }
+
+    /// Lets a point pass that the log has come to: of what is not yet, nothing is known that will still hold then.
+    fn has_been(self, head: u64, now: DateTime<Utc>) -> Result<(), ServiceError> {
+        let (asked, present) = match self {
+            Self::Position(position) if position > head => {
+                (format!("position {position}"), format!("position {head}"))
+            }
+            Self::Time(time) if time > now => (shown(time), shown(now)),
+            _ => return Ok(()),
+        };
+        let message = format!(
+            "there is no account as of {asked} yet, the log is at {present}: ask for a point up to that, or for the \
+             account as it stands"
+        );
+        Err(ServiceError::Invalid(vec![Fault::new("as_of", "invalid_value", message)]))
+    }
+}
+
+fn shown(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// An account as it was.
@@ -87,10 +107,10 @@ impl Service {
         as_of: AsOf,
     ) -> Result<AccountThen, ServiceError> {
         caller.on(account_id)?;
+        let head = self.head(caller).await?;
+        as_of.has_been(head, Utc::now())?;
         let fresh = match as_of {
-            AsOf::Position(position) => {
-                Fresh { min_position: Some(position.max(self.head(caller).await?)) }
-            }
+            AsOf::Position(_) => Fresh { min_position: Some(head) },
             AsOf::Time(_) => Fresh::default(),
         };
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;

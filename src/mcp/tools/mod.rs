@@ -130,7 +130,8 @@ pub async fn run(call: Call<'_>, name: &str, sent: JsonObject) -> Option<CallToo
         return Some(results::refused(&denied.into()));
     }
     let call = Call { act: entry.act, ..call };
-    let running = (entry.run)(call, Arguments::new(sent, call.inexact.clone()));
+    let takes = entry.takes.iter().map(|field| field.name).collect();
+    let running = (entry.run)(call, Arguments::new(sent, call.inexact.clone(), takes));
     let answered = if entry.effect == Effect::Reads {
         tokio::select! {
             biased;

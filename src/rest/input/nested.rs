@@ -66,7 +66,7 @@ impl Fields {
             self.fault(field, "invalid_type", format!("{field} has to be an object"));
             return None;
         };
-        let mut inside = Self { left, faults: Vec::new() };
+        let mut inside = Self::of(left);
         let found = read(&mut inside);
         for fault in inside.every_fault() {
             let name = format!("{field}.{}", fault.field);

@@ -25,6 +25,8 @@ async fn a_refusal_is_a_sentence_and_a_block_that_names_what_to_change() {
         .await;
     let fields: Vec<_> = block["errors"].as_array().unwrap().iter().map(|e| &e["field"]).collect();
     assert_eq!(fields, ["quantity", "limit_price", "limit_pric"]);
+    let unknown = block["errors"][2]["message"].as_str().unwrap();
+    assert!(unknown.contains("the tool takes ") && unknown.contains(", limit_price,"), "{unknown}");
 
     let unknown = json!({"order_id": "01890a5d-ac96-774b-bcce-b302099a8057"});
     let (_, block) = client.refusal("cancel_stock_order_by_id", unknown).await;
@@ -38,6 +40,27 @@ async fn a_refusal_is_a_sentence_and_a_block_that_names_what_to_change() {
 
     let call = CallToolRequestParams::new("buy_the_moon");
     assert!(client.0.call_tool(call).await.is_err(), "an unknown tool is an error of the protocol");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_headers_of_a_request_is_said_in_the_protocol() {
+    let desk = Desk::start("mcp-headers").await;
+    for accept in ["application/json", "text/html"] {
+        let request = desk.request("POST", "/mcp").header("accept", accept);
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+        let answer = request.json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!((&told["jsonrpc"], &told["error"]["code"]), (&json!("2.0"), &json!(-32600)));
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.contains("application/json and text/event-stream"), "{message}");
+    }
+    let empty = desk.post("/mcp").header("content-type", "application/json").send().await.unwrap();
+    assert_eq!(empty.status(), StatusCode::BAD_REQUEST);
+    let told: Value = empty.json().await.unwrap();
+    assert_eq!(told["error"]["message"], "the request is empty: send one JSON-RPC 2.0 request");
 }
 
 #[tokio::test]

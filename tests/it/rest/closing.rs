@@ -208,9 +208,25 @@ async fn a_reset_begins_again_once_under_its_key_and_everything_still_verifies()
     assert_eq!((&then["cash"], &then["reserved"]), (&json!("9490.00"), &json!("200.00")));
     assert_eq!((&then["positions"][0]["qty"], &then["open_orders"]), (&json!("10"), &json!(2)));
     assert_eq!((&then["position"], &then["equity"]), (&paid["position"], &json!(null)));
-    let now =
-        rest.get(&format!("/v1/accounts/{account}?as_of=2999-01-01T00:00:00Z")).await.expect(200);
-    assert_eq!((&now["cash"], &now["positions"]), (&json!("10000.00"), &json!([])));
+    let just_now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    for now in [just_now, rest.head().to_string()] {
+        let now = rest.get(&format!("/v1/accounts/{account}?as_of={now}")).await.expect(200);
+        assert_eq!((&now["cash"], &now["positions"]), (&json!("10000.00"), &json!([])));
+    }
+    for (later, present) in [
+        ("2999-01-01T00:00:00Z".to_owned(), chrono::Utc::now().format("%Y-%m-%dT").to_string()),
+        ((rest.head() + 1).to_string(), format!("position {}:", rest.head())),
+        (i64::MAX.to_string(), format!("position {}:", rest.head())),
+    ] {
+        let refused = rest.get(&format!("/v1/accounts/{account}?as_of={later}")).await.expect(422);
+        let fault = &refused["errors"][0];
+        assert_eq!((&fault["field"], &fault["code"]), (&json!("as_of"), &json!("invalid_value")));
+        let message = fault["message"].as_str().unwrap();
+        assert!(
+            message.contains(&present) && message.contains(later.trim_end_matches('Z')),
+            "{message}"
+        );
+    }
     rest.get(&format!("/v1/accounts/{account}?as_of=1")).await.expect(404);
     rest.get(&format!("/v1/accounts/{account}?as_of=yesterday")).await.expect(422);
 

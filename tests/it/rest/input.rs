@@ -48,6 +48,15 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
         assert!(problem["code"].is_string() && problem["detail"].is_string(), "{body}");
         assert_eq!(problem["errors"].is_array(), status == 422, "{body}");
     }
+    for empty in ["", " \n"] {
+        let problem = rest.post_text(&orders, empty).await.expect(400);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("the body is empty: send a JSON object"), "{detail}");
+    }
+    let odd = r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"1","quantity":"1"}"#;
+    let problem = rest.post_text(&orders, odd).await.expect(422);
+    let message = problem["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains("it has ") && message.contains(", qty, "), "{message}");
     for decimal in
         ["\"1_000\"", "\"1E5\"", "\"+5\"", "\".5\"", "1e2", "0.1234567890123456", "true", "{}"]
     {

@@ -1,0 +1,58 @@
+//! Fields that nobody has taken: refused by name, with those that there are.
+
+use std::collections::BTreeSet;
+
+use super::Fields;
+use crate::service::{Fault, text};
+
+/// What is shown of a name that a client made up, in characters.
+const SHOWN: usize = 64;
+
+impl Fields {
+    /// The names of the fields beside those that are `known`, fit to be shown.
+    pub fn names_beside(&self, known: &[&str]) -> Vec<String> {
+        let unknown = self.left.iter().map(|(name, _)| name);
+        unknown.filter(|name| !known.contains(&name.as_str())).map(|name| shown(name)).collect()
+    }
+
+    /// What was wrong with the fields, and those that nobody has taken.
+    pub(super) fn every_fault(self) -> Vec<Fault> {
+        let Self { left, known, mut faults } = self;
+        let known: BTreeSet<String> = known.into_iter().collect();
+        let there_are = match known.is_empty() {
+            true => "it has none".to_owned(),
+            false => format!("it has {}", Vec::from_iter(known).join(", ")),
+        };
+        for (field, _) in left {
+            let shown = shown(&field);
+            let message = format!("{shown} is not a field of this request: {there_are}");
+            faults.push(Fault::new(shown, "unknown_field", message));
+        }
+        faults
+    }
+}
+
+/// A name that a client made up, fit to be shown.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !text::is_hidden(*c)).take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_told_which_ones_there_are() {
+        let mut fields = Fields::of_body(br#"{"b":"x","odd":1,"a":null,"later":1}"#)
+            .unwrap_or_else(|_| panic!("it is an object"));
+        assert_eq!(fields.text("b", 9).as_deref(), Some("x"));
+        assert_eq!((fields.flag("a"), fields.flag("c")), (None, None));
+        fields.not_yet("later");
+        let faults = fields.every_fault();
+        let [later, odd] = &faults[..] else { panic!("{faults:?}") };
+        assert_eq!((later.field.as_str(), odd.field.as_str()), ("later", "odd"));
+        assert_eq!(odd.message, "odd is not a field of this request: it has a, b, c");
+        let none = Fields::of_query(Some("x=1")).unwrap_or_else(|_| panic!("it is a query"));
+        assert_eq!(none.every_fault()[0].message, "x is not a field of this request: it has none");
+    }
+}
