@@ -84,6 +84,8 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
 enum Round {
     /// To the nearest, a tie to the even neighbour.
     HalfEven,
+    /// To the nearest, a tie towards plus infinity.
+    HalfUp,
     /// Towards plus infinity.
     Up,
     /// Towards zero.
@@ -117,6 +119,7 @@ fn divide(a: i128, b: i128, round: Round) -> Result<i128, AmountError> {
             Ordering::Equal => floor % 2 != 0,
             Ordering::Greater => true,
         },
+        Round::HalfUp => rest >= b - rest,
         Round::Up => rest > 0,
         Round::Down => rest > 0 && a < 0,
     };
@@ -317,6 +320,29 @@ impl Price {
         let decimals = if below_one { 4 } else { 2 };
         let tick = times(unit, 10i128.pow(Self::DECIMALS - decimals))?;
         Self::new(from_units(divide(product, tick, round)?, decimals)?)
+    }
+
+    /// This price less `distance`, or more where it is `up`, on the tick; see [`Self::at_percent`].
+    pub fn at_distance(self, distance: Self, up: bool) -> Result<Self, AmountError> {
+        let (price, distance) = (self.units()?, distance.units()?);
+        Self::on_tick(if up { price + distance } else { price - distance }, 1)
+    }
+
+    /// This price less `percent` of it, or more where it is `up`, on the tick: 2 decimals from 1.00 on, 4 below, half
+    /// up.
+    pub fn at_percent(self, percent: Self, up: bool) -> Result<Self, AmountError> {
+        let hundred = 100 * 10i128.pow(Self::DECIMALS);
+        let percent = percent.units()?;
+        let factor = if up { hundred + percent } else { hundred - percent };
+        Self::on_tick(times(self.units()?, factor)?, hundred)
+    }
+
+    /// `units / unit`, on the tick, half up.
+    fn on_tick(units: i128, unit: i128) -> Result<Self, AmountError> {
+        let below_one = units < times(10i128.pow(Self::DECIMALS), unit)?;
+        let decimals = if below_one { 4 } else { 2 };
+        let tick = times(unit, 10i128.pow(Self::DECIMALS - decimals))?;
+        Self::new(from_units(divide(units, tick, Round::HalfUp)?, decimals)?)
     }
 
     /// Whether an order may name this price: positive, 2 decimals from 1.00 on, 4 below.

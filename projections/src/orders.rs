@@ -46,6 +46,8 @@ view_row! {
         trail: Option<Trail>,
         /// Which prices trigger stop types.
         trigger_by: Option<TriggerBy>,
+        /// The mark of a trailing stop when it was triggered.
+        hwm: Option<Price>,
         /// How long it lives.
         time_in_force: TimeInForce,
         /// Whether it may fill outside regular hours.
@@ -123,6 +125,7 @@ impl OrderRow {
             stop_price: order.stop_price,
             trail: order.trail,
             trigger_by: order.trigger_by,
+            hwm: None,
             time_in_force: order.time_in_force,
             extended_hours: order.extended_hours,
             order_class: order.order_class,
@@ -181,7 +184,8 @@ impl Mirror<Order> for OrderRow {
                 row.status = OrderStatus::Accepted;
                 row.updated_at = *at;
             }
-            OrderEvent::OrderTriggered { at, .. } => {
+            OrderEvent::OrderTriggered { stop_price, mark, at, .. } => {
+                (row.stop_price, row.hwm) = (Some(*stop_price), *mark);
                 if row.status != OrderStatus::PartiallyFilled {
                     row.status = OrderStatus::Triggered;
                 }
@@ -224,7 +228,8 @@ impl Mirror<Order> for OrderRow {
                 ..
             } => {
                 (row.revision, row.qty) = (*revision, *qty);
-                (row.limit_price, row.stop_price) = (*limit_price, *stop_price);
+                let triggered = row.trail.and(row.stop_price);
+                (row.limit_price, row.stop_price) = (*limit_price, stop_price.or(triggered));
                 row.trail = *trail;
                 if let Some(Lifetime { time_in_force, expires_at }) = lifetime {
                     (row.time_in_force, row.expires_at) = (*time_in_force, *expires_at);
@@ -232,9 +237,14 @@ impl Mirror<Order> for OrderRow {
                 row.replaced_at = Some(*at);
                 row.updated_at = *at;
             }
-            OrderEvent::OrderAdjusted { revision, qty, limit_price, stop_price, at, .. } => {
+            OrderEvent::OrderAdjusted {
+                revision, qty, limit_price, stop_price, trail, at, ..
+            } => {
+                // What was triggered before the split stays as it was.
+                let triggered = row.trail.and(row.stop_price);
+                row.trail = *trail;
                 (row.revision, row.qty) = (*revision, *qty);
-                (row.limit_price, row.stop_price) = (*limit_price, *stop_price);
+                (row.limit_price, row.stop_price) = (*limit_price, stop_price.or(triggered));
                 row.updated_at = *at;
             }
             OrderEvent::OrderCanceled { reason, at, .. } => {

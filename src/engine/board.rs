@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::market::Evidence;
-use aggregates::order::{OrderSpec, Side};
+use aggregates::order::{OrderSpec, Side, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
 
 use super::core::{Core, Glance, MarketNow, Reason, Settings};
@@ -58,11 +58,17 @@ impl Board {
         self.read(|shown| shown.glances.get(symbol).is_none_or(|glance| glance.recorded))
     }
 
-    /// The market as an order for `symbol` meets it; `None` before the first line: `market_clock_unset`.
-    pub fn market_view(&self, symbol: &str, side: Side) -> Option<MarketView> {
+    /// The market as an order meets it; `None` before the first line: `market_clock_unset`.
+    /// `follows` says which prices a trailing stop does.
+    pub fn market_view(
+        &self,
+        symbol: &str,
+        side: Side,
+        follows: Option<TriggerBy>,
+    ) -> Option<MarketView> {
         self.read(|shown| {
             let glance = shown.glances.get(symbol).map(Arc::as_ref);
-            Some(shown.now?.view(glance, side))
+            Some(shown.now?.view(glance, side, follows))
         })
     }
 
@@ -78,7 +84,7 @@ impl Board {
                 .zip(shown.settings.as_ref())
                 .map(|(glance, settings)| glance.meeting(spec, &now, settings));
             let (trigger, offer) = met.unwrap_or_default();
-            Some((now.view(glance, spec.side), trigger, offer))
+            Some((now.view(glance, spec.side, spec.follows()), trigger, offer))
         })
     }
 

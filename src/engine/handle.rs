@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aggregates::id::OrderId;
+use aggregates::money::Price;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::{Board, Condition};
@@ -46,17 +48,19 @@ pub(super) struct Ask {
     pub(super) answer: oneshot::Sender<Report>,
 }
 
-/// An order of a symbol is on its way; told when its standing lines are on the tape.
-pub(super) struct Await {
-    pub(super) symbol: String,
-    pub(super) written: oneshot::Sender<()>,
+/// What is asked of the engine between two lines.
+pub(super) enum Call {
+    /// An order of a symbol is on its way; told when its standing lines are on the tape.
+    Await { symbol: String, written: oneshot::Sender<()> },
+    /// The marks of trailing stops that wait.
+    Marks { orders: Vec<OrderId>, marks: oneshot::Sender<BTreeMap<OrderId, Price>> },
 }
 
 /// The engine, as faces and market sources see it. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     inbox: mpsc::Sender<Ask>,
-    awaited: mpsc::Sender<Await>,
+    calls: mpsc::Sender<Call>,
     settled: watch::Receiver<u64>,
     board: Board,
 }
@@ -64,7 +68,7 @@ pub struct Engine {
 /// The other end of an [`Engine`]: what works.
 pub struct Works {
     pub(super) inbox: mpsc::Receiver<Ask>,
-    pub(super) awaited: mpsc::Receiver<Await>,
+    pub(super) calls: mpsc::Receiver<Call>,
     pub(super) settled: watch::Sender<u64>,
     pub(super) board: Board,
 }
@@ -72,11 +76,11 @@ pub struct Works {
 /// An engine that does not run yet, and its works.
 pub fn engine() -> (Engine, Works) {
     let (inbox, asks) = mpsc::channel(INBOX);
-    let (awaited, awaits) = mpsc::channel(INBOX);
+    let (calls, called) = mpsc::channel(INBOX);
     let (settled, settles) = watch::channel(0);
     let board = Board::default();
-    let engine = Engine { inbox, awaited, settled: settles, board: board.clone() };
-    (engine, Works { inbox: asks, awaited: awaits, settled, board })
+    let engine = Engine { inbox, calls, settled: settles, board: board.clone() };
+    (engine, Works { inbox: asks, calls: called, settled, board })
 }
 
 impl Engine {
@@ -100,9 +104,9 @@ impl Engine {
             return;
         }
         let (written, done) = oneshot::channel();
-        let order = Await { symbol: symbol.to_owned(), written };
+        let order = Call::Await { symbol: symbol.to_owned(), written };
         let written = async {
-            if self.awaited.send(order).await.is_ok() {
+            if self.calls.send(order).await.is_ok() {
                 // The engine that starts anew has nothing that is not on the tape.
                 let _started_anew = done.await;
             }
@@ -118,6 +122,24 @@ impl Engine {
         let mut settled = self.settled.clone();
         let reached = settled.wait_for(|reached| *reached >= position);
         matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+
+    /// The marks of trailing stops that wait, as they are now: of those among `orders` that there are. None if the engine
+    /// does not work here, or does not answer within `limit`.
+    pub async fn marks(
+        &self,
+        orders: Vec<OrderId>,
+        limit: Duration,
+    ) -> Option<BTreeMap<OrderId, Price>> {
+        if self.board.condition() != Condition::Working {
+            return None;
+        }
+        let (marks, told) = oneshot::channel();
+        let asked = async {
+            self.calls.send(Call::Marks { orders, marks }).await.ok()?;
+            told.await.ok()
+        };
+        tokio::time::timeout(limit, asked).await.ok().flatten()
     }
 
     /// The read side.

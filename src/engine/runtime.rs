@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
-use super::handle::{Ask, Await, Report, Works};
+use super::handle::{Ask, Call, Report, Works};
 use super::history::{History, RecoveryError, recover};
 use super::tape::{BLOCK_LINES, BlockBuilder};
 use crate::ledger::{
@@ -127,7 +127,7 @@ impl Works {
             block: BlockBuilder::default(),
             desk,
             feed,
-            awaited: &mut self.awaited,
+            calls: &mut self.calls,
             until: BTreeMap::new(),
             settled,
             board,
@@ -160,7 +160,7 @@ struct Shift<'a, D> {
     block: BlockBuilder,
     desk: &'a D,
     feed: &'a mut Feed,
-    awaited: &'a mut mpsc::Receiver<Await>,
+    calls: &'a mut mpsc::Receiver<Call>,
     /// How long orders of these symbols are awaited.
     until: BTreeMap<String, Instant>,
     settled: &'a watch::Sender<u64>,
@@ -200,7 +200,7 @@ impl<D: Desk> Shift<'_, D> {
                     Some(batch) => self.observe(&batch),
                     None => return Err(Ended::Term),
                 },
-                Some(order) = self.awaited.recv() => self.expect(order).await?,
+                Some(call) = self.calls.recv() => self.take_call(call).await?,
                 ask = inbox.recv() => match ask {
                     Some(ask) => self.answer(ask).await?,
                     None => return Err(Ended::Term),
@@ -296,15 +296,25 @@ impl<D: Desk> Shift<'_, D> {
         self.touched.extend(symbol.map(str::to_owned));
     }
 
-    /// Has the standing lines of a symbol written of which an order is on its way.
-    async fn expect(&mut self, order: Await) -> Result<(), Ended> {
-        let written = self.core.await_order(&order.symbol);
-        self.push_before(&written);
+    /// Has the standing lines of a symbol written of which an order is on its way, or tells marks.
+    async fn take_call(&mut self, call: Call) -> Result<(), Ended> {
+        let (symbol, written) = match call {
+            Call::Await { symbol, written } => (symbol, written),
+            Call::Marks { orders, marks } => {
+                let book = &self.core.state().orders;
+                let known = orders.into_iter().filter_map(|id| Some((id, book.mark(id)?)));
+                // Whoever does not wait any more has no use for them.
+                let _gone = marks.send(known.collect());
+                return Ok(());
+            }
+        };
+        let lines = self.core.await_order(&symbol);
+        self.push_before(&lines);
         self.commit(&[]).await?;
-        self.until.insert(order.symbol, Instant::now() + AWAITED);
+        self.until.insert(symbol, Instant::now() + AWAITED);
         self.show();
         // Whoever does not wait any more has gone ahead.
-        let _gone = order.written.send(());
+        let _gone = written.send(());
         Ok(())
     }
 
@@ -330,8 +340,8 @@ impl<D: Desk> Shift<'_, D> {
             while let Ok(batch) = self.feed.try_recv() {
                 self.observe(&batch);
             }
-            while let Ok(order) = self.awaited.try_recv() {
-                self.expect(order).await?;
+            while let Ok(call) = self.calls.try_recv() {
+                self.take_call(call).await?;
             }
             self.await_no_more();
             let before = self.core.before_arrivals();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use aggregates::id::{AccountId, OrderId};
 use aggregates::money::AmountError;
+use aggregates::order::Trail;
 use aggregates::refusal::RefusalCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use rmcp::model::JsonObject;
@@ -257,6 +258,16 @@ impl Arguments {
     /// The client's own id of an order.
     pub fn client_order_id(&mut self) -> Option<String> {
         self.text("client_order_id", KEY_MAX)
+    }
+
+    /// The distance of a trailing stop, in dollars or in percent.
+    pub fn trail(&mut self) -> Option<Trail> {
+        let (price, percent) = (self.amount("trail_price"), self.amount("trail_percent"));
+        if price.is_some() && percent.is_some() {
+            let message = "an order has a trail_price or a trail_percent, not both: leave one out";
+            self.fault("trail_percent", "invalid_order", message.to_owned());
+        }
+        price.map(Trail::Price).or(percent.map(Trail::Percent))
     }
 
     /// The key under which a call happens once.

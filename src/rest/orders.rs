@@ -173,7 +173,7 @@ pub(super) fn placed() -> Vec<Field> {
         Field::word(
             "type",
             &TYPES,
-            "How the price is found; trailing_stop and trailing_stop_limit are refused as `unsupported`.",
+            "How the price is found; trailing_stop_limit is refused as `unsupported`.",
         )
         .required(),
         Field::amount("qty", "Shares, above 0; a fractional order is a day order.")
@@ -193,9 +193,15 @@ pub(super) fn placed() -> Vec<Field> {
             "Which prices trigger a stop: the `last` trade if absent, or the `quote`. A symbol that has none of them \
              is watched by the other, and by bars where it has neither.",
         ),
-        Field::amount("trail_price", "For trailing stops: the distance in dollars."),
-        Field::amount("trail_percent", "For trailing stops: the distance in percent of the mark.")
-            .example("5"),
+        Field::amount(
+            "trail_price",
+            "The distance of a trailing_stop from its mark in dollars: 2 decimals from 1.00 on, else 4.",
+        ),
+        Field::amount(
+            "trail_percent",
+            "The same in percent of the mark, below 100, in place of `trail_price`: 5 is 5 %.",
+        )
+        .example("5"),
         Field::word(
             "time_in_force",
             &TIMES,
@@ -256,6 +262,10 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     }
     let untyped = body.is_faulty("type");
     let mut faults = request.faults();
+    if trail_price.is_some() && trail_percent.is_some() {
+        let message = "an order has a trail_price or a trail_percent, not both: leave one out";
+        faults.push(Fault::new("trail_percent", "invalid_order", message));
+    }
     faults.retain(|fault| !(untyped && TYPED.contains(&fault.field.as_str())));
     faults.retain(|fault| !(fault.field == "qty" && body.is_faulty("notional")));
     body.end(faults)?;
@@ -263,8 +273,8 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
 }
 
 /// Fields whose rules depend on the type: without one, nothing is wrong with them.
-const TYPED: [&str; 5] =
-    ["limit_price", "stop_price", "trail_price", "trigger_by", "time_in_force"];
+const TYPED: [&str; 6] =
+    ["limit_price", "stop_price", "trail_price", "trail_percent", "trigger_by", "time_in_force"];
 
 /// `POST /v1/accounts/{account_id}/orders`
 pub async fn place(

@@ -1,5 +1,7 @@
 //! Orders: what is asked for, and what is answered. How they are placed and ended stands in [`super::placing`].
 
+use std::time::Duration;
+
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
@@ -21,6 +23,9 @@ use crate::ledger::Words;
 
 /// The longest symbol, in characters.
 pub const SYMBOL_MAX: usize = 32;
+
+/// How long an answer waits for the marks of trailing stops.
+const MARKS: Duration = Duration::from_secs(1);
 
 /// A new order. Amounts are dollars and shares.
 #[derive(Clone, Debug, Serialize)]
@@ -93,6 +98,9 @@ pub struct OrderAnswer {
     pub trail_percent: Option<Price>,
     /// Which prices trigger stop types.
     pub trigger_by: Option<TriggerBy>,
+    /// The mark that a trailing stop follows: the best price since it was accepted, as of now while it waits, and then as of its
+    /// trigger. Its `stop_price` is the stop at its distance. Absent while the process that writes cannot be asked.
+    pub hwm: Option<Price>,
     /// Where it stands.
     pub status: OrderStatus,
     /// Shares filled.
@@ -131,6 +139,13 @@ pub struct OrderAnswer {
     pub expired_at: Option<MarketTime>,
     /// The last event of the log that this contains.
     pub position: u64,
+}
+
+impl OrderAnswer {
+    /// The distance of a trailing stop.
+    pub(super) fn trail(&self) -> Option<Trail> {
+        self.trail_price.map(Trail::Price).or(self.trail_percent.map(Trail::Percent))
+    }
 }
 
 /// Which orders by their end.
@@ -284,6 +299,7 @@ impl Service {
     ) -> Result<OrderAnswer, ServiceError> {
         let row = row.ok_or_else(ServiceError::no_order)?;
         let mut answers = order_answers(&mut snapshot, vec![row]).await?;
+        self.mark_orders(&mut answers).await;
         answers.pop().ok_or_else(ServiceError::no_order)
     }
 
@@ -309,8 +325,27 @@ impl Service {
         let seal =
             |row: &OrderRow| self.parts.cursors.seal(&list, &row.created_position.to_string());
         let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
-        let items = order_answers(&mut snapshot, rows.items).await?;
+        let mut items = order_answers(&mut snapshot, rows.items).await?;
+        self.mark_orders(&mut items).await;
         Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
+    }
+
+    /// Tells the marks and stops of trailing stops that wait.
+    async fn mark_orders(&self, orders: &mut [OrderAnswer]) {
+        let waits =
+            |order: &OrderAnswer| order.trail().is_some() && order.status == OrderStatus::Accepted;
+        let waiting: Vec<OrderId> =
+            orders.iter().filter(|order| waits(order)).map(|order| order.order_id).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let Some(marks) = self.parts.engine.marks(waiting, MARKS).await else { return };
+        for order in orders.iter_mut().filter(|order| waits(order)) {
+            let mark = marks.get(&order.order_id).copied();
+            order.hwm = mark;
+            let stop = order.trail().zip(mark).map(|(trail, mark)| trail.stop(order.side, mark));
+            order.stop_price = stop;
+        }
     }
 
     /// Everything that happened to an order, in order.
@@ -373,6 +408,7 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         trail_price,
         trail_percent,
         trigger_by: row.trigger_by,
+        hwm: row.hwm,
         status: row.status,
         filled_qty: row.filled_qty,
         fees: row.fees,

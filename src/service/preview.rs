@@ -38,7 +38,7 @@ pub struct PreviewAnswer {
     pub qty: Quantity,
     /// The worst price of a limit order.
     pub limit_price: Option<Price>,
-    /// The trigger of a stop order.
+    /// The trigger of a stop order; of a trailing one, where it would begin.
     pub stop_price: Option<Price>,
     /// Which prices would trigger it.
     pub trigger_by: Option<TriggerBy>,
@@ -126,7 +126,9 @@ impl Service {
         let trial = Trial { order_id, spec: spec.clone(), market, trigger, offer };
         let (impact, position) = self.parts.ledger.preview(trial).await?;
         let open = spec.qty.minus(impact.filled_qty)?;
-        let waiting_for = spec.stop_price.filter(|_| impact.status == OrderStatus::Accepted);
+        let mark = reference.as_ref().map(|reference| reference.price);
+        let stop_price = spec.stop_at(mark);
+        let waiting_for = stop_price.filter(|_| impact.status == OrderStatus::Accepted);
         let reference_price = reference.as_ref().map(|reference| reference.price);
         let rest_price = spec.limit_price.or(waiting_for).or(reference_price);
         // An estimate beyond the bound of money is none.
@@ -156,7 +158,7 @@ impl Service {
             order_type: spec.order_type,
             qty: spec.qty,
             limit_price: spec.limit_price,
-            stop_price: spec.stop_price,
+            stop_price,
             trigger_by: spec.trigger_by,
             time_in_force: spec.time_in_force,
         })

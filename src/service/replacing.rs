@@ -25,7 +25,11 @@ impl Service {
     ) -> Result<Written<OrderAnswer>, ServiceError> {
         caller.on(account_id)?;
         let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
-        let view = self.parts.engine.board().market_view(&order.symbol, order.side);
+        let view = self.parts.engine.board().market_view(
+            &order.symbol,
+            order.side,
+            order.trail().and(order.trigger_by),
+        );
         let market = view.ok_or_else(|| self.no_clock())?;
         let route = format!("PATCH /v1/accounts/{account_id}/orders/{order_id}");
         let key = once.map(|key| caller.key(&route, key, format!("{change:?}").as_bytes()));

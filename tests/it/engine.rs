@@ -52,7 +52,7 @@ impl Running {
     async fn buy(&self, account: AccountId, qty: &str, limit: &str, id: &str) -> u64 {
         let (order_id, command, key) = buy(account, "AAPL", qty, limit, id);
         let Command::Place { spec, .. } = command else { panic!("buy places") };
-        let market = self.engine.board().market_view("AAPL", Side::Buy).unwrap();
+        let market = self.engine.board().market_view("AAPL", Side::Buy, None).unwrap();
         let place = Command::Place { order_id, spec, market };
         let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         assert!(self.engine.settled(committed.position, Duration::from_secs(5)).await);
@@ -85,7 +85,7 @@ fn fill(price: &str, qty: &str, place: u64) -> (String, String, u64) {
 async fn a_fill_on_arrival_a_fill_by_a_line_and_a_restart_between_them() {
     let database = TestDatabase::new().await;
     let first = Running::start(&database, "one").await;
-    assert!(first.engine.board().market_view("AAPL", Side::Buy).is_none(), "no clock yet");
+    assert!(first.engine.board().now().is_none(), "no clock yet");
     let report = first.lines(OPEN).await;
     assert_eq!((report.accepted, report.ignored), (2, 0));
     let account = first.test.account("100000").await;

@@ -11,7 +11,8 @@ use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, TriggerBy,
+    CancelReason, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail,
+    TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::{Command, MarketView};
@@ -46,6 +47,7 @@ pub enum Wish {
         qty: u64,
         limit: Option<u64>,
         stop: Option<u64>,
+        trail: Option<u64>,
     },
     Cancel {
         account: AccountId,
@@ -165,6 +167,7 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
             qty: dice.below(8),
             limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
             stop: dice.permille(300).then(|| 9_000 + dice.below(2_000)),
+            trail: dice.permille(200).then(|| 1 + dice.below(500)),
         },
     }
 }
@@ -407,13 +410,16 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             };
             Command::Instrument { instrument_id, command }
         }
-        Wish::Place { account, symbol, sell, qty, limit, stop } => {
+        Wish::Place { account, symbol, sell, qty, limit, stop, trail } => {
+            let limit = limit.filter(|_| trail.is_none());
+            let stop = stop.filter(|_| trail.is_none());
             let spec = OrderSpec {
                 account_id: *account,
                 instrument_id: InstrumentId::of_symbol(symbol),
                 symbol: (*symbol).to_owned(),
                 side: if *sell { Side::Sell } else { Side::Buy },
                 order_type: match (stop, limit) {
+                    _ if trail.is_some() => OrderType::TrailingStop,
                     (None, None) => OrderType::Market,
                     (None, Some(_)) => OrderType::Limit,
                     (Some(_), None) => OrderType::Stop,
@@ -422,8 +428,13 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 qty: qty.to_string().parse::<Quantity>().unwrap(),
                 limit_price: limit.map(price),
                 stop_price: stop.map(price),
-                trail: None,
+                // Hundredths of a percent, or cents.
+                trail: trail.map(|trail| {
+                    let distance = price(trail);
+                    if trail % 3 == 0 { Trail::Percent(distance) } else { Trail::Price(distance) }
+                }),
                 trigger_by: stop
+                    .or(*trail)
                     .map(|cents| if cents % 2 == 0 { TriggerBy::Quote } else { TriggerBy::Last }),
                 good_till: None,
                 time_in_force: TimeInForce::Day,

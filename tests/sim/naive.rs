@@ -30,6 +30,8 @@ struct Order {
     sell: bool,
     limit: Option<Amount>,
     stop: Option<Amount>,
+    /// It follows the market.
+    trails: bool,
     /// The place of the tick that reached the stop.
     triggered: Option<u64>,
     qty: Amount,
@@ -198,6 +200,7 @@ impl Naive {
                 sell: spec.text("side") == "sell",
                 limit: spec.optional("limit_price"),
                 stop: spec.optional("stop_price"),
+                trails: spec.0.get("trail").is_some(),
                 qty: spec.amount("qty"),
                 ended: event == "OrderRejected",
                 ..Order::default()
@@ -210,6 +213,12 @@ impl Naive {
         match event {
             "OrderTriggered" => {
                 hold("I24: an order is triggered once", order.triggered.is_none())?;
+                if order.trails {
+                    let (mark, stop) = (fact.amount("mark"), fact.amount("stop_price"));
+                    let behind = if order.sell { stop <= mark } else { stop >= mark };
+                    hold("I24: a stop trails its mark", behind)?;
+                    order.stop = Some(stop);
+                }
                 hold("I24: at its stop", order.stop == fact.optional("stop_price"))?;
                 let evidence = &fact.0["evidence"];
                 let price = ticked(&evidence["tick"], order.sell);
@@ -220,7 +229,8 @@ impl Naive {
                 order.triggered = evidence["tape_place"].as_u64();
             }
             "OrderFilled" => {
-                let waits = order.stop.is_some() && order.triggered.is_none();
+                let stops = order.stop.is_some() || order.trails;
+                let waits = stops && order.triggered.is_none();
                 hold("I24: a stop fills once it is triggered", !waits)?;
                 let (qty, price) = (fact.amount("qty"), fact.amount("price"));
                 order.filled += qty;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
 use super::event::{CancelReason, Lifetime, OrderEvent};
-use super::spec::{OrderChange, OrderSpec, Side, TimeInForce};
+use super::spec::{OrderChange, OrderSpec, Side, TimeInForce, Trail};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
@@ -182,7 +182,9 @@ impl Order {
         if trigger.revision != self.revision {
             return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
         }
-        if spec.stop_price != Some(trigger.stop_price) || !trigger.is_reached(spec.side) {
+        let right = spec.stop_at(trigger.mark) == Some(trigger.stop_price)
+            && trigger.mark.is_some() == spec.trail.is_some();
+        if !right || !trigger.is_reached(spec.side) {
             return Err(OrderError::NotReached);
         }
         let Trigger { mark, stop_price, evidence, .. } = trigger.clone();
@@ -275,6 +277,10 @@ impl Order {
             |price: Option<Price>, up| price.map(|price| price.split_by(ratio, up)).transpose();
         let limit_price = divided(spec.limit_price, limit_up)?;
         let stop_price = divided(spec.stop_price, stop_up)?;
+        let trail = match spec.trail {
+            Some(Trail::Price(distance)) => Some(Trail::Price(distance.split_by(ratio, true)?)),
+            other => other,
+        };
         if open.is_zero() || [limit_price, stop_price].contains(&Some(Price::ZERO)) {
             return Ok(canceled(CancelReason::SplitRoundedToNothing));
         }
@@ -290,6 +296,7 @@ impl Order {
             qty,
             limit_price,
             stop_price,
+            trail,
             reserve_price,
             at: *at,
         })
@@ -460,8 +467,11 @@ impl Decide for Order {
             | OrderEvent::OrderExpired { .. } => {}
         }
         match event {
-            OrderEvent::OrderAdjusted { action_id, .. } => {
+            OrderEvent::OrderAdjusted { action_id, trail, .. } => {
                 self.splits.insert(action_id.clone());
+                if let Some(spec) = &mut self.spec {
+                    spec.trail = *trail;
+                }
             }
             OrderEvent::OrderReplaced { trail, lifetime, .. } => {
                 if let Some(spec) = &mut self.spec {

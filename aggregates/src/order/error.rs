@@ -17,7 +17,7 @@ pub enum OrderError {
     },
     /// Known to the rules, not handled by this version.
     #[error(
-        "{what} is not supported by this version: it takes market, limit, stop and stop_limit orders, day, gtc, gtd, ioc and fok, class simple, in regular hours"
+        "{what} is not supported by this version: it takes market, limit, stop, stop_limit and trailing_stop orders, day, gtc, gtd, ioc and fok, class simple, in regular hours"
     )]
     Unsupported {
         /// The field.

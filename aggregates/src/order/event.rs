@@ -141,6 +141,9 @@ pub enum OrderEvent {
         /// The new stop.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stop_price: Option<Price>,
+        /// The new distance of a trailing stop: dollars are divided and rounded up, percents stay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trail: Option<Trail>,
         /// The new price that a buy reserves for each share.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reserve_price: Option<Price>,

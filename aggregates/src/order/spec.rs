@@ -222,6 +222,50 @@ pub enum Trail {
     Percent(Price),
 }
 
+impl Trail {
+    /// The largest percentage of a trail: below 100, so that a sell's stop stays above 0.
+    const PERCENT_BELOW: Decimal = Decimal::ONE_HUNDRED;
+    /// The most decimals of a percentage.
+    const PERCENT_DECIMALS: u32 = 4;
+
+    /// The stop at this distance from a mark: below it for a sell, above it for a buy, rounded half up to the tick. What
+    /// would be below 0 is 0, and what would be beyond the largest price is that: no price reaches it.
+    pub fn stop(self, side: Side, mark: Price) -> Price {
+        let up = side == Side::Buy;
+        let stop = match self {
+            Self::Price(distance) => mark.at_distance(distance, up),
+            Self::Percent(percent) => mark.at_percent(percent, up),
+        };
+        stop.map_or(if up { Price::MAX } else { Price::ZERO }, |stop| stop.max(Price::ZERO))
+    }
+
+    /// What is wrong with it, and the field.
+    fn fault(self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Price(distance) if !distance.is_on_tick() => {
+                let message = format!(
+                    "trail_price {distance} must be above 0, with at most 2 decimals from 1.00 on and 4 below"
+                );
+                Some(("trail_price", message))
+            }
+            Self::Percent(percent) => {
+                let within = percent.is_positive()
+                    && percent.decimal() < Self::PERCENT_BELOW
+                    && percent.decimal().normalize().scale() <= Self::PERCENT_DECIMALS;
+                let message = || {
+                    format!(
+                        "trail_percent {percent} must be above 0 and below {}, with at most {} decimals: 5 is 5 %",
+                        Self::PERCENT_BELOW,
+                        Self::PERCENT_DECIMALS
+                    )
+                };
+                (!within).then(|| ("trail_percent", message()))
+            }
+            Self::Price(_) => None,
+        }
+    }
+}
+
 /// An order as its owner means it. A replacement changes quantity and prices, never the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSpec {
@@ -276,8 +320,8 @@ pub const CLIENT_ORDER_ID_MAX: usize = 128;
 impl OrderSpec {
     /// Every rule that the request breaks by itself, whatever the account and the market say.
     ///
-    /// Trailing types and the auctions are refused by name: the state machine knows them, the engine does not work them
-    /// yet.
+    /// Trailing stop limits and the auctions are refused by name: the state machine knows them, the engine does not work
+    /// them yet.
     pub fn faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
@@ -303,8 +347,7 @@ impl OrderSpec {
             ("limit_price", self.limit_price, self.order_type.has_limit(), limit_type),
             ("stop_price", self.stop_price, self.order_type.has_stop_price(), stop_type),
         ];
-        let is_known =
-            !matches!(self.order_type, OrderType::TrailingStop | OrderType::TrailingStopLimit);
+        let is_known = self.order_type != OrderType::TrailingStopLimit;
         for (field, price, takes, instead) in prices.into_iter().filter(|_| is_known) {
             match price {
                 Some(_) if !takes => fault(
@@ -337,6 +380,18 @@ impl OrderSpec {
         }
         if !is_known {
             faults.push(OrderError::Unsupported { field: "type", what: format!("type {word}") });
+        } else if self.order_type == OrderType::TrailingStop {
+            match self.trail {
+                None => fault(
+                    "trail_price",
+                    format!("a {word} order needs a trail_price or a trail_percent"),
+                ),
+                Some(trail) => {
+                    if let Some((field, message)) = trail.fault() {
+                        fault(field, message);
+                    }
+                }
+            }
         } else if self.trail.is_some() {
             fault("trail_price", format!("a {word} order takes no trail"));
         }
@@ -381,8 +436,21 @@ impl OrderSpec {
         faults
     }
 
+    /// Which prices a trailing stop follows; `None` for other types.
+    pub fn follows(&self) -> Option<TriggerBy> {
+        self.trail.map(|_| self.trigger_by.unwrap_or_default())
+    }
+
+    /// The stop in force: the one that it names, or the one at its distance from `mark`.
+    pub fn stop_at(&self, mark: Option<Price>) -> Option<Price> {
+        match self.trail {
+            Some(trail) => mark.map(|mark| trail.stop(self.side, mark)),
+            None => self.stop_price,
+        }
+    }
+
     /// The price that a buy's worst cost is counted at: its limit, else the higher of its stop and the reference,
-    /// raised by the collar. `None` if it has none of them.
+    /// raised by the collar. The mark of a trailing stop begins at the reference. `None` if it has none of them.
     pub fn worst_price(
         &self,
         reference: Option<Price>,
@@ -391,7 +459,7 @@ impl OrderSpec {
         if self.limit_price.is_some() {
             return Ok(self.limit_price);
         }
-        self.stop_price.max(reference).map(|price| price.raised_by(collar)).transpose()
+        self.stop_at(reference).max(reference).map(|price| price.raised_by(collar)).transpose()
     }
 }
 

@@ -66,6 +66,14 @@ impl<W: World> Desk<'_, W> {
         market: &MarketView,
     ) -> Result<(), Undecided> {
         let account = self.look_account(spec.account_id)?;
+        if spec.trail.is_some() && market.reference.is_none() {
+            let message = format!(
+                "{} has no price yet, so there is no mark to follow: wait for a quote or a trade",
+                spec.symbol
+            );
+            let refusal = Refusal::new(RefusalCode::NoReferencePrice, message);
+            return Err(refusal.field("symbol").into());
+        }
         let reserve_price = match spec.side {
             Side::Buy => Some(self.worst_price(spec, market)?),
             Side::Sell => None,

@@ -341,7 +341,6 @@ fn what_this_version_does_not_take_is_refused_by_name() {
             assert!(message.contains(word), "{message}");
         };
     let unsupported = RefusalCode::Unsupported;
-    refused(&|order| order.order_type = OrderType::TrailingStop, unsupported, "type trailing_stop");
     refused(
         &|order| order.order_type = OrderType::TrailingStopLimit,
         unsupported,

@@ -200,6 +200,7 @@ pub fn order() -> Vec<OrderEvent> {
             qty: quantity("20"),
             limit_price: Some(price("93.5")),
             stop_price: None,
+            trail: None,
             reserve_price: Some(price("93.5")),
             at: at(3),
         },

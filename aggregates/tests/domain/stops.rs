@@ -50,6 +50,7 @@ fn each_type_needs_its_prices_and_takes_no_other() {
         (OrderType::Limit, vec!["stop_price", "trail_price"], vec!["limit_price"]),
         (OrderType::Stop, vec!["limit_price", "trail_price"], vec!["stop_price"]),
         (OrderType::StopLimit, vec!["trail_price"], vec!["limit_price", "stop_price"]),
+        (OrderType::TrailingStop, vec!["limit_price", "stop_price"], vec!["trail_price"]),
     ] {
         let word = order_type.word();
         assert_eq!(faults(&of(order_type, five, five, trail)), wrong_with_all, "{word}");
@@ -59,6 +60,82 @@ fn each_type_needs_its_prices_and_takes_no_other() {
     assert_eq!(faults(&of(OrderType::StopLimit, fine, fine, None)), ["limit_price", "stop_price"]);
     let zero = Some(price("0"));
     assert_eq!(faults(&of(OrderType::Stop, None, zero, None)), ["stop_price"]);
+}
+
+fn trailing(side: Side, qty: &str, trail: Trail) -> OrderSpec {
+    let spec = spec(me(), "AAPL", side, qty, None);
+    OrderSpec { order_type: OrderType::TrailingStop, trail: Some(trail), ..spec }
+}
+
+#[test]
+fn a_distance_is_above_0_on_the_tick_and_a_percentage_below_100() {
+    for (trail, wrong) in [
+        (Trail::Price(price("5")), vec![]),
+        (Trail::Price(price("0.0001")), vec![]),
+        (Trail::Price(price("0")), vec!["trail_price"]),
+        (Trail::Price(price("5.001")), vec!["trail_price"]),
+        (Trail::Percent(price("99.9999")), vec![]),
+        (Trail::Percent(price("100")), vec!["trail_percent"]),
+        (Trail::Percent(price("0")), vec!["trail_percent"]),
+        (Trail::Percent(price("-1")), vec!["trail_percent"]),
+        (Trail::Percent(price("1.00001")), vec!["trail_percent"]),
+    ] {
+        assert_eq!(faults(&trailing(Side::Sell, "1", trail)), wrong, "{trail:?}");
+    }
+}
+
+#[test]
+fn a_trailing_stop_is_at_its_distance_from_the_mark_half_up_on_the_tick() {
+    let amount = |text| Trail::Price(price(text));
+    let percent = |text| Trail::Percent(price(text));
+    for (trail, side, mark, stop) in [
+        (amount("10"), Side::Sell, "100", "90"),
+        (amount("10"), Side::Buy, "100", "110"),
+        (percent("5"), Side::Sell, "101.10", "96.05"),
+        (percent("5"), Side::Buy, "101.10", "106.16"),
+        (percent("2.5"), Side::Sell, "1.02", "0.9945"),
+        (amount("0.005"), Side::Sell, "50.00", "50.00"),
+        (amount("60"), Side::Sell, "50.00", "0"),
+    ] {
+        assert_eq!(trail.stop(side, price(mark)), price(stop), "{trail:?} {side:?} {mark}");
+    }
+}
+
+#[test]
+fn a_trailing_buy_reserves_its_first_stop_and_the_collar_and_none_follows_without_a_price() {
+    let mut book = book("2000");
+    let order = trailing(Side::Buy, "10", Trail::Percent(price("10")));
+    book.place(1, &order, &market(Some("100")));
+    assert_eq!(book.reserved(me()), "1155.00");
+    book.buy(2, me(), "AAPL", "1", "10");
+    let sell = trailing(Side::Sell, "1", Trail::Price(price("1")));
+    let unpriced = book.place(3, &sell, &market(None)).rejected.unwrap();
+    assert_eq!(unpriced.code, RefusalCode::NoReferencePrice);
+}
+
+#[test]
+fn a_trailing_stop_is_triggered_by_the_stop_of_its_mark_alone() {
+    let mut book = book("2000");
+    book.place(1, &trailing(Side::Buy, "10", Trail::Price(price("10"))), &market(Some("100")));
+    let with_mark = |mark: Option<&str>, stop_price: &str, at_price: &str| {
+        let trigger = Trigger {
+            revision: 0,
+            mark: mark.map(price),
+            stop_price: price(stop_price),
+            evidence: evidence(7, price(at_price)),
+        };
+        Command::Trigger { order_id: order_id(1), trigger, at: at(2) }
+    };
+    for wrong in [
+        with_mark(None, "105", "106"),
+        with_mark(Some("95"), "104.99", "106"),
+        with_mark(Some("95"), "105", "104.99"),
+    ] {
+        assert_eq!(book.refused(&wrong), RefusalCode::OrderChanged);
+    }
+    book.submit(&with_mark(Some("95"), "105", "106")).unwrap();
+    book.fill(1, "10", "106");
+    assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("940.00", "0.00"));
 }
 
 #[test]

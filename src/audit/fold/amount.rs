@@ -85,6 +85,25 @@ impl Amount {
         Some(Self(self.0.checked_mul(numerator.0)? / denominator.0))
     }
 
+    /// The stop at `distance` from this mark, above it for a buy, to the tick.
+    pub(in crate::audit) fn trailed_by(self, distance: Self, is_buy: bool) -> Self {
+        let stop = if is_buy { self.0 + distance.0 } else { self.0 - distance.0 };
+        Self::on_tick(stop, 1)
+    }
+
+    /// The stop at `percent` from this mark, above it for a buy, to the tick.
+    pub(in crate::audit) fn trailed_by_percent(self, percent: Self, is_buy: bool) -> Self {
+        let all = 100 * ONE;
+        let part = if is_buy { all + percent.0 } else { all - percent.0 };
+        Self::on_tick(self.0 * part, all)
+    }
+
+    /// A quotient to the cent, or below 1 to the hundredth of a cent, half up; never below 0.
+    fn on_tick(over: i128, under: i128) -> Self {
+        let tick = under * if over < ONE * under { CENT / 100 } else { CENT };
+        Self((over.max(0) + tick / 2) / tick * tick / under)
+    }
+
     /// What is behind the point.
     pub(in crate::audit) fn fraction(self) -> Self {
         Self(self.0 % ONE)

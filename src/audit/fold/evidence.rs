@@ -27,8 +27,26 @@ pub(super) struct Triggered {
 impl Triggered {
     /// Whether a bar of these places triggered it between its prices.
     fn within(&self, place: u64, point: &str) -> bool {
-        self.place == place && self.point.as_deref() == Some(point) && point != "open"
+        let between = matches!(point, "high" | "low");
+        between && self.place == place && self.point.as_deref() == Some(point)
     }
+}
+
+/// The stop that an order has by its own words: fixed, or at its distance from a mark that is no worse than the price
+/// that it was accepted by. A split moves the mark.
+fn own_stop(order: &Order, body: Fields<'_>) -> Result<Option<Amount>, Fault> {
+    let Some(trail) = order.spec.get("trail") else { return Ok(order.stop_price) };
+    let mark = body.amount("mark")?;
+    let begun = order.reference.filter(|_| order.splits.is_empty());
+    let moved_well =
+        begun.is_none_or(|begun| if order.is_buy { mark <= begun } else { mark >= begun });
+    let distance = |name: &str| trail[name].as_str().and_then(Amount::read);
+    let stop = match (distance("price"), distance("percent")) {
+        (Some(amount), None) => mark.trailed_by(amount, order.is_buy),
+        (None, Some(percent)) => mark.trailed_by_percent(percent, order.is_buy),
+        _ => return Err("a trail is a price or a percent".into()),
+    };
+    Ok(Some(stop).filter(|_| moved_well))
 }
 
 /// Checks the trigger of `order`: the tick has reached its stop.
@@ -58,7 +76,7 @@ pub(super) fn trigger(
     };
     let reached = if order.is_buy { price >= stop } else { price <= stop };
     let ticked_at = evidence.time("at")?;
-    let right = reached && order.stop_price == Some(stop) && ticked_at <= at;
+    let right = reached && own_stop(order, body)? == Some(stop) && ticked_at <= at;
     findings.expect(right, position, Code::Evidence, || {
         format!("a price of {price} triggers a stop of {stop}")
     });

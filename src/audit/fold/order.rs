@@ -41,6 +41,10 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) updated_at: i64,
     pub(in crate::audit) triggered_at: Option<i64>,
     triggered: Option<Triggered>,
+    /// The mark of a trailing stop when it was triggered.
+    pub(in crate::audit) mark: Option<Amount>,
+    /// The price that it was accepted by.
+    pub(super) reference: Option<Amount>,
     pub(in crate::audit) replaced_at: Option<i64>,
     pub(in crate::audit) ended_at: Option<i64>,
     pub(in crate::audit) created_position: u64,
@@ -93,6 +97,9 @@ impl Order {
                 self.status = if body.flag("held")? { "held" } else { "accepted" };
                 self.reserve_price = body.amount_or_none("reserve_price")?;
                 self.expires_at = body.time_or_none("expires_at")?;
+                let reference = body.get("reference").is_some();
+                self.reference =
+                    if reference { Some(body.object("reference")?.amount("price")?) } else { None };
                 let priced = self.is_buy == self.reserve_price.is_some();
                 findings.expect(priced, position, Code::Reservation, || {
                     "a buy reserves at a price, a sell does not".into()
@@ -115,6 +122,8 @@ impl Order {
                 self.status = "triggered";
                 self.triggered_at = Some(at);
                 self.triggered = Some(evidence::trigger(self, body, at, position, findings)?);
+                self.mark = body.amount_or_none("mark")?;
+                self.stop_price = Some(body.amount("stop_price")?);
             }
             "OrderFilled" => self.fill(id, body, at, act, findings)?,
             "OrderReplaced" | "OrderAdjusted" => {
@@ -135,7 +144,12 @@ impl Order {
                 self.revision = revision;
                 self.qty = body.amount("qty")?;
                 self.limit_price = body.amount_or_none("limit_price")?;
-                self.stop_price = body.amount_or_none("stop_price")?;
+                let trails = self.spec.get("trail").is_some();
+                let triggered = self.stop_price.filter(|_| trails);
+                self.stop_price = body.amount_or_none("stop_price")?.or(triggered);
+                if let Some(trail) = body.get("trail") {
+                    self.spec["trail"] = trail.clone();
+                }
                 self.reserve_price = body.amount_or_none("reserve_price")?;
                 findings.expect(self.leaves().sign() > 0, position, Code::Order, || {
                     format!("{} of {} are filled after {event_type}", self.filled_qty, self.qty)

@@ -9,7 +9,7 @@ use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, Execution, Side};
 use aggregates::trading::{Arrival, Command, arrival};
 
-use super::book::{Reach, Working};
+use super::book::{Reach, Reached, Working};
 use super::rounds::{Proposal, Round};
 use super::state::{Issue, Kinds, Print, Standing, Taken};
 use super::{Core, FillModel, Settings};
@@ -170,8 +170,8 @@ impl Core {
         commands
     }
 
-    /// Fills what this point of a bar has triggered between its prices: at the stop itself, which the path goes
-    /// through, or at the limit's side of it.
+    /// Fills what this point of a bar has triggered: between its prices at the stop itself, which the path goes
+    /// through; at the close, where a stop that has just moved may be beyond it, at the close.
     fn fill_sprung(
         &self,
         round: &Round,
@@ -180,7 +180,8 @@ impl Core {
         evidence: &Evidence,
         commands: &mut Vec<Command>,
     ) {
-        let EvidenceTick::Bar { point, .. } = evidence.tick else { return };
+        let EvidenceTick::Bar { point, close, .. } = &evidence.tick else { return };
+        let point = *point;
         for order_id in &round.sprung {
             if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
                 return;
@@ -193,17 +194,18 @@ impl Core {
             let here = stop
                 .sprung
                 .is_some_and(|sprung| sprung.place == round.place && sprung.point == Some(point));
+            let price = if point == BarPoint::Close { *close } else { stop.price };
             let within = match (order.limit, side) {
                 (None, _) => true,
-                (Some(limit), Side::Buy) => stop.price < limit,
-                (Some(limit), Side::Sell) => stop.price > limit,
+                (Some(limit), Side::Buy) => price < limit,
+                (Some(limit), Side::Sell) => price > limit,
             };
             let over = order.is_over(self.state.clock) || self.is_arriving(*order_id);
             if !here || !within || over {
                 continue;
             }
             let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
-            if let Some(fill) = self.fill(order, qty, stop.price, evidence) {
+            if let Some(fill) = self.fill(order, qty, price, evidence) {
                 commands.push(fill);
                 left = left.map(|left| left_of(left, qty));
             }
@@ -314,9 +316,11 @@ impl Core {
         let issue = self.state.issues.get(&order.instrument_id)?;
         let showing = Showing::of(issue, self.is_open(clock));
         if let Some(stop) = order.waits_for() {
+            // One that follows the market begins at it.
+            let stop = Some(stop).filter(|stop| stop.trailing.is_none())?;
             let (side, settings) = (order.side, &self.settings);
             let evidence = showing.reaches(side, stop.price, stop.by, clock, settings)?;
-            return self.trigger(order, stop, evidence);
+            return self.trigger(&Reached { order, stop_price: stop.price, mark: None }, evidence);
         }
         let met = showing.met_by(order.side, order.limit, clock, &self.settings);
         let since = order.sprung().map(|sprung| sprung.at);

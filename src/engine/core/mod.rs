@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Clock, Tick};
 
-pub use book::{Orders, Sprung, Stop, Working};
+pub use book::{Orders, Reached, Sprung, Stop, Trailing, Working};
 pub use holders::Holders;
 pub use judge::Reason;
 pub use passing::{Record, Stood, Written};
@@ -255,6 +255,7 @@ impl Core {
     /// The line that is worked from now on, and its place.
     fn begin(&mut self, round: Round) -> TapePlace {
         let place = round.place;
+        self.state.orders.begin_line();
         self.state.place = place;
         self.state.round = Some(round);
         place

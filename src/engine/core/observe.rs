@@ -11,7 +11,7 @@ use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
-use super::book::{Sprung, Stop, Working};
+use super::book::{Sprung, Stop, Trailing, Working};
 use super::state::{EngineState, Gate, Issue, Last, Payout};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
@@ -54,7 +54,10 @@ impl EngineState {
 
     fn observe_order(&mut self, position: u64, order_id: OrderId, event: &OrderEvent) {
         match event {
-            OrderEvent::OrderPlaced { order, held, expires_at, at, .. } => {
+            OrderEvent::OrderPlaced { order, held, reference, expires_at, at, .. } => {
+                // A trailing stop begins at the price that it was accepted by.
+                let mark = reference.as_ref().map(|reference| reference.price);
+                let trailing = order.trail.zip(mark);
                 let OrderSpec { account_id, instrument_id, side, qty, .. } = *order;
                 self.orders.insert(Working {
                     order_id,
@@ -62,8 +65,13 @@ impl EngineState {
                     instrument_id,
                     side,
                     limit: order.limit_price,
-                    stop: order.stop_price.map(|price| Stop {
+                    stop: order.stop_at(mark).map(|price| Stop {
                         price,
+                        trailing: trailing.map(|(trail, mark)| Trailing {
+                            trail,
+                            mark,
+                            fresh: true,
+                        }),
                         by: order.trigger_by.unwrap_or_default(),
                         sprung: None,
                     }),
@@ -97,14 +105,15 @@ impl EngineState {
                 }
                 self.forget_ended(order_id);
             }
-            OrderEvent::OrderTriggered { evidence, .. } => {
-                self.observe_trigger(position, order_id, evidence);
+            OrderEvent::OrderTriggered { stop_price, evidence, .. } => {
+                self.observe_trigger(position, order_id, *stop_price, evidence);
             }
             OrderEvent::OrderReplaced {
                 revision,
                 qty,
                 limit_price,
                 stop_price,
+                trail,
                 lifetime,
                 loses_priority,
                 at,
@@ -112,6 +121,9 @@ impl EngineState {
             } => {
                 self.change(order_id, |order| {
                     order.move_stop(*stop_price);
+                    if let Some((trailing, trail)) = order.trailing_mut().zip(*trail) {
+                        trailing.trail = trail;
+                    }
                     if let Some(lifetime) = lifetime {
                         order.time_in_force = lifetime.time_in_force;
                         order.expires_at = lifetime.expires_at;
@@ -129,9 +141,22 @@ impl EngineState {
                     self.arrivals.insert((position, order_id));
                 }
             }
-            OrderEvent::OrderAdjusted { revision, qty, limit_price, stop_price, .. } => {
+            OrderEvent::OrderAdjusted {
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                trail,
+                numerator,
+                denominator,
+                ..
+            } => {
                 self.change(order_id, |order| {
                     order.move_stop(*stop_price);
+                    if let Some((trailing, trail)) = order.trailing_mut().zip(*trail) {
+                        trailing.trail = trail;
+                        trailing.mark = scaled(trailing.mark, *numerator, *denominator);
+                    }
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                     order.limit = *limit_price;
@@ -160,7 +185,13 @@ impl EngineState {
 
     /// A triggered order works from here on, behind those that work already. What fills it is the tick that triggered
     /// it or one of the same instant or later; a standing quote that is, it meets as an order that arrives does.
-    fn observe_trigger(&mut self, position: u64, order_id: OrderId, evidence: &Evidence) {
+    fn observe_trigger(
+        &mut self,
+        position: u64,
+        order_id: OrderId,
+        stop_price: Price,
+        evidence: &Evidence,
+    ) {
         let point = match evidence.tick {
             EvidenceTick::Bar { point, .. } => Some(point),
             EvidenceTick::Quote { .. } | EvidenceTick::Trade { .. } => None,
@@ -169,6 +200,7 @@ impl EngineState {
         self.change(order_id, |order| {
             order.rank = position;
             if let Some(stop) = &mut order.stop {
+                stop.price = stop_price;
                 stop.sprung = Some(Sprung { at, place, point });
             }
         });
@@ -337,21 +369,21 @@ impl Issue {
             last.scale(gate);
         }
         if let Some((_, price)) = &mut self.closed {
-            *price = scaled(*price, gate);
+            *price = scaled(*price, gate.split.numerator, gate.split.denominator);
         }
     }
 }
 
 impl Last {
     fn scale(&mut self, gate: &Gate) {
-        self.price = scaled(self.price, gate);
+        self.price = scaled(self.price, gate.split.numerator, gate.split.denominator);
     }
 }
 
 /// A price divided by a split, to 6 decimals; as it was where that cannot be computed.
-fn scaled(price: Price, gate: &Gate) -> Price {
-    let product = price.decimal().checked_mul(gate.split.denominator.decimal());
-    let quotient = product.and_then(|product| product.checked_div(gate.split.numerator.decimal()));
+fn scaled(price: Price, numerator: Quantity, denominator: Quantity) -> Price {
+    let product = price.decimal().checked_mul(denominator.decimal());
+    let quotient = product.and_then(|product| product.checked_div(numerator.decimal()));
     let rounded = quotient
         .map(|exact| exact.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
     rounded.and_then(|exact| Price::new(exact).ok()).unwrap_or(price)

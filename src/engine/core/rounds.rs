@@ -197,9 +197,11 @@ impl Core {
             Stage::Work(point)
                 if matches!(round.tick, Tick::Bar(_)) && point < matching::LAST_POINT =>
             {
+                self.ratchet(&round, point);
                 Some(Stage::Work(point + 1))
             }
-            Stage::Work(_) => {
+            Stage::Work(point) => {
+                self.ratchet(&round, point);
                 self.state.ending = self.state.ending.max(round.ends);
                 None
             }

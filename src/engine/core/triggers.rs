@@ -9,8 +9,8 @@ use aggregates::money::Price;
 use aggregates::order::{Side, Trigger, TriggerBy};
 use aggregates::trading::Command;
 
-use super::book::{Stop, Working};
-use super::matching::{ROUND_CAP, Showing, path};
+use super::book::Reached;
+use super::matching::{LAST_POINT, ROUND_CAP, Showing, path};
 use super::rounds::{Proposal, Round};
 use super::state::{Kinds, Print};
 use super::{Core, Settings};
@@ -109,8 +109,8 @@ impl Core {
                     BarPoint::Open => (bar.open, &[Side::Buy, Side::Sell]),
                     BarPoint::High => (bar.high, &[Side::Buy]),
                     BarPoint::Low => (bar.low, &[Side::Sell]),
-                    // It lies between the extremes, which have reached all that it could.
-                    BarPoint::Close => (bar.close, &[]),
+                    // It lies between the extremes: only what follows them may be new.
+                    BarPoint::Close => (bar.close, &[Side::Buy, Side::Sell]),
                 };
                 let evidence = self.evidence(round, round.began, bar.evidence(point));
                 for side in sides {
@@ -130,9 +130,32 @@ impl Core {
         commands
     }
 
+    /// Moves the marks that a point of the round's tick is beyond, once it has triggered what it triggers. A bar moves them
+    /// by its extremes, before its close.
+    pub(super) fn ratchet(&mut self, round: &Round, point: usize) {
+        let Some((instrument_id, issue)) = self.trading(round) else { return };
+        let kinds = issue.kinds;
+        let quote = issue.quote.as_ref().filter(|quote| quote.place == round.place);
+        let (buy, sell, triggers) = match &round.tick {
+            Tick::Quote(_) => match quote {
+                Some(quote) => (quote.ask, quote.bid, kinds.by_quotes()),
+                None => return,
+            },
+            Tick::Trade(trade) => (trade.price, trade.price, kinds.by_trades()),
+            Tick::Bar(bar) if kinds == Kinds::default() && point + 1 == LAST_POINT => {
+                (bar.low, bar.high, kinds.by_trades())
+            }
+            _ => return,
+        };
+        let orders = &mut self.state.orders;
+        orders.ratchet(instrument_id, Side::Buy, triggers, buy);
+        orders.ratchet(instrument_id, Side::Sell, triggers, sell);
+    }
+
     fn look(&self, sight: &Sight<'_>, commands: &mut Vec<Command>) {
         let Sight { instrument_id, side, price, triggers, began, evidence } = *sight;
-        for order in self.state.orders.stops_reached(instrument_id, side, triggers, price) {
+        for reached in self.state.orders.stops_reached(instrument_id, side, triggers, price) {
+            let order = reached.order;
             if commands.len() >= ROUND_CAP {
                 return;
             }
@@ -141,24 +164,18 @@ impl Core {
             if later || order.is_over(self.state.clock) || self.is_arriving(order.order_id) {
                 continue;
             }
-            if let Some(stop) = order.waits_for() {
-                commands.extend(self.trigger(order, stop, evidence.clone()));
-            }
+            commands.extend(self.trigger(&reached, evidence.clone()));
         }
     }
 
     /// The proposal to trigger, unless the ledger refused the same one in this round.
-    pub(super) fn trigger(
-        &self,
-        order: &Working,
-        stop: &Stop,
-        evidence: Evidence,
-    ) -> Option<Command> {
+    pub(super) fn trigger(&self, reached: &Reached<'_>, evidence: Evidence) -> Option<Command> {
+        let Reached { order, stop_price, mark } = *reached;
         let (order_id, revision, at) = (order.order_id, order.revision, self.state.clock?);
         if self.is_tried(&Proposal::Trigger(order_id, revision)) {
             return None;
         }
-        let trigger = Trigger { revision, mark: None, stop_price: stop.price, evidence };
+        let trigger = Trigger { revision, mark, stop_price, evidence };
         Some(Command::Trigger { order_id, trigger, at })
     }
 }

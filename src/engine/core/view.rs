@@ -4,7 +4,7 @@
 use aggregates::id::InstrumentId;
 use aggregates::market::{Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{OrderSpec, Side};
+use aggregates::order::{OrderSpec, Side, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
@@ -116,6 +116,16 @@ impl Glance {
         Some(Reference { price, source, at })
     }
 
+    /// The price that an order is counted from: of a trailing stop the one that it follows, where its mark begins.
+    fn reference_of(&self, side: Side, follows: Option<TriggerBy>) -> Option<Reference> {
+        let follows_last =
+            follows == Some(TriggerBy::Last) && self.kinds.trades || !self.kinds.quotes;
+        match self.last.clone().filter(|_| follows.is_some() && follows_last) {
+            Some(Last { price, at, source }) => Some(Reference { price, source, at }),
+            None => self.reference(side),
+        }
+    }
+
     /// The price that a holding is valued at: the bid for long and the ask for short, else the last price.
     pub fn mark(&self, side: Side) -> Option<Shown> {
         let Reference { price, source, at } = match side {
@@ -149,11 +159,17 @@ impl MarketNow {
     }
 
     /// The market as an order meets it.
-    pub fn view(&self, glance: Option<&Glance>, side: Side) -> MarketView {
+    /// `follows` says which prices a trailing stop does.
+    pub fn view(
+        &self,
+        glance: Option<&Glance>,
+        side: Side,
+        follows: Option<TriggerBy>,
+    ) -> MarketView {
         MarketView {
             at: self.at,
             tape_place: self.tape_place,
-            reference: glance.and_then(|glance| glance.reference(side)),
+            reference: glance.and_then(|glance| glance.reference_of(side, follows)),
             session_close: self.session.close,
             open: self.is_open(),
         }

@@ -1,6 +1,7 @@
 //! The fields that several tools share.
 
-use aggregates::order::{TimeInForce, TriggerBy};
+use aggregates::money::Price;
+use aggregates::order::{TimeInForce, Trail, TriggerBy};
 
 use super::super::arguments::Arguments;
 use super::super::schema::{Field, Kind, words};
@@ -19,6 +20,12 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("ioc", TimeInForce::Ioc),
     ("fok", TimeInForce::Fok),
 ];
+
+/// What a number is as the distance of a trailing stop.
+type Measure = fn(Price) -> Trail;
+
+/// How the distance of a trailing stop is counted.
+pub const TRAIL_TYPES: &[(&str, Measure)] = &[("price", Trail::Price), ("percent", Trail::Percent)];
 
 /// Which prices trigger a stop.
 pub const TRIGGERS: &[(&str, TriggerBy)] =
@@ -42,6 +49,13 @@ pub const TRIGGER_BY: Field = Field::new(
     "trigger_by",
     Kind::Word(|| words(TRIGGERS)),
     "Default: last (trade). quote: ask to buy, bid to sell.",
+);
+pub const TRAIL_AMOUNT: Field =
+    Field::new("trail_amount", Kind::Text, "Distance from the best price, such as \"5\".");
+pub const TRAIL_TYPE: Field = Field::new(
+    "trail_type",
+    Kind::Word(|| words(TRAIL_TYPES)),
+    "price: dollars; percent: 5 is 5 % of the best price.",
 );
 pub const TIME_IN_FORCE: Field = Field::new(
     "time_in_force",
@@ -130,6 +144,7 @@ pub const ORDER_ANSWER: &[Field] = &[
     Field::always("qty", Kind::Text),
     Field::sometimes("limit_price", Kind::Text),
     Field::sometimes("stop_price", Kind::Text),
+    Field::sometimes("hwm", Kind::Text),
     Field::always("status", Kind::Text),
     Field::always("filled_qty", Kind::Text),
     Field::sometimes("filled_avg_price", Kind::Text),

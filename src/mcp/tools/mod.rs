@@ -314,7 +314,7 @@ mod tests {
                 tool.name.len() + tool.description.as_ref().unwrap().len() + input.len();
         }
         let each = |bytes: usize| bytes / CATALOG.len();
-        assert!(each(list) <= 1_100 && each(read_by_models) <= 650, "{list} {read_by_models}");
+        assert!(each(list) <= 1_200 && each(read_by_models) <= 750, "{list} {read_by_models}");
     }
 
     #[test]

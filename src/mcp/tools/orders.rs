@@ -1,6 +1,6 @@
 //! Placing stock orders.
 
-use aggregates::order::{OrderClass, OrderType, Side};
+use aggregates::order::{OrderClass, OrderType, Side, Trail};
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
@@ -8,7 +8,8 @@ use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
     ACCOUNT, CLIENT_ORDER_ID, EXPIRES_AT, EXTENDED_HOURS, LEFT_ANSWER, LIFETIMES, LIMIT_PRICE,
-    NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TRIGGER_BY, TRIGGERS,
+    NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TRAIL_AMOUNT, TRAIL_TYPE,
+    TRAIL_TYPES, TRIGGER_BY, TRIGGERS,
 };
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
@@ -20,6 +21,7 @@ const TYPES: &[(&str, OrderType)] = &[
     ("limit", OrderType::Limit),
     ("stop", OrderType::Stop),
     ("stop_limit", OrderType::StopLimit),
+    ("trailing_stop", OrderType::TrailingStop),
 ];
 
 /// What every market order takes.
@@ -66,6 +68,18 @@ const STOP_LIMIT: &[Field] = &[
     TRIGGER_BY,
     TIME_OF_STOP,
     EXPIRES_AT,
+    CLIENT_ORDER_ID,
+    NOTE,
+    ACCOUNT,
+];
+/// What every trailing stop takes.
+const TRAILING_STOP: &[Field] = &[
+    SYMBOL.required(),
+    QUANTITY.required(),
+    TRAIL_AMOUNT.required(),
+    TRAIL_TYPE.required(),
+    TRIGGER_BY,
+    TIME_OF_STOP,
     CLIENT_ORDER_ID,
     NOTE,
     ACCOUNT,
@@ -178,6 +192,35 @@ pub const TOOLS: &[Entry] = &[
         run: |call, arguments| Box::pin(place(call, arguments, Side::Sell, OrderType::StopLimit)),
     },
     Entry {
+        name: "buy_stock_trailing_stop",
+        title: "Buy when the price turns up",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "A market buy once the price is trail_amount above its lowest since now. Reserves the first stop plus \
+                the server's collar (default 5 %). Example: {\"symbol\": \"AAPL\", \"quantity\": \"10\", \
+                \"trail_amount\": \"5\", \"trail_type\": \"price\"}. order_by_id shows hwm and stop_price. On \
+                insufficient_buying_power lower the quantity.",
+        takes: TRAILING_STOP,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place(call, arguments, Side::Buy, OrderType::TrailingStop)),
+    },
+    Entry {
+        name: "sell_stock_trailing_stop",
+        title: "Sell when the price turns down",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "A market sell once the price is trail_amount below its highest since now. Example: {\"symbol\": \
+                \"AAPL\", \"quantity\": \"10\", \"trail_amount\": \"5\", \"trail_type\": \"percent\"}. \
+                order_by_id shows hwm and stop_price. On insufficient_shares see positions.",
+        takes: TRAILING_STOP,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| {
+            Box::pin(place(call, arguments, Side::Sell, OrderType::TrailingStop))
+        },
+    },
+    Entry {
         name: "preview_order",
         title: "Preview an order",
         toolset: Toolset::StockOrders,
@@ -194,6 +237,8 @@ pub const TOOLS: &[Entry] = &[
             Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
             LIMIT_PRICE,
             STOP_PRICE,
+            Field::new("trail_price", Kind::Text, "Distance in dollars."),
+            Field::new("trail_percent", Kind::Text, "Distance in percent."),
             TRIGGER_BY,
             TIME_IN_FORCE.about("Default: day."),
             EXPIRES_AT,
@@ -231,7 +276,7 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         qty: arguments.required_amount("qty"),
         limit_price: arguments.amount("limit_price"),
         stop_price: arguments.amount("stop_price"),
-        trail: None,
+        trail: arguments.trail(),
         trigger_by: arguments.word("trigger_by", TRIGGERS),
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
@@ -272,8 +317,16 @@ async fn place(
     if order_type.has_limit() {
         request.limit_price = Some(arguments.required_amount("limit_price"));
     }
-    if order_type.is_stop() {
+    if order_type == OrderType::TrailingStop {
+        let distance = arguments.required_amount("trail_amount");
+        let kind = arguments.required_word("trail_type", TRAIL_TYPES);
+        // Without a kind there is a fault, and faults are answered before this stands for anything.
+        request.trail = Some(kind.unwrap_or(Trail::Price)(distance));
+    }
+    if order_type.has_stop_price() {
         request.stop_price = Some(arguments.required_amount("stop_price"));
+    }
+    if order_type.is_stop() {
         request.trigger_by = arguments.word("trigger_by", TRIGGERS);
     }
     if order_type == OrderType::Limit {
@@ -285,12 +338,18 @@ async fn place(
     answer(&placed.map_err(by_argument)?)
 }
 
-/// The quantity of an order by the name that it has among the arguments of a tool.
+/// What fields of an order are called among the arguments of a tool.
+const ARGUMENTS: [(&str, &str); 3] =
+    [("qty", "quantity"), ("trail_price", "trail_amount"), ("trail_percent", "trail_amount")];
+
+/// The fields of an order by the names that they have among the arguments of a tool.
 pub fn by_argument(mut error: ServiceError) -> ServiceError {
     let rename = |field: &mut String, message: &mut String| {
-        if field == "qty" {
-            *field = "quantity".to_owned();
-            *message = message.replacen("qty", "quantity", 1);
+        for (known, argument) in ARGUMENTS {
+            if field == known {
+                argument.clone_into(field);
+                *message = message.replacen(known, argument, 1);
+            }
         }
     };
     match &mut error {

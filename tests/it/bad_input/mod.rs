@@ -10,11 +10,12 @@ use desk::{Desk, Expected, Sent};
 use table::{Face, OrderRow, RestRow, RpcRow, Table, ToolRow, WireRow, bytes, text};
 
 /// The tool that places the orders of a row, and what its arguments are called.
-const TOOLS: [(&str, &str); 4] = [
+const TOOLS: [(&str, &str); 5] = [
     ("limit", "buy_stock_limit"),
     ("market", "buy_stock_market"),
     ("stop", "buy_stock_stop_loss"),
     ("stop_limit", "buy_stock_stop_limit"),
+    ("trailing_stop", "buy_stock_trailing_stop"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,6 +39,9 @@ fn fields(row: &OrderRow, value: &str, desk: &Desk, rename: fn(&str) -> &str) ->
     let good = match row.order_type.as_str() {
         "market" => vec![("symbol", "\"AAPL\""), ("qty", "\"1\"")],
         "stop" => vec![("symbol", "\"AAPL\""), ("qty", "\"1\""), ("stop_price", "\"190.00\"")],
+        "trailing_stop" => {
+            vec![("symbol", "\"AAPL\""), ("qty", "\"1\""), ("trail_price", "\"5.00\"")]
+        }
         "stop_limit" => vec![
             ("symbol", "\"AAPL\""),
             ("qty", "\"1\""),
@@ -83,7 +87,11 @@ async fn over_rest(desk: &mut Desk, row: &OrderRow, value: &str) {
 
 /// What a field of an order is called among the arguments of a tool.
 fn argument(field: &str) -> &str {
-    if field == "qty" { "quantity" } else { field }
+    match field {
+        "qty" => "quantity",
+        "trail_price" => "trail_amount",
+        other => other,
+    }
 }
 
 async fn over_mcp(desk: &mut Desk, row: &OrderRow, value: &str) {

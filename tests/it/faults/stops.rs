@@ -59,10 +59,24 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     let mut lower = stop;
     lower["stop_price"] = json!("90.00");
     let second = place(&server, lower).await;
+    let trailing = place(
+        &server,
+        json!({"symbol": "AAPL", "side": "sell", "type": "trailing_stop", "qty": "10", "trail_price": "8.00",
+            "trigger_by": "quote", "time_in_force": "gtc"}),
+    )
+    .await;
+    assert_eq!((&trailing["hwm"], &trailing["stop_price"]), (&json!("99.00"), &json!("91.00")));
     assert_eq!(first["status"], OrderStatus::Accepted.word());
     assert_eq!((&first["stop_price"], &first["trigger_by"]), (&json!("95.00"), &json!("last")));
     // The standing quote is older than the trade, so it does not fill what the trade triggers.
-    feed(&server, &[trade("94.00", "2024-01-17T15:01:00Z")]).await;
+    feed(
+        &server,
+        &[
+            quote("AAPL", "99.50", "101.00", "2024-01-17T15:00:30Z"),
+            trade("94.00", "2024-01-17T15:01:00Z"),
+        ],
+    )
+    .await;
     let read = async |server: &Server, order: &Value| -> Value {
         let path = format!("{orders}/{}", order["order_id"].as_str().unwrap());
         call(server, Method::GET, &path, None).await
@@ -75,6 +89,8 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     writes(&server).await;
     assert_eq!(read(&server, &first).await["status"], OrderStatus::Triggered.word());
     assert_eq!(read(&server, &second).await["status"], OrderStatus::Accepted.word());
+    let marked = read(&server, &trailing).await;
+    assert_eq!((&marked["hwm"], &marked["stop_price"]), (&json!("99.50"), &json!("91.50")));
     feed(&server, &[quote("AAPL", "93.50", "94.50", "2024-01-17T15:02:00Z")]).await;
     let filled = read(&server, &first).await;
     assert_eq!(
@@ -91,6 +107,9 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     )
     .await;
     assert_eq!(read(&server, &second).await["filled_avg_price"], "88.00");
+    let sold = read(&server, &trailing).await;
+    let shown = json!([sold["filled_avg_price"], sold["hwm"], sold["stop_price"]]);
+    assert_eq!(shown, json!(["88.00", "99.50", "91.50"]));
 
     let path = format!("{orders}/{}/events", first["order_id"].as_str().unwrap());
     let events = call(&server, Method::GET, &path, None).await;

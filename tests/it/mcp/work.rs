@@ -111,6 +111,23 @@ async fn work(client: &Client) {
         let cancel = json!({"order_id": waiting["order_id"]});
         assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
     }
+    for (tool, hwm, stop) in [
+        ("buy_stock_trailing_stop", "101.00", "106.05"),
+        ("sell_stock_trailing_stop", "100.00", "95.00"),
+    ] {
+        let order = json!({"symbol": "AAPL", "quantity": "1", "trail_amount": "5", "trail_type": "percent",
+            "trigger_by": "quote"});
+        let waiting = call(tool, order).await;
+        let shown = json!([
+            waiting["status"],
+            waiting["hwm"],
+            waiting["stop_price"],
+            waiting["trail_percent"]
+        ]);
+        assert_eq!(shown, json!(["accepted", hwm, stop, "5.00"]), "{tool}");
+        let cancel = json!({"order_id": waiting["order_id"]});
+        assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
+    }
     let sold = call("sell_stock_market", json!({"symbol": "AAPL", "quantity": "3"})).await;
     assert_eq!(sold["filled_avg_price"], "100.00");
     let open = call("stock_orders", json!({"status": "open"})).await;

@@ -36,7 +36,7 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
         (r#"{"symbol":"AAPL","side":"buy","type":"limit","qty":"1","limit_price":"1.001"}"#, 422),
         (r#"{"symbol":"AAPL","side":"buy","type":"stop","qty":"1"}"#, 422),
         (
-            r#"{"symbol":"AAPL","side":"buy","type":"trailing_stop","qty":"1","trail_price":"5"}"#,
+            r#"{"symbol":"AAPL","side":"buy","type":"trailing_stop_limit","qty":"1","trail_price":"5"}"#,
             422,
         ),
         (r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"1","client_order_id":""}"#, 422),

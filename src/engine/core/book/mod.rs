@@ -6,6 +6,7 @@
 
 mod ladders;
 mod stops;
+mod trails;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::market::{BarPoint, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{Side, TimeInForce, TriggerBy};
+use aggregates::order::{Side, TimeInForce, Trail, TriggerBy};
 use serde::{Deserialize, Serialize};
 
 pub use ladders::Reach;
 
 use ladders::Ladders;
-use stops::{Stops, merged};
+use stops::{Stops, rung};
+use trails::Trails;
 
 /// What the engine knows of one open order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,12 +61,36 @@ pub struct Working {
 /// What an order waits for, or waited for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stop {
-    /// The price in force.
+    /// The price; of a trailing stop the one that was reached, and before that none that counts.
     pub price: Price,
+    /// What makes it follow the market.
+    pub trailing: Option<Trailing>,
     /// Which prices reach it.
     pub by: TriggerBy,
     /// The tick that reached it.
     pub sprung: Option<Sprung>,
+}
+
+/// What makes a stop follow the market.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trailing {
+    /// The distance.
+    pub trail: Trail,
+    /// The mark: the best price since its acceptance. While the order is in the book, the book has it.
+    pub mark: Price,
+    /// No line has begun since it came.
+    pub fresh: bool,
+}
+
+/// A stop that a price has reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached<'a> {
+    /// Whose.
+    pub order: &'a Working,
+    /// The stop in force.
+    pub stop_price: Price,
+    /// The mark of a trailing one.
+    pub mark: Option<Price>,
 }
 
 /// The tick that triggered an order: older ones do not fill it.
@@ -84,7 +110,21 @@ impl Working {
         self.stop.as_ref().filter(|stop| stop.sprung.is_none())
     }
 
-    /// Its stop is `price` from now on, if it has one.
+    /// Takes its mark from the book that it leaves or is stored with.
+    fn remark(&mut self, trails: &Trails) {
+        if let Some(mark) = trails.mark(self.order_id)
+            && let Some(trailing) = self.trailing_mut()
+        {
+            trailing.mark = mark;
+        }
+    }
+
+    /// What makes its stop follow the market.
+    pub fn trailing_mut(&mut self) -> Option<&mut Trailing> {
+        self.stop.as_mut()?.trailing.as_mut()
+    }
+
+    /// Its stop is `price` from now on, if it has one that is fixed.
     pub fn move_stop(&mut self, price: Option<Price>) {
         if let Some((stop, price)) = self.stop.as_mut().zip(price) {
             stop.price = price;
@@ -109,15 +149,25 @@ pub struct Orders {
     by_id: BTreeMap<OrderId, Working>,
     ladders: Ladders,
     stops: Stops,
+    trails: Trails,
+    /// Trailing stops that came since the last line began: that line does not move their marks.
+    fresh: BTreeSet<OrderId>,
     /// How many there are of each instrument; no entry for none.
     counts: BTreeMap<InstrumentId, usize>,
     expiries: BTreeSet<(MarketTime, OrderId)>,
 }
 
 impl PartialEq for Orders {
-    /// All else follows from the orders.
+    /// All else follows from the orders and their marks.
     fn eq(&self, other: &Self) -> bool {
-        self.by_id == other.by_id
+        let marked = |order: &Working, trails: &Trails| {
+            let mut order = order.clone();
+            order.remark(trails);
+            order
+        };
+        let mut pairs = self.by_id.values().zip(other.by_id.values());
+        self.by_id.len() == other.by_id.len()
+            && pairs.all(|(one, two)| marked(one, &self.trails) == marked(two, &other.trails))
     }
 }
 
@@ -138,7 +188,12 @@ impl From<Stored> for Orders {
 
 impl From<Orders> for Stored {
     fn from(orders: Orders) -> Self {
-        Self(orders.by_id.into_values().collect())
+        let Orders { by_id, trails, .. } = orders;
+        let marked = by_id.into_values().map(|mut order| {
+            order.remark(&trails);
+            order
+        });
+        Self(marked.collect())
     }
 }
 
@@ -171,7 +226,13 @@ impl Orders {
         }
         match order.waits_for() {
             _ if order.held => {}
-            Some(stop) => self.stops.insert(&order, stop),
+            Some(stop) => match &stop.trailing {
+                None => self.stops.insert(&order, stop),
+                Some(Trailing { fresh: true, .. }) => {
+                    self.fresh.insert(order.order_id);
+                }
+                Some(trailing) => self.trails.insert(&order, stop, trailing),
+            },
             None => self.ladders.insert(&order),
         }
         *self.counts.entry(order.instrument_id).or_default() += 1;
@@ -180,7 +241,8 @@ impl Orders {
 
     /// Takes an order out; nothing if it is not there.
     pub fn remove(&mut self, order_id: OrderId) -> Option<Working> {
-        let order = self.by_id.remove(&order_id)?;
+        let mut order = self.by_id.remove(&order_id)?;
+        order.remark(&self.trails);
         if let Some(at) = order.expires_at {
             self.expiries.remove(&(at, order_id));
         }
@@ -192,7 +254,13 @@ impl Orders {
         }
         match order.waits_for() {
             _ if order.held => {}
-            Some(stop) => self.stops.remove(&order, stop),
+            Some(stop) => match &stop.trailing {
+                None => self.stops.remove(&order, stop),
+                Some(Trailing { fresh: true, .. }) => {
+                    self.fresh.remove(&order_id);
+                }
+                Some(trailing) => self.trails.remove(&order, trailing),
+            },
             None => self.ladders.remove(&order),
         }
         Some(order)
@@ -221,20 +289,70 @@ impl Orders {
         reached.filter_map(|order_id| self.by_id.get(&order_id))
     }
 
-    /// The waiting stops of one side that `price` has reached, of those that it triggers, in the order in which it did.
+    /// The waiting stops of one side that `price` has reached, of those that it triggers, in the order in which it did
+    /// and, at one stop, the oldest first.
     pub fn stops_reached(
         &self,
         instrument_id: InstrumentId,
         side: Side,
         triggers: &[TriggerBy],
         price: Price,
-    ) -> impl Iterator<Item = &Working> {
+    ) -> impl Iterator<Item = Reached<'_>> {
+        let mut trailing = Vec::new();
+        for by in triggers {
+            trailing.extend(self.trails.reached(instrument_id, side, *by, price));
+        }
+        trailing.sort_by_key(|tripped| rung(side, tripped.stop, tripped.rank));
         let of = |by| {
             let by = triggers.contains(&by).then_some(by).into_iter();
             by.flat_map(move |by| self.stops.reached(instrument_id, side, by, price))
         };
-        let reached = merged(of(TriggerBy::Last), of(TriggerBy::Quote));
-        reached.filter_map(|(_, order_id)| self.by_id.get(&order_id))
+        let fixed = stops::merged(of(TriggerBy::Last), of(TriggerBy::Quote));
+        let fixed = fixed.map(|(rung, order_id)| (rung, order_id, None));
+        let trailing = trailing.into_iter().map(move |tripped| {
+            let rung = rung(side, tripped.stop, tripped.rank);
+            (rung, tripped.order_id, Some((tripped.stop, tripped.mark)))
+        });
+        stops::merged(fixed, trailing).filter_map(|(_, order_id, trailed)| {
+            let order = self.by_id.get(&order_id)?;
+            let stop_price = trailed.map_or(order.stop.as_ref()?.price, |(stop, _)| stop);
+            Some(Reached { order, stop_price, mark: trailed.map(|(_, mark)| mark) })
+        })
+    }
+
+    /// A line begins: what came before it follows the market from now on.
+    pub fn begin_line(&mut self) {
+        for order_id in std::mem::take(&mut self.fresh) {
+            let Some(mut order) = self.by_id.remove(&order_id) else { continue };
+            if let Some(trailing) = order.trailing_mut() {
+                trailing.fresh = false;
+            }
+            if let Some(stop) = &order.stop
+                && let Some(trailing) = &stop.trailing
+            {
+                self.trails.insert(&order, stop, trailing);
+            }
+            self.by_id.insert(order_id, order);
+        }
+    }
+
+    /// Moves the marks of one side that `price` is beyond, of the orders that it triggers.
+    pub fn ratchet(
+        &mut self,
+        instrument_id: InstrumentId,
+        side: Side,
+        triggers: &[TriggerBy],
+        price: Price,
+    ) {
+        for by in triggers {
+            self.trails.ratchet(instrument_id, side, *by, price);
+        }
+    }
+
+    /// The mark of a trailing stop that waits.
+    pub fn mark(&self, order_id: OrderId) -> Option<Price> {
+        let waiting = || self.by_id.get(&order_id)?.waits_for()?.trailing.as_ref();
+        self.trails.mark(order_id).or_else(|| Some(waiting()?.mark))
     }
 
     /// The orders whose time is over at `now`, the earliest first.

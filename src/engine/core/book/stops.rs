@@ -20,6 +20,11 @@ fn rung_price(side: Side, price: Price) -> Price {
     }
 }
 
+/// The rung of a stop.
+pub(super) fn rung(side: Side, stop: Price, rank: u64) -> Rung {
+    (rung_price(side, stop), rank)
+}
+
 /// The stops of every instrument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stops(BTreeMap<(InstrumentId, Side, TriggerBy), BTreeMap<Rung, OrderId>>);
@@ -27,13 +32,13 @@ pub(super) struct Stops(BTreeMap<(InstrumentId, Side, TriggerBy), BTreeMap<Rung,
 impl Stops {
     pub(super) fn insert(&mut self, order: &Working, stop: &Stop) {
         let rungs = self.0.entry((order.instrument_id, order.side, stop.by)).or_default();
-        rungs.insert((rung_price(order.side, stop.price), order.rank), order.order_id);
+        rungs.insert(rung(order.side, stop.price, order.rank), order.order_id);
     }
 
     pub(super) fn remove(&mut self, order: &Working, stop: &Stop) {
         let key = (order.instrument_id, order.side, stop.by);
         let Some(rungs) = self.0.get_mut(&key) else { return };
-        rungs.remove(&(rung_price(order.side, stop.price), order.rank));
+        rungs.remove(&rung(order.side, stop.price, order.rank));
         if rungs.is_empty() {
             self.0.remove(&key);
         }

@@ -8,7 +8,7 @@ use aggregates::instrument::Instrument;
 use aggregates::money::Price;
 use aggregates::order::{
     CancelReason, Order, OrderChange, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
-    Side, TimeInForce, TriggerBy,
+    Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::position::Position;
 use aggregates::rules::Rules;
@@ -253,7 +253,7 @@ impl Desk {
     }
 
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
-    /// without `quote` triggered by trades; gives its number.
+    /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market. Gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -293,7 +293,9 @@ impl Desk {
             found.map(|at| words[at + 1].parse::<Price>().unwrap())
         };
         let (limit_price, stop_price) = (after("@"), after("stop"));
+        let trail = after("trail").map(Trail::Price).or(after("percent").map(Trail::Percent));
         let order_type = match (stop_price, limit_price) {
+            _ if trail.is_some() => OrderType::TrailingStop,
             (None, None) => OrderType::Market,
             (None, Some(_)) => OrderType::Limit,
             (Some(_), None) => OrderType::Stop,
@@ -315,8 +317,8 @@ impl Desk {
             qty: words[1].parse().unwrap(),
             limit_price,
             stop_price,
-            trail: None,
-            trigger_by: stop_price.map(|_| by),
+            trail,
+            trigger_by: order_type.is_stop().then_some(by),
             good_till: None,
             time_in_force,
             extended_hours: false,
@@ -326,7 +328,7 @@ impl Desk {
             parent_order_id: None,
         };
         let glance = self.core.glance(symbol);
-        let market = now.view(glance.as_ref(), side);
+        let market = now.view(glance.as_ref(), side, spec.follows());
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n
     }
@@ -348,7 +350,7 @@ impl Desk {
             ..OrderChange::default()
         };
         let side = order.spec().unwrap().side;
-        let market = self.now().view(self.core.glance(AAPL).as_ref(), side);
+        let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None);
         let command = Command::Replace { account_id, order_id: order_id(n), change, market };
         let done = self.commit(&command).is_ok();
         self.run(Vec::new());

@@ -10,3 +10,4 @@ mod quotes;
 mod recording;
 mod stops;
 mod terms;
+mod trailing;

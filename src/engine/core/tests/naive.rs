@@ -30,6 +30,51 @@ impl PlainStop {
     }
 }
 
+/// The distance of an order that follows the market, in hundredths of a cent or of a percent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainTrail {
+    pub(super) percent: bool,
+    pub(super) distance: i64,
+}
+
+impl PlainTrail {
+    /// In the words of [`Desk::place`].
+    pub(super) fn words(self) -> String {
+        let kind = if self.percent { "percent" } else { "trail" };
+        let shown = if self.percent { self.distance } else { self.distance / 100 };
+        format!(" {kind} {}", cents(shown))
+    }
+
+    /// A distance in cents, or in hundredths of a percent.
+    pub(super) fn new(percent: bool, distance: i64) -> Self {
+        Self { percent, distance: if percent { distance } else { 100 * distance } }
+    }
+
+    /// Two new shares for an old one: to the cent from a dollar on, up.
+    fn split(&mut self) {
+        if self.percent {
+            return;
+        }
+        let tick = if self.distance < 20_000 { 1 } else { 100 };
+        self.distance = (self.distance + 2 * tick - 1) / (2 * tick) * tick;
+    }
+
+    /// The stop in cents at this distance from a mark in millionths.
+    pub(super) fn stop(self, buy: bool, mark: i64) -> i64 {
+        let (sign, mark) = (if buy { 1 } else { -1 }, i128::from(mark));
+        let millionths = if self.percent {
+            mark * i128::from(10_000 + sign * self.distance)
+        } else {
+            (mark + i128::from(sign * self.distance * 100)) * 10_000
+        };
+        let cent = i128::from(MILLIONTHS) * 10_000;
+        i64::try_from((millionths + cent / 2).div_euclid(cent)).unwrap()
+    }
+}
+
+/// Millionths of a dollar in a cent.
+pub(super) const MILLIONTHS: i64 = 10_000;
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
@@ -38,6 +83,7 @@ enum Step {
     Again,
     Place { buy: bool, qty: i64, limit: Option<i64>, stop: Option<PlainStop>, kind: &'static str },
     Replace { which: usize, open: Option<i64>, limit: Option<i64> },
+    Trail { buy: bool, qty: i64, trail: PlainTrail, by_quote: bool },
     Cancel { which: usize },
     Halt,
     Resume,
@@ -52,10 +98,12 @@ struct Plain {
     buy: bool,
     left: i64,
     limit: Option<i64>,
-    /// Until it is triggered.
+    /// Until it is triggered; of one that follows the market its price is that of the mark.
     stop: Option<PlainStop>,
     /// The place of the tick that triggered it: what came before does not fill it.
     since: u64,
+    /// What it follows at, and its mark in millionths.
+    trail: Option<(PlainTrail, i64)>,
     open: bool,
     /// Its turn among orders at one price.
     turn: u64,
@@ -70,6 +118,9 @@ struct Scan {
     quote: Option<(i64, i64, i64, i64, u64)>,
     /// price, place
     last: Option<(i64, u64)>,
+    /// What is shown: bid and ask, and the last price in millionths.
+    shown: Option<(i64, i64)>,
+    shown_last: Option<i64>,
     /// There was a trade.
     traded: bool,
     halted: bool,
@@ -130,6 +181,7 @@ impl Scan {
         if bid > ask {
             return;
         }
+        self.shown = Some((bid, ask));
         if self.halted {
             self.quote = None;
             return;
@@ -161,17 +213,35 @@ impl Scan {
             }
         }
         self.fresh = false;
+        for (buy, price) in [(true, ask), (false, bid)] {
+            self.follow(buy, price, |stop| stop.by_quote || !traded);
+        }
+    }
+
+    /// Moves the marks of one side that look at such prices and that `price` is better than.
+    fn follow(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
+        for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
+            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop)
+                && looks(*stop)
+            {
+                let price = price * MILLIONTHS;
+                *mark = if buy { price.min(*mark) } else { price.max(*mark) };
+                stop.price = trail.stop(buy, *mark);
+            }
+        }
     }
 
     fn trade(&mut self, price: i64) {
         self.place += 1;
         self.traded = true;
+        self.shown_last = Some(price * MILLIONTHS);
         self.last = None;
         if !self.halted {
             self.last = Some((price, self.place));
             self.fresh = false;
             for buy in [true, false] {
                 self.watch(buy, price, |stop| !stop.by_quote);
+                self.follow(buy, price, |stop| !stop.by_quote);
             }
         }
     }
@@ -198,7 +268,17 @@ impl Scan {
     ) {
         self.turns += 1;
         let turn = self.turns;
-        self.orders.push(Plain { n, buy, left: qty, limit, stop, since: 0, open: true, turn });
+        self.orders.push(Plain {
+            n,
+            buy,
+            left: qty,
+            limit,
+            stop,
+            since: 0,
+            trail: None,
+            open: true,
+            turn,
+        });
         let i = self.orders.len() - 1;
         self.meet(i, kind);
         if kind == "ioc" || kind == "fok" {
@@ -208,7 +288,10 @@ impl Scan {
 
     /// Lets an order meet what stands, once.
     fn meet(&mut self, i: usize, kind: &str) {
-        let Plain { buy, left: qty, limit, stop, .. } = self.orders[i];
+        let Plain { buy, left: qty, limit, stop, trail, .. } = self.orders[i];
+        if trail.is_some() && stop.is_some() {
+            return;
+        }
         if let Some(stop) = stop {
             match self.reached(buy, stop).filter(|_| !self.halted) {
                 Some(place) => self.trigger(i, place),
@@ -242,6 +325,26 @@ impl Scan {
         self.meet(i, "day");
     }
 
+    /// An order that follows the market from the price that it is accepted by, if there is one.
+    fn arrive_trailing(&mut self, n: u128, buy: bool, qty: i64, trail: PlainTrail, by_quote: bool) {
+        let touch = self.shown.map(|(bid, ask)| MILLIONTHS * if buy { ask } else { bid });
+        let seen = if by_quote || !self.traded { touch } else { self.shown_last };
+        let mark = seen.or(self.shown_last).unwrap();
+        self.turns += 1;
+        let stop = Some(PlainStop { price: trail.stop(buy, mark), by_quote });
+        self.orders.push(Plain {
+            n,
+            buy,
+            left: qty,
+            limit: None,
+            stop,
+            since: 0,
+            trail: Some((trail, mark)),
+            open: true,
+            turn: self.turns,
+        });
+    }
+
     /// What stood is over, and the next tick is a first one.
     fn interrupt(&mut self) {
         self.place += 1;
@@ -251,11 +354,17 @@ impl Scan {
     /// Two new shares for an old one.
     fn split(&mut self) {
         self.interrupt();
+        self.shown = None;
+        self.shown_last = self.shown_last.map(|last| last / 2);
         for order in &mut self.orders {
             order.left *= 2;
             let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
             order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
-            if let Some(stop) = &mut order.stop {
+            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
+                *mark /= 2;
+                trail.split();
+                stop.price = trail.stop(order.buy, *mark);
+            } else if let Some(stop) = &mut order.stop {
                 stop.price = if order.buy { up(stop.price) } else { down(stop.price) };
             }
         }
@@ -286,6 +395,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(buy, qty, (limit, stop, kind))| Step::Place { buy, qty, limit, stop, kind }),
         4 => (0usize..64, prop::option::of(1i64..30), prop::option::of(9_500i64..10_500))
             .prop_map(|(which, open, limit)| Step::Replace { which, open, limit }),
+        6 => (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400, any::<bool>()).prop_map(
+            |(buy, qty, percent, distance, by_quote)| {
+                Step::Trail { buy, qty, trail: PlainTrail::new(percent, distance), by_quote }
+            }
+        ),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -375,6 +489,16 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                         scan.replace(i, *open, limit);
                     }
                 }
+            }
+            Step::Trail { buy, qty, trail, by_quote } => {
+                let (side, by) =
+                    (if *buy { "buy" } else { "sell" }, if *by_quote { " quote" } else { "" });
+                let n = desk.place(account, &format!("{side} {qty}{}{by} gtc", trail.words()));
+                if desk.status(n) == OrderStatus::Rejected {
+                    assert!(scan.shown.is_none() && scan.shown_last.is_none());
+                    continue;
+                }
+                scan.arrive_trailing(n, *buy, *qty, *trail, *by_quote);
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;

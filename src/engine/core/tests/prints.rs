@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
-use super::naive::{PlainStop, Triggered, cents};
+use super::naive::{MILLIONTHS, PlainStop, PlainTrail, Triggered, cents};
 
 /// What the symbol prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ enum Step {
         stop: Option<i64>,
         kind: &'static str,
     },
+    Trail {
+        buy: bool,
+        qty: i64,
+        trail: PlainTrail,
+    },
     Cancel {
         which: usize,
     },
@@ -44,6 +49,8 @@ struct Plain {
     limit: Option<i64>,
     /// Until it is triggered.
     stop: Option<i64>,
+    /// What it follows at, and its mark in millionths.
+    trail: Option<(PlainTrail, i64)>,
     open: bool,
     /// Its turn among orders at one price.
     turn: usize,
@@ -57,6 +64,8 @@ struct Scan {
     turns: usize,
     /// The latest price that may trigger an order that arrives.
     last: Option<(i64, u64)>,
+    /// The latest price.
+    shown: i64,
     halted: bool,
     /// The next trade is the first since a halt.
     first: bool,
@@ -128,7 +137,19 @@ impl Scan {
         turn.into_iter().map(|(stop, _, i)| (stop.abs(), i)).collect()
     }
 
+    /// Moves the marks of one side that `price` is better than.
+    fn follow(&mut self, buy: bool, price: i64) {
+        for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
+            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
+                let price = price * MILLIONTHS;
+                *mark = if buy { price.min(*mark) } else { price.max(*mark) };
+                *stop = trail.stop(buy, *mark);
+            }
+        }
+    }
+
     fn trade(&mut self, place: u64, price: i64, size: i64) {
+        self.shown = price;
         self.last = Some((price, place)).filter(|_| !self.halted);
         if self.halted {
             return;
@@ -140,6 +161,9 @@ impl Scan {
             self.meet(place, buy, price, size, true, self.first);
         }
         self.first = false;
+        for buy in [true, false] {
+            self.follow(buy, price);
+        }
     }
 
     /// One extreme of a bar: the stops of one side that it goes through fill at their stops, then the limits of the
@@ -163,6 +187,7 @@ impl Scan {
     }
 
     fn bar(&mut self, place: u64, [open, high, low, close]: [i64; 4], volume: i64) {
+        self.shown = close;
         self.last = Some((close, place)).filter(|_| !self.halted);
         if self.halted {
             return;
@@ -177,6 +202,22 @@ impl Scan {
         for high_now in [up_first, !up_first] {
             let price = if high_now { high } else { low };
             self.extreme(place, high_now, price, &mut left);
+        }
+        self.follow(true, low);
+        self.follow(false, high);
+        // What has followed an extreme may be beyond the close.
+        for buy in [true, false] {
+            let side = usize::from(buy);
+            for (_, i) in self.watch(place, buy, close) {
+                let order = &mut self.orders[i];
+                let qty = order.left.min(left[side]);
+                if qty > 0 {
+                    left[side] -= qty;
+                    order.left -= qty;
+                    order.open = order.left > 0;
+                    self.fills.push((order.n, place, cents(close), qty.to_string()));
+                }
+            }
         }
         self.meet(place, true, close, left[1], false, false);
         self.meet(place, false, close, left[0], false, false);
@@ -194,6 +235,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(buy, qty, limit, kind)| Step::Place { buy, qty, limit, stop: None, kind }),
         8 => (any::<bool>(), 1i64..30, prop::option::weighted(0.5, price()), price()).prop_map(
             |(buy, qty, limit, stop)| Step::Place { buy, qty, limit, stop: Some(stop), kind: "gtc" }
+        ),
+        6 => (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400).prop_map(
+            |(buy, qty, percent, distance)| {
+                Step::Trail { buy, qty, trail: PlainTrail::new(percent, distance) }
+            }
         ),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
@@ -245,7 +291,7 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
     let (place, _) = tell(&mut desk, 60, [10_000; 3], 1_000_000);
     let before = desk.fills().len();
     assert_eq!(before, 1);
-    let mut scan = Scan { last: Some((10_000, place)), ..Scan::default() };
+    let mut scan = Scan { last: Some((10_000, place)), shown: 10_000, ..Scan::default() };
     // A bar of a minute is over before the next step.
     for (second, step) in (120..).step_by(90).zip(steps) {
         match step {
@@ -271,13 +317,31 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                 let open = !["ioc", "fok"].contains(kind);
                 scan.turns += 1;
                 let (buy, limit, stop, turn) = (*buy, *limit, *stop, scan.turns);
-                scan.orders.push(Plain { n, buy, left: *qty, limit, stop, open, turn });
+                scan.orders.push(Plain {
+                    n,
+                    buy,
+                    left: *qty,
+                    limit,
+                    stop,
+                    trail: None,
+                    open,
+                    turn,
+                });
                 let reached = |(price, _): &(i64, u64)| {
                     stop.is_some_and(|stop| if buy { *price >= stop } else { *price <= stop })
                 };
                 if let Some((_, place)) = scan.last.filter(reached) {
                     scan.trigger(scan.orders.len() - 1, place);
                 }
+            }
+            Step::Trail { buy, qty, trail } => {
+                let side = if *buy { "buy" } else { "sell" };
+                let n = desk.place(account, &format!("{side} {qty}{} gtc", trail.words()));
+                scan.turns += 1;
+                let (mark, turn) = (scan.shown * MILLIONTHS, scan.turns);
+                let (stop, trail) = (Some(trail.stop(*buy, mark)), Some((*trail, mark)));
+                let (buy, left, limit) = (*buy, *qty, None);
+                scan.orders.push(Plain { n, buy, left, limit, stop, trail, open: true, turn });
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::super::{Reason, Record, Settings};
 use super::desk::Desk;
-use super::naive::{PlainStop, cents};
+use super::naive::{PlainStop, PlainTrail, cents};
 use crate::market::calendar::Calendar;
 use crate::market::tick::Tick;
 
@@ -56,6 +56,12 @@ enum Step {
         limit: Option<i64>,
         stop: PlainStop,
         awaited: bool,
+    },
+    PlaceTrailing {
+        which: usize,
+        qty: i64,
+        trail: PlainTrail,
+        by_quote: bool,
     },
     SellAll {
         which: usize,
@@ -108,6 +114,12 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         5 => (which(), 1i64..30, limit(), stop, any::<bool>()).prop_map(
             |(which, qty, limit, stop, awaited)| Step::PlaceStop { which, qty, limit, stop, awaited }
+        ),
+        3 => (which(), 1i64..30, any::<bool>(), 1i64..300, any::<bool>()).prop_map(
+            |(which, qty, percent, distance, by_quote)| {
+                let trail = PlainTrail::new(percent, distance);
+                Step::PlaceTrailing { which, qty, trail, by_quote }
+            }
         ),
         4 => (which(), limit()).prop_map(|(which, limit)| Step::SellAll { which, limit }),
         2 => (1u128..20).prop_map(|n| Step::Cancel { n }),
@@ -230,6 +242,10 @@ impl Scene {
             Step::PlaceStop { which, qty, limit: at, stop, awaited } => {
                 let (awaited, stop) = (*awaited || restarts, stop.words());
                 self.place(*which, &format!("buy {qty}{stop}{} gtc", limit(at)), awaited);
+            }
+            Step::PlaceTrailing { which, qty, trail, by_quote } => {
+                let by = if *by_quote { " quote" } else { "" };
+                self.place(*which, &format!("buy {qty}{}{by} gtc", trail.words()), true);
             }
             Step::SellAll { which, limit: at } => {
                 let id = InstrumentId::of_symbol(SYMBOLS[*which]);

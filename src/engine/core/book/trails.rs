@@ -1,0 +1,239 @@
+//! Trailing stops: orders that share a mark are one group, so that a new high moves a group and not its orders.
+//!
+//! A price beyond marks takes all groups that it passes into one, the smaller into the larger, so that an order changes
+//! its group O(log n) times however often the mark moves. Within a group amounts and percents are apart: each keeps its
+//! order whatever the mark is, so the first of the two is the group's next stop, and groups stand in the order of these.
+//! A tick costs O(log n + k), k the orders that it triggers, and its share of the groups that it takes together.
+//!
+//! Both sides are worked as a sell is: marks, stops and prices of buys are negated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::id::{InstrumentId, OrderId};
+use aggregates::money::Price;
+use aggregates::order::{Side, Trail, TriggerBy};
+
+use super::{Stop, Trailing, Working};
+
+/// Where an order stands in its group: the smallest distance first, then time.
+type Place = (Price, u64);
+
+/// What is watched together.
+type Key = (InstrumentId, Side, TriggerBy);
+
+/// Orders with one mark.
+#[derive(Clone, Debug)]
+struct Group {
+    /// The mark, negated for buys.
+    mark: Price,
+    amounts: BTreeMap<Place, OrderId>,
+    percents: BTreeMap<Place, OrderId>,
+}
+
+/// The groups that watch the same prices.
+#[derive(Clone, Debug, Default)]
+struct Watch {
+    groups: BTreeMap<u64, Group>,
+    /// Groups by mark: no two have the same.
+    marks: BTreeMap<Price, u64>,
+    /// Groups by their next stop, negated for buys.
+    stops: BTreeSet<(Price, u64)>,
+    /// The number of the next group.
+    next: u64,
+}
+
+/// An order that a price has triggered: its stop and its mark.
+#[derive(Clone, Debug)]
+pub(super) struct Tripped {
+    pub(super) stop: Price,
+    pub(super) rank: u64,
+    pub(super) order_id: OrderId,
+    pub(super) mark: Price,
+}
+
+/// Every trailing stop that has met a line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trails {
+    watches: BTreeMap<Key, Watch>,
+    /// The group of each order.
+    homes: BTreeMap<OrderId, (Key, u64)>,
+}
+
+/// A price as a sell would see it; the same again gives it back.
+fn turned(side: Side, price: Price) -> Price {
+    match side {
+        Side::Buy => price.negated(),
+        Side::Sell => price,
+    }
+}
+
+impl Group {
+    fn new(mark: Price) -> Self {
+        Self { mark, amounts: BTreeMap::new(), percents: BTreeMap::new() }
+    }
+
+    fn len(&self) -> usize {
+        self.amounts.len() + self.percents.len()
+    }
+
+    fn kind(&mut self, trail: Trail) -> (&mut BTreeMap<Place, OrderId>, Price) {
+        match trail {
+            Trail::Price(amount) => (&mut self.amounts, amount),
+            Trail::Percent(percent) => (&mut self.percents, percent),
+        }
+    }
+
+    /// The stop at a distance, turned.
+    fn stop(&self, side: Side, trail: Trail) -> Price {
+        turned(side, trail.stop(side, turned(side, self.mark)))
+    }
+
+    /// The stop that a price reaches first, turned.
+    fn next_stop(&self, side: Side) -> Option<Price> {
+        let amount = self.amounts.keys().next().map(|(amount, _)| Trail::Price(*amount));
+        let percent = self.percents.keys().next().map(|(percent, _)| Trail::Percent(*percent));
+        amount.into_iter().chain(percent).map(|trail| self.stop(side, trail)).max()
+    }
+
+    /// Adds the orders whose stops `price`, turned, has reached.
+    fn tripped(&self, side: Side, price: Price, all: &mut Vec<Tripped>) {
+        let amounts = self.amounts.iter().map(|(place, id)| (Trail::Price(place.0), place.1, *id));
+        let percents = self.percents.iter();
+        let percents = percents.map(|(place, id)| (Trail::Percent(place.0), place.1, *id));
+        let mut add = |(trail, rank, order_id)| {
+            let stop = self.stop(side, trail);
+            let reached = stop >= price;
+            if reached {
+                let (stop, mark) = (turned(side, stop), turned(side, self.mark));
+                all.push(Tripped { stop, rank, order_id, mark });
+            }
+            reached
+        };
+        // Each kind is in the order of its stops: the first that is not reached ends it.
+        let _first_beyond = (amounts.into_iter().all(&mut add), percents.into_iter().all(&mut add));
+    }
+}
+
+impl Watch {
+    /// Changes a group, and keeps its place by its next stop; one that is empty goes.
+    fn change(&mut self, side: Side, id: u64, change: impl FnOnce(&mut Group)) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let before = group.next_stop(side);
+        change(group);
+        let after = group.next_stop(side);
+        if before != after {
+            before.map(|stop| self.stops.remove(&(stop, id)));
+            after.map(|stop| self.stops.insert((stop, id)));
+        }
+        if after.is_none() {
+            let mark = group.mark;
+            self.groups.remove(&id);
+            self.marks.remove(&mark);
+        }
+    }
+
+    /// The group with this mark, turned; made if there is none.
+    fn group(&mut self, mark: Price) -> u64 {
+        let next = self.next;
+        let id = *self.marks.entry(mark).or_insert(next);
+        if id == next {
+            self.next += 1;
+            self.groups.insert(id, Group::new(mark));
+        }
+        id
+    }
+
+    /// Takes a group out whole.
+    fn take(&mut self, side: Side, id: u64) -> Option<Group> {
+        let group = self.groups.remove(&id)?;
+        self.marks.remove(&group.mark);
+        group.next_stop(side).map(|stop| self.stops.remove(&(stop, id)));
+        Some(group)
+    }
+}
+
+impl Trails {
+    pub(super) fn insert(&mut self, order: &Working, stop: &Stop, trailing: &Trailing) {
+        let side = order.side;
+        let key = (order.instrument_id, side, stop.by);
+        let watch = self.watches.entry(key).or_default();
+        let id = watch.group(turned(side, trailing.mark));
+        watch.change(side, id, |group| {
+            let (kind, distance) = group.kind(trailing.trail);
+            kind.insert((distance, order.rank), order.order_id);
+        });
+        self.homes.insert(order.order_id, (key, id));
+    }
+
+    pub(super) fn remove(&mut self, order: &Working, trailing: &Trailing) {
+        let Some((key, id)) = self.homes.remove(&order.order_id) else { return };
+        let Some(watch) = self.watches.get_mut(&key) else { return };
+        watch.change(order.side, id, |group| {
+            let (kind, distance) = group.kind(trailing.trail);
+            kind.remove(&(distance, order.rank));
+        });
+        if watch.groups.is_empty() {
+            self.watches.remove(&key);
+        }
+    }
+
+    /// The mark of an order.
+    pub(super) fn mark(&self, order_id: OrderId) -> Option<Price> {
+        let (key, id) = self.homes.get(&order_id)?;
+        let group = self.watches.get(key)?.groups.get(id)?;
+        Some(turned(key.1, group.mark))
+    }
+
+    /// Moves every mark that `price` is beyond.
+    pub(super) fn ratchet(
+        &mut self,
+        instrument_id: InstrumentId,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) {
+        let (key, price) = ((instrument_id, side, by), turned(side, price));
+        let Some(watch) = self.watches.get_mut(&key) else { return };
+        let passed: Vec<u64> = watch.marks.range(..price).map(|(_, id)| *id).collect();
+        if passed.is_empty() {
+            return;
+        }
+        let there = watch.marks.get(&price).copied();
+        let ids = passed.into_iter().chain(there);
+        let mut taken: Vec<(u64, Group)> =
+            ids.filter_map(|id| Some((id, watch.take(side, id)?))).collect();
+        // The largest stays as it is, and the others move into it.
+        taken.sort_by_key(|(_, group)| group.len());
+        let Some((id, mut largest)) = taken.pop() else { return };
+        for (_, group) in taken {
+            for order_id in group.amounts.values().chain(group.percents.values()) {
+                self.homes.insert(*order_id, (key, id));
+            }
+            largest.amounts.extend(group.amounts);
+            largest.percents.extend(group.percents);
+        }
+        largest.mark = price;
+        largest.next_stop(side).map(|stop| watch.stops.insert((stop, id)));
+        watch.marks.insert(price, id);
+        watch.groups.insert(id, largest);
+    }
+
+    /// The orders of one side whose stops `price` has reached, in no order.
+    pub(super) fn reached(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) -> Vec<Tripped> {
+        let mut all = Vec::new();
+        let Some(watch) = self.watches.get(&(instrument_id, side, by)) else { return all };
+        let price = turned(side, price);
+        for (_, id) in watch.stops.range((price, 0)..) {
+            if let Some(group) = watch.groups.get(id) {
+                group.tripped(side, price, &mut all);
+            }
+        }
+        all
+    }
+}
