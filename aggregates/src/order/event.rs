@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::{OrderSpec, TimeInForce, Trail};
+use super::spec::{OrderSpec, TimeInForce};
+use super::trail::Trail;
 use crate::id::FillId;
 use crate::market::{Evidence, MarketTime, Reference, TapePlace};
 use crate::money::{Money, Price, Quantity};

@@ -8,13 +8,14 @@ mod error;
 mod event;
 mod spec;
 mod state;
+mod trail;
 
 pub use aggregate::{Order, worst_cost};
 pub use command::{Execution, OrderCommand, Trigger};
 pub use error::OrderError;
 pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent};
 pub use spec::{
-    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail,
-    TriggerBy,
+    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce,
 };
 pub use state::{Happening, OrderStatus, TABLE, next};
+pub use trail::{Trail, TriggerBy};
