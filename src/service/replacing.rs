@@ -33,19 +33,49 @@ impl Service {
         let market = view.ok_or_else(|| self.no_clock())?;
         let route = format!("PATCH /v1/accounts/{account_id}/orders/{order_id}");
         let key = once.map(|key| caller.key(&route, key, format!("{change:?}").as_bytes()));
-        // A change counts as an order against the limits of an agent.
+        let submit = |seen| {
+            let command = Command::Replace {
+                account_id,
+                order_id,
+                change: change.clone(),
+                seen,
+                market: market.clone(),
+            };
+            let command_id = CommandId::new(Uuid::now_v7());
+            self.parts.ledger.submit(Self::submission(caller, command_id, command, key))
+        };
+        let counted = caller.limited().is_some() && asks_more(&order, &change);
+        let seen = counted.then_some(order.revision);
+        // A change that asks for more counts as an order against the limits of an agent.
         let meant = replaced(order, &change).spec(account_id, "-");
-        let taken = self.count_order(caller, &meant, &market).await?;
-        let command = Command::Replace { account_id, order_id, change, market };
-        let submitted = Self::submission(caller, CommandId::new(Uuid::now_v7()), command, key);
-        let committed = match self.parts.ledger.submit(submitted).await {
+        let taken = match counted {
+            true => self.count_order(caller, &meant, &market).await,
+            false => Ok(None),
+        };
+        let taken = match taken {
+            // What was done under its key before is answered as it was, whatever has been used up since; for no
+            // revision it is not done now.
+            Err(ServiceError::Denied(denied)) if key.is_some() => {
+                match submit(Some(u32::MAX)).await {
+                    Ok(committed) if committed.replayed => {
+                        let position = committed.position;
+                        let answer =
+                            self.order_after(caller, account_id, order_id, position).await?;
+                        return Ok(Written { answer, replayed: true });
+                    }
+                    _ => return Err(denied.into()),
+                }
+            }
+            taken => taken?,
+        };
+        let committed = match submit(seen).await {
             Ok(committed) => committed,
             Err(error) => {
                 self.uncount_order(taken).await;
                 return Err(error.into());
             }
         };
-        if committed.replayed {
+        if committed.replayed || committed.events.is_empty() {
             self.uncount_order(taken).await;
         } else {
             self.parts.engine.settled(committed.position, ARRIVAL).await;
@@ -53,6 +83,14 @@ impl Service {
         let answer = self.order_after(caller, account_id, order_id, committed.position).await?;
         Ok(Written { answer, replayed: committed.replayed })
     }
+}
+
+/// Whether the change can make the order come to more: more shares, or another price.
+fn asks_more(order: &OrderAnswer, change: &OrderChange) -> bool {
+    let prices = change.limit_price.or(order.limit_price) != order.limit_price
+        || change.stop_price.or(order.stop_price) != order.stop_price
+        || change.trail.is_some();
+    prices || change.qty.is_some_and(|qty| qty > order.qty)
 }
 
 /// The order that would come to the same as `order` after the change.

@@ -396,6 +396,7 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 account_id: *account,
                 order_id: *order,
                 change,
+                seen: None,
                 market: noon_market(),
             }
         }

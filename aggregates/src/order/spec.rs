@@ -287,7 +287,9 @@ impl OrderSpec {
             let time = self.time_in_force.word();
             fault(
                 "time_in_force",
-                format!("a {word} order waits for its stop and cannot be {time}: use day or gtc"),
+                format!(
+                    "a {word} order waits for its stop and cannot be {time}: use day, gtc or gtd"
+                ),
             );
         }
         if !is_known {

@@ -73,6 +73,8 @@ pub enum Command {
         order_id: OrderId,
         /// What changes.
         change: OrderChange,
+        /// The revision that the change was meant for, if it was: it is refused for another one.
+        seen: Option<u32>,
         /// The market that the change arrives at.
         market: MarketView,
     },

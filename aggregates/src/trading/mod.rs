@@ -99,8 +99,8 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::User { user_id, command } => desk.user(*user_id, command)?,
         Command::Writer { shard, command } => desk.writer(*shard, command)?,
         Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
-        Command::Replace { account_id, order_id, change, market } => {
-            desk.replace(*account_id, *order_id, change, market)?;
+        Command::Replace { account_id, order_id, change, seen, market } => {
+            desk.replace(*account_id, *order_id, (change, *seen), market)?;
         }
         Command::Cancel { account_id, order_id, reason, at } => {
             desk.cancel(*account_id, *order_id, *reason, *at)?;

@@ -19,13 +19,17 @@ impl<W: World> Desk<'_, W> {
         &mut self,
         account_id: AccountId,
         order_id: OrderId,
-        change: &OrderChange,
+        (change, seen): (&OrderChange, Option<u32>),
         market: &MarketView,
     ) -> Result<(), Undecided> {
         let order = self.look_order(order_id)?;
         let spec = order.spec().filter(|spec| spec.account_id == account_id);
         let spec = spec.ok_or(OrderError::NotFound)?;
         let replaced = order.replaced(change)?;
+        let (revision, fills) = (order.revision(), order.fills());
+        if seen.is_some_and(|seen| seen != revision) {
+            return Err(OrderError::Stale { revision, fills }.into());
+        }
         if replaced == *spec {
             return Ok(());
         }

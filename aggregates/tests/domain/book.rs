@@ -344,7 +344,8 @@ pub fn place(n: u128, spec: &OrderSpec, market: &MarketView) -> Command {
 
 /// Changes an order, while `AAPL` stands at 100.01.
 pub fn replace(n: u128, account_id: AccountId, change: OrderChange) -> Command {
-    Command::Replace { account_id, order_id: order_id(n), change, market: market(Some("100.01")) }
+    let market = market(Some("100.01"));
+    Command::Replace { account_id, order_id: order_id(n), change, seen: None, market }
 }
 
 pub fn cancel(n: u128, account_id: AccountId) -> Command {

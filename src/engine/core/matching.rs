@@ -226,6 +226,16 @@ impl Core {
         evidence.at < sprung.at || earlier_point
     }
 
+    /// Whether an order was triggered and has met no quote or trade since: what meets it first is better than its limit,
+    /// as for an order that arrives. The points of a bar have rules of their own.
+    fn is_new_to(&self, order: &Working, evidence: &Evidence) -> bool {
+        let bar = matches!(evidence.tick, EvidenceTick::Bar { .. });
+        let Some(sprung) = order.sprung().filter(|_| !bar) else { return false };
+        let issue = self.state.issues.get(&order.instrument_id);
+        let met = issue.and_then(|issue| issue.met);
+        met.is_none_or(|at| at < sprung.at)
+    }
+
     pub(super) fn evidence(&self, round: &Round, at: MarketTime, tick: EvidenceTick) -> Evidence {
         Evidence { source: round.source.clone(), tape_place: round.place, at, tick }
     }
@@ -250,7 +260,7 @@ impl Core {
             }
             let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
             let price = match order.limit {
-                Some(limit) if !improved => limit,
+                Some(limit) if !improved && !self.is_new_to(order, meeting.evidence) => limit,
                 _ => price,
             };
             if let Some(fill) = self.fill(order, qty, price, meeting.evidence) {

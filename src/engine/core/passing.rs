@@ -350,6 +350,9 @@ impl Core {
             let quote = issue.quote.as_mut().filter(|quote| quote.place == round.place);
             if let Some(quote) = quote {
                 quote.eligible = stood.eligible;
+                issue.met = issue.met.max(Some(quote.at).filter(|_| stood.eligible));
+            } else if let Tick::Trade(trade) = tick {
+                issue.met = issue.met.max(Some(trade.at).filter(|_| !issue.kinds.quotes));
             }
             let print = issue.print.as_mut().filter(|print| print.place == round.place);
             if let Some(print) = print {

@@ -202,6 +202,7 @@ impl Core {
             }
             Stage::Work(point) => {
                 self.ratchet(&round, point);
+                self.met(&round);
                 self.state.ending = self.state.ending.max(round.ends);
                 None
             }
@@ -209,6 +210,19 @@ impl Core {
         match next {
             Some(stage) => self.state.round = Some(Round { stage, ..round }),
             None => self.tried.clear(),
+        }
+    }
+
+    /// Remembers the quote or trade that the orders of its symbol have met.
+    fn met(&mut self, round: &Round) {
+        let Some(issue) = self.state.issue_mut(round.tick.symbol()) else { return };
+        let at = match &round.tick {
+            Tick::Quote(quote) => quote.at,
+            Tick::Trade(trade) if !issue.kinds.quotes => trade.at,
+            _ => return,
+        };
+        if round.open && !issue.halted && issue.gate.is_none() {
+            issue.met = Some(at);
         }
     }
 

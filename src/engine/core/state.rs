@@ -94,6 +94,8 @@ pub struct Issue {
     pub worked: Option<NaiveDate>,
     /// What fills took of the latest tick that filled.
     pub taken: Taken,
+    /// The instant of the latest quote that orders have met; of the latest trade, without quotes.
+    pub met: Option<MarketTime>,
     /// How far each kind of line has come.
     pub marks: BTreeMap<Stream, Mark>,
 }

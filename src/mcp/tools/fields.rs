@@ -62,11 +62,8 @@ pub const TIME_IN_FORCE: Field = Field::new(
     Kind::Word(|| words(TIMES_IN_FORCE)),
     "Default: day. gtc: until canceled; gtd: until expires_at; ioc: what fills at once; fok: all at once or nothing.",
 );
-pub const EXPIRES_AT: Field = Field::new(
-    "expires_at",
-    Kind::Text,
-    "When a gtd order ends, by the market's clock, such as \"2026-11-27T21:00:00Z\".",
-);
+pub const EXPIRES_AT: Field =
+    Field::new("expires_at", Kind::Text, "End of a gtd order: \"2026-11-27T21:00:00Z\".");
 pub const EXTENDED_HOURS: Field =
     Field::new("extended_hours", Kind::Flag, "Default: false; true is unsupported.");
 pub const CLIENT_ORDER_ID: Field = Field::new(

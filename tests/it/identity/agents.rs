@@ -122,3 +122,55 @@ async fn a_user_that_asks_too_much_is_slowed_down_and_costs_no_other() {
     assert!(slowed > 0);
     bob.get("/v1/users/me").await.expect(200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limits_of_a_token_hold_for_what_it_changes_an_order_to() {
+    let directory = scratch_with_cluster("agents-change").await;
+    let server = Server::serve_with(directory.path(), &["--hours", "always"]).await;
+    feed(&server, &[instrument("AAPL"), quote("AAPL", "100", "101", OPEN)]).await;
+    let ada = Person::new(server.base(), "ada").await;
+    let account = account(&ada).await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let order = |qty: &str, limit: &str| json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": qty, "limit_price": limit});
+    let agent = async |limits: Value| {
+        let body =
+            json!({"name": "trader", "limits": limits, "scopes": ["ledger:read", "orders:write"]});
+        let made = ada.post("/v1/tokens", body).await.expect(201);
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let by = async |token: &str, order: &Value, change: Value| {
+        let path = format!("{orders}/{}", order["order_id"].as_str().unwrap());
+        call(server.base(), Method::PATCH, &path, Some(token), Some(change)).await
+    };
+    let place = async |token: &str, body: Value| {
+        call(server.base(), Method::POST, &orders, Some(token), Some(body)).await.expect(201)
+    };
+
+    let token = agent(json!({"max_order_notional": "400"})).await;
+    for _ in 0..10 {
+        let placed = place(&token, order("100", "1")).await;
+        let (more, dearer) = tokio::join!(
+            by(&token, &placed, json!({"qty": "300"})),
+            by(&token, &placed, json!({"limit_price": "4"})),
+        );
+        for answer in [&more, &dearer] {
+            assert!([200, 403, 409].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+        let now = ada.get(&format!("{orders}/{}", placed["order_id"].as_str().unwrap())).await;
+        let now = now.expect(200);
+        assert!(now["qty"] == "100" || now["limit_price"] == "1.00", "both came through: {now}");
+        ada.delete(&orders).await.expect(200);
+    }
+    let large = ada.post(&orders, order("1000", "1")).await.expect(201);
+    by(&token, &large, json!({"qty": "900"})).await.expect(200);
+    assert_eq!(by(&token, &large, json!({"qty": "901"})).await.expect(403)["code"], "token_limit");
+    ada.delete(&orders).await.expect(200);
+
+    let token = agent(json!({"max_daily_notional": "300"})).await;
+    let placed = place(&token, order("100", "1")).await;
+    for _ in 0..5 {
+        by(&token, &placed, json!({"qty": "100"})).await.expect(200);
+    }
+    by(&token, &placed, json!({"qty": "150"})).await.expect(200);
+    assert_eq!(by(&token, &placed, json!({"qty": "160"})).await.expect(403)["code"], "token_limit");
+}

@@ -351,7 +351,8 @@ impl Desk {
         };
         let side = order.spec().unwrap().side;
         let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None);
-        let command = Command::Replace { account_id, order_id: order_id(n), change, market };
+        let command =
+            Command::Replace { account_id, order_id: order_id(n), change, seen: None, market };
         let done = self.commit(&command).is_ok();
         self.run(Vec::new());
         done

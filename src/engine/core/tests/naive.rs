@@ -116,6 +116,8 @@ struct Scan {
     triggers: Vec<Triggered>,
     /// bid, bid size left, ask, ask size left, place
     quote: Option<(i64, i64, i64, i64, u64)>,
+    /// The place of the last quote that orders have met.
+    met: u64,
     /// price, place
     last: Option<(i64, u64)>,
     /// What is shown: bid and ask, and the last price in millionths.
@@ -186,6 +188,7 @@ impl Scan {
             self.quote = None;
             return;
         }
+        let met = std::mem::replace(&mut self.met, self.place);
         self.quote = Some((bid, bid_size, ask, ask_size, self.place));
         let traded = self.traded;
         for (buy, price) in [(true, ask), (false, bid)] {
@@ -208,7 +211,8 @@ impl Scan {
             });
             for i in turn {
                 let touch = if buy { ask } else { bid };
-                let price = self.orders[i].limit.filter(|_| !self.fresh).unwrap_or(touch);
+                let resting = !self.fresh && met >= self.orders[i].since;
+                let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
                 self.fill(i, price);
             }
         }

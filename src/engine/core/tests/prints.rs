@@ -51,6 +51,8 @@ struct Plain {
     stop: Option<i64>,
     /// What it follows at, and its mark in millionths.
     trail: Option<(PlainTrail, i64)>,
+    /// The place of what triggered it.
+    since: u64,
     open: bool,
     /// Its turn among orders at one price.
     turn: usize,
@@ -69,6 +71,9 @@ struct Scan {
     halted: bool,
     /// The next trade is the first since a halt.
     first: bool,
+    /// It prints trades, and the place of the last one that orders have met.
+    trades: bool,
+    met: u64,
 }
 
 impl Scan {
@@ -104,7 +109,8 @@ impl Scan {
                 left -= qty;
                 order.left -= qty;
                 order.open = order.left > 0;
-                let at = order.limit.filter(|_| !better).unwrap_or(price);
+                let new = self.trades && self.met < order.since;
+                let at = order.limit.filter(|_| !better && !new).unwrap_or(price);
                 self.fills.push((order.n, place, cents(at), qty.to_string()));
             }
         }
@@ -114,7 +120,7 @@ impl Scan {
     fn trigger(&mut self, i: usize, place: u64) {
         self.turns += 1;
         let order = &mut self.orders[i];
-        order.turn = self.turns;
+        (order.turn, order.since) = (self.turns, place);
         if let Some(stop) = order.stop.take() {
             self.triggers.push((order.n, place, cents(stop)));
         }
@@ -157,10 +163,11 @@ impl Scan {
         for buy in [true, false] {
             self.watch(place, buy, price);
         }
+        self.trades = true;
         for buy in [true, false] {
             self.meet(place, buy, price, size, true, self.first);
         }
-        self.first = false;
+        (self.first, self.met) = (false, place);
         for buy in [true, false] {
             self.follow(buy, price);
         }
@@ -291,7 +298,8 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
     let (place, _) = tell(&mut desk, 60, [10_000; 3], 1_000_000);
     let before = desk.fills().len();
     assert_eq!(before, 1);
-    let mut scan = Scan { last: Some((10_000, place)), shown: 10_000, ..Scan::default() };
+    let mut scan =
+        Scan { last: Some((10_000, place)), shown: 10_000, met: place, ..Scan::default() };
     // A bar of a minute is over before the next step.
     for (second, step) in (120..).step_by(90).zip(steps) {
         match step {
@@ -324,6 +332,7 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                     limit,
                     stop,
                     trail: None,
+                    since: 0,
                     open,
                     turn,
                 });
@@ -341,7 +350,17 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                 let (mark, turn) = (scan.shown * MILLIONTHS, scan.turns);
                 let (stop, trail) = (Some(trail.stop(*buy, mark)), Some((*trail, mark)));
                 let (buy, left, limit) = (*buy, *qty, None);
-                scan.orders.push(Plain { n, buy, left, limit, stop, trail, open: true, turn });
+                scan.orders.push(Plain {
+                    n,
+                    buy,
+                    left,
+                    limit,
+                    stop,
+                    trail,
+                    since: 0,
+                    open: true,
+                    turn,
+                });
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;
