@@ -205,6 +205,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // A process that is being stopped may put one more file there in between.
+        for _ in 0..50 {
+            if std::fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         std::fs::remove_dir_all(&self.0).unwrap();
     }
 }
