@@ -307,6 +307,13 @@ fn of_position(
 ) -> Result<Entry, Impossible> {
     use Book::{DividendsDue, External, Issuers, Market, Shares, SharesReserved};
     let (account_id, tenant_id) = (entry.entry.account_id, entry.entry.tenant_id);
+    let reservation = |order_id, qty| ShareReservationRow {
+        account_id,
+        instrument_id: unit,
+        order_id,
+        tenant_id,
+        qty,
+    };
     match event {
         PositionEvent::PositionOpened { fill_id, order_id, side, qty, at, .. }
         | PositionEvent::PositionIncreased { fill_id, order_id, side, qty, at, .. }
@@ -324,28 +331,14 @@ fn of_position(
         }
         PositionEvent::SharesReserved { order_id, qty, .. } => {
             entry.entry.order_id = Some(*order_id);
-            let (order_id, qty) = (*order_id, *qty);
-            reserved.put(ShareReservationRow {
-                account_id,
-                instrument_id: unit,
-                order_id,
-                tenant_id,
-                qty,
-            });
-            entry.shares(unit, Shares, SharesReserved, qty);
+            reserved.put(reservation(*order_id, *qty));
+            entry.shares(unit, Shares, SharesReserved, *qty);
         }
         PositionEvent::SharesReservationAdjusted { order_id, from, to, .. } => {
             entry.entry.order_id = Some(*order_id);
             let freed = take_reservation(reserved, (account_id, unit, *order_id), *from)?;
-            let (order_id, qty) = (*order_id, *to);
-            reserved.put(ShareReservationRow {
-                account_id,
-                instrument_id: unit,
-                order_id,
-                tenant_id,
-                qty,
-            });
-            entry.shares(unit, SharesReserved, Shares, freed.minus(qty).map_err(inexact)?);
+            reserved.put(reservation(*order_id, *to));
+            entry.shares(unit, SharesReserved, Shares, freed.minus(*to).map_err(inexact)?);
         }
         PositionEvent::SharesReleased { order_id, qty, .. } => {
             entry.entry.order_id = Some(*order_id);
@@ -374,14 +367,7 @@ fn of_position(
             }
             for after in reservations {
                 more = more.plus(after.qty).map_err(inexact)?;
-                let (order_id, qty) = (after.order_id, after.qty);
-                reserved.put(ShareReservationRow {
-                    account_id,
-                    instrument_id: unit,
-                    order_id,
-                    tenant_id,
-                    qty,
-                });
+                reserved.put(reservation(after.order_id, after.qty));
             }
             let issued = position_qty.minus(*qty_before).map_err(inexact)?;
             entry.shares(unit, Issuers, Shares, issued);

@@ -225,13 +225,11 @@ impl Order {
         at: MarketTime,
     ) -> Result<Option<OrderEvent>, OrderError> {
         let (spec, replaced) = (self.open_spec()?, self.replaced(change)?);
-        let OrderSpec { qty, limit_price, stop_price, trail, time_in_force, good_till, .. } =
-            replaced;
+        let OrderSpec { qty, limit_price, stop_price, trail, time_in_force, .. } = replaced;
         if replaced == *spec {
             return Ok(None);
         }
-        let lives_on = (time_in_force, good_till) != (spec.time_in_force, spec.good_till);
-        let lifetime = lives_on.then_some(Lifetime { time_in_force, expires_at });
+        let lifetime = (!replaced.lives_as(spec)).then_some(Lifetime { time_in_force, expires_at });
         let loses_priority = qty > spec.qty
             || (limit_price, stop_price, trail) != (spec.limit_price, spec.stop_price, spec.trail);
         let revision = self.revision + 1;

@@ -363,6 +363,11 @@ impl OrderSpec {
         }
     }
 
+    /// Whether it lives as long as `other`.
+    pub fn lives_as(&self, other: &Self) -> bool {
+        (self.time_in_force, self.good_till) == (other.time_in_force, other.good_till)
+    }
+
     /// The price that a buy's worst cost is counted at: its limit, else the higher of its stop and the reference,
     /// raised by the collar. The mark of a trailing stop begins at the reference. `None` if it has none of them.
     pub fn worst_price(

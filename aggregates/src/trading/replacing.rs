@@ -55,9 +55,7 @@ impl<W: World> Desk<'_, W> {
         if replaced.qty > spec.qty || cost.is_some_and(|cost| cost > reserved) {
             account.permits_order(spec.side, replaced.qty, cost.unwrap_or_default())?;
         }
-        let lives_on =
-            (replaced.time_in_force, replaced.good_till) != (spec.time_in_force, spec.good_till);
-        let expires_at = if lives_on { expiry(&replaced, market)? } else { None };
+        let expires_at = if replaced.lives_as(spec) { None } else { expiry(&replaced, market)? };
         self.order(
             order_id,
             &OrderCommand::Replace {

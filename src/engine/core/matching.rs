@@ -92,10 +92,7 @@ impl Core {
         };
         match &round.tick {
             Tick::Quote(_) => {
-                let Some(quote) = issue.quote.as_ref().filter(|quote| quote.place == round.place)
-                else {
-                    return commands;
-                };
+                let Some(quote) = issue.quote_at(round.place) else { return commands };
                 let evidence = quote.evidence();
                 for side in [Side::Buy, Side::Sell] {
                     let (price, size) = quote.touch(side);

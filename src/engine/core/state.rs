@@ -100,6 +100,13 @@ pub struct Issue {
     pub marks: BTreeMap<Stream, Mark>,
 }
 
+impl Issue {
+    /// The standing quote, if it is the line at `place`.
+    pub(super) fn quote_at(&self, place: TapePlace) -> Option<&Standing> {
+        self.quote.as_ref().filter(|quote| quote.place == place)
+    }
+}
+
 /// The kinds of lines whose order counts, each by itself: a bar's start lies before the quotes inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

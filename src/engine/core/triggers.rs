@@ -76,10 +76,7 @@ impl Core {
         let Some((instrument_id, issue)) = self.trading(round) else { return commands };
         match &round.tick {
             Tick::Quote(_) => {
-                let Some(quote) = issue.quote.as_ref().filter(|quote| quote.place == round.place)
-                else {
-                    return commands;
-                };
+                let Some(quote) = issue.quote_at(round.place) else { return commands };
                 let evidence = quote.evidence();
                 for side in [Side::Buy, Side::Sell] {
                     let sight = Sight {
@@ -135,7 +132,7 @@ impl Core {
     pub(super) fn ratchet(&mut self, round: &Round, point: usize) {
         let Some((instrument_id, issue)) = self.trading(round) else { return };
         let kinds = issue.kinds;
-        let quote = issue.quote.as_ref().filter(|quote| quote.place == round.place);
+        let quote = issue.quote_at(round.place);
         let (buy, sell, triggers) = match &round.tick {
             Tick::Quote(_) => match quote {
                 Some(quote) => (quote.ask, quote.bid, kinds.by_quotes()),
