@@ -6,6 +6,7 @@
 pub mod account;
 pub mod id;
 pub mod instrument;
+pub mod margin;
 pub mod market;
 pub mod money;
 pub mod order;

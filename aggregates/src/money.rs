@@ -5,6 +5,7 @@
 //! that the product of any two is exact in a 128-bit integer. Rounding happens once, in the named functions of this
 //! file and nowhere else; a result beyond its bound is an error.
 
+mod part;
 mod residue;
 
 use std::cmp::Ordering;

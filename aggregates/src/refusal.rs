@@ -78,6 +78,12 @@ codes! {
     InsufficientBuyingPower "insufficient_buying_power" Business,
     /// More shares than are held and free.
     InsufficientShares "insufficient_shares" Business,
+    /// A margin account whose equity is below its maintenance margin.
+    MarginCall "margin_call" Business,
+    /// A position has no price, so the margin of the account is not known.
+    NoMark "no_mark" Business,
+    /// A short position is held in whole shares.
+    FractionalShort "fractional_short" Business,
     /// Nothing to estimate the worst cost from.
     NoReferencePrice "no_reference_price" Business,
     /// The market is closed and the order cannot wait.

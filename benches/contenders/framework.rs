@@ -131,7 +131,12 @@ async fn order(
         at: scene.at,
     };
     execute(&frameworks.orders, &order, place).await?;
-    execute(&frameworks.accounts, &account, AccountCommand::Reserve { order_id, amount }).await?;
+    execute(
+        &frameworks.accounts,
+        &account,
+        AccountCommand::Reserve { order_id, amount, margin: None },
+    )
+    .await?;
     if !fills {
         return Ok(());
     }
@@ -141,7 +146,14 @@ async fn order(
     execute(&frameworks.orders, &order, OrderCommand::Fill { fill_id, execution, at: scene.at })
         .await?;
     let (fees, keep) = (Money::ZERO, Money::ZERO);
-    let settle = AccountCommand::Settle { order_id, fill_id, amount: amount.negated(), fees, keep };
+    let settle = AccountCommand::Settle {
+        order_id,
+        fill_id,
+        amount: amount.negated(),
+        fees,
+        keep,
+        opening: None,
+    };
     execute(&frameworks.accounts, &account, settle).await?;
     let trade = Trade {
         account_id,

@@ -184,7 +184,12 @@ pub async fn order(ledger: &Ledger, scene: &Scene, n: usize, fills: bool) -> any
     if !fills {
         return Ok(placed.position);
     }
-    let fill = Command::Fill { order_id, execution: scene.execution(), at: scene.at };
+    let fill = Command::Fill {
+        order_id,
+        execution: scene.execution(),
+        marks: Default::default(),
+        at: scene.at,
+    };
     let filled = ledger.submit(submission(OPERATOR_TENANT, fill, None)).await?;
     anyhow::ensure!(filled.events.len() == 3, "{filled:?}");
     Ok(filled.position)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aggregates::account::{AccountCommand, AccountKind};
 use aggregates::id::{AccountId, CommandId, FillId, InstrumentId, OrderId, RequestId};
+use aggregates::margin::Marks;
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{Execution, OrderClass, OrderSpec, OrderType, Side, TimeInForce};
@@ -91,6 +92,7 @@ impl Scene {
             }),
             session_close: self.at + TimeDelta::hours(4),
             open: true,
+            marks: Marks::new(),
         }
     }
 

@@ -5,7 +5,9 @@
 //! its holding (below zero when short), `dividends_due` what issuers owe it and has accrued. The other side stands
 //! in the books of the world, kept by account too: `external` (deposits, withdrawals, resets), `market` (fills), `fees`,
 //! `issuers` (dividends, splits, cash in lieu). So for every account `available + reserved` is its cash,
-//! `shares + shares_reserved` its quantity, and the sum over all books is zero.
+//! `shares + shares_reserved` its quantity, and the sum over all books is zero. In a margin account `reserved` is
+//! margin, so that `available` may be below zero; `shares_reserved` counts the shares that orders close, of a short
+//! holding too: 10 short of which 4 are to be bought back are -14 and 4.
 
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, FillId, InstrumentId, OrderId, TenantId};
@@ -31,13 +33,13 @@ use crate::row::{Rows, view_row};
 pub enum Book {
     /// Cash of the account that no order reserves.
     Available,
-    /// Cash of the account that open buys reserve.
+    /// Cash of the account that open orders reserve; of a margin account, its margin.
     Reserved,
     /// Dividends that have accrued and are not yet paid.
     DividendsDue,
     /// Shares of the account that no order reserves.
     Shares,
-    /// Shares of the account that open sells reserve.
+    /// Shares of the account that open orders reserve to close them.
     SharesReserved,
     /// Where deposits come from and withdrawals go, and what an account gives up that begins again.
     External,
@@ -337,7 +339,9 @@ fn of_position(
         PositionEvent::SharesReservationAdjusted { order_id, from, to, .. } => {
             entry.entry.order_id = Some(*order_id);
             let freed = take_reservation(reserved, (account_id, unit, *order_id), *from)?;
-            reserved.put(reservation(*order_id, *to));
+            if !to.is_zero() {
+                reserved.put(reservation(*order_id, *to));
+            }
             entry.shares(unit, SharesReserved, Shares, freed.minus(*to).map_err(inexact)?);
         }
         PositionEvent::SharesReleased { order_id, qty, .. } => {

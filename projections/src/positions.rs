@@ -31,7 +31,7 @@ view_row! {
         symbol: String,
         /// Shares held; negative is short, 0 is closed.
         qty: Quantity,
-        /// Shares that open sells have reserved.
+        /// Shares that open orders have reserved to close the holding.
         reserved_qty: Quantity,
         /// The same by order.
         reservations: BTreeMap<OrderId, Quantity>,
@@ -81,9 +81,13 @@ impl PositionRow {
         Price::average(self.cost_basis, self.qty)
     }
 
-    /// Shares held and not reserved by an open sell.
+    /// Shares held and not reserved by an open order; negative is short.
     pub fn qty_available(&self) -> Quantity {
-        self.qty.minus(self.reserved_qty).unwrap_or_default()
+        let available = match self.qty.is_negative() {
+            true => self.qty.plus(self.reserved_qty),
+            false => self.qty.minus(self.reserved_qty),
+        };
+        available.unwrap_or_default()
     }
 
     fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {
@@ -163,7 +167,11 @@ impl Mirror<Position> for PositionRow {
                 row.reserved_qty = *reserved_qty;
             }
             PositionEvent::SharesReservationAdjusted { order_id, to, reserved_qty, .. } => {
-                row.reservations.insert(*order_id, *to);
+                if to.is_zero() {
+                    row.reservations.remove(order_id);
+                } else {
+                    row.reservations.insert(*order_id, *to);
+                }
                 row.reserved_qty = *reserved_qty;
             }
             PositionEvent::SharesReleased { order_id, reserved_qty, .. } => {

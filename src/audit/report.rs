@@ -57,6 +57,8 @@ codes! {
     Owner "owner",
     /// Cash or reservations of an account (I3, I4).
     Account "account",
+    /// The margin that a decision relied on, or what it permits.
+    Margin "margin",
     /// A reservation that is not what the order needs (I5).
     Reservation "reservation",
     /// Shares, lots or profit of a position (I6).

@@ -1,9 +1,11 @@
 //! What the engine shows to everyone: the market clock, quotes, its own condition. Reading it asks nobody and waits
 //! for nothing but a short lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aggregates::id::AccountId;
+use aggregates::margin::Marks;
 use aggregates::market::Evidence;
 use aggregates::order::{OrderSpec, Side, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
@@ -28,9 +30,21 @@ pub enum Condition {
 struct Shown {
     now: Option<MarketNow>,
     glances: BTreeMap<String, Arc<Glance>>,
+    /// The symbols that each margin account holds.
+    margin: BTreeMap<AccountId, BTreeSet<String>>,
     settings: Option<Settings>,
     condition: Condition,
     ignored: BTreeMap<Reason, u64>,
+}
+
+impl Shown {
+    /// The prices of what a margin account holds, and of `symbol`; none for another account.
+    fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
+        let Some(held) = self.margin.get(&account_id) else { return Marks::new() };
+        let symbols = held.iter().map(String::as_str).chain(symbol);
+        let glances = symbols.filter_map(|symbol| self.glances.get(symbol));
+        glances.filter_map(|glance| Some((glance.instrument_id, glance.marks()?))).collect()
+    }
 }
 
 /// The engine's read side. Cheap to clone.
@@ -62,13 +76,15 @@ impl Board {
     /// `follows` says which prices a trailing stop does.
     pub fn market_view(
         &self,
+        account_id: AccountId,
         symbol: &str,
         side: Side,
         follows: Option<TriggerBy>,
     ) -> Option<MarketView> {
         self.read(|shown| {
             let glance = shown.glances.get(symbol).map(Arc::as_ref);
-            Some(shown.now?.view(glance, side, follows))
+            let view = shown.now?.view(glance, side, follows);
+            Some(MarketView { marks: shown.marks(account_id, Some(symbol)), ..view })
         })
     }
 
@@ -84,8 +100,15 @@ impl Board {
                 .zip(shown.settings.as_ref())
                 .map(|(glance, settings)| glance.meeting(spec, &now, settings));
             let (trigger, offer) = met.unwrap_or_default();
-            Some((now.view(glance, spec.side, spec.follows()), trigger, offer))
+            let view = now.view(glance, spec.side, spec.follows());
+            let marks = shown.marks(spec.account_id, Some(&spec.symbol));
+            Some((MarketView { marks, ..view }, trigger, offer))
         })
+    }
+
+    /// The prices of what a margin account holds; none for another account.
+    pub fn marks(&self, account_id: AccountId) -> Marks {
+        self.read(|shown| shown.marks(account_id, None))
     }
 
     /// How the engine is.
@@ -124,6 +147,16 @@ impl Board {
     /// Shows all that `core` knows, after a recovery.
     pub(super) fn show_all(&self, core: &Core) {
         self.show(core, core.state().symbols.keys().map(String::as_str));
+        for account_id in core.state().margin.keys() {
+            self.show_holdings(core, *account_id);
+        }
+    }
+
+    /// Shows what an account holds, if it is a margin account.
+    pub(super) fn show_holdings(&self, core: &Core, account_id: AccountId) {
+        if let Some(held) = core.held_on_margin(account_id) {
+            self.write(|shown| shown.margin.insert(account_id, held));
+        }
     }
 
     fn read<T>(&self, look: impl FnOnce(&Shown) -> T) -> T {
@@ -131,7 +164,7 @@ impl Board {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self, change: impl FnOnce(&mut Shown)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    fn write<T>(&self, change: impl FnOnce(&mut Shown) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

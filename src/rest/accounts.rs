@@ -31,11 +31,16 @@ pub fn routes() -> Routes {
         Field::word(
             "kind",
             &KINDS,
-            "A cash account; margin accounts are refused as `unsupported`.",
+            "Cash; or margin, which borrows against its positions and may sell short.",
         )
         .required(),
         Field::amount("starting_balance", "Its first deposit, 0 or more.").required(),
-        Field::whole("option_level", 0, 4, "The options that it may trade; 0 if absent."),
+        Field::whole(
+            "option_level",
+            0,
+            4,
+            "The options that it may trade; if absent 0 for cash, 3 for margin.",
+        ),
     ];
     let paid = [Field::amount("amount", "Dollars, above 0, to the cent.").required()];
     Routes::new("accounts")
@@ -92,7 +97,7 @@ pub fn routes() -> Routes {
         .post(
             "/accounts/{account_id}/withdrawals",
             withdraw,
-            Operation::write(Act::Withdraw, "withdraw", "Withdraw cash that no order reserves")
+            Operation::write(Act::Withdraw, "withdraw", "Withdraw cash that no order reserves, or that margin leaves free")
                 .once()
                 .body(&paid, json!({"amount": "500.00"}))
                 .answers::<Written<AccountAnswer>>(201, "The account after it.")

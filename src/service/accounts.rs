@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::backing::{Backed, Backing};
 use super::positions::Valued;
 use super::reading::Snapshot;
 use super::{Caller, Fault, Fresh, Service, ServiceError, Value, Written, text};
@@ -56,23 +57,25 @@ pub struct AccountAnswer {
     pub status: &'static str,
     /// The balance.
     pub cash: Money,
-    /// What open orders have set aside of it.
+    /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost.
-    pub buying_power: Money,
+    /// What new orders may cost: cash less `reserved`; in a margin account, twice what `equity` is above
+    /// `initial_margin` and `reserved`, absent when a position has no price.
+    pub buying_power: Option<Value>,
     /// Cash and what the positions are worth; absent when one of them has no price.
     pub equity: Option<Value>,
     /// What long positions are worth.
     pub long_market_value: Option<Value>,
     /// What short positions are worth, below zero.
     pub short_market_value: Option<Value>,
-    /// What the positions need to be opened; nothing in a cash account.
-    pub initial_margin: Money,
-    /// What the positions need to be held; nothing in a cash account.
-    pub maintenance_margin: Money,
+    /// What backs the positions of a margin account when they are opened: 50 % of their value. 0 in a cash account.
+    pub initial_margin: Option<Value>,
+    /// What has to back the positions of a margin account. 0 in a cash account.
+    pub maintenance_margin: Option<Value>,
     /// Which options it may trade.
     pub option_level: u8,
-    /// What is out of the ordinary: `deficit` when cash is below zero.
+    /// What is out of the ordinary: `deficit` when the cash, or the equity of a margin account, is below zero;
+    /// `margin_call` when the equity is below `maintenance_margin`. Then only orders that reduce positions pass.
     pub flags: Vec<&'static str>,
     /// The limits that it trades under.
     pub policy: Policy,
@@ -90,7 +93,7 @@ impl Service {
     /// Opens an account.
     ///
     /// # Errors
-    /// The name or the level does not fit, a margin account, or the ledger's.
+    /// The name or the level does not fit, or the ledger's.
     pub async fn open_account(
         &self,
         caller: &Caller,
@@ -194,10 +197,9 @@ impl Service {
         once: Option<&str>,
     ) -> Result<Written<AccountAnswer>, ServiceError> {
         let at = self.market_time();
-        let command = |withdrawal_id| Command::Account {
-            account_id,
-            command: AccountCommand::Withdraw { withdrawal_id, amount, at },
-        };
+        let marks = self.parts.engine.board().marks(account_id);
+        let command =
+            |withdrawal_id| Command::Withdraw { account_id, withdrawal_id, amount, marks, at };
         let route = format!("POST /v1/accounts/{account_id}/withdrawals");
         let meant = amount.to_string();
         self.write_account(caller, account_id, &route, &meant, once, command).await
@@ -275,10 +277,7 @@ impl Service {
             Some(worth) => Some(worth.long.plus(worth.short)?.plus(row.cash)?),
             None => None,
         };
-        let mut flags = Vec::new();
-        if row.cash.is_negative() {
-            flags.push("deficit");
-        }
+        let backing = Backing::of(row, equity, worth.and_then(|worth| worth.backed))?;
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
@@ -288,14 +287,14 @@ impl Service {
             status: row.trading_state.word(),
             cash: row.cash,
             reserved: row.reserved,
-            buying_power: row.cash.minus(row.reserved)?,
+            buying_power: backing.buying_power,
             equity,
             long_market_value: worth.map(|worth| worth.long),
             short_market_value: worth.map(|worth| worth.short),
-            initial_margin: Money::ZERO,
-            maintenance_margin: Money::ZERO,
+            initial_margin: backing.initial,
+            maintenance_margin: backing.maintenance,
             option_level: row.option_level,
-            flags,
+            flags: backing.flags,
             policy: row.policy.clone(),
             marked_at: worth.and_then(|worth| worth.marked_at),
             mark_sources: worth
@@ -318,6 +317,7 @@ impl Service {
             }
             worth.marked_at =
                 Some(worth.marked_at.map_or(mark.at, |at: MarketTime| at.min(mark.at)));
+            worth.backed = worth.backed.and_then(|backed| backed.with(row.qty, mark.price));
             worth.sources.insert(mark.source);
         }
         Ok(Some(worth))
@@ -325,12 +325,26 @@ impl Service {
 }
 
 /// What holdings are worth, and by which prices.
-#[derive(Default)]
 pub(super) struct Worth {
     pub(super) long: Value,
     pub(super) short: Value,
+    /// What has to back them, if that can be held.
+    pub(super) backed: Option<Backed>,
     pub(super) marked_at: Option<MarketTime>,
     pub(super) sources: BTreeSet<String>,
+}
+
+impl Default for Worth {
+    /// Nothing is held.
+    fn default() -> Self {
+        Self {
+            long: Value::default(),
+            short: Value::default(),
+            backed: Some(Backed::default()),
+            marked_at: None,
+            sources: BTreeSet::new(),
+        }
+    }
 }
 
 /// The bytes that stand for a request: two requests that mean the same have the same.
@@ -343,10 +357,6 @@ impl OpenAccount {
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults: Vec<_> =
             text::fault("name", &self.name, text::NAME_MAX).into_iter().collect();
-        if self.kind == AccountKind::Margin {
-            let message = "margin accounts are not supported by this version: open a cash account";
-            faults.push(Fault::new("kind", "unsupported", message));
-        }
         if self.starting_balance.is_negative() {
             let message = format!("starting_balance {} has to be 0 or more", self.starting_balance);
             faults.push(Fault::new("starting_balance", "invalid_amount", message));

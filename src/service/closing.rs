@@ -1,4 +1,5 @@
-//! Closing a position: a market sell of what is held, placed as any other order.
+//! Closing a position: a market order for what is held, placed as any other: a sell of a long position, a buy of a
+//! short one.
 //!
 //! How many shares that is is found once: a repeat under the same `client_order_id` is the same order, whatever is
 //! left of the position by then, and another request under it is refused.
@@ -6,6 +7,8 @@
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{OrderClass, OrderType, Side, TimeInForce};
+use aggregates::position::PositionError;
+use aggregates::refusal::Refusal;
 use projections::Group;
 use projections::positions::PositionRow;
 use projections::query;
@@ -22,7 +25,7 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// All shares that no open sell has reserved.
+    /// All shares that no open order has reserved to close them.
     #[default]
     All,
     /// So many shares.
@@ -69,10 +72,10 @@ impl ClosePosition {
 }
 
 impl Service {
-    /// Closes a position of an account, or a part of it, by a market sell for the day.
+    /// Closes a position of an account, or a part of it, by a market order for the day.
     ///
     /// # Errors
-    /// [`ServiceError::NothingToClose`] when nothing is held or open sells have reserved all of it; else what placing
+    /// More shares than are held and free; [`ServiceError::NothingToClose`] when nothing is held or open orders have reserved all of it; else what placing
     /// an order answers.
     pub async fn close_position(
         &self,
@@ -85,11 +88,11 @@ impl Service {
             return Err(ServiceError::Invalid(faults));
         }
         caller.on(account_id)?;
-        let qty = self.qty_to_close(caller, account_id, &request).await?;
+        let (side, qty) = self.to_close(caller, account_id, &request).await?;
         let meant = canonical(&request)?;
         let order = OrderRequest {
             symbol: request.symbol,
-            side: Side::Sell,
+            side,
             order_type: OrderType::Market,
             qty,
             limit_price: None,
@@ -106,19 +109,19 @@ impl Service {
         self.place(caller, account_id, order, &meant).await
     }
 
-    /// The shares of a request to close: those of the order that it made before, if it is a repeat.
-    async fn qty_to_close(
+    /// The side and the shares of a request to close: those of the order that it made before, if it is a repeat.
+    async fn to_close(
         &self,
         caller: &Caller,
         account_id: AccountId,
         request: &ClosePosition,
-    ) -> Result<Quantity, ServiceError> {
+    ) -> Result<(Side, Quantity), ServiceError> {
         let (group, fresh) = (Group::Trading, Fresh::default());
         let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
         if let Some(id) = &request.client_order_id {
             let made = query::order_by_client_id(snapshot.connection(), account_id, id).await?;
             if let Some(made) = made {
-                return Ok(made.qty);
+                return Ok((made.side, made.qty));
             }
         }
         let instrument_id = InstrumentId::of_symbol(&request.symbol);
@@ -129,21 +132,29 @@ impl Service {
             reserved,
         };
         let Some(held) = held else { return Err(nothing(Quantity::ZERO, Quantity::ZERO)) };
-        if !held.qty_available().is_positive() {
+        if held.qty_available().is_zero() {
             return Err(nothing(held.qty, held.reserved_qty));
         }
-        part_of(&held, request.part)
+        let side = if held.qty.is_negative() { Side::Buy } else { Side::Sell };
+        Ok((side, part_of(&held, request.part)?))
     }
 }
 
 fn part_of(held: &PositionRow, part: Part) -> Result<Quantity, ServiceError> {
     let percent = match part {
-        Part::All => return Ok(held.qty_available()),
+        Part::All => return Ok(held.qty_available().abs()),
+        // More than that would open the other side of a margin account.
+        Part::Qty(asked) if asked > held.qty_available().abs() => {
+            let (available, held, reserved) =
+                (held.qty_available().abs(), held.qty, held.reserved_qty);
+            let short = PositionError::InsufficientShares { asked, available, held, reserved };
+            return Err(Refusal::from(short).field("qty").into());
+        }
         Part::Qty(qty) => return Ok(qty),
         Part::Percentage(percent) => percent.decimal(),
     };
     let decimals = if held.qty.is_whole() { 0 } else { Quantity::DECIMALS };
-    let product = held.qty.decimal().checked_mul(percent);
+    let product = held.qty.abs().decimal().checked_mul(percent);
     let exact = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));
     let rounded =
         exact.map(|exact| exact.round_dp_with_strategy(decimals, RoundingStrategy::ToZero));

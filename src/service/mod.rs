@@ -7,6 +7,7 @@
 mod accounts;
 mod answers;
 mod audit;
+mod backing;
 mod books;
 mod caller;
 mod closing;

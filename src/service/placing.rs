@@ -57,7 +57,8 @@ impl Service {
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
         self.parts.engine.await_order(&spec.symbol, ARRIVAL).await;
-        let view = self.parts.engine.board().market_view(&spec.symbol, spec.side, spec.follows());
+        let board = self.parts.engine.board();
+        let view = board.market_view(account_id, &spec.symbol, spec.side, spec.follows());
         let market = view.ok_or_else(|| self.no_clock())?;
         let taken = match self.count_order(caller, &spec, &market).await {
             // One that was placed before is answered as it was, whatever has been used up since.

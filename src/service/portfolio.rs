@@ -17,6 +17,7 @@ use projections::query::{self, Reach};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::backing::{Backed, Backing};
 use super::history::timeline;
 use super::positions::{Valued, rate};
 use super::{Caller, Fresh, Service, ServiceError, Value};
@@ -31,10 +32,14 @@ pub struct PortfolioAnswer {
     pub equity: Option<Value>,
     /// The balance.
     pub cash: Money,
-    /// What open orders have set aside of it.
+    /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost.
-    pub buying_power: Money,
+    /// What new orders may cost; absent for a margin account when a holding has no price.
+    pub buying_power: Option<Value>,
+    /// What backs the holdings of a margin account when they are opened. 0 in a cash account.
+    pub initial_margin: Option<Value>,
+    /// What has to back the holdings of a margin account. 0 in a cash account.
+    pub maintenance_margin: Option<Value>,
     /// What long holdings are worth.
     pub long_market_value: Option<Value>,
     /// What short holdings are worth, below zero.
@@ -128,7 +133,7 @@ impl Service {
         let closed = query::last_closes(connection, &ids).await?;
         let base = timeline(&mut snapshot, account_id, Reach::Last).await?.last()?;
 
-        let mut totals = Totals::default();
+        let mut totals = Totals::nothing();
         let mut positions = Vec::with_capacity(held.len());
         for row in &held {
             let valued = self.valued(row)?;
@@ -142,6 +147,7 @@ impl Service {
         for holding in &mut positions {
             holding.weight = holding.market_value.zip(equity).and_then(|(of, all)| rate(of, all));
         }
+        let backing = Backing::of(&row, equity, totals.backed)?;
         let known = |amount: Value| equity.map(|_| amount);
         let day_change = match (equity, base.value) {
             (Some(equity), Some(before)) => Some(equity.minus(before)?.minus(base.paid_in_since)?),
@@ -153,7 +159,9 @@ impl Service {
             equity,
             cash: row.cash,
             reserved: row.reserved,
-            buying_power: row.cash.minus(row.reserved)?,
+            buying_power: backing.buying_power,
+            initial_margin: backing.initial,
+            maintenance_margin: backing.maintenance,
             long_market_value: known(totals.long),
             short_market_value: known(totals.short),
             cost_basis: totals.cost,
@@ -175,7 +183,6 @@ impl Service {
 }
 
 /// Sums over holdings.
-#[derive(Default)]
 struct Totals {
     long: Value,
     short: Value,
@@ -184,9 +191,23 @@ struct Totals {
     cost_signed: Value,
     unmarked: Vec<String>,
     marked_at: Option<MarketTime>,
+    /// What has to back them, if that can be held.
+    backed: Option<Backed>,
 }
 
 impl Totals {
+    fn nothing() -> Self {
+        Self {
+            long: Value::default(),
+            short: Value::default(),
+            cost: Value::default(),
+            cost_signed: Value::default(),
+            unmarked: Vec::new(),
+            marked_at: None,
+            backed: Some(Backed::default()),
+        }
+    }
+
     fn add(&mut self, row: &PositionRow, valued: Option<&Valued>) -> Result<(), ServiceError> {
         let short = row.qty.is_negative();
         let cost = row.cost_basis;
@@ -196,6 +217,7 @@ impl Totals {
             self.unmarked.push(row.symbol.clone());
             return Ok(());
         };
+        self.backed = self.backed.and_then(|backed| backed.with(row.qty, mark.price));
         let side = if short { &mut self.short } else { &mut self.long };
         *side = side.plus(*value)?;
         self.marked_at = Some(self.marked_at.map_or(mark.at, |at| at.min(mark.at)));

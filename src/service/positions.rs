@@ -48,7 +48,7 @@ pub struct PositionAnswer {
     pub kind: InstrumentKind,
     /// Shares; below zero when short.
     pub qty: Quantity,
-    /// Shares that no open sell has reserved.
+    /// Shares that no open order has reserved to close them; below zero when short.
     pub qty_available: Quantity,
     /// `long` or `short`.
     pub side: &'static str,

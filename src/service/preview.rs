@@ -60,7 +60,8 @@ pub struct PreviewAnswer {
     /// What the order costs at that price, the fees of one more fill for the rest included; below zero is what a sell
     /// brings.
     pub estimated_cost: Option<Money>,
-    /// What is set aside of the cash when the order is taken; 0 for a sell, which sets shares aside.
+    /// What is set aside of the account when the order is taken: of the cash; in a margin account the initial margin
+    /// of its worst cost. 0 for an order that only closes, which sets shares aside.
     pub worst_cost: Money,
     /// The profit that the fills at once would take.
     pub realized_pl: Money,
@@ -68,7 +69,7 @@ pub struct PreviewAnswer {
     pub before: FiguresAnswer,
     /// The same after the order's arrival.
     pub after: FiguresAnswer,
-    /// The price that a market order's worst cost is estimated from, with its source.
+    /// The price that the order's worst cost is estimated from, with its source.
     pub reference: Option<Reference>,
     /// The market clock.
     pub market_time: MarketTime,
@@ -82,13 +83,19 @@ pub struct PreviewAnswer {
 pub struct FiguresAnswer {
     /// The balance.
     pub cash: Money,
-    /// What open orders have set aside of it.
+    /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost.
-    pub buying_power: Money,
+    /// What new orders may cost; absent for a margin account when a position has no price.
+    pub buying_power: Option<Money>,
+    /// Cash and what the positions of a margin account are worth, at the prices of this moment.
+    pub equity: Option<Money>,
+    /// What backs the positions of a margin account when they are opened.
+    pub initial_margin: Option<Money>,
+    /// What has to back the positions of a margin account.
+    pub maintenance_margin: Option<Money>,
     /// Shares held of the symbol.
     pub position_qty: Quantity,
-    /// Shares of them that no open sell has reserved.
+    /// Shares of them that no open order has reserved to close them.
     pub position_qty_available: Quantity,
     /// What they cost over their quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
@@ -192,10 +199,14 @@ fn estimate(
 
 impl From<Figures> for FiguresAnswer {
     fn from(figures: Figures) -> Self {
+        let standing = figures.standing.filter(|_| figures.margin);
         Self {
             cash: figures.cash,
             reserved: figures.reserved,
-            buying_power: figures.available,
+            buying_power: figures.buying_power,
+            equity: standing.as_ref().map(|standing| standing.equity),
+            initial_margin: standing.as_ref().map(|standing| standing.initial),
+            maintenance_margin: standing.as_ref().map(|standing| standing.maintenance),
             position_qty: figures.qty,
             position_qty_available: figures.qty_available,
             avg_entry_price: Price::average(figures.cost, figures.qty),

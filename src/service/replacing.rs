@@ -26,6 +26,7 @@ impl Service {
         caller.on(account_id)?;
         let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
         let view = self.parts.engine.board().market_view(
+            account_id,
             &order.symbol,
             order.side,
             order.trail().and(order.trigger_by),

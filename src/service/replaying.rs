@@ -85,7 +85,7 @@ pub struct HoldingThen {
     pub symbol: String,
     /// Shares.
     pub qty: Quantity,
-    /// Shares that no open sell had reserved.
+    /// Shares that no open order had reserved to close them.
     pub qty_available: Quantity,
     /// The lots' cost over the quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,

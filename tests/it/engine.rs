@@ -52,7 +52,7 @@ impl Running {
     async fn buy(&self, account: AccountId, qty: &str, limit: &str, id: &str) -> u64 {
         let (order_id, command, key) = buy(account, "AAPL", qty, limit, id);
         let Command::Place { spec, .. } = command else { panic!("buy places") };
-        let market = self.engine.board().market_view("AAPL", Side::Buy, None).unwrap();
+        let market = self.engine.board().market_view(account, "AAPL", Side::Buy, None).unwrap();
         let place = Command::Place { order_id, spec, market };
         let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         assert!(self.engine.settled(committed.position, Duration::from_secs(5)).await);

@@ -154,13 +154,12 @@ async fn an_unmodified_framework_reads_our_log_and_our_store_writes_it() {
     let late = EventStore::<Account>::load_aggregate(&store(), &account.to_string()).await.unwrap();
     test.submit(
         OPERATOR_TENANT,
-        Command::Account {
+        Command::Withdraw {
             account_id: account,
-            command: AccountCommand::Withdraw {
-                withdrawal_id: aggregates::id::CommandId::new(Uuid::now_v7()),
-                amount: "1".parse().unwrap(),
-                at: None,
-            },
+            withdrawal_id: aggregates::id::CommandId::new(Uuid::now_v7()),
+            amount: "1".parse().unwrap(),
+            marks: Default::default(),
+            at: None,
         },
         None,
     )

@@ -38,9 +38,11 @@ enum Scene {
     Closed,
     /// The account has this policy.
     Policy(&'static str),
+    /// The account is a margin account that sold short what has become dear.
+    Called,
 }
 
-use Scene::{Closed, Policy, Quoted, Silent};
+use Scene::{Called, Closed, Policy, Quoted, Silent};
 
 /// A request in the words of both faces. `{account}` and `{filled}` stand for ids.
 struct Request {
@@ -83,6 +85,13 @@ fn order(side: &'static str, symbol: &str, qty: &str, limit: bool, more: &Value)
         (_, true) => "sell_stock_limit",
     };
     request(ORDERS, body, tool, arguments)
+}
+
+/// A sell at the market in an account that is not the only one.
+fn sell_of_one(qty: &str) -> Request {
+    let body = json!({"symbol": "AAPL", "side": "sell", "qty": qty, "type": "market"});
+    let arguments = json!({"symbol": "AAPL", "quantity": qty, "account_id": "{account}"});
+    request(ORDERS, body, "sell_stock_market", arguments)
 }
 
 fn cause(code: RefusalCode) -> Cause {
@@ -134,6 +143,9 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::KeyReused => {
             Both(Quoted, order("buy", "AAPL", "2", true, &json!({"client_order_id": "used"})))
         }
+        RefusalCode::MarginCall => Both(Called, sell_of_one("1")),
+        RefusalCode::FractionalShort => Both(Called, sell_of_one("0.5")),
+        RefusalCode::NoMark => Inside("what an account holds has traded, so it has a price"),
         RefusalCode::InstrumentNotFound => Inside("only the engine speaks to instruments"),
         RefusalCode::UserNotFound => Inside("facts are recorded of users who are there"),
         RefusalCode::AccountExists => Inside("ids of accounts are made by the server"),
@@ -322,6 +334,15 @@ impl Stage {
                 let body = serde_json::from_str(policy).unwrap();
                 let change = request(("PATCH", path), body, "", json!({}));
                 stage.rest(&change).await.expect(200);
+            }
+            Called => {
+                let body = json!({"name": "short", "kind": "margin", "starting_balance": "10000"});
+                let open = request(("POST", "/v1/accounts"), body, "", json!({}));
+                let opened = stage.rest(&open).await.expect(201);
+                stage.account = opened["account_id"].as_str().unwrap().to_owned();
+                stage.rest(&sell_of_one("100")).await.expect(201);
+                let dear = quote("AAPL", "160", "161", "2024-01-17T15:01:00Z");
+                stage.desk.feed(&[dear]).await;
             }
             Quoted | Silent => {}
         }

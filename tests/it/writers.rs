@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aggregates::account::{Account, AccountCommand};
 use aggregates::id::{AccountId, CommandId, FactId, OPERATOR_TENANT, UserId};
 use aggregates::instrument::{Instrument, InstrumentCommand, Split};
+use aggregates::margin::Marks;
 use aggregates::market::{Evidence, EvidenceTick};
 use aggregates::money::{Money, Quantity};
 use aggregates::order::{CancelReason, Execution, Order};
@@ -55,8 +56,7 @@ fn deposit(account_id: AccountId, amount: &str) -> Command {
 
 fn withdraw(account_id: AccountId, amount: &str) -> Command {
     let (amount, withdrawal_id) = (amount.parse().unwrap(), CommandId::new(Uuid::now_v7()));
-    let command = AccountCommand::Withdraw { withdrawal_id, amount, at: None };
-    Command::Account { account_id, command }
+    Command::Withdraw { account_id, withdrawal_id, amount, marks: Marks::new(), at: None }
 }
 
 async fn log_of(database: &TestDatabase) -> Vec<Recorded> {
@@ -199,8 +199,12 @@ async fn busy(test: &TestLedger, symbols: usize) -> AccountId {
         let (order_id, place, key) = buy(account_id, &symbol, "10", "10", &symbol);
         test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         for fill in 0..2 {
-            let fill =
-                Command::Fill { order_id, execution: execution("4", "9.99", fill), at: noon() };
+            let fill = Command::Fill {
+                order_id,
+                execution: execution("4", "9.99", fill),
+                marks: Marks::new(),
+                at: noon(),
+            };
             test.submit(OPERATOR_TENANT, fill, None).await.unwrap();
         }
         if n == 0 {
@@ -290,7 +294,12 @@ async fn an_account_with_many_positions_is_loaded_whole_by_the_next_writer() {
     }
     let sold = second.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
     assert_eq!(sold.rejected, None, "all 8 shares are known");
-    let fill = Command::Fill { order_id, execution: execution("8", "12", 0), at: noon() };
+    let fill = Command::Fill {
+        order_id,
+        execution: execution("8", "12", 0),
+        marks: Marks::new(),
+        at: noon(),
+    };
     second.submit(OPERATOR_TENANT, fill, None).await.unwrap();
 }
 
@@ -303,9 +312,19 @@ async fn a_decision_that_panics_is_answered_and_the_ledger_lives() {
     let (order_id, place, key) = buy(account, "AAPL", "1", "100", "mine");
     test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
     // The number of the next fill does not fit: an overflow that no engine can come to, checked in this build.
-    let fill = Command::Fill { order_id, execution: execution("1", "99", u32::MAX), at: noon() };
+    let fill = Command::Fill {
+        order_id,
+        execution: execution("1", "99", u32::MAX),
+        marks: Marks::new(),
+        at: noon(),
+    };
     let told = test.submit(OPERATOR_TENANT, fill, None).await.unwrap_err();
     assert_eq!(told, LedgerError::Defect);
-    let fill = Command::Fill { order_id, execution: execution("1", "99", 0), at: noon() };
+    let fill = Command::Fill {
+        order_id,
+        execution: execution("1", "99", 0),
+        marks: Marks::new(),
+        at: noon(),
+    };
     test.submit(OPERATOR_TENANT, fill, None).await.unwrap();
 }

@@ -8,6 +8,7 @@ use aggregates::id::{
     OrderId, RequestId, TenantId,
 };
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
+use aggregates::margin::{Mark, Marks};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
@@ -31,6 +32,7 @@ pub const SYMBOLS: [&str; 2] = ["AAPL", "MSFT"];
 pub enum Wish {
     Open {
         cash: u64,
+        margin: bool,
     },
     Deposit {
         account: AccountId,
@@ -126,7 +128,7 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
         return Wish::List { symbol };
     }
     let Some(account) = pick(dice, &accounts).copied().filter(|_| dice.permille(950)) else {
-        return Wish::Open { cash: dice.below(3_000) };
+        return Wish::Open { cash: dice.below(3_000), margin: dice.permille(400) };
     };
     match dice.below(24) {
         0 => Wish::Deposit { account, amount: dice.below(500) },
@@ -352,11 +354,11 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
     let id = CommandId::new(fresh(dice));
     match wish {
         Wish::Engine(command) => (**command).clone(),
-        Wish::Open { cash } => {
+        Wish::Open { cash, margin } => {
             let account_id = AccountId::new(fresh(dice));
             let command = AccountCommand::Open {
                 account_id,
-                kind: AccountKind::Cash,
+                kind: if *margin { AccountKind::Margin } else { AccountKind::Cash },
                 option_level: 0,
                 name_digest: String::new(),
                 starting_balance: money(*cash),
@@ -369,13 +371,12 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             account_id: *account,
             command: AccountCommand::Deposit { deposit_id: id, amount: money(*amount), at: None },
         },
-        Wish::Withdraw { account, amount } => Command::Account {
+        Wish::Withdraw { account, amount } => Command::Withdraw {
             account_id: *account,
-            command: AccountCommand::Withdraw {
-                withdrawal_id: id,
-                amount: money(*amount),
-                at: None,
-            },
+            withdrawal_id: id,
+            amount: money(*amount),
+            marks: noon_marks(),
+            at: None,
         },
         Wish::Cancel { account, order } => Command::Cancel {
             account_id: *account,
@@ -459,7 +460,15 @@ fn noon_market() -> MarketView {
         reference: Some(reference),
         session_close: noon() + TimeDelta::hours(4),
         open: true,
+        marks: noon_marks(),
     }
+}
+
+/// Every symbol at the reference.
+pub fn noon_marks() -> Marks {
+    let seen = Reference { price: price(10_000), source: "feed".to_owned(), at: noon() };
+    let mark = Mark { long: seen.clone(), short: seen };
+    SYMBOLS.iter().map(|symbol| (InstrumentId::of_symbol(symbol), mark.clone())).collect()
 }
 
 /// A price of the engine.

@@ -14,7 +14,7 @@ use blotter::ledger::TapeBlock;
 use blotter::ledger::memory::Dice;
 
 use crate::checker::Checker;
-use crate::clients::{SYMBOLS, near, noon};
+use crate::clients::{SYMBOLS, near, noon, noon_marks};
 
 /// Lines and the commands that they cause.
 pub struct Proposal {
@@ -81,7 +81,12 @@ impl Engine {
                 }
                 1..5 => {
                     if let Some(execution) = fill(dice, order, last_place) {
-                        commands.push(Command::Fill { order_id, execution, at: noon() });
+                        commands.push(Command::Fill {
+                            order_id,
+                            execution,
+                            marks: noon_marks(),
+                            at: noon(),
+                        });
                     }
                 }
                 5..8 => {

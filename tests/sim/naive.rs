@@ -9,6 +9,8 @@ type Amount = i128;
 
 #[derive(Default)]
 struct Account {
+    /// It borrows, and sells short.
+    margin: bool,
     deposits: Amount,
     withdrawals: Amount,
     fills: Amount,
@@ -129,7 +131,12 @@ impl Naive {
     fn account(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
         let orders = &self.orders;
         let account = self.accounts.entry(id.to_owned()).or_default();
+        if account.margin {
+            let reserved = account.reserved.values().sum();
+            backed(&self.positions, (id, account.cash(), reserved), event, fact)?;
+        }
         match event {
+            "AccountOpened" => account.margin = fact.text("kind") == "margin",
             "CashDeposited" => account.deposits += fact.amount("amount"),
             "CashWithdrawn" => account.withdrawals += fact.amount("amount"),
             "DividendPaid" | "CashPaidInLieu" => account.other += fact.amount("amount"),
@@ -189,7 +196,8 @@ impl Naive {
             fact.optional("reserved").is_none_or(|it| it == reserved),
         )?;
         hold("I4: nothing reserved is negative", account.reserved.values().all(|it| *it > 0))?;
-        hold("I4: available is not negative", cash - reserved >= -account.sell_fees)
+        let paid = cash - reserved >= -account.sell_fees;
+        hold("I4: available is not negative", account.margin || paid)
     }
 
     fn order(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
@@ -285,6 +293,8 @@ impl Naive {
     }
 
     fn position(&mut self, id: &str, event: &str, fact: &Fact<'_>) -> Result<(), String> {
+        let owner = id.split('/').next().unwrap_or_default();
+        let margin = self.accounts.get(owner).is_some_and(|account| account.margin);
         let position = self.positions.entry(id.to_owned()).or_default();
         match event {
             "PositionOpened" | "PositionIncreased" | "PositionReduced" | "PositionClosed" => {
@@ -294,12 +304,10 @@ impl Naive {
                 fill.ok_or("I6: what is traded was filled")?.traded += qty;
                 position.traded += if sell { -qty } else { qty };
                 position.qty = fact.optional("position_qty").unwrap_or(0);
-                if sell {
-                    let held = position.reserved.remove(&order).unwrap_or(0);
-                    hold("I5: a sell delivers what it reserved", qty <= held)?;
-                    if held != qty {
-                        position.reserved.insert(order, held - qty);
-                    }
+                let held = position.reserved.remove(&order).unwrap_or(0);
+                hold("I5: a sell delivers what it reserved", margin || !sell || qty <= held)?;
+                if held > qty {
+                    position.reserved.insert(order, held - qty);
                 }
             }
             "SharesReserved" => {
@@ -308,11 +316,13 @@ impl Naive {
             }
             "SharesReservationAdjusted" => {
                 let order = fact.text("order_id");
-                let held = position.reserved.insert(order, fact.amount("to"));
-                hold(
-                    "I5: a reservation changes from what it was",
-                    held == Some(fact.amount("from")),
-                )?;
+                let held = position.reserved.remove(&order).unwrap_or(0);
+                hold("I5: a reservation changes from what it was", held == fact.amount("from"))?;
+                let to = fact.amount("to");
+                hold("I5: a sell of a cash account keeps its shares", margin || to > 0)?;
+                if to > 0 {
+                    position.reserved.insert(order, to);
+                }
             }
             "SharesReleased" => {
                 let held = position.reserved.remove(&fact.text("order_id"));
@@ -331,26 +341,31 @@ impl Naive {
             other => return Err(format!("{other} is not simulated")),
         }
         hold("I6: a position is what was traded", position.qty == position.traded)?;
-        hold("I6: nothing is short", position.qty >= 0)?;
+        hold("I6: nothing is short", margin || position.qty >= 0)?;
         let reserved: Amount = position.reserved.values().sum();
-        hold("I5: no more shares are reserved than held", reserved <= position.qty)
+        hold("I5: no more shares are reserved than held", reserved <= position.qty.abs())
     }
 
     /// What holds between commits: an order that ended reserves nothing, one that works reserves what it needs.
     pub fn at_rest(&self) -> Result<(), String> {
-        for account in self.accounts.values() {
+        for account in self.accounts.values().filter(|account| !account.margin) {
             for order in account.reserved.keys() {
                 let open = self.orders.get(order).is_some_and(|order| !order.ended && !order.sell);
                 hold("I5: only open buys reserve cash", open)?;
             }
         }
-        for position in self.positions.values() {
+        for (name, position) in &self.positions {
+            let owner = name.split('/').next().unwrap_or_default();
+            if self.accounts.get(owner).is_some_and(|account| account.margin) {
+                continue;
+            }
             for (id, reserved) in &position.reserved {
                 let order = self.orders.get(id).filter(|order| !order.ended && order.sell);
                 let leaves = order.map(|order| order.qty - order.filled);
                 hold("I5: an open sell reserves what it leaves", leaves == Some(*reserved))?;
             }
         }
+        self.margin_at_rest()?;
         for fill in self.fills.values() {
             hold("I6: a fill is settled once", fill.settled == 1)?;
             hold("I6: a fill is traded whole", fill.traded == fill.qty)?;
@@ -361,4 +376,53 @@ impl Naive {
         }
         Ok(())
     }
+}
+
+impl Naive {
+    /// An order of a margin account sets aside the shares that it closes, and margin if it opens any.
+    fn margin_at_rest(&self) -> Result<(), String> {
+        for (id, order) in &self.orders {
+            let account = self.accounts.get(&order.account).filter(|account| account.margin);
+            let Some(account) = account else { continue };
+            let shares: Amount = self.positions.values().filter_map(|it| it.reserved.get(id)).sum();
+            let cash = account.reserved.get(id).copied().unwrap_or(0);
+            let opens = if order.ended { 0 } else { order.qty - order.filled - shares };
+            hold("I5: an order that ended reserves nothing", !order.ended || shares == 0)?;
+            hold("I5: what opens reserves margin, nothing else", (opens > 0) == (cash > 0))?;
+            hold("I5: no more is set aside than is open", opens >= 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an event takes of margin is backed by what it says: by everything that the account holds, at its prices.
+fn backed(
+    positions: &BTreeMap<String, Position>,
+    (id, cash, reserved): (&str, Amount, Amount),
+    event: &str,
+    fact: &Fact<'_>,
+) -> Result<(), String> {
+    let told = fact.0.get("margin").map(Fact);
+    let takes = matches!(event, "CashReserved" | "CashWithdrawn");
+    let Some(told) = told else {
+        return hold("I4: what takes margin says how the account stood", !takes);
+    };
+    let (mut equity, mut initial) = (cash, 0);
+    let mut named = 0;
+    for holding in told.list("holdings") {
+        let (qty, price) = (holding.amount("qty"), holding.amount("price"));
+        let name = format!("{id}/{}", holding.text("instrument_id"));
+        hold("I4: what is backed is held", positions.get(&name).is_some_and(|it| it.qty == qty))?;
+        let value = qty * price / 1_000_000_000;
+        equity += value;
+        initial += value.abs() / 2;
+        named += 1;
+    }
+    let prefix = format!("{id}/");
+    let held = positions.iter().filter(|(name, it)| name.starts_with(&prefix) && it.qty != 0);
+    hold("I4: all that is held is backed", held.count() == named)?;
+    // Each holding is rounded to the cent, its margin up.
+    let cents = (1 + 2 * i128::try_from(named).unwrap_or(i128::MAX)) * 10_000_000;
+    let asked = if takes { fact.amount("amount") } else { 0 };
+    hold("I4: no more margin is taken than is free", asked <= equity - initial - reserved + cents)
 }

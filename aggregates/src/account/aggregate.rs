@@ -1,5 +1,5 @@
 //! The Account aggregate. In a cash account `0 <= reserved <= cash` holds after every event, except that fees and
-//! dividends owed may leave a deficit.
+//! dividends owed may leave a deficit. In a margin account cash below zero is borrowed.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,6 @@ use super::event::{AccountEvent, AccountKind, Policy, ReservationChange, Trading
 use super::grants::{Grant, Grants};
 use crate::id::{AccountId, GrantId, OrderId};
 use crate::money::{AmountError, Money, Quantity};
-use crate::order::Side;
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
 
@@ -31,11 +30,11 @@ pub struct Account {
 event_sourced!(Account, "account", AccountCommand, AccountEvent {
     AccountOpened "1.0",
     CashDeposited "1.0",
-    CashWithdrawn "1.0",
-    CashReserved "1.0",
+    CashWithdrawn "1.1",
+    CashReserved "1.1",
     ReservationReleased "1.0",
-    ReservationsAdjusted "1.0",
-    FillSettled "1.0",
+    ReservationsAdjusted "1.1",
+    FillSettled "1.1",
     FeeCharged "1.0",
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
@@ -88,15 +87,22 @@ impl Account {
         self.grants.all()
     }
 
-    /// Whether fees or dividends owed have left it in debt: it may only reduce positions until that is paid.
-    pub fn in_deficit(&self) -> bool {
-        self.cash.is_negative()
+    /// Whether it borrows against its positions.
+    pub fn is_margin(&self) -> bool {
+        self.kind == Some(AccountKind::Margin)
     }
 
-    /// The account's own word on a new order, before anything is reserved. `cost` is the worst cost of a buy.
+    /// Whether fees or dividends owed have left a cash account in debt: it may only reduce positions until that is
+    /// paid.
+    pub fn in_deficit(&self) -> bool {
+        !self.is_margin() && self.cash.is_negative()
+    }
+
+    /// The account's own word on a new order, before anything is reserved. `opens` says that it opens or adds to a
+    /// position, at a worst cost of `cost`.
     pub fn permits_order(
         &self,
-        side: Side,
+        opens: bool,
         qty: Quantity,
         cost: Money,
     ) -> Result<(), AccountError> {
@@ -105,8 +111,8 @@ impl Account {
         }
         match self.policy.trading_state {
             TradingState::Halted => return Err(AccountError::Halted(TradingState::Halted)),
-            TradingState::Reducing if side == Side::Buy => return Err(AccountError::ReduceOnly),
-            _ if side == Side::Buy && self.in_deficit() => return Err(AccountError::ReduceOnly),
+            TradingState::Reducing if opens => return Err(AccountError::ReduceOnly),
+            _ if opens && self.in_deficit() => return Err(AccountError::ReduceOnly),
             _ => {}
         }
         if let Some(max) = self.policy.max_order_qty.filter(|max| qty > *max) {
@@ -116,43 +122,6 @@ impl Account {
             Some(max) if cost > max => Err(AccountError::OrderNotional { cost, max }),
             _ => Ok(()),
         }
-    }
-
-    fn settle(&self, command: &AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
-        let AccountCommand::Settle { order_id, fill_id, amount, fees, keep } = command else {
-            return Err(AccountError::NoReservation);
-        };
-        let held = self.reservation(*order_id);
-        // A reservation never grows after acceptance: a split can leave less than the formula asks for.
-        let keep = held.min(*keep);
-        let released = held.minus(keep)?;
-        let reserved = self.reserved.minus(released)?;
-        let cash = self.cash.plus(*amount)?;
-        let after_fees = cash.minus(*fees)?;
-        // A buy, also one so small that its cash rounds to nothing. Only the fees of a sell may leave a deficit.
-        let buys = amount.is_negative() || held.is_positive();
-        if buys && after_fees < reserved {
-            let available = self.available()?.plus(held)?;
-            let needed = fees.minus(*amount)?.plus(keep)?;
-            return Err(AccountError::InsufficientBuyingPower { needed, available });
-        }
-        let mut events = vec![AccountEvent::FillSettled {
-            order_id: *order_id,
-            fill_id: *fill_id,
-            amount: *amount,
-            released,
-            cash,
-            reserved,
-        }];
-        if !fees.is_zero() {
-            events.push(AccountEvent::FeeCharged {
-                order_id: *order_id,
-                fill_id: *fill_id,
-                amount: *fees,
-                cash: after_fees,
-            });
-        }
-        Ok(events)
     }
 
     fn follow_split(&self, command: &AccountCommand) -> Result<Vec<AccountEvent>, AccountError> {
@@ -182,7 +151,13 @@ impl Account {
         }
         if !changes.is_empty() {
             let action_id = Some(action_id.clone());
-            events.push(AccountEvent::ReservationsAdjusted { action_id, changes, reserved });
+            let margin = None;
+            events.push(AccountEvent::ReservationsAdjusted {
+                action_id,
+                changes,
+                reserved,
+                margin,
+            });
         }
         Ok(events)
     }
@@ -219,10 +194,8 @@ impl Decide for Account {
             if self.is_open() {
                 return Err(AccountError::Exists);
             }
-            if *kind == AccountKind::Margin {
-                return Err(AccountError::Unsupported("a margin account"));
-            }
-            if *option_level > 0 {
+            // The level that a margin account has by default waits for options.
+            if *option_level > 0 && *kind == AccountKind::Cash {
                 return Err(AccountError::Unsupported("an option level above 0"));
             }
             if starting_balance.is_negative() {
@@ -257,53 +230,17 @@ impl Decide for Account {
                     at: *at,
                 }]
             }
-            AccountCommand::Withdraw { withdrawal_id, amount, at } => {
-                let available = self.available()?;
-                if positive(*amount)? > available {
-                    return Err(AccountError::InsufficientCash {
-                        asked: *amount,
-                        available,
-                        cash: self.cash,
-                        reserved: self.reserved,
-                    });
-                }
+            AccountCommand::Withdraw { withdrawal_id, amount, at, margin } => {
                 vec![AccountEvent::CashWithdrawn {
                     withdrawal_id: *withdrawal_id,
                     amount: *amount,
-                    cash: self.cash.minus(*amount)?,
+                    cash: self.withdraw(positive(*amount)?, margin.as_ref())?,
                     at: *at,
+                    margin: margin.clone(),
                 }]
             }
-            AccountCommand::Reserve { order_id, amount } => {
-                let available = self.available()?;
-                if *amount > available {
-                    return Err(AccountError::InsufficientBuyingPower {
-                        needed: *amount,
-                        available,
-                    });
-                }
-                if self.reservations.contains_key(order_id) {
-                    return Err(AccountError::NoReservation);
-                }
-                let reserved = self.reserved.plus(positive(*amount)?)?;
-                vec![AccountEvent::CashReserved { order_id: *order_id, amount: *amount, reserved }]
-            }
-            AccountCommand::Rereserve { order_id, amount } => {
-                let from = self.reservation(*order_id);
-                let available = self.available()?.plus(from)?;
-                if *amount > from && *amount > available {
-                    return Err(AccountError::InsufficientBuyingPower {
-                        needed: *amount,
-                        available,
-                    });
-                }
-                let reserved = self.reserved.minus(from)?.plus(positive(*amount)?)?;
-                let change = ReservationChange { order_id: *order_id, from, to: *amount };
-                let changes = vec![change];
-                let adjusted =
-                    AccountEvent::ReservationsAdjusted { action_id: None, changes, reserved };
-                (from != *amount).then_some(adjusted).into_iter().collect()
-            }
+            AccountCommand::Reserve { .. } => vec![self.reserve(command)?],
+            AccountCommand::Rereserve { .. } => self.rereserve(command)?.into_iter().collect(),
             AccountCommand::Release { orders, reason } => {
                 let (mut reserved, mut events) = (self.reserved, Vec::with_capacity(orders.len()));
                 for order_id in orders {
@@ -410,7 +347,7 @@ impl Decide for Account {
                 expected("cash", *cash, self.cash.minus(*amount))?;
                 self.cash = *cash;
             }
-            AccountEvent::CashReserved { order_id, amount, reserved } => {
+            AccountEvent::CashReserved { order_id, amount, reserved, .. } => {
                 expected("reserved", *reserved, self.reserved.plus(*amount))?;
                 expected("the reservation before", Money::ZERO, Ok(self.reservation(*order_id)))?;
                 self.reserved = *reserved;

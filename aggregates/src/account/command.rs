@@ -2,6 +2,7 @@
 
 use super::event::{AccountKind, Policy, ReleaseReason, TradingState};
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
+use crate::margin::Standing;
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::user::{GrantRole, OfferEnd};
@@ -13,7 +14,7 @@ pub struct PolicyChange {
     pub trading_state: Option<TradingState>,
     /// The most shares of one order; `Some(None)` lifts the limit.
     pub max_order_qty: Option<Option<Quantity>>,
-    /// The highest worst cost of one buy; `Some(None)` lifts the limit.
+    /// The highest worst cost of one order that opens or adds to a position; `Some(None)` lifts the limit.
     pub max_order_notional: Option<Option<Money>>,
 }
 
@@ -37,6 +38,17 @@ impl From<Policy> for PolicyChange {
             max_order_notional: Some(policy.max_order_notional),
         }
     }
+}
+
+/// What the part of a fill comes to that opens or adds to a holding of a margin account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opening {
+    /// Its initial margin and its fees: 0 if the fill only closes.
+    pub needed: Money,
+    /// How the account stands, if the order has not reserved that much.
+    pub margin: Option<Standing>,
+    /// What of the order's reservation goes over to orders whose shares it takes.
+    pub passed_on: Vec<(OrderId, Money)>,
 }
 
 /// Commands of an account.
@@ -76,13 +88,17 @@ pub enum AccountCommand {
         amount: Money,
         /// The market time, once there is one.
         at: Option<MarketTime>,
+        /// How the account stands, if it is a margin account.
+        margin: Option<Standing>,
     },
-    /// Set the worst cost of an order aside.
+    /// Set the worst cost of an order aside; in a margin account the initial margin of it.
     Reserve {
         /// The order.
         order_id: OrderId,
         /// How much.
         amount: Money,
+        /// How the account stands, if it is a margin account.
+        margin: Option<Standing>,
     },
     /// Reserve another amount for an order: its owner changed it.
     Rereserve {
@@ -90,6 +106,8 @@ pub enum AccountCommand {
         order_id: OrderId,
         /// What it shall reserve.
         amount: Money,
+        /// How the account stands, if it is a margin account.
+        margin: Option<Standing>,
     },
     /// Free what is set aside for orders that ended.
     Release {
@@ -110,6 +128,8 @@ pub enum AccountCommand {
         fees: Money,
         /// What the order's reservation shall be after it, at most: it never grows.
         keep: Money,
+        /// What a margin account has to have for it.
+        opening: Option<Opening>,
     },
     /// Follow a split: cash for a fraction, and what the orders that it adjusted reserve now.
     FollowSplit {

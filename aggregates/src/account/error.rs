@@ -33,6 +33,22 @@ pub enum AccountError {
         /// What orders reserve.
         reserved: Money,
     },
+    /// More than a margin account can do without.
+    #[error(
+        "{asked} is more than the {available} that margin leaves free ({equity} of equity less {initial} that backs the positions and {reserved} for open orders): withdraw less, or reduce positions first"
+    )]
+    InsufficientMargin {
+        /// What was asked for.
+        asked: Money,
+        /// What is free.
+        available: Money,
+        /// Cash and what the positions are worth.
+        equity: Money,
+        /// The initial margin of the positions.
+        initial: Money,
+        /// What orders reserve.
+        reserved: Money,
+    },
     /// More than the account can pay.
     #[error(
         "the order needs {needed} at worst, {available} is available: lower the quantity or the price, or cancel open orders first"
@@ -46,6 +62,16 @@ pub enum AccountError {
     /// The trading state forbids it.
     #[error("the account is {}: it takes no new orders, cancels pass", .0.word())]
     Halted(TradingState),
+    /// The equity of a margin account is below its maintenance margin.
+    #[error(
+        "the account is under a margin call: its equity is {equity}, and its positions have to be backed with {maintenance}: deposit, or reduce positions; orders that only reduce pass"
+    )]
+    MarginCall {
+        /// Cash and what the positions are worth.
+        equity: Money,
+        /// The maintenance margin.
+        maintenance: Money,
+    },
     /// The trading state permits only what reduces positions.
     #[error("the account may only reduce positions")]
     ReduceOnly,
@@ -79,7 +105,7 @@ pub enum AccountError {
     #[error("money of an order, a corporate action or a reset moves only with it")]
     NotAlone,
     /// Known to the rules, not handled by this version.
-    #[error("{0} is not supported by this version: it opens cash accounts")]
+    #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
     /// An amount that cannot be held.
     #[error(transparent)]
@@ -95,7 +121,10 @@ impl From<AccountError> for Refusal {
             | AccountError::BalanceNegative(_)
             | AccountError::LimitNotPositive(_)
             | AccountError::Amount(_) => RefusalCode::InvalidAmount,
-            AccountError::InsufficientCash { .. } => RefusalCode::InsufficientCash,
+            AccountError::InsufficientCash { .. } | AccountError::InsufficientMargin { .. } => {
+                RefusalCode::InsufficientCash
+            }
+            AccountError::MarginCall { .. } => RefusalCode::MarginCall,
             AccountError::InsufficientBuyingPower { .. } => RefusalCode::InsufficientBuyingPower,
             AccountError::Halted(_) => RefusalCode::TradingHalted,
             AccountError::ReduceOnly => RefusalCode::ReduceOnly,
@@ -118,6 +147,18 @@ impl From<AccountError> for Refusal {
                 .figure("available", available)
                 .figure("cash", cash)
                 .figure("reserved", reserved),
+            AccountError::InsufficientMargin { asked, available, equity, initial, reserved } => {
+                refusal
+                    .field("amount")
+                    .figure("asked", asked)
+                    .figure("available", available)
+                    .figure("equity", equity)
+                    .figure("initial_margin", initial)
+                    .figure("reserved", reserved)
+            }
+            AccountError::MarginCall { equity, maintenance } => {
+                refusal.figure("equity", equity).figure("maintenance_margin", maintenance)
+            }
             AccountError::InsufficientBuyingPower { needed, available } => {
                 refusal.figure("needed", needed).figure("available", available)
             }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
+use crate::margin::Standing;
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::user::{GrantRole, OfferEnd};
@@ -60,7 +61,7 @@ pub struct Policy {
     /// The most shares of one order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_order_qty: Option<Quantity>,
-    /// The highest worst cost of one buy.
+    /// The highest worst cost of one order that opens or adds to a position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_order_notional: Option<Money>,
 }
@@ -123,8 +124,11 @@ pub enum AccountEvent {
         /// The market time, once there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<MarketTime>,
+        /// How a margin account stood that relied on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        margin: Option<Standing>,
     },
-    /// The worst cost of an order was set aside.
+    /// The worst cost of an order was set aside; in a margin account the initial margin of it.
     CashReserved {
         /// The order.
         order_id: OrderId,
@@ -132,6 +136,9 @@ pub enum AccountEvent {
         amount: Money,
         /// All that is reserved after it.
         reserved: Money,
+        /// How a margin account stood that relied on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        margin: Option<Standing>,
     },
     /// What was set aside for an order that ended is free again.
     ReservationReleased {
@@ -144,7 +151,7 @@ pub enum AccountEvent {
         /// All that is reserved after it.
         reserved: Money,
     },
-    /// A split or a replacement changed what orders reserve.
+    /// A split or a replacement changed what orders reserve, or a fill took shares that others had set aside to close.
     ReservationsAdjusted {
         /// The corporate action, if one is the cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +160,9 @@ pub enum AccountEvent {
         changes: Vec<ReservationChange>,
         /// All that is reserved after it.
         reserved: Money,
+        /// How a margin account stood that relied on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        margin: Option<Standing>,
     },
     /// A fill was paid, or brought money.
     FillSettled {
@@ -168,6 +178,9 @@ pub enum AccountEvent {
         cash: Money,
         /// All that is reserved after it.
         reserved: Money,
+        /// How a margin account stood that relied on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        margin: Option<Standing>,
     },
     /// A fill was charged.
     FeeCharged {

@@ -1,13 +1,14 @@
-//! An account: its cash, what of it is reserved for which order, fees, policy. Stream id: `<account_id>`.
+//! An account: its cash, what orders reserve of it (of a margin account: of its margin), fees, policy. Stream id: `<account_id>`.
 
 mod aggregate;
 mod command;
 mod error;
 mod event;
 mod grants;
+mod paying;
 
 pub use aggregate::Account;
-pub use command::{AccountCommand, PolicyChange};
+pub use command::{AccountCommand, Opening, PolicyChange};
 pub use error::AccountError;
 pub use event::{
     AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,

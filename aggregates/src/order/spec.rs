@@ -382,6 +382,20 @@ impl OrderSpec {
     }
 }
 
+impl OrderSpec {
+    /// The price that the margin of a short sale is counted at: the highest of its limit, its stop and the reference
+    /// raised by the collar. `None` without a reference.
+    pub fn short_price(
+        &self,
+        reference: Option<Price>,
+        collar: Decimal,
+    ) -> Result<Option<Price>, AmountError> {
+        let raised = reference.map(|price| price.raised_by(collar)).transpose()?;
+        let named = self.limit_price.max(self.stop_price);
+        Ok(raised.map(|raised| named.map_or(raised, |named| named.max(raised))))
+    }
+}
+
 /// What a replacement changes of an open order; what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OrderChange {

@@ -65,18 +65,21 @@ impl Position {
         self.realized_pl
     }
 
-    /// Shares that open sells have reserved.
+    /// Shares that open orders have reserved to close the holding: sells of a long one, buys of a short one.
     pub fn reserved_qty(&self) -> Quantity {
         self.reserved_qty
     }
 
-    /// Shares that one open sell has reserved.
+    /// Shares that one open order has reserved to close the holding.
     pub fn reservation(&self, order_id: OrderId) -> Quantity {
         self.reservations.get(&order_id).copied().unwrap_or_default()
     }
 
-    /// Shares held and free.
+    /// Shares held and free; negative is short.
     pub fn available(&self) -> Result<Quantity, AmountError> {
+        if self.qty.is_negative() {
+            return self.qty.plus(self.reserved_qty);
+        }
         self.qty.minus(self.reserved_qty)
     }
 
@@ -282,40 +285,9 @@ impl Decide for Position {
         _: &Rules,
     ) -> Result<Vec<PositionEvent>, PositionError> {
         Ok(match command {
-            PositionCommand::Reserve { order_id, qty } => {
-                let available = self.available()?;
-                if !qty.is_positive() || *qty > available {
-                    return Err(PositionError::InsufficientShares {
-                        asked: *qty,
-                        available,
-                        held: self.qty,
-                        reserved: self.reserved_qty,
-                    });
-                }
-                if self.reservations.contains_key(order_id) {
-                    return Err(PositionError::NoReservation);
-                }
-                let reserved_qty = self.reserved_qty.plus(*qty)?;
-                vec![PositionEvent::SharesReserved { order_id: *order_id, qty: *qty, reserved_qty }]
-            }
+            PositionCommand::Reserve { order_id, qty } => vec![self.reserve(*order_id, *qty)?],
             PositionCommand::Rereserve { order_id, qty } => {
-                let from = self.reservation(*order_id);
-                let available = self.available()?.plus(from)?;
-                if !qty.is_positive() || *qty > from && *qty > available {
-                    return Err(PositionError::InsufficientShares {
-                        asked: *qty,
-                        available,
-                        held: self.qty,
-                        reserved: self.reserved_qty,
-                    });
-                }
-                let adjusted = PositionEvent::SharesReservationAdjusted {
-                    order_id: *order_id,
-                    from,
-                    to: *qty,
-                    reserved_qty: self.reserved_qty.minus(from)?.plus(*qty)?,
-                };
-                (from != *qty).then_some(adjusted).into_iter().collect()
+                self.rereserve(*order_id, *qty)?.into_iter().collect()
             }
             PositionCommand::Release { orders, reason } => {
                 let mut reserved_qty = self.reserved_qty;
@@ -336,7 +308,12 @@ impl Decide for Position {
                 }
                 events
             }
-            PositionCommand::Trade(trade) => self.trade(trade)?,
+            PositionCommand::Trade(trade) => {
+                let Trade { order_id, side, qty, .. } = *trade;
+                let mut events = self.cut(&self.cuts(order_id, side, qty)?)?;
+                events.extend(self.trade(trade)?);
+                events
+            }
             PositionCommand::Split { .. } => split(self, command)?,
             PositionCommand::StayBehind { action_id, numerator, denominator, at } => {
                 if self.splits.contains(action_id) {
@@ -444,7 +421,9 @@ impl Decide for Position {
             PositionEvent::SharesReservationAdjusted { order_id, from, to, reserved_qty } => {
                 stated("the reservation", *from, self.reservation(*order_id))?;
                 self.unreserve(*order_id, *from)?;
-                self.reservations.insert(*order_id, *to);
+                if !to.is_zero() {
+                    self.reservations.insert(*order_id, *to);
+                }
                 self.reserved_qty = self.reserved_qty.plus(*to).map_err(impossible)?;
                 stated("what is reserved", *reserved_qty, self.reserved_qty)?;
             }

@@ -34,23 +34,23 @@ pub struct Trade {
 /// Commands of a position.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PositionCommand {
-    /// Set shares aside for a sell.
+    /// Set shares aside for an order that closes them.
     Reserve {
-        /// The sell.
+        /// The order.
         order_id: OrderId,
         /// How many.
         qty: Quantity,
     },
-    /// Set another number of shares aside for a sell: its owner changed it.
+    /// Set another number of shares aside for an order: its owner changed it.
     Rereserve {
-        /// The sell.
+        /// The order.
         order_id: OrderId,
         /// How many.
         qty: Quantity,
     },
-    /// Free the shares of sells that ended.
+    /// Free the shares of orders that ended.
     Release {
-        /// The sells, each once.
+        /// The orders, each once.
         orders: Vec<OrderId>,
         /// Why.
         reason: ReleaseReason,
@@ -67,7 +67,7 @@ pub enum PositionCommand {
         denominator: Quantity,
         /// The last close before it; a fraction is paid at this price divided by the split.
         last_close: Option<Price>,
-        /// What each open sell shall reserve after it: every sell that reserves shares now is named.
+        /// What each open order shall reserve after it: every one that reserves shares now is named.
         keep: Vec<(OrderId, Quantity)>,
         /// The market time.
         at: MarketTime,

@@ -8,7 +8,7 @@ use crate::refusal::{Refusal, RefusalCode};
 pub enum PositionError {
     /// More shares than are held and free.
     #[error(
-        "the sell needs {asked} shares, {available} are available ({held} held less {reserved} reserved for open sells): lower the quantity, or cancel open sells first"
+        "the order needs {asked} shares, {available} are available ({held} held, {reserved} of them reserved for open orders): lower the quantity, or cancel open orders first"
     )]
     InsufficientShares {
         /// Shares asked for.

@@ -33,10 +33,10 @@ pub struct ClosedLot {
     pub cost: Money,
 }
 
-/// Shares that one open sell has reserved.
+/// Shares that one open order has reserved to close the holding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShareReservation {
-    /// The sell.
+    /// The order.
     pub order_id: OrderId,
     /// Shares reserved now.
     pub qty: Quantity,
@@ -137,29 +137,29 @@ pub enum PositionEvent {
         /// The market time.
         at: MarketTime,
     },
-    /// An open sell set shares aside.
+    /// An open order set shares aside that it closes.
     SharesReserved {
-        /// The sell.
+        /// The order: a sell of a long holding, a buy of a short one.
         order_id: OrderId,
         /// How many.
         qty: Quantity,
         /// All that is reserved after it.
         reserved_qty: Quantity,
     },
-    /// A sell was changed by its owner and sets another number of shares aside.
+    /// An order sets another number of shares aside: its owner changed it, or a fill of another one took of them.
     SharesReservationAdjusted {
-        /// The sell.
+        /// The order: a sell of a long holding, a buy of a short one.
         order_id: OrderId,
         /// What it had set aside.
         from: Quantity,
-        /// What it sets aside now.
+        /// What it sets aside now; 0 ends the reservation.
         to: Quantity,
         /// All that is reserved after it.
         reserved_qty: Quantity,
     },
-    /// The shares of a sell that ended are free again.
+    /// The shares of an order that ended are free again.
     SharesReleased {
-        /// The sell.
+        /// The order: a sell of a long holding, a buy of a short one.
         order_id: OrderId,
         /// How many: all that were left of its reservation.
         qty: Quantity,
@@ -190,7 +190,7 @@ pub enum PositionEvent {
         realized_pl: Money,
         /// The lots after it.
         lots: Vec<Lot>,
-        /// What open sells reserve after it.
+        /// What open orders reserve after it.
         reservations: Vec<ShareReservation>,
         /// The market time.
         at: MarketTime,
@@ -220,7 +220,7 @@ pub enum PositionEvent {
         cost: Money,
         /// The profit that had been taken.
         realized_pl: Money,
-        /// What open sells had reserved.
+        /// What open orders had reserved.
         reserved_qty: Quantity,
         /// Dividends that had accrued and were not yet paid.
         dividends_due: Money,

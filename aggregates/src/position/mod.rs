@@ -1,13 +1,15 @@
-//! What one account holds of one instrument: FIFO lots, realized profit, shares that open sells have reserved.
+//! What one account holds of one instrument: FIFO lots, realized profit, shares that open orders have reserved to close it.
 //! Stream id: `<account_id>/<instrument_id>`. A split and a dividend name their corporate action, and none is applied twice.
 
 mod aggregate;
+mod closing;
 mod command;
 mod error;
 mod event;
 mod split;
 
 pub use aggregate::Position;
+pub use closing::Cut;
 pub use command::{PositionCommand, Trade};
 pub use error::PositionError;
 pub use event::{ClosedLot, Lot, PositionEvent, ShareReservation};

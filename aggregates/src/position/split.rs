@@ -99,7 +99,7 @@ fn cut(position: &Position, ratio: Ratio, fraction: Quantity) -> Result<Cut, Amo
     Ok(Cut { lots, fraction_cost })
 }
 
-/// What open sells reserve after it: each of them has to be named, and together they fit the holding.
+/// What open orders reserve after it: each of them has to be named, and together they fit the holding.
 fn reserved_after(
     position: &Position,
     keep: &[(OrderId, Quantity)],
@@ -110,7 +110,7 @@ fn reserved_after(
         return Err(PositionError::NoReservation);
     }
     let asked = keep.iter().try_fold(Quantity::ZERO, |sum, (_, qty)| sum.plus(*qty))?;
-    if asked.is_positive() && asked > position_qty {
+    if asked.is_positive() && asked > position_qty.abs() {
         let (available, reserved) = (position_qty, Quantity::ZERO);
         let held = position_qty;
         return Err(PositionError::InsufficientShares { asked, available, held, reserved });

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::margin::to_reserve;
 use super::{Desk, Undecided, World};
 use crate::account::{AccountCommand, ReleaseReason};
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::{Dividend, DividendStage};
 use crate::market::MarketTime;
-use crate::money::{Money, Quantity};
-use crate::order::{CancelReason, OrderCommand, OrderError, OrderEvent, Side, worst_cost};
+use crate::money::{Money, Quantity, Ratio};
+use crate::order::{CancelReason, OrderCommand, OrderError, OrderEvent, Side};
 use crate::position::{PositionCommand, PositionError, PositionEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
@@ -80,6 +81,8 @@ impl<W: World> Desk<'_, W> {
         let mut keep_cash: Vec<(OrderId, Money)> = Vec::new();
         let mut keep_shares: Vec<(OrderId, Quantity)> = Vec::new();
         let position = self.look_position(account_id, instrument_id)?;
+        let account = self.look_account(account_id)?;
+        let ratio = Ratio::of_split(numerator, denominator)?;
         // Each once, in order; one that ended meanwhile holds nothing any more.
         for order_id in &orders.iter().copied().collect::<BTreeSet<_>>() {
             let order = self.look_order(*order_id)?;
@@ -101,22 +104,24 @@ impl<W: World> Desk<'_, W> {
             };
             let events = order.decide(&command, self.rules)?;
             let (mut cash, mut shares) = (Money::ZERO, Quantity::ZERO);
+            let (held, own) = (account.reservation(*order_id), position.reservation(*order_id));
             if let Some(OrderEvent::OrderAdjusted { qty, reserve_price, .. }) = events.first() {
                 let leaves = qty.minus(order.filled_qty())?;
-                match (spec.side, reserve_price) {
-                    (Side::Buy, Some(price)) => cash = worst_cost(leaves, *price, self.rules)?,
-                    (Side::Buy, None) => {}
-                    (Side::Sell, _) => shares = leaves,
-                }
+                shares = own.split_by(ratio, whole || own.is_whole())?.min(leaves);
+                let opens = leaves.minus(shares)?;
+                cash = match reserve_price {
+                    _ if opens.is_zero() => Money::ZERO,
+                    Some(price) => to_reserve(account, opens, *price, self.rules)?,
+                    None => held,
+                };
             }
             self.push(StreamId::Order(*order_id), events.into_iter().map(Event::Order));
-            match spec.side {
-                // Prices and quantities round down; fees for more shares may not make the reservation grow.
-                Side::Buy => {
-                    let before = self.look_account(account_id)?.reservation(*order_id);
-                    keep_cash.push((*order_id, cash.min(before)));
-                }
-                Side::Sell => keep_shares.push((*order_id, shares)),
+            // Prices and quantities round down; fees for more shares may not make the reservation grow.
+            if !held.is_zero() {
+                keep_cash.push((*order_id, cash.min(held)));
+            }
+            if !own.is_zero() {
+                keep_shares.push((*order_id, shares));
             }
         }
         let mut cash_in_lieu = Money::ZERO;

@@ -3,6 +3,7 @@
 use crate::account::AccountCommand;
 use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
+use crate::margin::Marks;
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::{Money, Quantity};
 use crate::order::{CancelReason, Execution, ExpiryReason, OrderChange, OrderSpec, Trigger};
@@ -22,17 +23,32 @@ pub struct MarketView {
     pub session_close: MarketTime,
     /// Whether orders can fill at this moment, by the hours of the market.
     pub open: bool,
+    /// The prices of what the account holds and of what is traded, if it is a margin account.
+    pub marks: Marks,
 }
 
 /// One command to the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// To one account alone: open, deposit, withdraw, policy, grants.
+    /// To one account alone: open, deposit, policy, grants.
     Account {
         /// Which.
         account_id: AccountId,
         /// What.
         command: AccountCommand,
+    },
+    /// Take money out of an account.
+    Withdraw {
+        /// Whose.
+        account_id: AccountId,
+        /// The command.
+        withdrawal_id: CommandId,
+        /// How much.
+        amount: Money,
+        /// The prices of what the account holds, if it is a margin account.
+        marks: Marks,
+        /// The market time, once there is one.
+        at: Option<MarketTime>,
     },
     /// To one instrument alone: list, halt, resume, splits and dividends, official close.
     Instrument {
@@ -124,6 +140,8 @@ pub enum Command {
         order_id: OrderId,
         /// The engine's proposal.
         execution: Execution,
+        /// The prices of what the account holds, if it is a margin account.
+        marks: Marks,
         /// The market time.
         at: MarketTime,
     },

@@ -4,6 +4,7 @@
 use super::{Desk, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::{FillId, OrderId};
+use crate::margin::Marks;
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::order::{
@@ -19,9 +20,10 @@ impl<W: World> Desk<'_, W> {
         &mut self,
         order_id: OrderId,
         execution: &Execution,
+        marks: &Marks,
         at: MarketTime,
     ) -> Result<(), Undecided> {
-        let refusal = match self.execute(order_id, execution, at) {
+        let refusal = match self.execute(order_id, execution, marks, at) {
             Err(Undecided::Refused(refusal)) => refusal,
             done => return done,
         };
@@ -51,6 +53,7 @@ impl<W: World> Desk<'_, W> {
         &mut self,
         order_id: OrderId,
         execution: &Execution,
+        marks: &Marks,
         at: MarketTime,
     ) -> Result<(), Undecided> {
         let order = self.look_order(order_id)?;
@@ -64,20 +67,26 @@ impl<W: World> Desk<'_, W> {
         );
         let command = OrderCommand::Fill { fill_id, execution: execution.clone(), at };
         let events = order.decide(&command, self.rules)?;
-        let Some(OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, at, .. }) =
-            events.first().cloned()
+        let Some(filled) = events.first().cloned() else {
+            return Err(OrderError::NotFound.into());
+        };
+        let OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, at, .. } = filled
         else {
             return Err(OrderError::NotFound.into());
         };
         self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
-        let (change, keep) = match spec.side {
-            Side::Buy => (amount.negated(), order.worst_cost(leaves_qty, self.rules)?),
-            Side::Sell => {
-                self.covered(order_id, &spec, qty)?;
-                (amount, Money::ZERO)
-            }
+        let change = if spec.side == Side::Buy { amount.negated() } else { amount };
+        let (keep, opening) = if self.look_account(spec.account_id)?.is_margin() {
+            let fill = self.margin_fill((order_id, order), &spec, &filled, marks)?;
+            (fill.keep, Some(fill.opening))
+        } else if spec.side == Side::Buy {
+            (order.worst_cost(leaves_qty, self.rules)?, None)
+        } else {
+            self.covered(order_id, &spec, qty)?;
+            (Money::ZERO, None)
         };
-        let settle = AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep };
+        let settle =
+            AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep, opening };
         self.account(spec.account_id, &settle)?;
         let trade = Trade {
             account_id: spec.account_id,
@@ -107,7 +116,7 @@ impl<W: World> Desk<'_, W> {
         Err(Refusal::new(code, format!("{} {why}: nothing fills or triggers", spec.symbol)).into())
     }
 
-    /// A sell delivers shares that it has reserved, never others: no fill makes a cash account short.
+    /// A sell of a cash account delivers shares that it has reserved, never others: no fill makes it short.
     fn covered(
         &self,
         order_id: OrderId,

@@ -11,6 +11,7 @@ mod arrival;
 mod command;
 mod ending;
 mod filling;
+mod margin;
 mod placing;
 mod preview;
 mod replacing;
@@ -89,6 +90,9 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
             stands_alone(*account_id, command)?;
             desk.account(*account_id, command)?;
         }
+        Command::Withdraw { account_id, withdrawal_id, amount, marks, at } => {
+            desk.withdraw(*account_id, *withdrawal_id, *amount, (marks, *at))?;
+        }
         Command::Instrument { instrument_id, command } => {
             if matches!(command, InstrumentCommand::List { instrument_id: id, .. } if id != instrument_id)
             {
@@ -110,7 +114,9 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
             desk.reset(*account_id, *reset_id, *balance, *at)?;
         }
         Command::Expire { order_id, reason, at } => desk.expire(*order_id, *reason, *at)?,
-        Command::Fill { order_id, execution, at } => desk.fill(*order_id, execution, *at)?,
+        Command::Fill { order_id, execution, marks, at } => {
+            desk.fill(*order_id, execution, marks, *at)?;
+        }
         Command::Trigger { order_id, trigger, at } => desk.trigger(*order_id, trigger, *at)?,
         Command::FollowSplit { account_id, instrument_id, orders, at } => {
             desk.follow_split(*account_id, *instrument_id, orders, *at)?;
@@ -126,19 +132,19 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
 }
 
 /// Only what concerns an account alone may be asked of it alone: reservations and money of orders and corporate
-/// actions move with them or not at all.
+/// actions move with them or not at all, and what may be withdrawn depends on positions.
 fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountError> {
     match command {
         AccountCommand::Open { account_id, .. } if *account_id != id => Err(AccountError::NotFound),
         AccountCommand::Open { .. }
         | AccountCommand::Deposit { .. }
-        | AccountCommand::Withdraw { .. }
         | AccountCommand::ChangePolicy { .. }
         | AccountCommand::Offer { .. }
         | AccountCommand::EndOffer { .. }
         | AccountCommand::Grant { .. }
         | AccountCommand::Revoke { .. } => Ok(()),
-        AccountCommand::Reserve { .. }
+        AccountCommand::Withdraw { .. }
+        | AccountCommand::Reserve { .. }
         | AccountCommand::Rereserve { .. }
         | AccountCommand::Release { .. }
         | AccountCommand::Settle { .. }

@@ -1,12 +1,13 @@
 //! Placing an order: the request's own rules, the account's word, the reservation, the order; or a rejection.
 
+use super::margin::to_reserve;
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
 use crate::instrument::InstrumentKind;
 use crate::market::MarketTime;
 use crate::money::{Money, Price};
-use crate::order::{OrderCommand, OrderSpec, OrderType, Side, TimeInForce, worst_cost};
+use crate::order::{OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode, RefusalKind};
 
@@ -74,15 +75,17 @@ impl<W: World> Desk<'_, W> {
             let refusal = Refusal::new(RefusalCode::NoReferencePrice, message);
             return Err(refusal.field("symbol").into());
         }
-        let reserve_price = match spec.side {
-            Side::Buy => Some(self.worst_price(spec, market)?),
-            Side::Sell => None,
+        let parts = self.parts(order_id, spec, spec.qty)?;
+        let reserve_price = self.reserve_price(spec, &parts, market)?;
+        let (cost, amount) = match reserve_price {
+            Some(price) => (
+                worst_cost(parts.opens, price, self.rules)?,
+                to_reserve(account, parts.opens, price, self.rules)?,
+            ),
+            None => (Money::ZERO, Money::ZERO),
         };
-        let cost = match reserve_price {
-            Some(price) => worst_cost(spec.qty, price, self.rules)?,
-            None => Money::ZERO,
-        };
-        account.permits_order(spec.side, spec.qty, cost)?;
+        account.permits_order(!parts.opens.is_zero(), spec.qty, cost)?;
+        self.is_whole(spec, &parts)?;
         if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()
         {
             let word = spec.time_in_force.word();
@@ -105,15 +108,15 @@ impl<W: World> Desk<'_, W> {
                 at: market.at,
             },
         )?;
-        match spec.side {
-            Side::Buy => {
-                self.account(spec.account_id, &AccountCommand::Reserve { order_id, amount: cost })
-            }
-            Side::Sell => {
-                let command = PositionCommand::Reserve { order_id, qty: spec.qty };
-                self.position(spec.account_id, spec.instrument_id, &command)
-            }
+        if !parts.closes.is_zero() {
+            let command = PositionCommand::Reserve { order_id, qty: parts.closes };
+            self.position(spec.account_id, spec.instrument_id, &command)?;
         }
+        if parts.opens.is_zero() {
+            return Ok(());
+        }
+        let margin = self.backing(spec.account_id, &market.marks)?;
+        self.account(spec.account_id, &AccountCommand::Reserve { order_id, amount, margin })
     }
 
     /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].

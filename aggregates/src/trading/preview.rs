@@ -5,10 +5,12 @@
 //! position, and a decision for each step.
 
 use super::arrival::{Arrival, Offer, arrival};
+use super::margin::standing;
 use super::{Command, Decision, MarketView, Undecided, World, decide};
 use crate::account::Account;
 use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::Instrument;
+use crate::margin::{Marks, Standing};
 use crate::market::Evidence;
 use crate::money::{AmountError, Money, Price, Quantity, Residue};
 use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus, Trigger};
@@ -34,17 +36,22 @@ pub struct Trial {
 }
 
 /// The figures of an account that an order can move.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     /// The balance.
     pub cash: Money,
-    /// What open orders reserve of it.
+    /// What open orders reserve of it; of the margin of a margin account.
     pub reserved: Money,
-    /// Cash less reservations.
-    pub available: Money,
+    /// What new orders may cost; `None` for a margin account that holds something without a price.
+    pub buying_power: Option<Money>,
+    /// Whether it is a margin account.
+    pub margin: bool,
+    /// What the account is worth and what backs a margin account; `None` if a price of what it holds did not come with
+    /// the trial.
+    pub standing: Option<Standing>,
     /// Shares held of what the order trades.
     pub qty: Quantity,
-    /// Shares held that no open sell has reserved.
+    /// Shares held that no open order has reserved to close them.
     pub qty_available: Quantity,
     /// What these shares cost.
     pub cost: Money,
@@ -59,7 +66,8 @@ pub struct Impact {
     pub before: Figures,
     /// The figures after the order's arrival.
     pub after: Figures,
-    /// What it would reserve of the cash when it is taken: its worst cost. 0 for a sell, which reserves shares.
+    /// What it would reserve of the account when it is taken: its worst cost, or the initial margin of it. 0 for an
+    /// order that only closes, which reserves shares.
     pub worst_cost: Money,
     /// The price that this is counted at.
     pub reserve_price: Option<Price>,
@@ -105,7 +113,13 @@ impl<W: World> World for Overlay<'_, W> {
     }
 
     fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
-        self.world.holdings(account)
+        let mut held = self.world.holdings(account)?;
+        if account == self.account.0
+            && let Err(place) = held.binary_search(&self.position.0)
+        {
+            held.insert(place, self.position.0);
+        }
+        Some(held)
     }
 
     fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
@@ -122,12 +136,26 @@ impl<W: World> World for Overlay<'_, W> {
 }
 
 impl<W: World> Overlay<'_, W> {
-    fn figures(&self) -> Result<Figures, AmountError> {
+    fn figures(&self, marks: &Marks) -> Result<Figures, Undecided> {
         let (account, position) = (&self.account.1, &self.position.1);
+        let standing = match standing(self, self.account.0, marks) {
+            // A cash account is decided without prices.
+            _ if !account.is_margin() && marks.is_empty() => None,
+            Ok(standing) => Some(standing),
+            Err(Undecided::Refused(_)) => None,
+            Err(absent) => return Err(absent),
+        };
+        let buying_power = match (account.is_margin(), &standing) {
+            (false, _) => Some(account.available()?),
+            (true, Some(standing)) => Some(standing.buying_power(account.reserved())?),
+            (true, None) => None,
+        };
         Ok(Figures {
             cash: account.cash(),
             reserved: account.reserved(),
-            available: account.available()?,
+            buying_power,
+            margin: account.is_margin(),
+            standing,
             qty: position.qty(),
             qty_available: position.available()?,
             cost: position.cost()?,
@@ -163,7 +191,7 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
         order: (*order_id, Order::default()),
         position: (instrument_id, position.clone()),
     };
-    let before = overlay.figures()?;
+    let before = overlay.figures(&market.marks)?;
     let place = Command::Place { order_id: *order_id, spec: spec.clone(), market: market.clone() };
     let placed = decide(&overlay, &place, rules)?;
     if let Some(refusal) = placed.rejected {
@@ -178,7 +206,7 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.fee(open)? };
     Ok(Impact {
         before,
-        after: overlay.figures()?,
+        after: overlay.figures(&market.marks)?,
         worst_cost,
         reserve_price: order.reserve_price(),
         status: order.status().unwrap_or(OrderStatus::Accepted),
@@ -229,7 +257,15 @@ impl Arrived {
                         price: offer.price,
                         evidence: offer.evidence.clone(),
                     };
-                    (Command::Fill { order_id, execution, at }, true)
+                    (
+                        Command::Fill {
+                            order_id,
+                            execution,
+                            marks: trial.market.marks.clone(),
+                            at,
+                        },
+                        true,
+                    )
                 }
                 (Arrival::End(reason), _) => {
                     (Command::Cancel { account_id, order_id, reason, at }, false)

@@ -2,13 +2,13 @@
 //!
 //! Nothing is ever reserved for both: the account has to pay only what the new terms need beyond the old ones.
 
+use super::margin::to_reserve;
 use super::placing::expiry;
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, TradingState};
 use crate::id::{AccountId, OrderId};
-use crate::order::{
-    OrderChange, OrderCommand, OrderError, OrderSpec, OrderStatus, Side, worst_cost,
-};
+use crate::money::Money;
+use crate::order::{OrderChange, OrderCommand, OrderError, OrderSpec, OrderStatus, worst_cost};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -40,20 +40,29 @@ impl<W: World> Desk<'_, W> {
             );
             return Err(Refusal::new(RefusalCode::CorporateAction, message).into());
         }
-        let reserve_price = match spec.side {
-            Side::Buy if same_price(spec, &replaced) => order.reserve_price(),
-            Side::Buy => Some(self.worst_price(&replaced, market)?),
-            Side::Sell => None,
-        };
         let leaves = replaced.qty.minus(order.filled_qty())?;
-        let cost = reserve_price.map(|price| worst_cost(leaves, price, self.rules)).transpose()?;
+        let parts = self.parts(order_id, &replaced, leaves)?;
+        let reserve_price = match order.reserve_price() {
+            _ if parts.opens.is_zero() => None,
+            Some(price) if same_price(spec, &replaced) => Some(price),
+            _ => self.reserve_price(&replaced, &parts, market)?,
+        };
         let account = self.look_account(account_id)?;
         let reserved = account.reservation(order_id);
+        let (cost, amount) = match reserve_price {
+            Some(price) => (
+                worst_cost(parts.opens, price, self.rules)?,
+                to_reserve(account, parts.opens, price, self.rules)?,
+            ),
+            None => (Money::ZERO, Money::ZERO),
+        };
+        let opens_more = amount > reserved;
         if account.policy().trading_state == TradingState::Halted {
             return Err(AccountError::Halted(TradingState::Halted).into());
         }
-        if replaced.qty > spec.qty || cost.is_some_and(|cost| cost > reserved) {
-            account.permits_order(spec.side, replaced.qty, cost.unwrap_or_default())?;
+        if replaced.qty > spec.qty || opens_more {
+            account.permits_order(!parts.opens.is_zero(), replaced.qty, cost)?;
+            self.is_whole(&replaced, &parts)?;
         }
         let expires_at = if replaced.lives_as(spec) { None } else { expiry(&replaced, market)? };
         self.order(
@@ -69,15 +78,15 @@ impl<W: World> Desk<'_, W> {
         if order.status() == Some(OrderStatus::Held) {
             return Ok(());
         }
-        match cost {
-            Some(amount) => {
-                self.account(account_id, &AccountCommand::Rereserve { order_id, amount })
-            }
-            None => {
-                let command = PositionCommand::Rereserve { order_id, qty: leaves };
-                self.position(account_id, spec.instrument_id, &command)
-            }
+        if !parts.closes.is_zero() {
+            let command = PositionCommand::Rereserve { order_id, qty: parts.closes };
+            self.position(account_id, spec.instrument_id, &command)?;
         }
+        if parts.opens.is_zero() && reserved.is_zero() {
+            return Ok(());
+        }
+        let margin = if opens_more { self.backing(account_id, &market.marks)? } else { None };
+        self.account(account_id, &AccountCommand::Rereserve { order_id, amount, margin })
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aggregates::account::{Account, AccountCommand, AccountKind};
 use aggregates::id::{AccountId, CommandId, FactId, InstrumentId, OrderId, UserId};
 use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
+use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
@@ -80,6 +81,20 @@ pub fn spec(
     }
 }
 
+/// Prices of what accounts hold, bid and ask alike.
+pub fn marks(prices: &[(&str, &str)]) -> Marks {
+    let mark = |(symbol, at_price): &(&str, &str)| {
+        let seen = Reference { price: price(at_price), source: "feed".into(), at: at(0) };
+        (stock(symbol), Mark { long: seen.clone(), short: seen })
+    };
+    prices.iter().map(mark).collect()
+}
+
+/// A market that is open, quotes this ask, and shows these prices of what the account holds.
+pub fn marked(ask: &str, prices: &[(&str, &str)]) -> MarketView {
+    MarketView { marks: marks(prices), ..market(Some(ask)) }
+}
+
 /// A market that is open and quotes this ask.
 pub fn market(ask: Option<&str>) -> MarketView {
     MarketView {
@@ -88,6 +103,7 @@ pub fn market(ask: Option<&str>) -> MarketView {
         reference: ask.map(|ask| Reference { price: price(ask), source: "feed".into(), at: at(0) }),
         session_close: at(3600),
         open: true,
+        marks: Marks::new(),
     }
 }
 
@@ -250,6 +266,25 @@ impl Book {
         accounts.chain(orders).chain(positions).chain(instruments).collect()
     }
 
+    /// Fills at a price, while these prices show what the account holds.
+    pub fn fill_marked(
+        &mut self,
+        n: u128,
+        qty: &str,
+        at_price: &str,
+        prices: &[(&str, &str)],
+    ) -> Decision {
+        let mut command = self.proposal(n, quantity(qty), price(at_price));
+        if let Command::Fill { marks: shown, .. } = &mut command {
+            *shown = marks(prices);
+        }
+        self.submit(&command).unwrap()
+    }
+
+    pub fn open_margin(&mut self, account: AccountId, balance: &str) {
+        self.submit(&open_as(AccountKind::Margin, account, balance)).unwrap();
+    }
+
     pub fn open(&mut self, account: AccountId, balance: &str) {
         self.submit(&open(account, balance)).unwrap();
     }
@@ -278,7 +313,7 @@ impl Book {
             price,
             evidence: evidence(self.log.len() as u64, price),
         };
-        Command::Fill { order_id: order_id(n), execution, at: at(2) }
+        Command::Fill { order_id: order_id(n), execution, marks: Marks::new(), at: at(2) }
     }
 
     /// Buys at a price, whole.
@@ -314,9 +349,13 @@ impl Book {
 }
 
 pub fn open(account: AccountId, balance: &str) -> Command {
+    open_as(AccountKind::Cash, account, balance)
+}
+
+pub fn open_as(kind: AccountKind, account: AccountId, balance: &str) -> Command {
     let command = AccountCommand::Open {
         account_id: account,
-        kind: AccountKind::Cash,
+        kind,
         option_level: 0,
         name_digest: "00".repeat(32),
         starting_balance: money(balance),

@@ -92,6 +92,7 @@ fn money_comes_in_and_goes_out_as_far_as_it_is_free() {
         withdrawal_id: command_id(2),
         amount: money(amount),
         at: None,
+        margin: None,
     };
     let events = account(&opened(), deposit("0.01")).unwrap();
     assert_eq!(
@@ -124,8 +125,11 @@ fn money_comes_in_and_goes_out_as_far_as_it_is_free() {
 
 #[test]
 fn a_reservation_is_made_once_and_released_once() {
-    let reserve =
-        |n, amount: &str| AccountCommand::Reserve { order_id: order_id(n), amount: money(amount) };
+    let reserve = |n, amount: &str| AccountCommand::Reserve {
+        order_id: order_id(n),
+        amount: money(amount),
+        margin: None,
+    };
     let release =
         AccountCommand::Release { orders: vec![order_id(1)], reason: ReleaseReason::Canceled };
     assert_eq!(account(&opened(), reserve(1, "1872.5")).unwrap(), reserved()[2..]);
@@ -147,6 +151,7 @@ fn a_fill_settles_within_what_the_account_can_pay() {
         amount: money(amount),
         fees: money(fees),
         keep: money(keep),
+        opening: None,
     };
     let events = account(&reserved(), settle("-1000", "0.35", "700")).unwrap();
     let AccountEvent::FillSettled { released, cash, reserved: left, .. } = &events[0] else {

@@ -10,6 +10,8 @@ mod examples;
 mod given;
 mod given_position;
 mod invariants;
+mod margin;
+mod margin_properties;
 mod matrix;
 mod oracle;
 mod previews;

@@ -48,7 +48,13 @@ impl Holding {
             self.qty += signed;
             return;
         }
-        assert!(signed.abs() <= self.qty.abs(), "no test crosses zero here");
+        if signed.abs() > self.qty.abs() {
+            // Crossing zero: all lots close, the rest opens at the same price.
+            let closes = self.qty.abs();
+            let closing = nearest_even(cents * closes, signed.abs());
+            self.trade(signed.signum() * closes, closing);
+            return self.trade(signed - signed.signum() * closes, cents - closing);
+        }
         let (mut left, mut cost) = (signed.abs(), 0);
         while left > 0 {
             let (held, lot_cost) = self.lots.front_mut().expect("shares to deliver");
@@ -67,7 +73,7 @@ impl Holding {
         self.qty += signed;
     }
 
-    /// Long holdings only. Returns the cash in lieu.
+    /// Returns the cash in lieu: below zero it is owed.
     fn split(&mut self, n: i128, d: i128, close: i128) -> i128 {
         let whole_before = self.qty % BILLION == 0;
         let cost_before = self.cost();
@@ -88,13 +94,14 @@ impl Holding {
                 homeless = 0;
             }
         }
-        let mut fraction = if whole_before { running.1 % BILLION } else { 0 };
+        let fraction = if whole_before { running.1 % BILLION } else { 0 };
         let cents = nearest_even(fraction * close * d, BILLION * 10_000_000 * n);
+        let (short, mut fraction) = (self.qty < 0, fraction.abs());
         while fraction > 0 {
             let last = lots.last_mut().expect("a fraction of something");
-            let part = fraction.min(last.0);
-            let cost = nearest_even(last.1 * part, last.0);
-            *last = (last.0 - part, last.1 - cost);
+            let part = fraction.min(last.0.abs());
+            let cost = nearest_even(last.1 * part, last.0.abs());
+            *last = (last.0 - last.0.signum() * part, last.1 - cost);
             fraction -= part;
             if last.0 == 0 {
                 lots.pop();
@@ -102,7 +109,8 @@ impl Holding {
         }
         self.qty = lots.iter().map(|lot| lot.0).sum();
         self.lots = lots.into();
-        self.realized += cents - (cost_before - self.cost());
+        let gone = cost_before - self.cost();
+        self.realized += if short { gone + cents } else { cents - gone };
         cents
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::InstrumentCommand;
+use aggregates::margin::Marks;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{ExpiryReason, OrderChange, Side, TimeInForce};
 use aggregates::position::Position;
@@ -168,10 +169,8 @@ impl Run {
             let repeats = matches!(
                 command,
                 Command::Reset { .. }
-                    | Command::Account {
-                        command: AccountCommand::Deposit { .. } | AccountCommand::Withdraw { .. },
-                        ..
-                    }
+                    | Command::Withdraw { .. }
+                    | Command::Account { command: AccountCommand::Deposit { .. }, .. }
             );
             if !repeats {
                 let again = self.book.decide(command).map(|decision| decision.events);
@@ -248,9 +247,15 @@ impl Run {
             }
             Step::Withdraw { account: owner, cents } => {
                 let amount = Money::new(Decimal::new(i64::from(*cents), 2)).unwrap();
-                let command =
-                    AccountCommand::Withdraw { withdrawal_id: command_id(n), amount, at: None };
-                self.submit(&Command::Account { account_id: account(*owner), command })
+                let (account_id, withdrawal_id) = (account(*owner), command_id(n));
+                let marks = Marks::new();
+                self.submit(&Command::Withdraw {
+                    account_id,
+                    withdrawal_id,
+                    amount,
+                    marks,
+                    at: None,
+                })
             }
             Step::Place { account: owner, symbol, sells, billionths, cents, gtc } => {
                 let side = if *sells { Side::Sell } else { Side::Buy };

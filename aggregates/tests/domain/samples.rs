@@ -5,6 +5,7 @@ use aggregates::account::{
 };
 use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
 use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
+use aggregates::margin::{Marked, Standing};
 use aggregates::market::Reference;
 use aggregates::order::{
     CancelReason, ExpiryReason, Lifetime, OrderEvent, OrderSpec, Side, TimeInForce, Trail,
@@ -38,6 +39,18 @@ fn day(month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2024, month, day).unwrap()
 }
 
+/// 20,000 in cash, and ten shares that were sold short, at 187.25.
+fn standing() -> Option<Standing> {
+    let held = Marked {
+        instrument_id: stock("AAPL"),
+        qty: quantity("-10"),
+        price: price("187.25"),
+        source: "feed".into(),
+        at: at(0),
+    };
+    Some(Standing::of(money("20000"), vec![held]).unwrap())
+}
+
 pub fn account() -> Vec<AccountEvent> {
     let (order_id, fill_id, instrument_id) = (order_id(1), fill_id(), stock("AAPL"));
     vec![
@@ -58,8 +71,14 @@ pub fn account() -> Vec<AccountEvent> {
             amount: money("250.5"),
             cash: money("9749.5"),
             at: None,
+            margin: None,
         },
-        AccountEvent::CashReserved { order_id, amount: money("1872.5"), reserved: money("1872.5") },
+        AccountEvent::CashReserved {
+            order_id,
+            amount: money("1872.5"),
+            reserved: money("1872.5"),
+            margin: None,
+        },
         AccountEvent::ReservationReleased {
             order_id,
             amount: money("1872.5"),
@@ -70,6 +89,7 @@ pub fn account() -> Vec<AccountEvent> {
             action_id: Some("split-1".into()),
             changes: vec![ReservationChange { order_id, from: money("100"), to: money("99.99") }],
             reserved: money("99.99"),
+            margin: standing(),
         },
         AccountEvent::FillSettled {
             order_id,
@@ -78,6 +98,7 @@ pub fn account() -> Vec<AccountEvent> {
             released: money("1872.5"),
             cash: money("7877.1"),
             reserved: money("0"),
+            margin: standing(),
         },
         AccountEvent::FeeCharged {
             order_id,

@@ -8,6 +8,7 @@ use aggregates::id::{
     AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId, TenantId, UserId,
 };
 use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
+use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{
@@ -178,7 +179,8 @@ impl History {
             let account_id = account_id(n);
             let command = AccountCommand::Open {
                 account_id,
-                kind: AccountKind::Cash,
+                // The second one sells short.
+                kind: if n == 1 { AccountKind::Margin } else { AccountKind::Cash },
                 option_level: 0,
                 name_digest: "00".into(),
                 starting_balance: "50000".parse().unwrap(),
@@ -197,6 +199,13 @@ impl History {
             history.try_move(one);
         }
         history
+    }
+
+    /// Every instrument at 100.
+    fn marks(&self) -> Marks {
+        let seen = Reference { price: price(10_000), source: "test".into(), at: self.at() };
+        let mark = Mark { long: seen.clone(), short: seen };
+        SYMBOLS.map(|symbol| (InstrumentId::of_symbol(symbol), mark.clone())).into()
     }
 
     fn at(&self) -> MarketTime {
@@ -307,14 +316,13 @@ impl History {
                 };
                 self.submit(&Command::Account { account_id: account_id(account), command })
             }
-            Move::Withdraw { account, cents: value } => {
-                let command = AccountCommand::Withdraw {
-                    withdrawal_id: CommandId::default(),
-                    amount: cents(value).parse().unwrap(),
-                    at: Some(at),
-                };
-                self.submit(&Command::Account { account_id: account_id(account), command })
-            }
+            Move::Withdraw { account, cents: value } => self.submit(&Command::Withdraw {
+                account_id: account_id(account),
+                withdrawal_id: CommandId::default(),
+                amount: cents(value).parse().unwrap(),
+                marks: self.marks(),
+                at: Some(at),
+            }),
             Move::Place { account, instrument, buy, qty, cents, tif } => {
                 self.place(account, instrument, buy, qty, cents, tif)
             }
@@ -413,6 +421,7 @@ impl History {
             reference,
             session_close: at + TimeDelta::hours(6),
             open: true,
+            marks: self.marks(),
         };
         self.submit(&Command::Place { order_id: order_id(self.steps), spec, market })
     }
@@ -445,7 +454,7 @@ impl History {
                 },
             },
         };
-        self.submit(&Command::Fill { order_id, execution, at })
+        self.submit(&Command::Fill { order_id, execution, marks: self.marks(), at })
     }
 
     fn open_orders_of(&self, account: AccountId, instrument: InstrumentId) -> Vec<OrderId> {

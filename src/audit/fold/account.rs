@@ -49,6 +49,8 @@ impl Account {
         findings: &mut Findings,
     ) -> Result<(), Fault> {
         let (position, available) = (act.position, self.cash - self.reserved);
+        // What a margin account can pay follows from its holdings too.
+        let within = |amount: Amount, margin: bool| margin || amount <= available;
         if (event_type == "AccountOpened") != self.kind.is_empty() {
             findings.report(
                 position,
@@ -72,16 +74,19 @@ impl Account {
             "CashDeposited" => self.receive(above_zero(body)?, body, act, findings)?,
             "CashWithdrawn" => {
                 let amount = above_zero(body)?;
-                findings.expect(amount <= available, position, Code::Account, || {
+                findings.expect(within(amount, self.is_margin()), position, Code::Account, || {
                     format!("{amount} was withdrawn of {available} available")
                 });
                 self.receive(-amount, body, act, findings)?;
             }
             "CashReserved" => {
                 let (order, amount) = (body.uuid("order_id")?, above_zero(body)?);
-                findings.expect(amount <= available, position, Code::Reservation, || {
-                    format!("order {order} reserved {amount} of {available} available")
-                });
+                findings.expect(
+                    within(amount, self.is_margin()),
+                    position,
+                    Code::Reservation,
+                    || format!("order {order} reserved {amount} of {available} available"),
+                );
                 if self.reservations.insert(order, amount).is_some() {
                     findings.report(
                         position,
@@ -110,7 +115,8 @@ impl Account {
                     findings.expect(held == from && to.sign() >= 0, position, Code::Reservation, || {
                         format!("the reservation of order {order} goes from {from} to {to}, and was {held}")
                     });
-                    findings.expect(to - from <= available, position, Code::Reservation, || {
+                    let paid = within(to - from, self.is_margin());
+                    findings.expect(paid, position, Code::Reservation, || {
                         format!("order {order} goes from {from} to {to} with {available} available")
                     });
                     if !to.is_zero() {
@@ -185,7 +191,7 @@ impl Account {
         }
         let after = self.cash - self.reserved;
         let sound =
-            after.sign() >= 0 || after >= available || may_leave_deficit || self.kind == "margin";
+            after.sign() >= 0 || after >= available || may_leave_deficit || self.is_margin();
         findings.expect(sound, position, Code::Account, || {
             format!("available cash goes from {available} to {after}")
         });
@@ -193,6 +199,10 @@ impl Account {
             format!("{} is reserved", self.reserved)
         });
         Ok(())
+    }
+
+    pub(super) fn is_margin(&self) -> bool {
+        self.kind == "margin"
     }
 
     fn access(

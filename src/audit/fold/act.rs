@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::amount::Amount;
-use super::{Streams, fields::Fault};
+use super::margin::percent;
+use super::{Account, Order, Streams, fields::Fault};
 use crate::audit::report::{Code, Findings};
 
 /// An execution, as its order states it.
@@ -96,7 +97,7 @@ impl Act {
             });
         }
         for order in &self.touched {
-            reservation(*order, streams, position, findings)?;
+            reservation(*order, streams, !self.fills.is_empty(), position, findings)?;
         }
         Ok(())
     }
@@ -157,6 +158,7 @@ impl Act {
 fn reservation(
     id: Uuid,
     streams: &Streams,
+    filled: bool,
     position: u64,
     findings: &mut Findings,
 ) -> Result<(), Fault> {
@@ -174,6 +176,13 @@ fn reservation(
     let holding = streams.positions.get(&(order.account, order.instrument));
     let shares =
         holding.and_then(|holding| holding.reservations.get(&id)).copied().unwrap_or_default();
+    if account.is_some_and(Account::is_margin) {
+        return on_margin(id, order, (cash, shares), filled, position, findings);
+    }
+    let priced = order.is_buy == order.reserve_price.is_some() || order.status == "rejected";
+    findings.expect(priced, position, Code::Reservation, || {
+        "a buy reserves at a price, a sell does not".into()
+    });
     let (needs_cash, needs_shares) =
         match (order.is_terminal() || order.status == "held", order.is_buy) {
             (true, _) => (Amount::ZERO, Amount::ZERO),
@@ -199,6 +208,33 @@ fn reservation(
         format!(
             "order {id} is {} and reserves {shares} shares, where {needs_shares} belong",
             order.status
+        )
+    });
+    Ok(())
+}
+
+/// The same in a margin account: shares that it closes are set aside, and initial margin for the others. A fill of
+/// another order may have taken of the shares: then it has at least something to open with.
+fn on_margin(
+    id: Uuid,
+    order: &Order,
+    (cash, shares): (Amount, Amount),
+    filled: bool,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let idle = order.is_terminal() || order.status == "held";
+    let opens = if idle { Amount::ZERO } else { order.leaves() - shares };
+    let least = match order.reserve_price.filter(|_| !filled && order.splits.is_empty()) {
+        Some(price) => percent(opens.cash_up(price).ok_or("the reservation has no bound")?, "0.5")?,
+        None => Amount::ZERO,
+    };
+    let right = opens.is_zero() == cash.is_zero() && cash >= least && (!idle || shares.is_zero());
+    findings.expect(right && opens.sign() >= 0, position, Code::Reservation, || {
+        format!(
+            "order {id} is {} with {} open, and reserves {shares} shares and {cash} of margin, where {least} belongs",
+            order.status,
+            order.leaves()
         )
     });
     Ok(())

@@ -10,6 +10,7 @@ pub(super) mod amount;
 mod evidence;
 pub(super) mod fields;
 mod instrument;
+mod margin;
 mod order;
 mod position;
 mod user;
@@ -122,6 +123,7 @@ impl Fold {
         let (streams, act) = (&mut self.streams, &mut self.act);
         match stream {
             Stream::Account(id) => {
+                margin::check(streams, id, event_type, body, act, findings)?;
                 let account = streams.accounts.entry(id).or_default();
                 if content.sequence == 1 {
                     account.opened_at = content.recorded_at;

@@ -100,10 +100,6 @@ impl Order {
                 let reference = body.get("reference").is_some();
                 self.reference =
                     if reference { Some(body.object("reference")?.amount("price")?) } else { None };
-                let priced = self.is_buy == self.reserve_price.is_some();
-                findings.expect(priced, position, Code::Reservation, || {
-                    "a buy reserves at a price, a sell does not".into()
-                });
             }
             "OrderRejected" => {
                 self.begin(body, at, act)?;

@@ -112,7 +112,7 @@ impl Holding {
             }
             "SharesReserved" => {
                 let (order, qty) = (body.uuid("order_id")?, body.amount("qty")?);
-                let free = self.qty - self.reserved;
+                let free = self.qty.abs() - self.reserved;
                 let fresh = self.reservations.insert(order, qty).is_none();
                 self.reserved += qty;
                 findings.expect(
@@ -127,11 +127,17 @@ impl Holding {
             "SharesReservationAdjusted" => {
                 let order = body.uuid("order_id")?;
                 let (from, to) = (body.amount("from")?, body.amount("to")?);
-                let free = self.qty - self.reserved;
-                let held = self.reservations.insert(order, to).unwrap_or_default();
+                let free = self.qty.abs() - self.reserved;
+                let held = self.reservations.remove(&order).unwrap_or_default();
+                if !to.is_zero() {
+                    self.reservations.insert(order, to);
+                }
                 self.reserved += to - held;
+                // A fill of another order may take all of them.
+                let taken = act.fills.iter().any(|fill| fill.order != order) && to < from;
+                let least = if taken { to.sign() >= 0 } else { to.sign() > 0 };
                 findings.expect(
-                    held == from && to.sign() > 0 && to - held <= free,
+                    held == from && least && to - held <= free,
                     position,
                     Code::Reservation,
                     || {
@@ -214,7 +220,7 @@ impl Holding {
             format!("{} are held, and the lots hold {lots}", self.qty)
         });
         let reserved: Amount = self.reservations.values().copied().sum();
-        let covered = self.reserved.is_zero() || self.reserved <= self.qty;
+        let covered = self.reserved.is_zero() || self.reserved <= self.qty.abs();
         findings.expect(reserved == self.reserved && covered, position, Code::Reservation, || {
             format!("{} are reserved ({reserved} by order) of {} held", self.reserved, self.qty)
         });

@@ -281,7 +281,8 @@ impl Core {
         }
         let evidence = evidence.clone();
         let execution = Execution { revision, after_fills: fills, qty, price, evidence };
-        Some(Command::Fill { order_id, execution, at: self.state.clock? })
+        let marks = self.marks(order.account_id);
+        Some(Command::Fill { order_id, execution, marks, at: self.state.clock? })
     }
 
     /// The proposals for the orders that have arrived: each is evaluated once against the standing quote, in the

@@ -183,6 +183,7 @@ impl Core {
         let order = |order_id: &OrderId| self.state.orders.get(*order_id).map(|o| o.account_id);
         let account_id = match command {
             Command::Account { account_id, .. }
+            | Command::Withdraw { account_id, .. }
             | Command::Replace { account_id, .. }
             | Command::Cancel { account_id, .. }
             | Command::CancelAll { account_id, .. }

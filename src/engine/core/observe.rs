@@ -1,7 +1,7 @@
 //! Folding committed events into the state. The only way in which orders, positions and instruments change here:
 //! what the engine proposed counts once the log says so, which is also how a restart finds it again.
 
-use aggregates::account::AccountEvent;
+use aggregates::account::{AccountEvent, AccountKind};
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{DividendStage, InstrumentEvent};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime};
@@ -25,14 +25,27 @@ impl EngineState {
         // Lines that passed unrecorded had moved the clock that it was told by.
         self.clock = self.clock.map(|clock| told_at(event).map_or(clock, |at| clock.max(at)));
         match (stream, event) {
-            (StreamId::Account(account_id), Event::Account(AccountEvent::AccountOpened { .. })) => {
+            (
+                StreamId::Account(account_id),
+                Event::Account(AccountEvent::AccountOpened { kind, .. }),
+            ) => {
                 self.tenants.insert(account_id, tenant);
+                if *kind == AccountKind::Margin {
+                    self.margin.entry(account_id).or_default();
+                }
             }
             (StreamId::Order(order_id), Event::Order(event)) => {
                 self.observe_order(position, order_id, event);
             }
             (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
                 if let Some((qty, at)) = held_after(event) {
+                    if let Some(held) = self.margin.get_mut(&account_id) {
+                        if qty.is_zero() {
+                            held.remove(&instrument_id);
+                        } else {
+                            held.insert(instrument_id);
+                        }
+                    }
                     let holders = self.holders.entry(instrument_id).or_default();
                     let today = new_york_date(at);
                     if matches!(event, PositionEvent::PositionReset { .. }) {
@@ -105,8 +118,8 @@ impl EngineState {
                 }
                 self.forget_ended(order_id);
             }
-            OrderEvent::OrderTriggered { stop_price, evidence, .. } => {
-                self.observe_trigger(position, order_id, *stop_price, evidence);
+            OrderEvent::OrderTriggered { stop_price, mark, evidence, .. } => {
+                self.observe_trigger(position, order_id, (*stop_price, *mark), evidence);
             }
             OrderEvent::OrderReplaced {
                 revision,
@@ -189,7 +202,7 @@ impl EngineState {
         &mut self,
         position: u64,
         order_id: OrderId,
-        stop_price: Price,
+        (stop_price, mark): (Price, Option<Price>),
         evidence: &Evidence,
     ) {
         let point = match evidence.tick {
@@ -201,6 +214,10 @@ impl EngineState {
             order.rank = position;
             if let Some(stop) = &mut order.stop {
                 stop.price = stop_price;
+                // A recovery may see the event before the tick that moved the mark.
+                if let Some((trailing, mark)) = stop.trailing.as_mut().zip(mark) {
+                    (trailing.mark, trailing.fresh) = (mark, false);
+                }
                 stop.sprung = Some(Sprung { at, place, point });
             }
         });

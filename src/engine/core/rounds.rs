@@ -116,6 +116,7 @@ impl Proposal {
                 Self::Instrument(*instrument_id, what, which)
             }
             Command::Account { .. }
+            | Command::Withdraw { .. }
             | Command::User { .. }
             | Command::Writer { .. }
             | Command::Place { .. }

@@ -21,7 +21,7 @@ use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 5;
+pub const STATE_VERSION: u32 = 6;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub struct EngineState {
     pub arrivals: BTreeSet<(u64, OrderId)>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,
+    /// What each margin account holds: the prices of these go with what it asks for.
+    pub margin: BTreeMap<AccountId, BTreeSet<InstrumentId>>,
     /// How far the lines have come that list nothing, by symbol: those of the market itself under an empty one.
     pub notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
     /// When dividends have their next step.

@@ -1,7 +1,10 @@
 //! What others read of the engine: the market clock, quotes, and the market as an order meets it. Every price comes
 //! with its source and its market time.
 
-use aggregates::id::InstrumentId;
+use std::collections::BTreeSet;
+
+use aggregates::id::{AccountId, InstrumentId};
+use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{OrderSpec, Side, TriggerBy};
@@ -108,12 +111,12 @@ impl Glance {
 
     /// The price that an order's worst cost is estimated from: the quote's near side, else the last price.
     pub fn reference(&self, side: Side) -> Option<Reference> {
-        if let Some(quote) = &self.quote {
-            let (price, _): (Price, Quantity) = quote.touch(side);
-            return Some(Reference { price, source: quote.source.clone(), at: quote.at });
-        }
-        let Last { price, at, source } = self.last.clone()?;
-        Some(Reference { price, source, at })
+        reference(self.quote.as_ref(), self.last.as_ref(), side)
+    }
+
+    /// The prices that holdings are valued at: see [`Self::mark`].
+    pub fn marks(&self) -> Option<Mark> {
+        mark_of(self.quote.as_ref(), self.last.as_ref())
     }
 
     /// The price that an order is counted from: of a trailing stop the one that it follows, where its mark begins.
@@ -136,7 +139,42 @@ impl Glance {
     }
 }
 
+/// The near side of a quote, else the last price.
+fn reference(quote: Option<&Standing>, last: Option<&Last>, side: Side) -> Option<Reference> {
+    if let Some(quote) = quote {
+        let (price, _): (Price, Quantity) = quote.touch(side);
+        return Some(Reference { price, source: quote.source.clone(), at: quote.at });
+    }
+    let Last { price, at, source } = last?.clone();
+    Some(Reference { price, source, at })
+}
+
+/// What a long holding would be sold at and a short one bought back at.
+fn mark_of(quote: Option<&Standing>, last: Option<&Last>) -> Option<Mark> {
+    Some(Mark {
+        long: reference(quote, last, Side::Sell)?,
+        short: reference(quote, last, Side::Buy)?,
+    })
+}
+
 impl Core {
+    /// The prices of what a margin account holds, as far as there are any; none for another account.
+    pub(super) fn marks(&self, account_id: AccountId) -> Marks {
+        let held = self.state().margin.get(&account_id).into_iter().flatten();
+        held.filter_map(|instrument_id| {
+            let issue = self.seen(*instrument_id)?;
+            Some((*instrument_id, mark_of(issue.quote.as_ref(), issue.last.as_ref())?))
+        })
+        .collect()
+    }
+
+    /// The symbols of what a margin account holds; `None` for another account.
+    pub fn held_on_margin(&self, account_id: AccountId) -> Option<BTreeSet<String>> {
+        let state = self.state();
+        let held = state.margin.get(&account_id)?.iter();
+        Some(held.filter_map(|id| Some(state.issues.get(id)?.symbol.clone())).collect())
+    }
+
     /// The clock, and the session that closes next; `None` before the first line, and beyond the calendar.
     pub fn now(&self) -> Option<MarketNow> {
         let (at, state) = (self.clock()?, self.state());
@@ -158,7 +196,7 @@ impl MarketNow {
         self.session.is_open(self.at)
     }
 
-    /// The market as an order meets it.
+    /// The market as an order of a cash account meets it.
     /// `follows` says which prices a trailing stop does.
     pub fn view(
         &self,
@@ -172,6 +210,7 @@ impl MarketNow {
             reference: glance.and_then(|glance| glance.reference_of(side, follows)),
             session_close: self.session.close,
             open: self.is_open(),
+            marks: Marks::new(),
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
     };
     match &submission.command {
         Command::Account { account_id, .. }
+        | Command::Withdraw { account_id, .. }
         | Command::CancelAll { account_id, .. }
         | Command::Reset { account_id, .. } => vec![StreamId::Account(*account_id)],
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],

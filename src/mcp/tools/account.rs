@@ -55,7 +55,7 @@ pub const TOOLS: &[Entry] = &[
             Field::always("account_id", Kind::Text),
             Field::always("cash", Kind::Text),
             Field::always("reserved", Kind::Text),
-            Field::always("buying_power", Kind::Text),
+            Field::sometimes("buying_power", Kind::Text),
             Field::sometimes("equity", Kind::Text),
         ],
         run: |call, arguments| Box::pin(balance(call, arguments)),

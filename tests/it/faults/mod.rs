@@ -6,6 +6,7 @@
 mod crashes;
 mod damage;
 mod lost;
+mod margin;
 mod rivals;
 mod stops;
 mod workload;

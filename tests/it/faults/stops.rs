@@ -9,7 +9,12 @@ use super::{verify_directory, writes};
 use crate::support::rest::{OPEN, TOKEN, quote, send};
 use crate::support::{Server, scratch_with_cluster};
 
-async fn call(server: &Server, method: Method, path: &str, body: Option<Value>) -> Value {
+pub(super) async fn call(
+    server: &Server,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Value {
     let request = reqwest::Client::new().request(method, format!("{}{path}", server.base()));
     let request = request.bearer_auth(TOKEN);
     let answer = send(match body {
@@ -21,7 +26,7 @@ async fn call(server: &Server, method: Method, path: &str, body: Option<Value>) 
     answer.json()
 }
 
-async fn feed(server: &Server, lines: &[Value]) {
+pub(super) async fn feed(server: &Server, lines: &[Value]) {
     let text: Vec<String> = lines.iter().map(Value::to_string).collect();
     let request = reqwest::Client::new()
         .post(format!("{}/v1/market/feed", server.base()))

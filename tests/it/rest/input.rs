@@ -146,7 +146,7 @@ async fn every_bad_field_is_named_at_once() {
     let expected =
         ["extra", "limit_price", "qty", "side", "stop_price", "take_profit", "time_in_force"];
     assert_eq!(named, expected);
-    let body = json!({"kind": "margin", "starting_balance": "-1", "option_level": 9});
+    let body = json!({"kind": "credit", "starting_balance": "-1", "option_level": 9});
     let problem = rest.post("/v1/accounts", body).await.expect(422);
     assert_eq!(problem["errors"].as_array().unwrap().len(), 4, "{problem}");
 }

@@ -5,6 +5,7 @@ mod cors;
 mod edge;
 mod filters;
 mod input;
+mod margin;
 pub mod openapi;
 mod orders;
 mod overload;

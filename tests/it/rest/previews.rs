@@ -1,5 +1,7 @@
 //! Previews over REST: they tell what placing does, store nothing, and refuse as placing refuses.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::support::TestDatabase;
@@ -11,7 +13,12 @@ async fn figures(rest: &TestRest, account: &str) -> Value {
     let position = rest.get(&format!("/v1/accounts/{account}/positions/AAPL")).await;
     let position = if position.status == 200 { position.json() } else { Value::Null };
     let held = |field: &str, none: &str| position.get(field).cloned().unwrap_or(json!(none));
+    let of_margin =
+        |field: &str| if now["kind"] == "margin" { now[field].clone() } else { Value::Null };
     json!({
+        "equity": of_margin("equity"),
+        "initial_margin": of_margin("initial_margin"),
+        "maintenance_margin": of_margin("maintenance_margin"),
         "cash": now["cash"],
         "reserved": now["reserved"],
         "buying_power": now["buying_power"],
@@ -25,10 +32,20 @@ async fn figures(rest: &TestRest, account: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
+    let seen = told_and_done("cash").await;
+    assert!(seen.contains("insufficient_shares"), "{seen:?}");
+    let seen = told_and_done("margin").await;
+    assert!(!seen.contains("insufficient_shares"), "{seen:?}");
+}
+
+/// Previews and places orders in an account of this kind; what came of them.
+async fn told_and_done(kind: &str) -> BTreeSet<String> {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
     rest.quoted().await;
-    let account = rest.account("20000").await;
+    let body = json!({"name": "test", "kind": kind, "starting_balance": "20000"});
+    let account = rest.post("/v1/accounts", body).await.expect(201);
+    let account = account["account_id"].as_str().unwrap();
     let orders = format!("/v1/accounts/{account}/orders");
     // A fixed sequence that looks random: every kind of order, sizes beyond the quote and beyond the means.
     let mut seed = 7u64;
@@ -36,7 +53,7 @@ async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % n
     };
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for n in 0..80 {
         if n % 5 == 0 {
             // Sizes are refilled by the next quote alone.
@@ -63,11 +80,11 @@ async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
                 json!(["99", "100", "101", "102"][usize::try_from(draw(4)).unwrap()]);
             body["trigger_by"] = json!(["last", "quote"][usize::try_from(draw(2)).unwrap()]);
         }
-        let (head, before) = (rest.head(), figures(&rest, &account).await);
+        let (head, before) = (rest.head(), figures(&rest, account).await);
         let foretold = rest.post(&format!("{orders}/preview"), body.clone()).await;
         assert_eq!(rest.head(), head, "a preview writes nothing");
         let placed = rest.post(&orders, body.clone()).await;
-        let after = figures(&rest, &account).await;
+        let after = figures(&rest, account).await;
         let (told, order) = (foretold.json(), placed.json());
         if placed.status == 422 {
             assert_eq!(foretold.status, 422, "{body}: {told}, then {order}");
@@ -93,11 +110,11 @@ async fn a_preview_is_what_placing_does_when_the_market_has_not_moved() {
         "accepted",
         "canceled",
         "insufficient_buying_power",
-        "insufficient_shares",
         "invalid_order",
     ] {
         assert!(seen.contains(word), "no {word} among {seen:?}");
     }
+    seen
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! A log with something of everything: fills in parts, a rejection, a cancel, a split with a fraction, a dividend.
 
-use aggregates::account::AccountCommand;
 use aggregates::id::{AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId};
 use aggregates::instrument::{InstrumentCommand, Split};
+use aggregates::margin::Marks;
 use aggregates::market::{Evidence, EvidenceTick, MarketTime};
 use aggregates::order::{CancelReason, Execution, OrderSpec, OrderType, Side, TimeInForce};
 use aggregates::trading::Command;
@@ -43,9 +43,9 @@ impl History {
         self.cancel(test, sell).await;
         let withdrawal_id = CommandId::new(Uuid::now_v7());
         let amount = "100.01".parse().unwrap();
-        let command = AccountCommand::Withdraw { withdrawal_id, amount, at: Some(noon()) };
-        let account_id = self.account;
-        test.submit(OPERATOR_TENANT, Command::Account { account_id, command }, None).await.unwrap();
+        let (account_id, marks, at) = (self.account, Marks::new(), Some(noon()));
+        let command = Command::Withdraw { account_id, withdrawal_id, amount, marks, at };
+        test.submit(OPERATOR_TENANT, command, None).await.unwrap();
     }
 
     /// Eight whole shares, 4 for 3, with an open sell and an open buy: ten and two thirds.
@@ -171,7 +171,7 @@ async fn fill(
     };
     let (qty, price) = (qty.parse().unwrap(), price.parse().unwrap());
     let execution = Execution { revision, after_fills, qty, price, evidence };
-    let fill = Command::Fill { order_id, execution, at: noon() };
+    let fill = Command::Fill { order_id, execution, marks: Marks::new(), at: noon() };
     test.submit(OPERATOR_TENANT, fill, None).await.unwrap();
 }
 

@@ -8,6 +8,7 @@ use aggregates::id::{
     RequestId, TenantId,
 };
 use aggregates::instrument::{InstrumentCommand, InstrumentKind};
+use aggregates::margin::Marks;
 use aggregates::market::{MarketTime, Reference};
 use aggregates::order::{OrderClass, OrderSpec, OrderType, Side, TimeInForce};
 use aggregates::rules::{FeeSchedule, Rules};
@@ -181,6 +182,7 @@ pub fn buy(
         }),
         session_close: noon() + TimeDelta::hours(4),
         open: true,
+        marks: Marks::new(),
     };
     let order_id = OrderId::new(Uuid::now_v7());
     let request = format!("{symbol} {qty} {limit}");

@@ -1,0 +1,257 @@
+//! Margin in decisions: how an account stands at the prices that came with the command, and what of an order closes
+//! and what opens.
+//!
+//! In a margin account an order closes first: it sets aside shares that are held against it and free, and reserves
+//! initial margin for the shares beyond those. In a cash account a buy opens and a sell closes, all of it.
+
+use super::{Desk, MarketView, Undecided, World};
+use crate::account::{Account, AccountCommand, AccountError, Opening};
+use crate::id::{AccountId, CommandId, OrderId};
+use crate::margin::{Marked, Marks, Standing, initial_of};
+use crate::market::{MarketTime, Reference};
+use crate::money::{AmountError, Money, Price, Quantity};
+use crate::order::{Order, OrderEvent, OrderSpec, Side, worst_cost};
+use crate::position::Cut;
+use crate::refusal::{Refusal, RefusalCode};
+use crate::rules::Rules;
+use crate::stream::StreamId;
+
+/// The least that an order reserves which has to open: one that works is found by what it reserves.
+const LEAST_CENTS: i64 = 1;
+
+/// The shares of an order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Parts {
+    /// Those that close what is held against it.
+    pub closes: Quantity,
+    /// Those that open a position or add to it.
+    pub opens: Quantity,
+}
+
+/// What a fill leaves reserved, and what it takes to open.
+pub(super) struct Fill {
+    pub keep: Money,
+    pub opening: Opening,
+}
+
+/// How a margin account stands at these prices.
+///
+/// # Errors
+/// A position has none of them, or a figure is beyond the bound of money.
+pub(super) fn standing(
+    world: &impl World,
+    account_id: AccountId,
+    marks: &Marks,
+) -> Result<Standing, Undecided> {
+    let absent = || Undecided::Absent(StreamId::Account(account_id));
+    let account = world.account(account_id).ok_or_else(absent)?;
+    let mut held = Vec::new();
+    for instrument_id in world.holdings(account_id).ok_or_else(absent)? {
+        let stream = StreamId::Position(account_id, instrument_id);
+        let position =
+            world.position(account_id, instrument_id).ok_or(Undecided::Absent(stream))?;
+        let qty = position.qty();
+        if qty.is_zero() {
+            continue;
+        }
+        let Some(mark) = marks.get(&instrument_id) else {
+            let symbol = match world.instrument(instrument_id) {
+                Some(instrument) => instrument.symbol().to_owned(),
+                None => return Err(Undecided::Absent(StreamId::Instrument(instrument_id))),
+            };
+            let message = format!(
+                "the account holds {qty} {symbol}, which has no price: what its margin leaves free is not known; wait \
+                 for a quote or a trade, or close that position"
+            );
+            let refusal = Refusal::new(RefusalCode::NoMark, message);
+            return Err(refusal.figure("symbol", symbol).figure("qty", qty).into());
+        };
+        let Reference { price, source, at } =
+            if qty.is_negative() { &mark.short } else { &mark.long }.clone();
+        held.push(Marked { instrument_id, qty, price, source, at });
+    }
+    Ok(Standing::of(account.cash(), held)?)
+}
+
+/// What an order reserves of its account for shares that open at `price` or better, fees included: their cost, or the
+/// initial margin of it.
+pub(super) fn to_reserve(
+    account: &Account,
+    opens: Quantity,
+    price: Price,
+    rules: &Rules,
+) -> Result<Money, AmountError> {
+    if !account.is_margin() || opens.is_zero() {
+        return worst_cost(opens, price, rules);
+    }
+    initial_of(Money::at_most(opens, price)?)?.plus(rules.fees.fee(opens)?)
+}
+
+impl<W: World> Desk<'_, W> {
+    /// What of `qty` shares of an order closes and what opens; what the order has set aside already is its own.
+    pub(super) fn parts(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        qty: Quantity,
+    ) -> Result<Parts, Undecided> {
+        let none = Quantity::ZERO;
+        if !self.look_account(spec.account_id)?.is_margin() {
+            return Ok(match spec.side {
+                Side::Buy => Parts { closes: none, opens: qty },
+                Side::Sell => Parts { closes: qty, opens: none },
+            });
+        }
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let own = position.reservation(order_id);
+        let closes = position.free_against(spec.side)?.plus(own)?.min(qty);
+        Ok(Parts { closes, opens: qty.minus(closes)? })
+    }
+
+    /// A short position is held in whole shares: an order that opens or closes one is for whole shares.
+    pub(super) fn is_whole(&self, spec: &OrderSpec, parts: &Parts) -> Result<(), Undecided> {
+        if !self.look_account(spec.account_id)?.is_margin() {
+            return Ok(());
+        }
+        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
+        let whole = spec.qty.is_whole();
+        let fits = match spec.side {
+            Side::Sell => parts.opens.is_zero() || whole && parts.opens.is_whole(),
+            Side::Buy => parts.closes.is_zero() || whole || !held.is_whole(),
+        };
+        if fits {
+            return Ok(());
+        }
+        let message = format!(
+            "{} shares with {held} held would leave a part of a share short: short positions are in whole shares",
+            spec.qty
+        );
+        let refusal = Refusal::new(RefusalCode::FractionalShort, message).field("qty");
+        Err(refusal.figure("qty", spec.qty).figure("held", held).into())
+    }
+
+    /// The price that an order reserves for each share that opens; `None` if none does.
+    pub(super) fn reserve_price(
+        &self,
+        spec: &OrderSpec,
+        parts: &Parts,
+        market: &MarketView,
+    ) -> Result<Option<Price>, Undecided> {
+        if parts.opens.is_zero() {
+            return Ok(None);
+        }
+        match spec.side {
+            Side::Buy => self.worst_price(spec, market).map(Some),
+            Side::Sell => {
+                let reference = market.reference.as_ref().map(|reference| reference.price);
+                match spec.short_price(reference, self.rules.collar)? {
+                    Some(price) => Ok(Some(price)),
+                    None => {
+                        let message = format!(
+                            "{} has no price yet, so the margin of a short sale cannot be estimated: wait for a quote",
+                            spec.symbol
+                        );
+                        let refusal = Refusal::new(RefusalCode::NoReferencePrice, message);
+                        Err(refusal.field("symbol").into())
+                    }
+                }
+            }
+        }
+    }
+
+    /// How the account of an order stands that opens something; `None` for a cash account.
+    ///
+    /// # Errors
+    /// It may only reduce risk, or is not known.
+    pub(super) fn backing(
+        &self,
+        account_id: AccountId,
+        marks: &Marks,
+    ) -> Result<Option<Standing>, Undecided> {
+        if !self.look_account(account_id)?.is_margin() {
+            return Ok(None);
+        }
+        let standing = standing(self.world, account_id, marks)?;
+        if standing.is_called() {
+            let Standing { equity, maintenance, .. } = standing;
+            return Err(AccountError::MarginCall { equity, maintenance }.into());
+        }
+        Ok(Some(standing))
+    }
+
+    /// Takes money out of an account.
+    pub(super) fn withdraw(
+        &mut self,
+        account_id: AccountId,
+        withdrawal_id: CommandId,
+        amount: Money,
+        (marks, at): (&Marks, Option<MarketTime>),
+    ) -> Result<(), Undecided> {
+        let is_margin = self.look_account(account_id)?.is_margin();
+        let margin = match is_margin {
+            true => Some(standing(self.world, account_id, marks)?),
+            false => None,
+        };
+        self.account(account_id, &AccountCommand::Withdraw { withdrawal_id, amount, at, margin })
+    }
+
+    /// What a fill of an order of a margin account comes to, as its order states it.
+    pub(super) fn margin_fill(
+        &self,
+        (order_id, order): (OrderId, &Order),
+        spec: &OrderSpec,
+        filled: &OrderEvent,
+        marks: &Marks,
+    ) -> Result<Fill, Undecided> {
+        let OrderEvent::OrderFilled { qty, price, fees, leaves_qty, .. } = filled else {
+            return Err(crate::order::OrderError::NotFound.into());
+        };
+        let account = self.look_account(spec.account_id)?;
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let opens = qty.minus(position.held_against(spec.side).min(*qty))?;
+        let own = position.reservation(order_id);
+        let rest = leaves_qty.minus(own.minus(own.min(*qty))?)?;
+        let held = account.reservation(order_id);
+        let keep = match order.reserve_price() {
+            _ if rest.is_zero() => Money::ZERO,
+            Some(price) => held.min(to_reserve(account, rest, price, self.rules)?),
+            None => held,
+        };
+        let released = held.minus(keep)?;
+        let needed = match opens.is_zero() {
+            true => Money::ZERO,
+            false => initial_of(Money::at_most(opens, *price)?)?.plus(*fees)?,
+        };
+        let margin = match needed > released {
+            true => Some(standing(self.world, spec.account_id, marks)?),
+            false => None,
+        };
+        let cuts = position.cuts(order_id, spec.side, *qty)?;
+        let passed_on = self.passed_on(account, &cuts, released.minus(needed.min(released))?)?;
+        Ok(Fill { keep, opening: Opening { needed, margin, passed_on } })
+    }
+
+    /// Orders whose shares a fill takes have to open instead: what the fill's order had reserved to open goes over to
+    /// them, as far as they need it. What they lack is looked for when they fill.
+    fn passed_on(
+        &self,
+        account: &Account,
+        cuts: &[Cut],
+        left: Money,
+    ) -> Result<Vec<(OrderId, Money)>, Undecided> {
+        let least = Money::new(rust_decimal::Decimal::new(LEAST_CENTS, Money::DECIMALS))?;
+        let taken = |cut: &Cut| cut.from.minus(cut.to);
+        let all = cuts.iter().try_fold(Quantity::ZERO, |sum, cut| sum.plus(taken(cut)?))?;
+        let mut passed_on = Vec::with_capacity(cuts.len());
+        for cut in cuts {
+            let opens = taken(cut)?;
+            let share = left.share(opens, all)?;
+            let needed = match self.look_order(cut.order_id)?.reserve_price() {
+                Some(price) => to_reserve(account, opens, price, self.rules)?,
+                None => share,
+            };
+            passed_on.push((cut.order_id, share.min(needed).max(least)));
+        }
+        Ok(passed_on)
+    }
+}
