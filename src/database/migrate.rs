@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "triggers", include_str!("../../migrations/0012_triggers.sql")),
     (13, "invited_users", include_str!("../../migrations/0013_invited_users.sql")),
     (14, "marks", include_str!("../../migrations/0014_marks.sql")),
+    (15, "homes", include_str!("../../migrations/0015_homes.sql")),
 ];
 
 /// The migrations that make roles.

@@ -30,7 +30,8 @@ const CLEAR: Duration = Duration::from_secs(600);
 const KEPT_AFTER_END: TimeDelta = TimeDelta::days(30);
 
 const CLEAR_REVOCATIONS: &str = "DELETE FROM revocations WHERE made_at < $1";
-const CLEAR_THROTTLES: &str = "DELETE FROM throttles WHERE last_at < $1";
+const CLEAR_THROTTLES: &str = "DELETE FROM throttles WHERE failures > 0 AND last_at < $1";
+const CLEAR_HOMES: &str = "DELETE FROM throttles WHERE last_at < $1";
 const CLEAR_KEYS: &str = "DELETE FROM access_keys WHERE not_after < $1";
 const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE expires_at < $1";
 /// A session goes with its client.
@@ -177,6 +178,7 @@ impl Identity {
         for (statement, before) in [
             (CLEAR_REVOCATIONS, now - revocations::KEPT),
             (CLEAR_THROTTLES, now - throttle::FORGOTTEN),
+            (CLEAR_HOMES, now - throttle::HOME),
             (CLEAR_KEYS, now),
             (CLEAR_INVITATIONS, now),
             (CLEAR_SESSIONS, now - KEPT_AFTER_END),

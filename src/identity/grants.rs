@@ -18,25 +18,34 @@ use crate::ledger::Interface;
 
 /// Grants and offers of one account at the most.
 pub const GRANTS_MAX: i64 = 100;
-/// Grants and offers that one user holds at the most.
+/// Grants that one user holds at the most.
 pub const HELD_MAX: i64 = 100;
+/// Offers that wait for one user at the most.
+pub const OFFERED_MAX: i64 = 100;
 /// Offers of one giver that wait for one user at the most: nobody fills the list of another.
 pub const OFFERS_EACH: i64 = 5;
 /// How long an offer waits, in days.
 pub const OFFER_DAYS: i64 = 30;
+/// How long a giver whose offer was declined makes that user no other, in days.
+pub const DECLINED_DAYS: i64 = 7;
 /// Offers that are ended together when their time is over.
 const LAPSED_AT_ONCE: i64 = 1_000;
 
-/// Whoever gives a grant has these to themselves until it is given: that the bounds hold.
+/// Whoever gives or accepts a grant has all of them to themselves until that is done: that the bounds hold.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('blotter/grants', 0))";
 /// Nobody forgets either of them until the grant is given.
 const USER: &str = "SELECT user_id, tenant_id FROM users
     WHERE state = 'active' AND (user_id = $1 OR email = $2) FOR SHARE";
 const OWNER: &str = "SELECT user_id FROM users WHERE tenant_id = $1 FOR SHARE";
-const COUNTS: &str =
-    "SELECT count(*) FILTER (WHERE account_id = $1), count(*) FILTER (WHERE user_id = $2),
-        count(*) FILTER (WHERE user_id = $2 AND given_by = $3 AND accepted_at IS NULL)
+const COUNTS: &str = "SELECT count(*) FILTER (WHERE account_id = $1) AS given,
+        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NOT NULL) AS held,
+        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL) AS offered,
+        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL AND given_by = $3) AS of_giver
     FROM grants WHERE revoked_at IS NULL AND (account_id = $1 OR user_id = $2)";
+const DECLINED: &str = "SELECT max(revoked_at) FROM grants
+    WHERE declined AND user_id = $1 AND given_by = $2 AND revoked_at > $3";
+const HELD: &str = "SELECT count(*) FROM grants
+    WHERE user_id = $1 AND revoked_at IS NULL AND accepted_at IS NOT NULL";
 const INSERT: &str = "INSERT INTO grants
         (grant_id, tenant_id, account_id, user_id, role, created_at, accepted_at, given_by, grantee)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -118,12 +127,26 @@ pub enum GrantError {
         "this user has a grant on this account, or an offer of one: take it first to give another role"
     )]
     Held,
-    /// There are as many as there may be.
+    /// There are as many on the account as there may be.
     #[error(
-        "there are as many grants and offers as there may be: {GRANTS_MAX} on an account, and {HELD_MAX} that a user \
-         holds"
+        "{GRANTS_MAX} grants and offers are on this account, which is as many as there may be: take one first"
     )]
     TooMany,
+    /// The user holds as many as they may.
+    #[error(
+        "{HELD_MAX} grants are held by this user, which is as many as there may be: one has to be given back first"
+    )]
+    TooManyHeld,
+    /// As many offers wait for the user as may.
+    #[error(
+        "{OFFERED_MAX} offers wait for this user, which is as many as there may be: try again when some were answered"
+    )]
+    TooManyOffered,
+    /// The user has declined what the same giver offered.
+    #[error(
+        "this user has declined an offer of yours: the next one can be made {DECLINED_DAYS} days after that, from {0} on"
+    )]
+    Declined(DateTime<Utc>),
     /// The same giver waits for the same user often enough.
     #[error(
         "{OFFERS_EACH} offers of yours wait for this user, which is as many as there may be: take one back, or wait \
@@ -186,12 +209,6 @@ impl Grants {
         // As the table keeps it.
         let created_at = Utc::now().trunc_subsecs(6);
         lapse(&mut transaction, created_at, Some((account_id, user_id))).await?;
-        let (given, held, offered): (i64, i64, i64) = sqlx::query_as(COUNTS)
-            .bind(account_id.uuid())
-            .bind(user_id.uuid())
-            .bind(given_by.uuid())
-            .fetch_one(&mut *transaction)
-            .await?;
         let row = GrantRow {
             grant_id: GrantId::new(Uuid::now_v7()),
             tenant,
@@ -220,16 +237,11 @@ impl Grants {
         if inserted.rows_affected() == 0 {
             return Err(GrantError::Held);
         }
-        if given >= GRANTS_MAX || held >= HELD_MAX {
-            return Err(GrantError::TooMany);
-        }
+        bounded(&mut transaction, &row, given_by).await?;
         let grant_id = row.grant_id;
-        let fact = if row.accepted_at.is_some() {
-            Fact::Granted { account_id, grant_id, user_id, role }
-        } else if offered >= OFFERS_EACH {
-            return Err(GrantError::TooManyOffers);
-        } else {
-            Fact::Offered { account_id, grant_id, user_id, role }
+        let fact = match row.accepted_at {
+            Some(_) => Fact::Granted { account_id, grant_id, user_id, role },
+            None => Fact::Offered { account_id, grant_id, user_id, role },
         };
         let written = write(&mut transaction, tenant, cause, fact).await?;
         transaction.commit().await?;
@@ -239,7 +251,7 @@ impl Grants {
     /// Accepts an offer to `user`: the grant, and where that stands in the log, if it was not so already.
     ///
     /// # Errors
-    /// There is none, or the database failed.
+    /// There is none, or the user holds as many as they may; the database failed.
     pub async fn accept(
         &self,
         user: UserId,
@@ -252,6 +264,7 @@ impl Grants {
              RETURNING {COLUMNS}"
         );
         let mut transaction = self.pool.pool().begin().await?;
+        sqlx::query(LOCK).execute(&mut *transaction).await?;
         let accepted = sqlx::query(&accept)
             .bind(oldest(now))
             .bind(now)
@@ -264,6 +277,11 @@ impl Grants {
             let found = held.into_iter().find(|row| row.grant_id == grant_id);
             return Ok((found.ok_or(GrantError::NotFound)?, None));
         };
+        let held: i64 =
+            sqlx::query_scalar(HELD).bind(user.uuid()).fetch_one(&mut *transaction).await?;
+        if held > HELD_MAX {
+            return Err(GrantError::TooManyHeld);
+        }
         let GrantRow { account_id, user_id, role, .. } = row;
         let fact = Fact::Granted { account_id, grant_id, user_id, role };
         let written = write(&mut transaction, row.tenant, cause, fact).await?;
@@ -306,7 +324,8 @@ impl Grants {
     ) -> Result<u64, GrantError> {
         let now = Utc::now();
         let end = format!(
-            "UPDATE grants SET {ENDED} WHERE {LIVE} AND grant_id = $3 AND {column} = $4 RETURNING {COLUMNS}"
+            "UPDATE grants SET {ENDED}, declined = $5 AND accepted_at IS NULL
+             WHERE {LIVE} AND grant_id = $3 AND {column} = $4 RETURNING {COLUMNS}"
         );
         let mut transaction = self.pool.pool().begin().await?;
         let ended = sqlx::query(&end)
@@ -314,6 +333,7 @@ impl Grants {
             .bind(now)
             .bind(grant_id.uuid())
             .bind(whose)
+            .bind(reason == OfferEnd::Declined)
             .fetch_optional(&mut *transaction)
             .await?;
         let row = read(&ended.ok_or(GrantError::NotFound)?)?;
@@ -347,7 +367,8 @@ impl Grants {
         query.fetch_all(self.pool.pool()).await?.iter().map(read).collect()
     }
 
-    /// The grants and offers of a user, oldest first, each with the name of its account: [`HELD_MAX`] at the most.
+    /// The grants and offers of a user, oldest first, each with the name of its account: [`HELD_MAX`] and [`OFFERED_MAX`]
+    /// at the most.
     ///
     /// # Errors
     /// The database failed.
@@ -433,6 +454,39 @@ pub(super) async fn lapse(
         let _ = over(connection, &row, OfferEnd::Lapsed, &cause).await?;
     }
     Ok(())
+}
+
+/// Sees that with this new grant or offer nobody and nothing has more than they may.
+async fn bounded(
+    connection: &mut PgConnection,
+    row: &GrantRow,
+    given_by: TenantId,
+) -> Result<(), GrantError> {
+    let (user, giver) = (row.user_id.uuid(), given_by.uuid());
+    let counts = sqlx::query(COUNTS).bind(row.account_id.uuid()).bind(user).bind(giver);
+    let counts = counts.fetch_one(&mut *connection).await?;
+    let exceeds = |name, most: i64| counts.try_get::<i64, _>(name).map(|count| count > most);
+    if exceeds("given", GRANTS_MAX)? {
+        return Err(GrantError::TooMany);
+    }
+    if row.accepted_at.is_some() {
+        let full = exceeds("held", HELD_MAX)?;
+        return if full { Err(GrantError::TooManyHeld) } else { Ok(()) };
+    }
+    if exceeds("of_giver", OFFERS_EACH)? {
+        return Err(GrantError::TooManyOffers);
+    }
+    if exceeds("offered", OFFERED_MAX)? {
+        return Err(GrantError::TooManyOffered);
+    }
+    let rest = TimeDelta::days(DECLINED_DAYS);
+    let declined: Option<DateTime<Utc>> = sqlx::query_scalar(DECLINED)
+        .bind(user)
+        .bind(giver)
+        .bind(row.created_at - rest)
+        .fetch_one(connection)
+        .await?;
+    declined.map_or(Ok(()), |declined| Err(GrantError::Declined(declined + rest)))
 }
 
 /// Writes that a grant has ended, or an offer in this way.

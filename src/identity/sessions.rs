@@ -235,7 +235,7 @@ impl Identity {
         if still.fetch_optional(change.connection()).await?.is_none() {
             return Err(IdentityError::WrongCredentials);
         }
-        tries.succeeded(change.connection()).await?;
+        tries.succeeded(change.connection(), Utc::now()).await?;
         if let Some(stronger) = stronger {
             let kept = sqlx::query(REHASHED).bind(user.uuid()).bind(stronger);
             kept.execute(change.connection()).await?;

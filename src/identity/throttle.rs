@@ -2,7 +2,8 @@
 //!
 //! Counted by user and address together, by address, and by user from anywhere: the first stops guessing at one user,
 //! the second guessing at many, the third guessing from many places. The wait doubles with each failure up to a quarter
-//! of an hour. Somebody elsewhere can so make a user wait only by a hundred failures, and for no longer than that.
+//! of an hour. The third does not hold at a *home* of the user, an address from which they have logged in of late: so
+//! nobody elsewhere keeps a user out who is where they use to be.
 //! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure; a try
 //! that has to wait costs none while this process remembers the wait.
 
@@ -30,6 +31,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// Failures count until there was none for so long.
 pub(super) const FORGOTTEN: TimeDelta = TimeDelta::hours(24);
+/// How long after a log-in its address is a home of the user.
+pub(super) const HOME: TimeDelta = TimeDelta::days(30);
 
 const COUNTS: &str = "SELECT key_hash, failures, last_at FROM throttles WHERE key_hash = ANY ($1)";
 const COUNT: &str = "INSERT INTO throttles (key_hash, failures, last_at)
@@ -40,6 +43,10 @@ const COUNT: &str = "INSERT INTO throttles (key_hash, failures, last_at)
 const SET_BACK: &str =
     "UPDATE throttles SET last_at = $2 WHERE key_hash = ANY ($1) AND last_at > $2";
 const CLEAR: &str = "DELETE FROM throttles WHERE key_hash = $1";
+/// A home has no failures.
+const AT_HOME: &str = "INSERT INTO throttles (key_hash, failures, last_at) VALUES ($1, 0, $2)
+    ON CONFLICT (key_hash) DO UPDATE SET last_at = $2";
+const LEAVE: &str = "DELETE FROM throttles WHERE key_hash = ANY ($1)";
 
 /// A try that has to wait is recorded once in this time, so that a flood does not write the log.
 const RECORDED_EVERY: Duration = Duration::from_secs(60);
@@ -80,7 +87,7 @@ pub struct Memory {
 impl Memory {
     /// How long a try has to wait, as far as that is remembered. Costs nothing.
     pub fn wait(&self, tries: &Tries) -> Option<Duration> {
-        tries.keys().iter().filter_map(|key| self.waits.left(key)).max()
+        [tries.both, tries.address].iter().filter_map(|key| self.waits.left(key)).max()
     }
 
     /// Whether a try that has to wait is to be recorded now, which the next of this user is not.
@@ -101,6 +108,7 @@ pub struct Tries {
     both: Key,
     address: Key,
     user: Key,
+    home: Key,
 }
 
 impl Tries {
@@ -119,11 +127,17 @@ impl Tries {
             both: key("both", [email.text(), &network]),
             address: key("address", ["", &network]),
             user: key("user", [email.text(), ""]),
+            home: key("home", [email.text(), &network]),
         }
     }
 
-    fn keys(&self) -> [Key; 3] {
+    /// What failures are counted by.
+    fn counted(&self) -> [Key; 3] {
         [self.both, self.address, self.user]
+    }
+
+    fn keys(&self) -> [Key; 4] {
+        [self.both, self.address, self.user, self.home]
     }
 
     /// How long the next try has to wait, if it has to; `memory` knows it until then.
@@ -137,27 +151,34 @@ impl Tries {
         memory: &Memory,
     ) -> Result<Option<Duration>, sqlx::Error> {
         let rows = sqlx::query(COUNTS).bind(self.keys()).fetch_all(&mut *connection).await?;
-        let (mut longest, mut set_back) = (None, false);
+        let (mut of_both, mut of_address, mut of_user) = (None, None, None);
+        let (mut at_home, mut set_back) = (false, false);
         for row in rows {
             let key: Vec<u8> = row.try_get("key_hash")?;
             let failures = row.try_get::<i32, _>("failures")?.cast_unsigned();
-            let (key, first) = if key == self.both {
-                (self.both, OF_BOTH)
-            } else if key == self.address {
-                (self.address, OF_ADDRESS)
-            } else {
-                (self.user, OF_USER)
-            };
             let last: DateTime<Utc> = row.try_get("last_at")?;
             set_back |= last > now;
-            let Some(wait) = left(failures, first, last, now) else { continue };
-            memory.waits.set(key, wait);
-            longest = longest.max(Some(wait));
+            if key == self.both {
+                of_both = left(failures, OF_BOTH, last, now);
+            } else if key == self.address {
+                of_address = left(failures, OF_ADDRESS, last, now);
+            } else if key == self.user {
+                of_user = left(failures, OF_USER, last, now);
+            } else {
+                at_home = last > now - HOME;
+            }
         }
         if set_back {
             sqlx::query(SET_BACK).bind(self.keys()).bind(now).execute(connection).await?;
         }
-        Ok(longest)
+        // What holds of the user is remembered of this address alone: at a home it does not hold.
+        let of_both = of_both.max(of_user.filter(|_| !at_home));
+        for (key, wait) in [(self.both, of_both), (self.address, of_address)] {
+            if let Some(wait) = wait {
+                memory.waits.set(key, wait);
+            }
+        }
+        Ok(of_both.max(of_address))
     }
 
     /// Counts a failure.
@@ -170,7 +191,7 @@ impl Tries {
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(COUNT)
-            .bind(self.keys())
+            .bind(self.counted())
             .bind(now)
             .bind(now - FORGOTTEN)
             .execute(connection)
@@ -178,13 +199,34 @@ impl Tries {
             .map(drop)
     }
 
-    /// Forgets the failures of this user from this address: it was the right person.
+    /// Forgets the failures of this user from this address, which is a home of the user from now on: it was the right
+    /// person.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn succeeded(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(CLEAR).bind(&self.both[..]).execute(connection).await.map(drop)
+    pub async fn succeeded(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(CLEAR).bind(&self.both[..]).execute(&mut *connection).await?;
+        let home = sqlx::query(AT_HOME).bind(&self.home[..]).bind(now);
+        home.execute(connection).await.map(drop)
     }
+}
+
+/// Forgets the homes of a user among these addresses.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn leave_homes(
+    connection: &mut PgConnection,
+    email: &Email,
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<(), sqlx::Error> {
+    let homes: Vec<Key> =
+        addresses.into_iter().map(|address| Tries::new(email, address).home).collect();
+    sqlx::query(LEAVE).bind(homes).execute(connection).await.map(drop)
 }
 
 /// What is left of the wait after so many failures, the last one at `last`; waits begin with failure `first`.

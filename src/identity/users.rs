@@ -18,7 +18,7 @@ use super::facts::{self, Cause, Fact, Written, new_fact};
 use super::grants;
 use super::passwords::{Comparison, Password, measure};
 use super::sessions::{Which, Whose};
-use super::throttle::Tries;
+use super::throttle::{Tries, leave_homes};
 
 const ONE: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE user_id = $1";
 const BY_EMAIL: &str = "SELECT user_id, tenant_id, email, state, created_at, password_hash FROM users WHERE email = $1";
@@ -30,8 +30,10 @@ const SET_PASSWORD: &str = "UPDATE users SET password_hash = $2 WHERE user_id = 
     AND ($3::text IS NULL OR password_hash = $3)";
 const SET_STATE: &str =
     "UPDATE users SET state = $2 WHERE user_id = $1 AND state <> $2 RETURNING tenant_id, user_id";
-const LOCK: &str = "SELECT tenant_id, user_id FROM users WHERE user_id = $1
+const LOCK: &str = "SELECT tenant_id, user_id, email FROM users WHERE user_id = $1
     AND ($2::text IS NULL OR password_hash = $2) FOR UPDATE";
+const ADDRESSES: &str =
+    "SELECT DISTINCT address FROM clients WHERE tenant_id = $1 AND user_id = $2";
 const LIVE_TOKENS: &str =
     "SELECT token_id FROM tokens WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
 /// What stands beside the log of a tenant.
@@ -165,6 +167,7 @@ impl Identity {
             }
             Err(error) => return Err(error.into()),
         }
+        change.leave_homes(profile.whose, &profile.email).await?;
         let (fact_id, at) = new_fact();
         let fact = Fact::Of(user, UserEvent::EmailChanged { fact_id, at });
         let written = facts::write(change.connection(), profile.whose.tenant, cause, fact).await?;
@@ -303,7 +306,9 @@ impl Identity {
             .bind(password_hash)
             .fetch_optional(change.connection())
             .await?;
-        let whose = super::sessions::whose(&row.ok_or(IdentityError::NoUser)?)?;
+        let row = row.ok_or(IdentityError::NoUser)?;
+        let whose = super::sessions::whose(&row)?;
+        change.leave_homes(whose, row.try_get("email")?).await?;
         change.end(whose, Which::All, SessionEnd::Forgotten, cause).await?;
         change.end_tokens(whose, cause).await?;
         grants::forget(change.connection(), whose.user, whose.tenant, cause).await?;
@@ -320,6 +325,18 @@ impl Identity {
 }
 
 impl Change {
+    /// Forgets from where a user has logged in by this address for mail.
+    async fn leave_homes(&mut self, whose: Whose, email: &str) -> Result<(), IdentityError> {
+        let email = Email::read(email).map_err(|error| IdentityError::Defect(error.to_string()))?;
+        let addresses: Vec<String> = sqlx::query_scalar(ADDRESSES)
+            .bind(whose.tenant.uuid())
+            .bind(whose.user.uuid())
+            .fetch_all(self.connection())
+            .await?;
+        let addresses = addresses.iter().filter_map(|address| address.parse().ok());
+        Ok(leave_homes(self.connection(), &email, addresses).await?)
+    }
+
     /// The facts of the end of every live token of a user, whose rows go with the user.
     async fn end_tokens(&mut self, whose: Whose, cause: &Cause) -> Result<(), sqlx::Error> {
         let tokens: Vec<Uuid> = sqlx::query_scalar(LIVE_TOKENS)

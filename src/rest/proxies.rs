@@ -4,7 +4,7 @@
 //! right: each proxy appends whom it was called by, and the first one that is not trusted is the client. What stands
 //! left of it the client may have made up.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -98,9 +98,8 @@ impl Proxies {
         }
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            let Ok(chain) = value.to_str() else { return peer };
-            for hop in chain.rsplit(',') {
-                let Ok(hop) = hop.trim().parse::<IpAddr>() else { return peer };
+            for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
+                let Some(hop) = address(hop) else { return peer };
                 client = hop.to_canonical();
                 if !self.trust(client) {
                     return client;
@@ -109,6 +108,15 @@ impl Proxies {
         }
         client
     }
+}
+
+/// The address that a proxy wrote, with or without a port: `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::7`,
+/// `[2001:db8::7]` or `[2001:db8::7]:4711`.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop.trim_ascii()).ok()?;
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    text.parse().ok().or_else(|| bracketed().map(IpAddr::V6)).or_else(with_port)
 }
 
 #[cfg(test)]
@@ -165,10 +173,19 @@ mod tests {
             ("127.0.0.1", &["198.51.100.1, made up, 10.0.0.3"], "127.0.0.1"),
             ("127.0.0.1", &[""], "127.0.0.1"),
             ("127.0.0.1", &["198.51.100.1,"], "127.0.0.1"),
+            ("127.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("127.0.0.1", &["2001:db8::7, [fd00::3]:80"], "2001:db8::7"),
+            ("127.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
+            ("127.0.0.1", &["[2001:db8::7]:4711, 10.0.0.3:443"], "2001:db8::7"),
+            ("127.0.0.1", &["\u{fc}, 198.51.100.1"], "198.51.100.1"),
+            ("127.0.0.1", &["198.51.100.1, \u{fc}"], "127.0.0.1"),
+            ("127.0.0.1", &["[198.51.100.1]"], "127.0.0.1"),
+            ("127.0.0.1", &["198.51.100.1:"], "127.0.0.1"),
+            ("127.0.0.1", &["198.51.100.1:99999"], "127.0.0.1"),
         ] {
             let mut map = HeaderMap::new();
             for header in headers {
-                map.append(FORWARDED_FOR, HeaderValue::from_static(header));
+                map.append(FORWARDED_FOR, HeaderValue::from_bytes(header.as_bytes()).unwrap());
             }
             let found = proxies.client(peer.parse().unwrap(), &map);
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {headers:?}");

@@ -224,7 +224,10 @@ impl From<GrantError> for ServiceError {
             GrantError::Own
             | GrantError::Held
             | GrantError::TooMany
-            | GrantError::TooManyOffers => Self::Conflict(error.to_string()),
+            | GrantError::TooManyHeld
+            | GrantError::TooManyOffered
+            | GrantError::TooManyOffers
+            | GrantError::Declined(_) => Self::Conflict(error.to_string()),
             GrantError::NotFound => Self::NotFound("grant"),
             GrantError::Database(error) => error.into(),
         }

@@ -104,17 +104,20 @@ async fn an_offer_opens_nothing_until_its_holder_accepts_it_and_the_holder_may_l
         ]
     );
 
-    // Declined, and withdrawn.
-    for (who, path) in [(&bob, "/v1/grants".to_owned()), (&ada, format!("{account}/grants"))] {
+    // Withdrawn, and declined.
+    for (who, path) in [(&ada, format!("{account}/grants")), (&bob, "/v1/grants".to_owned())] {
         let grant = offer(&ada, &account, "owner").await;
         who.delete(&format!("{path}/{grant}")).await.expect(200);
         assert!(held(&bob).await.is_empty());
         let accept = format!("/v1/grants/{grant}/accept");
         bob.send(Method::POST, &accept, None).await.expect(404);
     }
+    let again = ada.post(&format!("{account}/grants"), to(&bob.email, "viewer")).await.expect(409);
+    assert!(again["detail"].as_str().unwrap().contains("7 days"), "{again}");
     let told = told(&ada, &account).await;
-    assert_eq!(told[4], bobs("OfferEnded"));
-    assert_eq!(told[6], ("OfferEnded".to_owned(), ada.user_id.clone()));
+    assert_eq!(told[4], ("OfferEnded".to_owned(), ada.user_id.clone()));
+    assert_eq!(told[6], bobs("OfferEnded"));
+    assert_eq!(told.len(), 7);
     assert_eq!(rest.get("/v1/audit/verify").await.expect(200)["valid"], true);
 }
 
@@ -145,6 +148,46 @@ async fn one_giver_has_few_offers_wait_for_one_user_and_the_operator_asks_nobody
     assert_eq!(given.expect(201)["state"], "accepted");
     bob.get(&eves).await.expect(200);
     bob.get(&last).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offers_of_many_strangers_keep_nobody_from_what_they_hold() {
+    let (database, rest, ada, bob) = started().await;
+    let mine = account(&ada, "ada's").await;
+    let waiting = offer(&ada, &mine, "viewer").await;
+    let crowd = |count: i32, accepted: &'static str| {
+        let insert = format!(
+            "INSERT INTO grants (grant_id, tenant_id, account_id, user_id, role, created_at, accepted_at, given_by)
+             SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), $1, 'viewer', now(), {accepted},
+                 gen_random_uuid() FROM generate_series(1, $2)"
+        );
+        let (pool, user_id) = (&database.identity, bob.user_id.parse::<Uuid>().unwrap());
+        async move {
+            sqlx::query(&insert).bind(user_id).bind(count).execute(pool.pool()).await.unwrap();
+        }
+    };
+    crowd(99, "NULL").await;
+    let other = account(&ada, "other").await;
+    let path = format!("{other}/grants");
+    let refused = ada.post(&path, to(&bob.email, "viewer")).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("100 offers wait"), "{refused}");
+    // What waits is no grant: the operator gives one, and the holder takes up what they like.
+    let operator = async |path: &str| {
+        call(rest.base(), Method::POST, path, Some(TOKEN), Some(to(&bob.email, "auditor"))).await
+    };
+    operator(&path).await.expect(201);
+    crowd(98, "now()").await;
+    let accept = format!("/v1/grants/{waiting}/accept");
+    bob.send(Method::POST, &accept, None).await.expect(200);
+    // A hundred are held.
+    let third = format!("{}/grants", account(&ada, "third").await);
+    let refused = operator(&third).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("100 grants are held"), "{refused}");
+    let next = offer(&ada, third.strip_suffix("/grants").unwrap(), "viewer").await;
+    let accept = format!("/v1/grants/{next}/accept");
+    bob.send(Method::POST, &accept, None).await.expect(409);
+    bob.delete(&format!("/v1/grants/{waiting}")).await.expect(200);
+    bob.send(Method::POST, &accept, None).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
