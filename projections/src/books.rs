@@ -12,7 +12,8 @@ use crate::fold::{Read, read_batch};
 use crate::journal::{EntryRow, PostingRow, ShareReservationRow, entry_of};
 use crate::log::Recorded;
 use crate::positions::PositionRow;
-use crate::row::{Row, Rows, upsert};
+use crate::row::{Row, Rows};
+use crate::writes::Writes;
 
 /// The tables of the group.
 pub const TABLES: &[&str] = &["journal_entries", "journal_postings", "share_reservations"];
@@ -33,6 +34,7 @@ pub(crate) async fn project(
     connection: &mut PgConnection,
     generation: i32,
     batch: &[Recorded],
+    writes: &mut Writes,
 ) -> Result<(), ProjectionError> {
     let events = read_batch(batch, wants)?;
     let mut reserved = load_reservations(connection, generation, &events).await?;
@@ -46,9 +48,9 @@ pub(crate) async fn project(
             postings.extend(entry.postings);
         }
     }
-    upsert::<EntryRow>(connection, generation, &entries.iter().collect::<Vec<_>>()).await?;
-    upsert::<PostingRow>(connection, generation, &postings.iter().collect::<Vec<_>>()).await?;
-    reserved.write(connection, generation).await
+    writes.upsert::<EntryRow>(&entries.iter().collect::<Vec<_>>())?;
+    writes.upsert::<PostingRow>(&postings.iter().collect::<Vec<_>>())?;
+    reserved.write(writes)
 }
 
 /// The share reservations of every position that the batch sells from, or splits.

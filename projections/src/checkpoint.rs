@@ -1,6 +1,6 @@
 //! How far each group of views has come: the rows of `projections`.
 //!
-//! A checkpoint moves only from the position that was read, in the transaction that writes the rows: run twice or
+//! A checkpoint moves only from the position that was read, in the statement that writes the rows: run twice or
 //! by two processes, a group folds every event once.
 
 use sqlx::postgres::PgRow;
@@ -96,52 +96,31 @@ pub async fn active(
     Ok(Checkpoint::read(&row.ok_or(ProjectionError::NoGeneration(name))?)?)
 }
 
-/// One generation, locked until the end of the transaction: of two steppers one waits for the other here.
-pub(crate) async fn lock(
+/// One generation, if it is kept.
+pub(crate) async fn one(
     connection: &mut PgConnection,
     name: &str,
     generation: i32,
 ) -> Result<Option<Checkpoint>, ProjectionError> {
     let statement =
-        format!("SELECT {COLUMNS} FROM projections WHERE name = $1 AND generation = $2 FOR UPDATE");
+        format!("SELECT {COLUMNS} FROM projections WHERE name = $1 AND generation = $2");
     let row =
         sqlx::query(&statement).bind(name).bind(generation).fetch_optional(connection).await?;
     Ok(row.as_ref().map(Checkpoint::read).transpose()?)
 }
 
-/// Moves a checkpoint from where it was read. False: somebody else has moved or stopped it.
-pub(crate) async fn advance(
-    connection: &mut PgConnection,
-    from: &Checkpoint,
-    to: u64,
-) -> Result<bool, ProjectionError> {
-    const ADVANCE: &str = "UPDATE projections SET position = $4, updated_at = now()
-        WHERE name = $1 AND generation = $2 AND position = $3 AND status = $5";
-    let done = sqlx::query(ADVANCE)
-        .bind(&from.name)
-        .bind(from.generation)
-        .bind(from.position.cast_signed())
-        .bind(to.cast_signed())
-        .bind(from.status.word())
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 /// Stops a generation before the event that it cannot fold. False: somebody else has moved it.
 pub(crate) async fn stop(
     connection: &mut PgConnection,
-    name: &str,
-    generation: i32,
-    position: u64,
+    from: &Checkpoint,
     error: &str,
 ) -> Result<bool, ProjectionError> {
     const STOP: &str = "UPDATE projections SET status = 'stopped', error = $4, updated_at = now()
         WHERE name = $1 AND generation = $2 AND position = $3 AND status IN ('live', 'building')";
     let done = sqlx::query(STOP)
-        .bind(name)
-        .bind(generation)
-        .bind(position.cast_signed())
+        .bind(&from.name)
+        .bind(from.generation)
+        .bind(from.position.cast_signed())
         .bind(error)
         .execute(connection)
         .await?;

@@ -1,16 +1,22 @@
 //! Groups of views, and one step of one group: read a batch of the log, fold it, write rows and checkpoint in one
-//! transaction.
+//! statement.
 //!
-//! A step has no state of its own: whatever it needs is in the database. Run by two processes at once, one waits
-//! for the other and goes on from where that one came to. A step on a batch costs one transaction of about a dozen
-//! round trips, whatever the batch's length.
+//! A step has no state of its own: whatever it needs is in the database. It reads without a lock; what it writes counts
+//! only if the checkpoint is still where it was read ([`Writes`]). Rows change only together with their checkpoint, so
+//! that then all that was read was of one moment. Of two processes at once one is therefore too late, and goes on from
+//! where the other came to. A step costs a round trip to read the log, one a table that it needs rows of, and one to
+//! write, whatever the batch's length.
 
-use sqlx::{Connection, PgConnection};
+use std::time::Duration;
+
+use sqlx::PgConnection;
 use tracing::error;
 
 use crate::checkpoint::{self, Checkpoint, Status};
 use crate::error::ProjectionError;
-use crate::log::{LogError, Recorded, read_after};
+use crate::log::{LogError, Recorded};
+use crate::tail::Tail;
+use crate::writes::Writes;
 use crate::{books, market, snapshots, trading};
 
 /// The shard that is projected; there is one.
@@ -93,17 +99,28 @@ impl Group {
         }
     }
 
+    /// How long it waits, when the log has moved, for what is about to come: an order that fills at once is two commits a
+    /// millisecond or two apart, and one step is cheaper than two. Nobody waits for snapshots, and most of them are gone
+    /// again a moment later.
+    pub(crate) const fn linger(self) -> Duration {
+        match self {
+            Self::Trading | Self::Books | Self::Market => Duration::from_millis(2),
+            Self::Snapshots => Duration::from_millis(100),
+        }
+    }
+
     async fn project(
         self,
         connection: &mut PgConnection,
         generation: i32,
         batch: &[Recorded],
+        writes: &mut Writes,
     ) -> Result<(), ProjectionError> {
         match self {
-            Self::Trading => trading::project(connection, generation, batch).await,
-            Self::Books => books::project(connection, generation, batch).await,
-            Self::Market => market::project(connection, generation, batch).await,
-            Self::Snapshots => snapshots::project(connection, generation, batch).await,
+            Self::Trading => trading::project(connection, generation, batch, writes).await,
+            Self::Books => books::project(connection, generation, batch, writes).await,
+            Self::Market => market::project(connection, generation, batch, writes).await,
+            Self::Snapshots => snapshots::project(connection, generation, batch, writes).await,
         }
     }
 
@@ -129,95 +146,99 @@ impl Group {
         generation: i32,
         batch: u32,
     ) -> Result<Step, ProjectionError> {
-        let mut limit = batch;
+        let Some(from) = checkpoint::one(connection, self.name(), generation).await? else {
+            return Ok(Step::Retired);
+        };
+        Ok(self.step_from(connection, from, batch, &Tail::default()).await?.step)
+    }
+
+    /// A step of at most `batch` events that `tail` reads, from where the group was when somebody last looked.
+    ///
+    /// # Errors
+    /// Those of [`Self::step`].
+    pub(crate) async fn step_from(
+        self,
+        connection: &mut PgConnection,
+        mut from: Checkpoint,
+        batch: u32,
+        tail: &Tail,
+    ) -> Result<Stepped, ProjectionError> {
+        let (mut limit, mut late) = (batch, false);
         loop {
-            let Attempt { from, outcome } = self.attempt(connection, generation, limit).await?;
-            let (position, reason) = match outcome {
-                Ok(step) => return Ok(step),
-                Err(ProjectionError::Poison { position, reason }) => (position, reason),
-                Err(ProjectionError::Log(LogError::Unreadable { position, source })) => {
-                    (position, source.to_string())
+            match from.status {
+                Status::Retired => return Ok(Stepped { step: Step::Retired, late }),
+                Status::Stopped => {
+                    let error = from.error.unwrap_or_default();
+                    return Ok(Stepped {
+                        step: Step::Stopped { position: from.position, error },
+                        late,
+                    });
+                }
+                Status::Live | Status::Building => {}
+            }
+            match self.attempt(connection, &from, limit, tail).await {
+                Ok(Some(step)) => return Ok(Stepped { step, late }),
+                Ok(None) => late = true,
+                Err(
+                    ProjectionError::Poison { position, .. }
+                    | ProjectionError::Log(LogError::Unreadable { position, .. }),
+                ) if position > from.position + 1 => {
+                    // What stands before the bad event is good: fold that first, and stop exactly before it.
+                    limit = u32::try_from(position - from.position - 1).unwrap_or(batch).min(batch);
+                    continue;
+                }
+                Err(
+                    error @ (ProjectionError::Poison { .. }
+                    | ProjectionError::Log(LogError::Unreadable { .. })),
+                ) => {
+                    let (position, reason) = (from.position + 1, error.to_string());
+                    if checkpoint::stop(connection, &from, &reason).await? {
+                        let (group, generation) = (self.name(), from.generation);
+                        error!(group, generation, position, reason, "a projection has stopped");
+                        let step = Step::Stopped { position: from.position, error: reason };
+                        return Ok(Stepped { step, late });
+                    }
+                    late = true;
                 }
                 Err(other) => return Err(other),
-            };
-            // What stands before the bad event is good: fold that first, and stop exactly before it.
-            if position > from + 1 {
-                limit = u32::try_from(position - from - 1).unwrap_or(batch).min(batch);
-                continue;
             }
-            let error = format!("position {position} cannot be folded: {reason}");
-            if checkpoint::stop(connection, self.name(), generation, from, &error).await? {
-                error!(
-                    group = self.name(),
-                    generation, position, reason, "a projection has stopped"
-                );
-                return Ok(Step::Stopped { position: from, error });
+            match checkpoint::one(connection, self.name(), from.generation).await? {
+                Some(now) => (from, limit) = (now, batch),
+                None => return Ok(Stepped { step: Step::Retired, late }),
             }
-            limit = batch;
         }
     }
 
+    /// Folds a batch; `None` if the checkpoint has moved meanwhile.
     async fn attempt(
-        self,
-        connection: &mut PgConnection,
-        generation: i32,
-        limit: u32,
-    ) -> Result<Attempt, ProjectionError> {
-        // Rows that a crash takes back are folded again: nothing waits for the disk here.
-        let mut transaction =
-            connection.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
-        let Some(from) = checkpoint::lock(&mut transaction, self.name(), generation).await? else {
-            return Ok(Attempt { from: 0, outcome: Ok(Step::Retired) });
-        };
-        let position = from.position;
-        let outcome = match from.status {
-            Status::Retired => Ok(Step::Retired),
-            Status::Stopped => {
-                Ok(Step::Stopped { position, error: from.error.clone().unwrap_or_default() })
-            }
-            Status::Live | Status::Building => {
-                let outcome = self.fold(&mut transaction, &from, limit).await;
-                if outcome.is_ok() {
-                    transaction.commit().await?;
-                } else {
-                    transaction.rollback().await?;
-                }
-                outcome
-            }
-        };
-        Ok(Attempt { from: position, outcome })
-    }
-
-    async fn fold(
         self,
         connection: &mut PgConnection,
         from: &Checkpoint,
         limit: u32,
-    ) -> Result<Step, ProjectionError> {
-        let batch = read_after(connection, SHARD, from.position, limit).await?;
+        tail: &Tail,
+    ) -> Result<Option<Step>, ProjectionError> {
+        let batch = tail.read_after(connection, SHARD, from.position, limit).await?;
         let Some(last) = batch.last() else {
-            return Ok(Step::Idle { position: from.position });
+            return Ok(Some(Step::Idle { position: from.position }));
         };
-        for (expected, recorded) in (from.position + 1..).zip(&batch) {
+        for (expected, recorded) in (from.position + 1..).zip(&*batch) {
             if recorded.position != expected {
                 let reason = format!("the log goes on at {}", recorded.position);
                 return Err(ProjectionError::poison(expected, reason));
             }
         }
         let position = last.position;
-        self.project(connection, from.generation, &batch).await?;
-        if !checkpoint::advance(connection, from, position).await? {
-            // The row is locked since it was read: it cannot have moved.
-            let reason = format!("checkpoint of {} moved while it was locked", self.name());
-            return Err(sqlx::Error::Protocol(reason).into());
-        }
+        let mut writes = Writes::of(from, position)?;
+        self.project(connection, from.generation, &batch, &mut writes).await?;
         let full = batch.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(Step::Advanced { position, more: full })
+        let moved = writes.send(connection).await?;
+        Ok(moved.then_some(Step::Advanced { position, more: full }))
     }
 }
 
-/// One try at a batch: where it began, and what became of it.
-struct Attempt {
-    from: u64,
-    outcome: Result<Step, ProjectionError>,
+/// What a step did, and whether somebody else had been there first.
+#[derive(Debug)]
+pub(crate) struct Stepped {
+    pub(crate) step: Step,
+    pub(crate) late: bool,
 }

@@ -24,7 +24,9 @@ pub mod rebuild;
 pub mod row;
 pub mod runner;
 pub mod snapshots;
+mod tail;
 pub mod trading;
+mod writes;
 
 pub use error::ProjectionError;
 pub use group::{Group, Step};

@@ -11,6 +11,7 @@ use crate::fold::{Read, fold, read_batch};
 use crate::instruments::{ActionRow, CloseRow, InstrumentRow, action_of, close_of, fold_actions};
 use crate::log::Recorded;
 use crate::row::Rows;
+use crate::writes::Writes;
 
 /// The tables of the group.
 pub const TABLES: &[&str] = &["instruments", "official_closes", "corporate_actions"];
@@ -23,6 +24,7 @@ pub(crate) async fn project(
     connection: &mut PgConnection,
     generation: i32,
     batch: &[Recorded],
+    writes: &mut Writes,
 ) -> Result<(), ProjectionError> {
     let events = read_batch(batch, |recorded| matches!(recorded.stream, StreamId::Instrument(_)))?;
     let mut instruments: Rows<InstrumentRow> = Rows::default();
@@ -50,7 +52,7 @@ pub(crate) async fn project(
         let row = instruments.get(&(id,)).cloned();
         instruments.put(fold::<Instrument, _>(row, recorded, event)?);
     }
-    instruments.write(connection, generation).await?;
-    closes.write(connection, generation).await?;
-    actions.write(connection, generation).await
+    instruments.write(writes)?;
+    closes.write(writes)?;
+    actions.write(writes)
 }

@@ -1,15 +1,18 @@
-//! Rows of query views: how a Rust struct becomes a table's row and back, many rows in one statement.
+//! Rows of query views: how a Rust struct becomes a table's row and back, many rows at once.
 //!
 //! [`view_row!`] declares a row once; writing (an upsert by `unnest` of one array a column), loading by keys and
-//! deleting by keys follow from it. Each is one round trip for any number of rows, and none for no rows.
+//! deleting by keys follow from it. A load is one round trip for any number of rows, and none for no rows; what a step
+//! writes goes together, see [`Writes`].
 
 use std::collections::BTreeMap;
 
+use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres};
 
 use crate::error::ProjectionError;
+use crate::writes::Writes;
 
 /// A statement under way.
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -29,8 +32,16 @@ pub trait Row: Sized + Send + Sync {
     fn key(&self) -> Self::Key;
     /// Reads a row that has all columns.
     fn read(row: &PgRow) -> Result<Self, sqlx::Error>;
-    /// Binds one array a column, key first.
-    fn bind_rows<'q>(rows: &[&Self], statement: Statement<'q>) -> Statement<'q>;
+    /// Adds one array a column, key first.
+    ///
+    /// # Errors
+    /// A value that Postgres cannot take.
+    fn add_rows(rows: &[&Self], arguments: &mut PgArguments) -> Result<(), BoxDynError>;
+    /// Adds one array a column of the key.
+    ///
+    /// # Errors
+    /// A value that Postgres cannot take.
+    fn add_keys(keys: &[Self::Key], arguments: &mut PgArguments) -> Result<(), BoxDynError>;
     /// Binds one array a column of the key.
     fn bind_keys<'q>(keys: &[Self::Key], statement: Statement<'q>) -> Statement<'q>;
 }
@@ -66,14 +77,27 @@ macro_rules! view_row {
                 })
             }
 
-            fn bind_rows<'q>(
+            fn add_rows(
                 rows: &[&Self],
-                statement: crate::row::Statement<'q>,
-            ) -> crate::row::Statement<'q> {
+                arguments: &mut sqlx::postgres::PgArguments,
+            ) -> Result<(), sqlx::error::BoxDynError> {
+                use sqlx::Arguments;
+
                 use crate::column::Column;
-                statement
-                    $(.bind(rows.iter().map(|row| row.$key.stored()).collect::<Vec<_>>()))+
-                    $(.bind(rows.iter().map(|row| row.$field.stored()).collect::<Vec<_>>()))*
+                $(arguments.add(rows.iter().map(|row| row.$key.stored()).collect::<Vec<_>>())?;)+
+                $(arguments.add(rows.iter().map(|row| row.$field.stored()).collect::<Vec<_>>())?;)*
+                Ok(())
+            }
+
+            fn add_keys(
+                keys: &[Self::Key],
+                arguments: &mut sqlx::postgres::PgArguments,
+            ) -> Result<(), sqlx::error::BoxDynError> {
+                use sqlx::Arguments;
+
+                use crate::column::Column;
+                $(arguments.add(keys.iter().map(|key| key.$index.stored()).collect::<Vec<_>>())?;)+
+                Ok(())
             }
 
             fn bind_keys<'q>(
@@ -88,33 +112,21 @@ macro_rules! view_row {
 }
 pub(crate) use view_row;
 
-/// `$2, $3, …`: one placeholder a column, after the generation.
-fn placeholders(columns: usize) -> String {
-    (0..columns).map(|n| format!("${}", n + 2)).collect::<Vec<_>>().join(", ")
+/// `$2, $3, …`: one placeholder a column, from the `first`.
+pub(crate) fn placeholders(first: usize, columns: usize) -> String {
+    (first..first + columns).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes rows: new ones are inserted, those whose key is there already are replaced.
-pub(crate) async fn upsert<R: Row>(
-    connection: &mut PgConnection,
-    generation: i32,
-    rows: &[&R],
-) -> Result<(), ProjectionError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let columns = [R::KEY, R::FACTS].concat();
-    let updates = R::FACTS.iter().map(|column| format!("{column} = excluded.{column}"));
-    let statement = format!(
-        "INSERT INTO {} (generation, {}) SELECT $1, * FROM unnest({}) ON CONFLICT (generation, {}) DO UPDATE SET {}",
+/// Looks one of the `wanted` up by its key. As a query of its own, so that no plan reads the table from its start
+/// because it was nearly empty when a session planned it.
+pub(crate) fn keyed<R: Row>(columns: &str) -> String {
+    let same: Vec<_> =
+        R::KEY.iter().map(|column| format!("kept.{column} = wanted.{column}")).collect();
+    format!(
+        "(SELECT {columns} FROM {} AS kept WHERE generation = $1 AND {} OFFSET 0)",
         R::TABLE,
-        columns.join(", "),
-        placeholders(columns.len()),
-        R::KEY.join(", "),
-        updates.collect::<Vec<_>>().join(", "),
-    );
-    let statement = R::bind_rows(rows, sqlx::query(&statement).bind(generation));
-    statement.execute(connection).await?;
-    Ok(())
+        same.join(" AND ")
+    )
 }
 
 /// The rows that have these keys.
@@ -126,37 +138,16 @@ pub(crate) async fn load<R: Row>(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let key = R::KEY.join(", ");
+    let columns = [R::KEY, R::FACTS].concat().join(", ");
     let statement = format!(
-        "SELECT {key}, {} FROM {} JOIN unnest({}) AS wanted ({key}) USING ({key}) WHERE generation = $1",
-        R::FACTS.join(", "),
-        R::TABLE,
-        placeholders(R::KEY.len()),
+        "SELECT stored.* FROM unnest({}) AS wanted ({}) CROSS JOIN LATERAL {} AS stored",
+        placeholders(2, R::KEY.len()),
+        R::KEY.join(", "),
+        keyed::<R>(&columns),
     );
     let statement = R::bind_keys(keys, sqlx::query(&statement).bind(generation));
     let rows = statement.fetch_all(connection).await?;
     Ok(rows.iter().map(R::read).collect::<Result<_, _>>()?)
-}
-
-async fn delete<R: Row>(
-    connection: &mut PgConnection,
-    generation: i32,
-    keys: &[R::Key],
-) -> Result<(), ProjectionError> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let key = R::KEY.join(", ");
-    let same: Vec<_> =
-        R::KEY.iter().map(|column| format!("gone.{column} = wanted.{column}")).collect();
-    let statement = format!(
-        "DELETE FROM {} AS gone USING unnest({}) AS wanted ({key}) WHERE gone.generation = $1 AND {}",
-        R::TABLE,
-        placeholders(R::KEY.len()),
-        same.join(" AND "),
-    );
-    R::bind_keys(keys, sqlx::query(&statement).bind(generation)).execute(connection).await?;
-    Ok(())
 }
 
 /// What a batch does to one row.
@@ -236,12 +227,11 @@ impl<R: Row> Rows<R> {
         })
     }
 
-    /// Writes what has changed, deletes what is gone.
-    pub(crate) async fn write(
-        &self,
-        connection: &mut PgConnection,
-        generation: i32,
-    ) -> Result<(), ProjectionError> {
+    /// Has what has changed written, and what is gone deleted.
+    ///
+    /// # Errors
+    /// A value that Postgres cannot take.
+    pub(crate) fn write(&self, writes: &mut Writes) -> Result<(), ProjectionError> {
         let mut changed = Vec::new();
         let mut gone = Vec::new();
         for (key, slot) in &self.slots {
@@ -251,7 +241,7 @@ impl<R: Row> Rows<R> {
                 Slot::Loaded(_) => {}
             }
         }
-        delete::<R>(connection, generation, &gone).await?;
-        upsert(connection, generation, &changed).await
+        writes.delete::<R>(&gone)?;
+        writes.upsert(&changed)
     }
 }

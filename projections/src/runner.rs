@@ -13,11 +13,14 @@ use tracing::{error, warn};
 
 use crate::checkpoint::{self, Checkpoint, Status};
 use crate::error::ProjectionError;
-use crate::group::{Group, Step};
+use crate::group::{BATCH, Group, Step, Stepped};
 use crate::rebuild;
+use crate::tail::Tail;
 
 /// How often a group looks at the log when nobody wakes it: a wake-up that was lost costs no more than this.
 pub const POLL: Duration = Duration::from_millis(500);
+/// How long a process that was too late gives the other one that keeps the same views before it goes after it again.
+const GRACE: Duration = Duration::from_millis(10);
 /// The first and the longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -87,10 +90,12 @@ impl Runner {
     /// Runs until `stop`, and returns when nothing of it uses the pool any more. A step that is under way then leaves
     /// no trace.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, tail) = (JoinSet::new(), Tail::default());
         for (group, progress) in self.progress {
-            let (pool, head) = (self.pool.clone(), self.head.clone());
-            tasks.spawn(Follower { group, pool, head, progress, looked: None }.follow());
+            let (pool, head, tail) = (self.pool.clone(), self.head.clone(), tail.clone());
+            let follower =
+                Follower { group, pool, head, tail, progress, looked: None, second: false };
+            tasks.spawn(follower.follow());
         }
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -126,9 +131,13 @@ struct Follower {
     group: Group,
     pool: PgPool,
     head: watch::Receiver<u64>,
+    tail: Tail,
     progress: watch::Sender<Progress>,
-    /// Its generations, and when they were looked at: others begin and end them seldom.
+    /// Its generations, and when they were looked at: others begin and end them seldom. What this process did to them
+    /// since then is in it.
     looked: Option<(Instant, Vec<Checkpoint>)>,
+    /// Another process keeps these views too, and was there first.
+    second: bool,
 }
 
 impl Follower {
@@ -156,17 +165,21 @@ impl Follower {
         }
     }
 
-    /// Waits for the head to move, but not longer than [`POLL`].
+    /// Waits for the head to move, but not longer than [`POLL`], and then a moment for what comes with it.
     async fn rest(&mut self) {
-        let moved = tokio::time::timeout(POLL, self.head.changed()).await;
-        if matches!(moved, Ok(Err(_))) {
+        match tokio::time::timeout(POLL, self.head.changed()).await {
+            Ok(Ok(())) => tokio::time::sleep(self.group.linger()).await,
             // Nobody moves the head in this process any more.
-            tokio::time::sleep(POLL).await;
+            Ok(Err(_)) => tokio::time::sleep(POLL).await,
+            Err(_) => {}
         }
     }
 
     /// One step of every generation that needs one. True: there is more to do at once.
     async fn turn(&mut self, resumed: &mut bool) -> Result<bool, ProjectionError> {
+        if self.second {
+            tokio::time::sleep(GRACE).await;
+        }
         let mut connection = self.pool.acquire().await?;
         let connection = &mut *connection;
         if !*resumed {
@@ -174,8 +187,8 @@ impl Follower {
             checkpoint::resume(connection, self.group.name()).await?;
             *resumed = true;
         }
-        let looked = self.looked.take().filter(|(at, _)| at.elapsed() < POLL);
-        let (at, generations) = match looked {
+        let looked = self.looked.take().filter(|(at, _)| at.elapsed() < POLL && !self.second);
+        let (at, mut generations) = match looked {
             Some(looked) => looked,
             None => {
                 let mut all = checkpoint::all(connection).await?;
@@ -184,7 +197,7 @@ impl Follower {
             }
         };
         let mut most = Tended::Rests;
-        for row in &generations {
+        for row in &mut generations {
             most = most.max(self.tend(connection, row).await?);
         }
         if most < Tended::Changed {
@@ -194,20 +207,37 @@ impl Follower {
     }
 
     async fn tend(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
-        row: &Checkpoint,
+        row: &mut Checkpoint,
     ) -> Result<Tended, ProjectionError> {
         if row.status == Status::Retired {
             let swept = rebuild::sweep(connection, self.group, row.generation).await?;
             return Ok(if swept { Tended::Changed } else { Tended::Busy });
         }
-        let step = self.group.step(connection, row.generation).await?;
+        let from = row.clone();
+        let Stepped { step, late } =
+            self.group.step_from(connection, from, BATCH, &self.tail).await?;
+        match step {
+            Step::Advanced { position, .. } => {
+                (row.position, self.second) = (position, late);
+            }
+            Step::Idle { position } => {
+                row.position = position;
+                self.second |= late;
+            }
+            Step::Stopped { .. } | Step::Retired => {}
+        }
         if row.active {
             self.publish(&step);
         }
         Ok(match step {
+            Step::Stopped { .. } if row.status != Status::Stopped => Tended::Changed,
             Step::Advanced { more: true, .. } => Tended::Busy,
+            // The batch was read by another group, before all that is there now.
+            Step::Advanced { position, .. } if row.active && position < *self.head.borrow() => {
+                Tended::Busy
+            }
             Step::Advanced { .. } | Step::Idle { .. } if row.status == Status::Building => {
                 rebuild::switch(connection, self.group, row.generation).await?;
                 Tended::Changed

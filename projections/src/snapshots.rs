@@ -28,6 +28,7 @@ use crate::fold::{Read, read_batch};
 use crate::group::Group;
 use crate::log::{LogError, Recorded, read_stream};
 use crate::row::{Rows, load as load_rows, view_row};
+use crate::writes::Writes;
 
 /// The tables of the group.
 pub const TABLES: &[&str] = &["snapshots"];
@@ -205,6 +206,7 @@ pub(crate) async fn project(
     connection: &mut PgConnection,
     generation: i32,
     batch: &[Recorded],
+    writes: &mut Writes,
 ) -> Result<(), ProjectionError> {
     let end = batch.last().map_or(0, |recorded| recorded.position);
     let mut streams: BTreeMap<StreamId, Vec<Read<'_>>> = BTreeMap::new();
@@ -238,7 +240,7 @@ pub(crate) async fn project(
             }
         }
     }
-    rows.write(connection, generation).await
+    rows.write(writes)
 }
 
 /// Whether these events make a new snapshot of their stream: always, or when they pass a multiple of [`EVERY`].

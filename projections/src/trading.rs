@@ -1,7 +1,7 @@
 //! The group `trading`: accounts, orders, fills, positions, lots and activities, under one checkpoint, since one
 //! answer combines them.
 //!
-//! A batch costs at most one load and one write (and one delete) a table, whatever its length.
+//! A batch costs at most one load a table and one write in all, whatever its length.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +21,7 @@ use crate::log::Recorded;
 use crate::orders::OrderRow;
 use crate::positions::{LotRow, PositionRow, closed_lots, fold_lots, splits_lots};
 use crate::row::{Row, Rows};
+use crate::writes::Writes;
 
 /// The tables of the group.
 pub const TABLES: &[&str] = &["accounts", "orders", "fills", "positions", "lots", "activities"];
@@ -58,13 +59,14 @@ pub(crate) async fn project(
     connection: &mut PgConnection,
     generation: i32,
     batch: &[Recorded],
+    writes: &mut Writes,
 ) -> Result<(), ProjectionError> {
     let events = read_batch(batch, wants)?;
     let mut rows = Trading::load(connection, generation, &events).await?;
     for Read { recorded, event } in events {
         rows.fold(recorded, event)?;
     }
-    rows.write(connection, generation).await
+    rows.write(writes)
 }
 
 impl Trading {
@@ -175,16 +177,12 @@ impl Trading {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        connection: &mut PgConnection,
-        generation: i32,
-    ) -> Result<(), ProjectionError> {
-        self.accounts.write(connection, generation).await?;
-        self.orders.write(connection, generation).await?;
-        self.fills.write(connection, generation).await?;
-        self.positions.write(connection, generation).await?;
-        self.lots.write(connection, generation).await?;
-        self.activities.write(connection, generation).await
+    fn write(&self, writes: &mut Writes) -> Result<(), ProjectionError> {
+        self.accounts.write(writes)?;
+        self.orders.write(writes)?;
+        self.fills.write(writes)?;
+        self.positions.write(writes)?;
+        self.lots.write(writes)?;
+        self.activities.write(writes)
     }
 }

@@ -22,9 +22,11 @@ impl fmt::Display for Violations {
     }
 }
 
-/// The one way in which a request may see a row, as Postgres writes it; `blotter_protect` in `0002_log.sql` makes it.
-const SEEN_BY_READERS: &str = "((tenant_id = blotter_market_tenant()) OR ((tenant_id = blotter_tenant()) \
-    AND ((blotter_account() IS NULL) OR (account_id = blotter_account()))))";
+/// The one way in which a request may see a row, as Postgres writes it; `blotter_protect` in `0016_cheaper_reads.sql` makes it.
+const SEEN_BY_READERS: &str = "((tenant_id = ( SELECT blotter_market_tenant() AS blotter_market_tenant)) \
+    OR ((tenant_id = ( SELECT blotter_tenant() AS blotter_tenant)) \
+    AND ((( SELECT blotter_account() AS blotter_account) IS NULL) \
+    OR (account_id = ( SELECT blotter_account() AS blotter_account)))))";
 
 /// What requests may read of that belongs to no tenant: where log and views end, and facts of the market.
 const SHARED: &[&str] =

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "invited_users", include_str!("../../migrations/0013_invited_users.sql")),
     (14, "marks", include_str!("../../migrations/0014_marks.sql")),
     (15, "homes", include_str!("../../migrations/0015_homes.sql")),
+    (16, "cheaper_reads", include_str!("../../migrations/0016_cheaper_reads.sql")),
 ];
 
 /// The migrations that make roles.
