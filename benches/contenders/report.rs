@@ -63,6 +63,12 @@ impl Report {
         Some(median(samples.iter().map(|sample| sample.per_second).collect()))
     }
 
+    /// The median of the 99th percentiles of a row, in milliseconds, if it was run.
+    pub fn p99(&self, id: &'static str, contender: &'static str, clients: usize) -> Option<f64> {
+        let samples = self.samples.get(&Label { id, contender, clients })?;
+        Some(median(samples.iter().map(|sample| sample.p99_ms).collect()))
+    }
+
     /// A ratio of two rows of this run; left out if one was not run.
     pub fn ratio(&mut self, name: &str, over: Option<f64>, under: Option<f64>) {
         if let (Some(over), Some(under)) = (over, under)
