@@ -1,6 +1,6 @@
 //! What the domain knows of the market: the facts that a decision carries as its evidence.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,32 @@ pub enum EvidenceTick {
         /// Which point of the bar's path it was: `open`, `high`, `low` or `close`.
         point: BarPoint,
     },
+    /// The result of an auction.
+    Auction {
+        /// Which.
+        kind: AuctionKind,
+        /// The price at which it cleared.
+        price: Price,
+        /// The shares traded there.
+        size: Quantity,
+    },
+    /// The official close of a session, for an auction that the market did not tell of.
+    OfficialClose {
+        /// The New York date of the session.
+        session: NaiveDate,
+        /// The price.
+        price: Price,
+    },
+}
+
+/// The auctions of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuctionKind {
+    /// At the open.
+    Open,
+    /// At the close.
+    Close,
 }
 
 /// The points of a bar in the order of its assumed path.

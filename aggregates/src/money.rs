@@ -346,6 +346,9 @@ impl Price {
         Self::new(from_units(divide(units, tick, Round::HalfUp)?, decimals)?)
     }
 
+    /// The smallest price that an order may name.
+    pub const SMALLEST_TICK: Self = Self(Decimal::from_parts(1, 0, 0, false, 4));
+
     /// Whether an order may name this price: positive, 2 decimals from 1.00 on, 4 below.
     pub fn is_on_tick(self) -> bool {
         let decimals = if self.0 >= Decimal::ONE { 2 } else { 4 };

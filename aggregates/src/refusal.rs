@@ -88,6 +88,8 @@ codes! {
     NoReferencePrice "no_reference_price" Business,
     /// The market is closed and the order cannot wait.
     MarketClosed "market_closed" Business,
+    /// The auction takes no orders at this time of the day, or there is none.
+    AuctionClosed "auction_closed" Business,
     /// The account's trading state, or a halt of the symbol, forbids it.
     TradingHalted "trading_halted" Business,
     /// The account may only reduce risk.

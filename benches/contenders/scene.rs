@@ -70,6 +70,8 @@ impl Scene {
             limit_price: Some(self.price),
             stop_price: None,
             trail: None,
+            limit_offset: None,
+            activation_price: None,
             trigger_by: None,
             good_till: None,
             time_in_force: TimeInForce::Day,
@@ -91,8 +93,10 @@ impl Scene {
                 at: self.at,
             }),
             session_close: self.at + TimeDelta::hours(4),
+            extended_close: self.at + TimeDelta::hours(4),
             open: true,
             marks: Marks::new(),
+            auction: None,
         }
     }
 

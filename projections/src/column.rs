@@ -151,6 +151,7 @@ pub const fn expiry_word(reason: ExpiryReason) -> &'static str {
     match reason {
         ExpiryReason::SessionClosed => "session_closed",
         ExpiryReason::TimeReached => "time_reached",
+        ExpiryReason::AuctionMissed => "auction_missed",
     }
 }
 

@@ -44,6 +44,10 @@ view_row! {
         stop_price: Option<Price>,
         /// The distance of trailing types.
         trail: Option<Trail>,
+        /// How far the limit of a trailing stop limit is beyond the stop that triggers it.
+        limit_offset: Option<Price>,
+        /// The price from which on a trailing type follows the market.
+        activation_price: Option<Price>,
         /// Which prices trigger stop types.
         trigger_by: Option<TriggerBy>,
         /// The mark of a trailing stop when it was triggered.
@@ -124,6 +128,8 @@ impl OrderRow {
             limit_price: order.limit_price,
             stop_price: order.stop_price,
             trail: order.trail,
+            limit_offset: order.limit_offset,
+            activation_price: order.activation_price,
             trigger_by: order.trigger_by,
             hwm: None,
             time_in_force: order.time_in_force,
@@ -184,8 +190,9 @@ impl Mirror<Order> for OrderRow {
                 row.status = OrderStatus::Accepted;
                 row.updated_at = *at;
             }
-            OrderEvent::OrderTriggered { stop_price, mark, at, .. } => {
+            OrderEvent::OrderTriggered { stop_price, mark, limit_price, at, .. } => {
                 (row.stop_price, row.hwm) = (Some(*stop_price), *mark);
+                row.limit_price = limit_price.or(row.limit_price);
                 if row.status != OrderStatus::PartiallyFilled {
                     row.status = OrderStatus::Triggered;
                 }
@@ -238,11 +245,20 @@ impl Mirror<Order> for OrderRow {
                 row.updated_at = *at;
             }
             OrderEvent::OrderAdjusted {
-                revision, qty, limit_price, stop_price, trail, at, ..
+                revision,
+                qty,
+                limit_price,
+                stop_price,
+                trail,
+                limit_offset,
+                activation_price,
+                at,
+                ..
             } => {
                 // What was triggered before the split stays as it was.
                 let triggered = row.trail.and(row.stop_price);
                 row.trail = *trail;
+                (row.limit_offset, row.activation_price) = (*limit_offset, *activation_price);
                 (row.revision, row.qty) = (*revision, *qty);
                 (row.limit_price, row.stop_price) = (*limit_price, stop_price.or(triggered));
                 row.updated_at = *at;

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "marks", include_str!("../../migrations/0014_marks.sql")),
     (15, "homes", include_str!("../../migrations/0015_homes.sql")),
     (16, "cheaper_reads", include_str!("../../migrations/0016_cheaper_reads.sql")),
+    (17, "trailing_limits", include_str!("../../migrations/0017_trailing_limits.sql")),
 ];
 
 /// The migrations that make roles.

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aggregates::id::AccountId;
 use aggregates::margin::Marks;
 use aggregates::market::Evidence;
-use aggregates::order::{OrderSpec, Side, TriggerBy};
+use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
 
 use super::core::{Core, Glance, MarketNow, Reason, Settings};
@@ -73,17 +73,18 @@ impl Board {
     }
 
     /// The market as an order meets it; `None` before the first line: `market_clock_unset`.
-    /// `follows` says which prices a trailing stop does.
+    /// `follows` says which prices a trailing stop does, and `time_in_force` for which auction an order is.
     pub fn market_view(
         &self,
         account_id: AccountId,
         symbol: &str,
         side: Side,
         follows: Option<TriggerBy>,
+        time_in_force: TimeInForce,
     ) -> Option<MarketView> {
         self.read(|shown| {
             let glance = shown.glances.get(symbol).map(Arc::as_ref);
-            let view = shown.now?.view(glance, side, follows);
+            let view = shown.now?.view(glance, side, follows, time_in_force);
             Some(MarketView { marks: shown.marks(account_id, Some(symbol)), ..view })
         })
     }
@@ -100,7 +101,7 @@ impl Board {
                 .zip(shown.settings.as_ref())
                 .map(|(glance, settings)| glance.meeting(spec, &now, settings));
             let (trigger, offer) = met.unwrap_or_default();
-            let view = now.view(glance, spec.side, spec.follows());
+            let view = now.view(glance, spec.side, spec.follows(), spec.time_in_force);
             let marks = shown.marks(spec.account_id, Some(&spec.symbol));
             Some((MarketView { marks, ..view }, trigger, offer))
         })

@@ -225,7 +225,7 @@ mod tests {
             let tick = parse_line(text.as_bytes(), 1).unwrap().unwrap();
             let by = (place == 8).then(|| Settings::new(Calendar::always()));
             let mark = Some(Mark { at: tick.at().unwrap(), lines: [u64::MAX].into() });
-            let stood = (place == 8).then_some(Stood { eligible: true, worked: None, mark });
+            let stood = (place == 8).then_some(Stood { eligible: true, mark, ..Stood::default() });
             builder.push(place, place * 10, "feed", by.as_ref(), stood.as_ref(), &tick);
             lines.push(TapeLine {
                 place,

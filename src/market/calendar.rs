@@ -8,6 +8,7 @@
 use aggregates::market::MarketTime;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calendar_table::{CLOSED, EARLY, RANGE};
@@ -48,6 +49,11 @@ impl Session {
         new_york(self.date, if self.early { 17 } else { 20 }, 0)
     }
 
+    /// 19:00: orders for the auctions of the next session are taken.
+    pub fn auctions_resume(&self) -> MarketTime {
+        new_york(self.date, 19, 0)
+    }
+
     /// Whether the instant is in regular hours.
     pub fn contains(&self, at: MarketTime) -> bool {
         self.open <= at && at < self.close
@@ -57,6 +63,20 @@ impl Session {
     pub fn contains_extended(&self, at: MarketTime) -> bool {
         self.premarket() <= at && at < self.after_hours_end()
     }
+}
+
+/// The parts of a day of the market, and the time between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing fills.
+    Closed,
+    /// Before regular hours, from 04:00: orders of extended hours fill.
+    PreMarket,
+    /// All orders fill.
+    Regular,
+    /// After regular hours, to 20:00, or to 17:00 after an early close: orders of extended hours fill.
+    AfterHours,
 }
 
 /// Which hours the market keeps.
@@ -112,6 +132,33 @@ impl Calendar {
     /// The session whose regular hours the instant is in.
     pub fn session_at(self, at: MarketTime) -> Result<Option<Session>, OutsideCalendar> {
         Ok(self.session_on(new_york_date(at))?.filter(|session| session.contains(at)))
+    }
+
+    /// The hours of a date in which orders of extended hours fill, from the pre-market to the end of after-hours; the whole
+    /// day of a market that is always open. `None` if there is no session that day.
+    pub fn extended_on(
+        self,
+        date: NaiveDate,
+    ) -> Result<Option<(MarketTime, MarketTime)>, OutsideCalendar> {
+        let session = self.session_on(date)?;
+        Ok(session.map(|session| match self.hours {
+            Hours::Nyse => (session.premarket(), session.after_hours_end()),
+            Hours::Always => (session.open, session.close),
+        }))
+    }
+
+    /// The part of the day that the instant is in.
+    pub fn phase_at(self, at: MarketTime) -> Result<Phase, OutsideCalendar> {
+        let date = new_york_date(at);
+        let (session, hours) = (self.session_on(date)?, self.extended_on(date)?);
+        Ok(match (session, hours) {
+            (Some(session), _) if session.contains(at) => Phase::Regular,
+            (Some(session), Some((from, _))) if from <= at && at < session.open => Phase::PreMarket,
+            (Some(session), Some((_, until))) if session.close <= at && at < until => {
+                Phase::AfterHours
+            }
+            _ => Phase::Closed,
+        })
     }
 
     /// The first session that opens after the instant.

@@ -46,6 +46,37 @@ fn every_day_is_a_session_with_those_hours_or_none_as_the_package_says() {
 }
 
 #[test]
+fn the_parts_of_a_day_follow_new_york_through_its_clock_changes_and_early_closes() {
+    let calendar = Calendar::nyse();
+    for (instant, phase) in [
+        ("2026-11-23T08:59:59Z", Phase::Closed),
+        ("2026-11-23T09:00:00Z", Phase::PreMarket),
+        ("2026-11-23T14:30:00Z", Phase::Regular),
+        ("2026-11-23T21:00:00Z", Phase::AfterHours),
+        ("2026-11-24T00:59:59Z", Phase::AfterHours),
+        ("2026-11-24T01:00:00Z", Phase::Closed),
+        // The day after Thanksgiving closes at 13:00, and its after-hours end at 17:00.
+        ("2026-11-27T17:59:59Z", Phase::Regular),
+        ("2026-11-27T18:00:00Z", Phase::AfterHours),
+        ("2026-11-27T22:00:00Z", Phase::Closed),
+        // Thanksgiving, and a Saturday.
+        ("2026-11-26T15:00:00Z", Phase::Closed),
+        ("2026-11-28T15:00:00Z", Phase::Closed),
+        // Clocks go forward on March 8th: an hour earlier in UTC from the Monday on; and back on November 1st.
+        ("2026-03-06T09:00:00Z", Phase::PreMarket),
+        ("2026-03-09T07:59:59Z", Phase::Closed),
+        ("2026-03-09T08:00:00Z", Phase::PreMarket),
+        ("2026-03-09T13:30:00Z", Phase::Regular),
+        ("2026-10-30T23:59:59Z", Phase::AfterHours),
+        ("2026-11-03T00:30:00Z", Phase::AfterHours),
+    ] {
+        assert_eq!(calendar.phase_at(at(instant)), Ok(phase), "{instant}");
+    }
+    let always = Calendar::always();
+    assert_eq!(always.phase_at(at("2026-11-28T03:00:00Z")), Ok(Phase::Regular));
+}
+
+#[test]
 fn unplanned_closures_are_no_sessions() {
     for day in ["2001-09-11", "2001-09-14", "2004-06-11", "2012-10-29", "2018-12-05", "2025-01-09"]
     {

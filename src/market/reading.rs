@@ -5,12 +5,12 @@
 //! panics. Costs about two microseconds a line and no more memory than the line.
 
 use aggregates::instrument::InstrumentKind;
+use aggregates::market::AuctionKind;
 
 use super::fields::{Fields, LineProblem, unfit};
 use super::tick::{
-    Auction, AuctionKind, Bar, Clock, Depth, Dividend, ExerciseStyle, Instrument, Luld,
-    OpenInterest, Quote, Rate, RateKind, Settlement, Span, Split, Status, Tick, Trade,
-    TradingState,
+    Auction, Bar, Clock, Depth, Dividend, ExerciseStyle, Instrument, Luld, OpenInterest, Quote,
+    Rate, RateKind, Settlement, Span, Split, Status, Tick, Trade, TradingState,
 };
 
 /// The most lines that the feed takes at once.

@@ -9,7 +9,7 @@
 //! Times are written in UTC, prices and sizes as strings.
 
 use aggregates::instrument::InstrumentKind;
-use aggregates::market::MarketTime;
+use aggregates::market::{AuctionKind, MarketTime};
 use aggregates::money::{Price, Quantity};
 use chrono::{NaiveDate, TimeDelta};
 use rust_decimal::Decimal;
@@ -260,16 +260,6 @@ pub struct Auction {
     pub size: Quantity,
     /// The market time.
     pub at: MarketTime,
-}
-
-/// The auctions of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuctionKind {
-    /// At the open.
-    Open,
-    /// At the close.
-    Close,
 }
 
 /// `depth`: levels as sent, best first, at most [`Depth::MAX_LEVELS`] a side; each `[price, size]`.

@@ -152,7 +152,7 @@ impl Address {
                 shown(&service.orders(caller, account, &filter, &page, fresh).await?)
             }
             Self::OrderEvents(account, order) => {
-                shown(&service.order_events(caller, account, order, fresh).await?)
+                shown(&service.order_events(caller, account, order, &page, fresh).await?)
             }
         }
     }

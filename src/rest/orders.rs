@@ -140,8 +140,9 @@ pub fn routes() -> Routes {
             "/accounts/{account_id}/orders/{order_id}/events",
             events,
             Operation::read(Act::ReadAccount, "list_order_events", "Everything that happened to an order, in order")
+                .paged()
                 .fresh()
-                .answers::<Page<EventAnswer>>(200, "All of its events, on one page."),
+                .answers::<Page<EventAnswer>>(200, "A page of its events."),
         )
         .get(
             "/accounts/{account_id}/orders/by-client-id/{client_order_id}",
@@ -170,12 +171,7 @@ pub(super) fn placed() -> Vec<Field> {
     vec![
         Field::text("symbol", SYMBOL_MAX, "The ticker.").required().example("AAPL"),
         Field::word("side", &SIDES, "Buy or sell.").required(),
-        Field::word(
-            "type",
-            &TYPES,
-            "How the price is found; trailing_stop_limit is refused as `unsupported`.",
-        )
-        .required(),
+        Field::word("type", &TYPES, "How the price is found.").required(),
         Field::amount("qty", "Shares, above 0; a fractional order is a day order.")
             .required()
             .example("10"),
@@ -195,20 +191,34 @@ pub(super) fn placed() -> Vec<Field> {
         ),
         Field::amount(
             "trail_price",
-            "The distance of a trailing_stop from its mark in dollars: 2 decimals from 1.00 on, else 4.",
+            "The distance of a trailing type from its mark in dollars: 2 decimals from 1.00 on, else 4.",
         ),
         Field::amount(
             "trail_percent",
             "The same in percent of the mark, below 100, in place of `trail_price`: 5 is 5 %.",
         )
         .example("5"),
+        Field::amount(
+            "limit_offset",
+            "How far the limit of a trailing_stop_limit is beyond the stop that triggers it, in dollars: above it for a \
+             buy, below it for a sell. 0 or more.",
+        ),
+        Field::amount(
+            "activation_price",
+            "The price from which on a trailing type follows the market, at once if absent: a buy from it downwards, a \
+             sell from it upwards.",
+        ),
         Field::word(
             "time_in_force",
             &TIMES,
-            "`day` if absent; opg and cls are refused as `unsupported`.",
+            "`day` if absent. opg fills in the opening auction alone and cls in the closing one; neither is taken from \
+             shortly before its auction to 19:00 in New York (`auction_closed`).",
         ),
         Field::time("expires_at", "When a gtd order ends, by the market's clock."),
-        Field::flag("extended_hours", "Refused as `unsupported` when true."),
+        Field::flag(
+            "extended_hours",
+            "Whether it fills outside regular hours too, from 04:00 to 20:00 in New York: of limit orders that are day or gtc.",
+        ),
         Field::word(
             "order_class",
             &CLASSES,
@@ -249,6 +259,8 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         limit_price,
         stop_price,
         trail: trail_price.map(Trail::Price).or(trail_percent.map(Trail::Percent)),
+        limit_offset: body.amount("limit_offset"),
+        activation_price: body.amount("activation_price"),
         trigger_by: body.word("trigger_by", &TRIGGERS),
         time_in_force: body.word("time_in_force", &TIMES).unwrap_or_default(),
         expires_at: body.time("expires_at"),
@@ -273,8 +285,16 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
 }
 
 /// Fields whose rules depend on the type: without one, nothing is wrong with them.
-const TYPED: [&str; 6] =
-    ["limit_price", "stop_price", "trail_price", "trail_percent", "trigger_by", "time_in_force"];
+const TYPED: [&str; 8] = [
+    "limit_price",
+    "stop_price",
+    "trail_price",
+    "trail_percent",
+    "limit_offset",
+    "activation_price",
+    "trigger_by",
+    "time_in_force",
+];
 
 /// `POST /v1/accounts/{account_id}/orders`
 pub async fn place(
@@ -355,11 +375,11 @@ pub async fn events(
     Path((account, order)): Path<(String, String)>,
     mut query: Query,
 ) -> Result<Json<Page<EventAnswer>>, Problem> {
-    let fresh = query.fresh();
+    let (page, fresh) = (query.page(), query.fresh());
     query.0.end([])?;
     let account = id(&account, ServiceError::no_account)?;
     let order = id(&order, ServiceError::no_order)?;
-    Ok(Json(service.order_events(&caller, account, order, fresh).await?))
+    Ok(Json(service.order_events(&caller, account, order, &page, fresh).await?))
 }
 
 /// `PATCH /v1/accounts/{account_id}/orders/{order_id}`

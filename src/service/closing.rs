@@ -98,6 +98,8 @@ impl Service {
             limit_price: None,
             stop_price: None,
             trail: None,
+            limit_offset: None,
+            activation_price: None,
             trigger_by: None,
             time_in_force: TimeInForce::Day,
             expires_at: None,

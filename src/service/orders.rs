@@ -11,7 +11,9 @@ use aggregates::order::{
     Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
+use aggregates::stream::StreamId;
 use projections::Group;
+use projections::log::{self, Recorded, Wanted};
 use projections::orders::OrderRow;
 use projections::query::{self, OrdersWanted};
 use schemars::JsonSchema;
@@ -19,7 +21,7 @@ use serde::Serialize;
 
 use super::reading::Snapshot;
 use super::{Caller, EventAnswer, Fault, Fresh, Page, PageRequest, Service, ServiceError, text};
-use crate::ledger::Words;
+use crate::ledger::{SHARD, Words};
 
 /// The longest symbol, in characters.
 pub const SYMBOL_MAX: usize = 32;
@@ -45,6 +47,12 @@ pub struct OrderRequest {
     pub stop_price: Option<Price>,
     /// The distance of trailing types.
     pub trail: Option<Trail>,
+    /// How far the limit of a trailing stop limit is beyond the stop that triggers it, in dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_offset: Option<Price>,
+    /// The price from which on a trailing type follows the market: at once if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_price: Option<Price>,
     /// Which prices trigger stop types: the last trade if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger_by: Option<TriggerBy>,
@@ -96,10 +104,15 @@ pub struct OrderAnswer {
     pub trail_price: Option<Price>,
     /// The distance of a trailing stop in percent.
     pub trail_percent: Option<Price>,
+    /// How far the limit of a trailing stop limit is beyond the stop that triggers it, in dollars.
+    pub limit_offset: Option<Price>,
+    /// The price from which on a trailing type follows the market.
+    pub activation_price: Option<Price>,
     /// Which prices trigger stop types.
     pub trigger_by: Option<TriggerBy>,
     /// The mark that a trailing stop follows: the best price since it was accepted, as of now while it waits, and then as of its
-    /// trigger. Its `stop_price` is the stop at its distance. Absent while the process that writes cannot be asked.
+    /// trigger. Its `stop_price` is the stop at its distance. Absent before the activation price is reached, and while the
+    /// process that writes cannot be asked.
     pub hwm: Option<Price>,
     /// Where it stands.
     pub status: OrderStatus,
@@ -238,6 +251,8 @@ impl OrderRequest {
             limit_price: self.limit_price,
             stop_price: self.stop_price,
             trail: self.trail,
+            limit_offset: self.limit_offset,
+            activation_price: self.activation_price,
             trigger_by: self
                 .trigger_by
                 .or_else(|| self.order_type.is_stop().then(TriggerBy::default)),
@@ -351,20 +366,28 @@ impl Service {
     /// Everything that happened to an order, in order.
     ///
     /// # Errors
-    /// There is no such order, or not for this caller.
+    /// There is no such order, or not for this caller, or a cursor of another list.
     pub async fn order_events(
         &self,
         caller: &Caller,
         account_id: AccountId,
         order_id: OrderId,
+        page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<EventAnswer>, ServiceError> {
+        let list = format!("{}/{account_id}/orders/{order_id}/events", caller.tenant);
+        let after: Option<u64> = self.after(&list, page)?;
         self.order(caller, account_id, order_id, fresh).await?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
-        let stream = aggregates::stream::StreamId::Order(order_id);
-        let rows = projections::log::read_stream(snapshot.connection(), stream, 0).await?;
-        let items = rows.into_iter().map(EventAnswer::of).collect::<Result<_, _>>()?;
-        Ok(Page { items, next_cursor: None, position: snapshot.position })
+        let wanted = Wanted { stream: Some(StreamId::Order(order_id)), ..Wanted::default() };
+        let size = page.size();
+        let rows = u32::try_from(size + 1).unwrap_or(u32::MAX);
+        let connection = snapshot.connection();
+        let rows = log::read_matching(connection, SHARD, &wanted, after.unwrap_or(0), rows).await?;
+        let seal = |row: &Recorded| self.parts.cursors.seal(&list, &row.position.to_string());
+        let rows = Page::cut(rows, size, snapshot.position, seal, |row| row);
+        let items = rows.items.into_iter().map(EventAnswer::of).collect::<Result<_, _>>()?;
+        Ok(Page { items, next_cursor: rows.next_cursor, position: rows.position })
     }
 }
 
@@ -407,6 +430,8 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         stop_price: row.stop_price,
         trail_price,
         trail_percent,
+        limit_offset: row.limit_offset,
+        activation_price: row.activation_price,
         trigger_by: row.trigger_by,
         hwm: row.hwm,
         status: row.status,

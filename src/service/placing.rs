@@ -58,7 +58,8 @@ impl Service {
         let spec = request.spec(account_id, &order_id.to_string());
         self.parts.engine.await_order(&spec.symbol, ARRIVAL).await;
         let board = self.parts.engine.board();
-        let view = board.market_view(account_id, &spec.symbol, spec.side, spec.follows());
+        let (side, follows) = (spec.side, spec.follows());
+        let view = board.market_view(account_id, &spec.symbol, side, follows, spec.time_in_force);
         let market = view.ok_or_else(|| self.no_clock())?;
         let taken = match self.count_order(caller, &spec, &market).await {
             // One that was placed before is answered as it was, whatever has been used up since.

@@ -38,7 +38,7 @@ pub struct PreviewAnswer {
     pub qty: Quantity,
     /// The worst price of a limit order.
     pub limit_price: Option<Price>,
-    /// The trigger of a stop order; of a trailing one, where it would begin.
+    /// The trigger of a stop order; of a trailing one, where it would begin, if it would follow the market at once.
     pub stop_price: Option<Price>,
     /// Which prices would trigger it.
     pub trigger_by: Option<TriggerBy>,
@@ -134,6 +134,7 @@ impl Service {
         let (impact, position) = self.parts.ledger.preview(trial).await?;
         let open = spec.qty.minus(impact.filled_qty)?;
         let mark = reference.as_ref().map(|reference| reference.price);
+        let mark = mark.filter(|price| spec.is_activated_by(*price));
         let stop_price = spec.stop_at(mark);
         let waiting_for = stop_price.filter(|_| impact.status == OrderStatus::Accepted);
         let reference_price = reference.as_ref().map(|reference| reference.price);

@@ -30,6 +30,7 @@ impl Service {
             &order.symbol,
             order.side,
             order.trail().and(order.trigger_by),
+            order.time_in_force,
         );
         let market = view.ok_or_else(|| self.no_clock())?;
         let route = format!("PATCH /v1/accounts/{account_id}/orders/{order_id}");
@@ -104,6 +105,8 @@ fn replaced(order: OrderAnswer, change: &OrderChange) -> OrderRequest {
         limit_price: change.limit_price.or(order.limit_price),
         stop_price: change.stop_price.or(order.stop_price),
         trail: None,
+        limit_offset: None,
+        activation_price: None,
         trigger_by: None,
         time_in_force: order.time_in_force,
         expires_at: None,

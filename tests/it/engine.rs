@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aggregates::id::{AccountId, OPERATOR_TENANT};
-use aggregates::order::{OrderEvent, Side};
+use aggregates::order::{OrderEvent, Side, TimeInForce};
 use aggregates::stream::Event;
 use aggregates::trading::Command;
 use blotter::engine::core::{Reason, Settings};
@@ -52,7 +52,8 @@ impl Running {
     async fn buy(&self, account: AccountId, qty: &str, limit: &str, id: &str) -> u64 {
         let (order_id, command, key) = buy(account, "AAPL", qty, limit, id);
         let Command::Place { spec, .. } = command else { panic!("buy places") };
-        let market = self.engine.board().market_view(account, "AAPL", Side::Buy, None).unwrap();
+        let board = self.engine.board();
+        let market = board.market_view(account, "AAPL", Side::Buy, None, TimeInForce::Day).unwrap();
         let place = Command::Place { order_id, spec, market };
         let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         assert!(self.engine.settled(committed.position, Duration::from_secs(5)).await);

@@ -100,7 +100,10 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::InvalidAmount => Both(Quoted, order("buy", "AAPL", "1_000", true, &none)),
         RefusalCode::InvalidOrder => Both(Quoted, order("buy", "AAPL", "0", true, &none)),
         RefusalCode::Unsupported => {
-            Both(Quoted, order("buy", "AAPL", "1", true, &json!({"extended_hours": true})))
+            Both(Quoted, order("buy", "NEW240119C00190000", "1", true, &none))
+        }
+        RefusalCode::AuctionClosed => {
+            Both(Quoted, order("buy", "AAPL", "1", true, &json!({"time_in_force": "opg"})))
         }
         RefusalCode::UnknownSymbol => Both(Quoted, order("buy", "ZZZZZ", "1", true, &none)),
         RefusalCode::MarketClockUnset => Both(Silent, order("buy", "AAPL", "1", true, &none)),
@@ -322,7 +325,10 @@ impl Stage {
             filled: String::new(),
         };
         if scene != Silent {
-            stage.desk.feed(&[instrument("NEW"), quote("AAPL", "100", "101", OPEN)]).await;
+            let option = json!({"t": "instrument", "symbol": "NEW240119C00190000", "kind": "option",
+                "underlying": "NEW", "style": "american", "settlement": "physical"});
+            let lines = [instrument("NEW"), option, quote("AAPL", "100", "101", OPEN)];
+            stage.desk.feed(&lines).await;
             let filled = order("buy", "AAPL", "1", false, &json!({"client_order_id": "used"}));
             let filled = stage.rest(&filled).await.expect(201);
             stage.filled = filled["order_id"].as_str().unwrap().to_owned();

@@ -16,7 +16,7 @@ use aggregates::order::{
     TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
-use aggregates::trading::{Command, MarketView};
+use aggregates::trading::{AuctionEntry, Command, MarketView};
 use blotter::ledger::log::KeyRow;
 use blotter::ledger::memory::{Dice, MemoryStore};
 use blotter::ledger::{Committed, Interface, Key, LedgerError, Origin, Submission};
@@ -415,12 +415,16 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
         Wish::Place { account, symbol, sell, qty, limit, stop, trail } => {
             let limit = limit.filter(|_| trail.is_none());
             let stop = stop.filter(|_| trail.is_none());
+            let offset = trail.filter(|trail| trail % 5 < 2).map(|trail| trail % 50);
+            let at_once = stop.is_none() && trail.is_none();
+            let auctioned = at_once && *qty == 3;
             let spec = OrderSpec {
                 account_id: *account,
                 instrument_id: InstrumentId::of_symbol(symbol),
                 symbol: (*symbol).to_owned(),
                 side: if *sell { Side::Sell } else { Side::Buy },
                 order_type: match (stop, limit) {
+                    _ if offset.is_some() => OrderType::TrailingStopLimit,
                     _ if trail.is_some() => OrderType::TrailingStop,
                     (None, None) => OrderType::Market,
                     (None, Some(_)) => OrderType::Limit,
@@ -435,12 +439,16 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                     let distance = price(trail);
                     if trail % 3 == 0 { Trail::Percent(distance) } else { Trail::Price(distance) }
                 }),
+                limit_offset: offset.map(price),
+                activation_price: trail
+                    .filter(|trail| trail % 7 < 3)
+                    .map(|trail| price(9_000 + 4 * trail)),
                 trigger_by: stop
                     .or(*trail)
                     .map(|cents| if cents % 2 == 0 { TriggerBy::Quote } else { TriggerBy::Last }),
                 good_till: None,
-                time_in_force: TimeInForce::Day,
-                extended_hours: false,
+                time_in_force: if auctioned { TimeInForce::Opg } else { TimeInForce::Day },
+                extended_hours: at_once && !auctioned && limit.is_some() && qty % 2 == 0,
                 order_class: OrderClass::Simple,
                 client_order_id: "client".to_owned(),
                 note_digest: None,
@@ -459,8 +467,10 @@ fn noon_market() -> MarketView {
         tape_place: 0,
         reference: Some(reference),
         session_close: noon() + TimeDelta::hours(4),
+        extended_close: noon() + TimeDelta::hours(4),
         open: true,
         marks: noon_marks(),
+        auction: Some(AuctionEntry::Taken { ends: noon() + TimeDelta::hours(4) }),
     }
 }
 

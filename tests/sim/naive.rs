@@ -34,6 +34,7 @@ struct Order {
     stop: Option<Amount>,
     /// It follows the market.
     trails: bool,
+    offset: Option<Amount>,
     /// The place of the tick that reached the stop.
     triggered: Option<u64>,
     qty: Amount,
@@ -69,6 +70,9 @@ pub struct Naive {
     positions: BTreeMap<String, Position>,
     fills: BTreeMap<String, Fill>,
 }
+
+/// A limit is rounded to the cent.
+const HALF_A_CENT: Amount = 5_000_000;
 
 fn amount(text: &str) -> Amount {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
@@ -209,6 +213,7 @@ impl Naive {
                 limit: spec.optional("limit_price"),
                 stop: spec.optional("stop_price"),
                 trails: spec.0.get("trail").is_some(),
+                offset: spec.optional("limit_offset"),
                 qty: spec.amount("qty"),
                 ended: event == "OrderRejected",
                 ..Order::default()
@@ -226,6 +231,13 @@ impl Naive {
                     let behind = if order.sell { stop <= mark } else { stop >= mark };
                     hold("I24: a stop trails its mark", behind)?;
                     order.stop = Some(stop);
+                    let beyond = |off: Amount| if order.sell { stop - off } else { stop + off };
+                    order.limit = fact.optional("limit_price");
+                    let near = match (order.limit, order.offset.map(beyond)) {
+                        (Some(limit), Some(exact)) => (limit - exact).abs() <= HALF_A_CENT,
+                        (limit, exact) => limit == exact,
+                    };
+                    hold("I24: a limit by its offset", near)?;
                 }
                 hold("I24: at its stop", order.stop == fact.optional("stop_price"))?;
                 let evidence = &fact.0["evidence"];
@@ -278,6 +290,7 @@ impl Naive {
                 order.qty = fact.amount("qty");
                 order.limit = fact.optional("limit_price");
                 order.stop = fact.optional("stop_price");
+                order.offset = fact.optional("limit_offset");
                 order.revision += 1;
             }
             "OrderCanceled" | "OrderExpired" => {

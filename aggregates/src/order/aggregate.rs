@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
-use super::event::{CancelReason, Lifetime, OrderEvent};
+use super::event::{Lifetime, OrderEvent};
 use super::spec::{OrderChange, OrderSpec, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
-use super::trail::Trail;
 use crate::id::FillId;
 use crate::market::MarketTime;
-use crate::money::{AmountError, Money, Price, Quantity, Ratio};
+use crate::money::{AmountError, Money, Price, Quantity};
 use crate::rules::Rules;
 use crate::stream::{Decide, Impossible, event_sourced};
 
@@ -30,19 +29,19 @@ pub struct Order {
     /// The market time of its last event.
     changed_at: Option<MarketTime>,
     /// The splits that it has followed.
-    splits: BTreeSet<String>,
+    pub(super) splits: BTreeSet<String>,
 }
 
 event_sourced!(Order, "order", OrderCommand, OrderEvent {
-    OrderPlaced "1.1",
-    OrderRejected "1.1",
+    OrderPlaced "1.2",
+    OrderRejected "1.2",
     OrderActivated "1.0",
-    OrderTriggered "1.0",
-    OrderFilled "1.0",
+    OrderTriggered "1.1",
+    OrderFilled "1.1",
     OrderReplaced "1.1",
-    OrderAdjusted "1.0",
-    OrderCanceled "1.0",
-    OrderExpired "1.0",
+    OrderAdjusted "1.1",
+    OrderCanceled "1.1",
+    OrderExpired "1.1",
 }, OrderError);
 
 impl Order {
@@ -109,7 +108,7 @@ impl Order {
         }
     }
 
-    fn open_spec(&self) -> Result<&OrderSpec, OrderError> {
+    pub(super) fn open_spec(&self) -> Result<&OrderSpec, OrderError> {
         match (self.status, &self.spec) {
             (Some(status), _) if status.is_terminal() => Err(OrderError::NotOpen(status)),
             (Some(_), Some(spec)) => Ok(spec),
@@ -117,7 +116,7 @@ impl Order {
         }
     }
 
-    fn permits(&self, happening: Happening) -> Result<(), OrderError> {
+    pub(super) fn permits(&self, happening: Happening) -> Result<(), OrderError> {
         if next(self.status, happening).is_some() {
             return Ok(());
         }
@@ -184,12 +183,14 @@ impl Order {
             return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
         }
         let right = spec.stop_at(trigger.mark) == Some(trigger.stop_price)
-            && trigger.mark.is_some() == spec.trail.is_some();
+            && trigger.mark.is_some() == spec.trail.is_some()
+            && trigger.mark.is_none_or(|mark| spec.is_activated_by(mark));
         if !right || !trigger.is_reached(spec.side) {
             return Err(OrderError::NotReached);
         }
         let Trigger { mark, stop_price, evidence, .. } = trigger.clone();
-        Ok(OrderEvent::OrderTriggered { stop_price, mark, evidence, at })
+        let limit_price = spec.limit_once_triggered(stop_price);
+        Ok(OrderEvent::OrderTriggered { stop_price, mark, limit_price, evidence, at })
     }
 
     /// The order as a replacement would leave it.
@@ -207,7 +208,13 @@ impl Order {
                 message: "the stop was reached: it can be changed no more".into(),
             });
         }
-        if let Some(fault) = replaced.faults().into_iter().next() {
+        // What was triggered is a limit order, or one at the market.
+        let faults = if waits || !spec.order_type.trails() {
+            replaced.faults()
+        } else {
+            replaced.once_triggered().faults()
+        };
+        if let Some(fault) = faults.into_iter().next() {
             return Err(fault);
         }
         if replaced.qty <= self.filled_qty {
@@ -244,61 +251,6 @@ impl Order {
             loses_priority,
             at,
         }))
-    }
-
-    /// A split while the order is open: see `docs/rules.md`, Splits. A reverse split cancels it.
-    fn adjust(&self, command: &OrderCommand) -> Result<OrderEvent, OrderError> {
-        let OrderCommand::Adjust { action_id, numerator, denominator, whole, at } = command else {
-            return Err(OrderError::NotFound);
-        };
-        let spec = self.open_spec()?;
-        self.permits(Happening::Adjust)?;
-        if self.splits.contains(action_id) {
-            return Err(OrderError::AlreadyAdjusted(action_id.clone()));
-        }
-        let ratio = Ratio::of_split(*numerator, *denominator)?;
-        let leaves_qty = self.leaves_qty()?;
-        let canceled = |reason| OrderEvent::OrderCanceled { reason, leaves_qty, at: *at };
-        if ratio.is_reverse() {
-            return Ok(canceled(CancelReason::ReverseSplit));
-        }
-        let open = leaves_qty.split_by(ratio, *whole || leaves_qty.is_whole());
-        let total = open.as_ref().ok().and_then(|open| self.filled_qty.plus(*open).ok());
-        // One order that cannot follow would hold up the split for everybody.
-        let (Ok(open), Some(qty)) = (open, total) else {
-            return Ok(canceled(CancelReason::SplitOutOfBounds));
-        };
-        let (limit_up, stop_up) = match spec.side {
-            Side::Buy => (false, true),
-            Side::Sell => (true, false),
-        };
-        let divided =
-            |price: Option<Price>, up| price.map(|price| price.split_by(ratio, up)).transpose();
-        let limit_price = divided(spec.limit_price, limit_up)?;
-        let stop_price = divided(spec.stop_price, stop_up)?;
-        let trail = match spec.trail {
-            Some(Trail::Price(distance)) => Some(Trail::Price(distance.split_by(ratio, true)?)),
-            other => other,
-        };
-        if open.is_zero() || [limit_price, stop_price].contains(&Some(Price::ZERO)) {
-            return Ok(canceled(CancelReason::SplitRoundedToNothing));
-        }
-        let reserve_price = match limit_price {
-            Some(limit) if spec.side == Side::Buy => Some(limit),
-            _ => divided(self.reserve_price, false)?,
-        };
-        Ok(OrderEvent::OrderAdjusted {
-            action_id: action_id.clone(),
-            numerator: *numerator,
-            denominator: *denominator,
-            revision: self.revision + 1,
-            qty,
-            limit_price,
-            stop_price,
-            trail,
-            reserve_price,
-            at: *at,
-        })
     }
 }
 
@@ -461,15 +413,22 @@ impl Decide for Order {
                     spec.stop_price = *stop_price;
                 }
             }
-            OrderEvent::OrderTriggered { .. }
-            | OrderEvent::OrderCanceled { .. }
-            | OrderEvent::OrderExpired { .. } => {}
+            OrderEvent::OrderTriggered { limit_price, .. } => {
+                if let Some(spec) = &mut self.spec {
+                    spec.limit_price = limit_price.or(spec.limit_price);
+                }
+            }
+            OrderEvent::OrderCanceled { .. } | OrderEvent::OrderExpired { .. } => {}
         }
         match event {
-            OrderEvent::OrderAdjusted { action_id, trail, .. } => {
+            OrderEvent::OrderAdjusted {
+                action_id, trail, limit_offset, activation_price, ..
+            } => {
                 self.splits.insert(action_id.clone());
                 if let Some(spec) = &mut self.spec {
                     spec.trail = *trail;
+                    spec.limit_offset = *limit_offset;
+                    spec.activation_price = *activation_price;
                 }
             }
             OrderEvent::OrderReplaced { trail, lifetime, .. } => {

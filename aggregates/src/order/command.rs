@@ -41,7 +41,12 @@ impl Trigger {
         let price = match (&self.evidence.tick, side) {
             (EvidenceTick::Quote { ask, .. }, Side::Buy) => *ask,
             (EvidenceTick::Quote { bid, .. }, Side::Sell) => *bid,
-            (EvidenceTick::Trade { price, .. }, _) => *price,
+            (
+                EvidenceTick::Trade { price, .. }
+                | EvidenceTick::Auction { price, .. }
+                | EvidenceTick::OfficialClose { price, .. },
+                _,
+            ) => *price,
             (EvidenceTick::Bar { open, high, low, close, point, .. }, _) => match point {
                 BarPoint::Open => *open,
                 BarPoint::High => *high,

@@ -16,9 +16,7 @@ pub enum OrderError {
         message: String,
     },
     /// Known to the rules, not handled by this version.
-    #[error(
-        "{what} is not supported by this version: it takes market, limit, stop, stop_limit and trailing_stop orders, day, gtc, gtd, ioc and fok, class simple, in regular hours"
-    )]
+    #[error("{what} is not supported by this version: it takes orders of class simple")]
     Unsupported {
         /// The field.
         field: &'static str,

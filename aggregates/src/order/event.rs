@@ -68,6 +68,9 @@ pub enum OrderEvent {
         /// The mark of a trailing stop.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Price>,
+        /// The limit that a trailing stop limit works at from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_price: Option<Price>,
         /// The tick that reached it.
         evidence: Evidence,
         /// The market time.
@@ -145,6 +148,13 @@ pub enum OrderEvent {
         /// The new distance of a trailing stop: dollars are divided and rounded up, percents stay.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trail: Option<Trail>,
+        /// The new offset of a trailing stop limit, rounded up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_offset: Option<Price>,
+        /// The new price from which on a trailing type follows the market: of a buy rounded up, of a sell down, so that a
+        /// mark that has reached it has still reached it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        activation_price: Option<Price>,
         /// The new price that a buy reserves for each share.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reserve_price: Option<Price>,
@@ -227,6 +237,8 @@ pub enum CancelReason {
     SiblingFilled,
     /// Its account began again.
     AccountReset,
+    /// Its auction did not fill it: its limit was beyond the price, or what was traded there was used up.
+    AuctionUnfilled,
 }
 
 impl CancelReason {
@@ -244,6 +256,7 @@ impl CancelReason {
             Self::ParentEnded => "parent_ended",
             Self::SiblingFilled => "sibling_filled",
             Self::AccountReset => "account_reset",
+            Self::AuctionUnfilled => "auction_unfilled",
         }
     }
 }
@@ -256,4 +269,6 @@ pub enum ExpiryReason {
     SessionClosed,
     /// A gtd order met its time.
     TimeReached,
+    /// The auction of an opg or cls order had no price by the end of its session, or of the after-hours.
+    AuctionMissed,
 }

@@ -2,6 +2,7 @@
 //!
 //! [`state`] holds the one table of what may follow what; [`aggregate`] applies it. Stream id: `<order_id>`.
 
+mod adjusting;
 mod aggregate;
 mod command;
 mod error;

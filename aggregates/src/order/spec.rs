@@ -30,6 +30,14 @@ impl Side {
             Self::Sell => "sell",
         }
     }
+
+    /// The side that it meets.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
 }
 
 /// How the price of an order is found.
@@ -79,6 +87,16 @@ impl OrderType {
     pub const fn has_limit(self) -> bool {
         matches!(self, Self::Limit | Self::StopLimit | Self::TrailingStopLimit)
     }
+
+    /// Whether its limit is a price that the order names.
+    pub const fn has_limit_price(self) -> bool {
+        matches!(self, Self::Limit | Self::StopLimit)
+    }
+
+    /// Whether its stop follows the market.
+    pub const fn trails(self) -> bool {
+        matches!(self, Self::TrailingStop | Self::TrailingStopLimit)
+    }
 }
 
 /// How long an order lives.
@@ -127,6 +145,11 @@ impl TimeInForce {
             Self::Opg => "opg",
             Self::Cls => "cls",
         }
+    }
+
+    /// Whether the order fills in an auction alone.
+    pub const fn is_auction(self) -> bool {
+        matches!(self, Self::Opg | Self::Cls)
     }
 
     /// Whether the order never rests: what does not fill on arrival is canceled.
@@ -203,6 +226,12 @@ pub struct OrderSpec {
     /// The distance of trailing types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trail: Option<Trail>,
+    /// How far the limit of a trailing stop limit is beyond the stop that triggers it, in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_offset: Option<Price>,
+    /// The price from which on a trailing type follows the market: at once if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_price: Option<Price>,
     /// Which prices reach the stop of stop types: the last trade if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger_by: Option<TriggerBy>,
@@ -226,14 +255,14 @@ pub struct OrderSpec {
     pub parent_order_id: Option<OrderId>,
 }
 
+/// Nanoseconds in a second; a leap second has more.
+const NANOSECONDS: u32 = 1_000_000_000;
+
 /// The longest `client_order_id`, in characters.
 pub const CLIENT_ORDER_ID_MAX: usize = 128;
 
 impl OrderSpec {
     /// Every rule that the request breaks by itself, whatever the account and the market say.
-    ///
-    /// Trailing stop limits and the auctions are refused by name: the state machine knows them, the engine does not work
-    /// them yet.
     pub fn faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
@@ -256,11 +285,10 @@ impl OrderSpec {
         let limit_type = if self.order_type.is_stop() { both } else { OrderType::Limit };
         let stop_type = if self.order_type.has_limit() { both } else { OrderType::Stop };
         let prices = [
-            ("limit_price", self.limit_price, self.order_type.has_limit(), limit_type),
+            ("limit_price", self.limit_price, self.order_type.has_limit_price(), limit_type),
             ("stop_price", self.stop_price, self.order_type.has_stop_price(), stop_type),
         ];
-        let is_known = self.order_type != OrderType::TrailingStopLimit;
-        for (field, price, takes, instead) in prices.into_iter().filter(|_| is_known) {
+        for (field, price, takes, instead) in prices {
             match price {
                 Some(_) if !takes => fault(
                     field,
@@ -283,7 +311,7 @@ impl OrderSpec {
         if !is_stop && self.trigger_by.is_some() {
             fault("trigger_by", format!("a {word} order takes no trigger_by: nothing triggers it"));
         }
-        if is_stop && self.time_in_force.is_immediate() {
+        if is_stop && (self.time_in_force.is_immediate() || self.time_in_force.is_auction()) {
             let time = self.time_in_force.word();
             fault(
                 "time_in_force",
@@ -292,40 +320,25 @@ impl OrderSpec {
                 ),
             );
         }
-        if !is_known {
-            faults.push(OrderError::Unsupported { field: "type", what: format!("type {word}") });
-        } else if self.order_type == OrderType::TrailingStop {
-            match self.trail {
-                None => fault(
-                    "trail_price",
-                    format!("a {word} order needs a trail_price or a trail_percent"),
-                ),
-                Some(trail) => {
-                    if let Some((field, message)) = trail.fault() {
-                        fault(field, message);
-                    }
-                }
-            }
-        } else if self.trail.is_some() {
-            fault("trail_price", format!("a {word} order takes no trail"));
-        }
-        if !matches!(
-            self.time_in_force,
-            TimeInForce::Day
-                | TimeInForce::Gtc
-                | TimeInForce::Gtd
-                | TimeInForce::Ioc
-                | TimeInForce::Fok
-        ) {
-            let what = format!("time_in_force {}", self.time_in_force.word());
-            faults.push(OrderError::Unsupported { field: "time_in_force", what });
+        for (field, message) in self.trailing_faults() {
+            fault(field, message);
         }
         match (self.time_in_force, self.good_till) {
             (TimeInForce::Gtd, None) => faults.push(OrderError::Malformed {
                 field: "expires_at",
                 message: "a gtd order needs expires_at: the market time at which it ends".into(),
             }),
-            (TimeInForce::Gtd, Some(_)) | (_, None) => {}
+            (TimeInForce::Gtd, Some(end)) => {
+                let nanoseconds = end.timestamp_subsec_nanos();
+                if nanoseconds >= NANOSECONDS || !nanoseconds.is_multiple_of(1_000) {
+                    faults.push(OrderError::Malformed {
+                        field: "expires_at",
+                        message: "expires_at is a time to the microsecond, and no leap second"
+                            .into(),
+                    });
+                }
+            }
+            (_, None) => {}
             (other, Some(_)) => faults.push(OrderError::Malformed {
                 field: "expires_at",
                 message: format!(
@@ -334,9 +347,17 @@ impl OrderSpec {
                 ),
             }),
         }
-        if self.extended_hours {
-            let what = "extended_hours".to_owned();
-            faults.push(OrderError::Unsupported { field: "extended_hours", what });
+        let extends = self.order_type == OrderType::Limit
+            && matches!(self.time_in_force, TimeInForce::Day | TimeInForce::Gtc);
+        if self.extended_hours && !extends {
+            let time = self.time_in_force.word();
+            faults.push(OrderError::Malformed {
+                field: "extended_hours",
+                message: format!(
+                    "extended_hours is for limit orders that are day or gtc, and this is a {word} order that is {time}: \
+                     leave it out"
+                ),
+            });
         }
         if self.order_class != OrderClass::Simple {
             let what = format!("order_class {}", self.order_class.word());
@@ -350,26 +371,14 @@ impl OrderSpec {
         faults
     }
 
-    /// Which prices a trailing stop follows; `None` for other types.
-    pub fn follows(&self) -> Option<TriggerBy> {
-        self.trail.map(|_| self.trigger_by.unwrap_or_default())
-    }
-
-    /// The stop in force: the one that it names, or the one at its distance from `mark`.
-    pub fn stop_at(&self, mark: Option<Price>) -> Option<Price> {
-        match self.trail {
-            Some(trail) => mark.map(|mark| trail.stop(self.side, mark)),
-            None => self.stop_price,
-        }
-    }
-
     /// Whether it lives as long as `other`.
     pub fn lives_as(&self, other: &Self) -> bool {
         (self.time_in_force, self.good_till) == (other.time_in_force, other.good_till)
     }
 
     /// The price that a buy's worst cost is counted at: its limit, else the higher of its stop and the reference,
-    /// raised by the collar. The mark of a trailing stop begins at the reference. `None` if it has none of them.
+    /// raised by the collar. The mark of a trailing stop is at most the reference, and at most the price from which on it
+    /// follows. `None` if it has none of them.
     pub fn worst_price(
         &self,
         reference: Option<Price>,
@@ -378,7 +387,14 @@ impl OrderSpec {
         if self.limit_price.is_some() {
             return Ok(self.limit_price);
         }
-        self.stop_at(reference).max(reference).map(|price| price.raised_by(collar)).transpose()
+        let mark = reference.map(|reference| {
+            self.activation_price.map_or(reference, |activation| activation.min(reference))
+        });
+        let stop = self.stop_at(mark);
+        if let Some(limit) = stop.and_then(|stop| self.limit_once_triggered(stop)) {
+            return Ok(Some(limit));
+        }
+        stop.max(reference).map(|price| price.raised_by(collar)).transpose()
     }
 }
 

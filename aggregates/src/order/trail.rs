@@ -1,10 +1,11 @@
-//! What a stop watches, and how far a trailing one stays behind it.
+//! What a stop watches, and how far a trailing one stays behind it: from which price on, and at what limit once it is
+//! triggered.
 
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::Side;
+use super::spec::{OrderSpec, OrderType, Side};
 use crate::money::Price;
 
 /// Which prices reach a stop. A symbol that has none of them is watched by the others: trades, quotes, and bars where
@@ -93,5 +94,105 @@ impl Trail {
             }
             Self::Price(_) => None,
         }
+    }
+}
+
+impl OrderSpec {
+    /// Which prices a trailing stop follows; `None` for other types.
+    pub fn follows(&self) -> Option<TriggerBy> {
+        self.trail.map(|_| self.trigger_by.unwrap_or_default())
+    }
+
+    /// The stop in force: the one that it names, or the one at its distance from `mark`.
+    pub fn stop_at(&self, mark: Option<Price>) -> Option<Price> {
+        match self.trail {
+            Some(trail) => mark.map(|mark| trail.stop(self.side, mark)),
+            None => self.stop_price,
+        }
+    }
+
+    /// Whether a trailing stop follows the market from `price` on: it has come to the activation price, from above for a
+    /// buy and from below for a sell. Always, without one.
+    pub fn is_activated_by(&self, price: Price) -> bool {
+        self.activation_price.is_none_or(|activation| match self.side {
+            Side::Buy => price <= activation,
+            Side::Sell => price >= activation,
+        })
+    }
+
+    /// The limit of a trailing stop limit that is triggered at `stop`: beyond it by the offset, on the tick. What would be
+    /// 0 or less is the smallest price, and what would be beyond the largest is that. `None` for other types.
+    pub fn limit_once_triggered(&self, stop: Price) -> Option<Price> {
+        let offset = self.limit_offset?;
+        let limit = stop.at_distance(offset, self.side == Side::Buy).unwrap_or(Price::MAX);
+        Some(limit.max(Price::SMALLEST_TICK))
+    }
+
+    /// What a trailing stop is once it was triggered: a limit order, or one at the market.
+    pub(super) fn once_triggered(&self) -> Self {
+        let order_type =
+            if self.limit_offset.is_some() { OrderType::Limit } else { OrderType::Market };
+        let spec = self.clone();
+        Self {
+            order_type,
+            trail: None,
+            limit_offset: None,
+            activation_price: None,
+            trigger_by: None,
+            ..spec
+        }
+    }
+
+    /// What is wrong with the fields of trailing types, and each one's field.
+    pub(super) fn trailing_faults(&self) -> Vec<(&'static str, String)> {
+        let word = self.order_type.word();
+        let mut faults = Vec::new();
+        match (self.trail, self.order_type.trails()) {
+            (None, true) => {
+                let message = format!("a {word} order needs a trail_price or a trail_percent");
+                faults.push(("trail_price", message));
+            }
+            (Some(_), false) => {
+                faults.push(("trail_price", format!("a {word} order takes no trail")));
+            }
+            (trail, _) => faults.extend(trail.and_then(Trail::fault)),
+        }
+        let tick = |field: &str, price: Price, from: &str| {
+            format!(
+                "{field} {price} must be {from}, with at most 2 decimals from 1.00 on and 4 below"
+            )
+        };
+        match (self.limit_offset, self.order_type == OrderType::TrailingStopLimit) {
+            (None, true) => {
+                let message = format!(
+                    "a {word} order needs a limit_offset: how far its limit is beyond the stop that triggers it, in dollars"
+                );
+                faults.push(("limit_offset", message));
+            }
+            (Some(_), false) => {
+                let message = format!(
+                    "a {word} order takes no limit_offset: leave it out, or use type {}",
+                    OrderType::TrailingStopLimit.word()
+                );
+                faults.push(("limit_offset", message));
+            }
+            (Some(offset), true) if !offset.is_zero() && !offset.is_on_tick() => {
+                faults.push(("limit_offset", tick("limit_offset", offset, "0 or more")));
+            }
+            _ => {}
+        }
+        match self.activation_price {
+            Some(_) if !self.order_type.trails() => {
+                let message = format!(
+                    "a {word} order takes no activation_price: it does not follow the market"
+                );
+                faults.push(("activation_price", message));
+            }
+            Some(price) if !price.is_on_tick() => {
+                faults.push(("activation_price", tick("activation_price", price, "above 0")));
+            }
+            _ => {}
+        }
+        faults
     }
 }

@@ -10,6 +10,23 @@ use crate::order::{CancelReason, Execution, ExpiryReason, OrderChange, OrderSpec
 use crate::user::UserCommand;
 use crate::writer::WriterCommand;
 
+/// Whether an order for an auction can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuctionEntry {
+    /// It takes part in the next one.
+    Taken {
+        /// When it ends if that has no price for it.
+        ends: MarketTime,
+    },
+    /// None is taken between these instants: the auction is being prepared, or was held.
+    Refused {
+        /// The first of them.
+        since: MarketTime,
+        /// The first after them.
+        until: MarketTime,
+    },
+}
+
 /// What the market looks like to an order that arrives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarketView {
@@ -21,10 +38,14 @@ pub struct MarketView {
     pub reference: Option<Reference>,
     /// When the time of a day order that arrives now is over.
     pub session_close: MarketTime,
+    /// The same for one of extended hours: the end of the after-hours.
+    pub extended_close: MarketTime,
     /// Whether orders can fill at this moment, by the hours of the market.
     pub open: bool,
     /// The prices of what the account holds and of what is traded, if it is a margin account.
     pub marks: Marks,
+    /// The auction that an opg or cls order asks for; `None` for other orders, and in a market that has no auctions.
+    pub auction: Option<AuctionEntry>,
 }
 
 /// One command to the ledger.

@@ -18,7 +18,7 @@ mod replacing;
 mod resetting;
 
 pub use arrival::{Arrival, Offer, arrival};
-pub use command::{Command, MarketView};
+pub use command::{AuctionEntry, Command, MarketView};
 pub use preview::{Figures, Impact, Trial, preview};
 
 use crate::account::{Account, AccountCommand, AccountError};

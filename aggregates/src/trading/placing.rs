@@ -1,7 +1,9 @@
 //! Placing an order: the request's own rules, the account's word, the reservation, the order; or a rejection.
 
+use chrono::{SecondsFormat, TimeDelta};
+
 use super::margin::to_reserve;
-use super::{Desk, MarketView, Undecided, World};
+use super::{AuctionEntry, Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
 use crate::instrument::InstrumentKind;
@@ -10,6 +12,9 @@ use crate::money::{Money, Price};
 use crate::order::{OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode, RefusalKind};
+
+/// How far ahead of the market's clock a gtd order may end: ten years.
+const GOOD_TILL_MOST: TimeDelta = TimeDelta::days(3_653);
 
 impl<W: World> Desk<'_, W> {
     /// An order that arrives. What is malformed is refused and leaves no trace; what the business refuses is
@@ -95,6 +100,7 @@ impl<W: World> Desk<'_, W> {
             );
             return Err(Refusal::new(RefusalCode::MarketClosed, message).into());
         }
+        takes_part(spec, market)?;
         let expires_at = expiry(spec, market)?;
         self.order(
             order_id,
@@ -140,16 +146,54 @@ impl<W: World> Desk<'_, W> {
     }
 }
 
+/// Refuses an order for an auction that takes none now.
+pub(super) fn takes_part(spec: &OrderSpec, market: &MarketView) -> Result<(), Refusal> {
+    if !spec.time_in_force.is_auction() {
+        return Ok(());
+    }
+    let (word, at) = (spec.time_in_force.word(), market.at);
+    let refusal = |message: String| Refusal::new(RefusalCode::AuctionClosed, message);
+    match market.auction {
+        Some(AuctionEntry::Taken { .. }) => Ok(()),
+        Some(AuctionEntry::Refused { since, until }) => {
+            let [since, until, at] =
+                [since, until, at].map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            let message = format!(
+                "no {word} order is taken or changed from {since} to {until}, and the market's clock is at {at}: send it \
+                 at {until} or later for the next session, or as day"
+            );
+            let refusal = refusal(message).figure("since", since).figure("until", until);
+            Err(refusal.figure("market_time", at))
+        }
+        None => Err(refusal(format!(
+            "a market that is always open has no auctions, so no {word} order is taken: send it as day"
+        ))),
+    }
+}
+
 /// When the time of an order that is taken now will be over; `None` is never.
 pub(super) fn expiry(
     spec: &OrderSpec,
     market: &MarketView,
 ) -> Result<Option<MarketTime>, Undecided> {
     match (spec.time_in_force, spec.good_till) {
+        (TimeInForce::Day, _) if spec.extended_hours => Ok(Some(market.extended_close)),
         (TimeInForce::Day, _) => Ok(Some(market.session_close)),
+        (TimeInForce::Opg | TimeInForce::Cls, _) => Ok(match market.auction {
+            Some(AuctionEntry::Taken { ends }) => Some(ends),
+            _ => None,
+        }),
         (TimeInForce::Gtd, Some(end)) if end <= market.at => {
             let message = format!(
                 "expires_at {end} is not after the market's clock, {}: name a later time",
+                market.at
+            );
+            Err(Refusal::new(RefusalCode::InvalidOrder, message).field("expires_at").into())
+        }
+        (TimeInForce::Gtd, Some(end)) if end.signed_duration_since(market.at) > GOOD_TILL_MOST => {
+            let years = GOOD_TILL_MOST.num_days() / 365;
+            let message = format!(
+                "expires_at {end} is more than {years} years after the market's clock, {}: name an earlier time, or use gtc",
                 market.at
             );
             Err(Refusal::new(RefusalCode::InvalidOrder, message).field("expires_at").into())

@@ -3,7 +3,7 @@
 //! Nothing is ever reserved for both: the account has to pay only what the new terms need beyond the old ones.
 
 use super::margin::to_reserve;
-use super::placing::expiry;
+use super::placing::{expiry, takes_part};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, TradingState};
 use crate::id::{AccountId, OrderId};
@@ -40,6 +40,7 @@ impl<W: World> Desk<'_, W> {
             );
             return Err(Refusal::new(RefusalCode::CorporateAction, message).into());
         }
+        takes_part(spec, market)?;
         let leaves = replaced.qty.minus(order.filled_qty())?;
         let parts = self.parts(order_id, &replaced, leaves)?;
         let reserve_price = match order.reserve_price() {

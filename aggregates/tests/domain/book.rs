@@ -70,6 +70,8 @@ pub fn spec(
         limit_price: limit.map(price),
         stop_price: None,
         trail: None,
+        limit_offset: None,
+        activation_price: None,
         trigger_by: None,
         good_till: None,
         time_in_force: TimeInForce::Day,
@@ -102,8 +104,10 @@ pub fn market(ask: Option<&str>) -> MarketView {
         tape_place: 1,
         reference: ask.map(|ask| Reference { price: price(ask), source: "feed".into(), at: at(0) }),
         session_close: at(3600),
+        extended_close: at(3600),
         open: true,
         marks: Marks::new(),
+        auction: None,
     }
 }
 

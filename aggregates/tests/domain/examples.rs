@@ -341,18 +341,10 @@ fn what_this_version_does_not_take_is_refused_by_name() {
             assert!(message.contains(word), "{message}");
         };
     let unsupported = RefusalCode::Unsupported;
-    refused(
-        &|order| order.order_type = OrderType::TrailingStopLimit,
-        unsupported,
-        "trailing_stop_limit",
-    );
-    refused(&|order| order.time_in_force = TimeInForce::Opg, unsupported, "opg");
-    refused(&|order| order.time_in_force = TimeInForce::Cls, unsupported, "cls");
     refused(&|order| order.order_class = OrderClass::Bracket, unsupported, "bracket");
     refused(&|order| order.order_class = OrderClass::Oco, unsupported, "oco");
     refused(&|order| order.order_class = OrderClass::Oto, unsupported, "oto");
     refused(&|order| order.order_class = OrderClass::Mleg, unsupported, "mleg");
-    refused(&|order| order.extended_hours = true, unsupported, "extended_hours");
     let invalid = RefusalCode::InvalidOrder;
     refused(&|order| order.limit_price = Some(price("100.001")), invalid, "decimals");
     refused(&|order| order.limit_price = Some(price("0.99999")), invalid, "decimals");

@@ -9,6 +9,8 @@ use aggregates::refusal::RefusalCode;
 use aggregates::stream::Event;
 use aggregates::trading::Command;
 
+use chrono::TimeDelta;
+
 use crate::book::*;
 use crate::examples::{book, me};
 
@@ -100,8 +102,18 @@ fn a_day_order_becomes_gtd_and_ends_at_its_own_time() {
         ..OrderChange::default()
     };
     assert_eq!(book.refused(&replace(1, me(), till(0))), RefusalCode::InvalidOrder, "not later");
+    let years =
+        |days: i64| OrderChange { good_till: Some(at(0) + TimeDelta::days(days)), ..till(0) };
+    assert_eq!(
+        book.refused(&replace(1, me(), years(3_654))),
+        RefusalCode::InvalidOrder,
+        "too late"
+    );
+    let fine = OrderChange { good_till: Some(at(7_200) + TimeDelta::nanoseconds(1)), ..till(0) };
+    assert_eq!(book.refused(&replace(1, me(), fine)), RefusalCode::InvalidOrder, "too fine");
     let without = OrderChange { good_till: None, ..till(0) };
     assert_eq!(book.refused(&replace(1, me(), without)), RefusalCode::InvalidOrder);
+    book.submit(&replace(1, me(), years(3_653))).unwrap();
     book.submit(&replace(1, me(), till(7_200))).unwrap();
     assert_eq!(book.orders[&order_id(1)].expires_at(), Some(at(7_200)));
     let later = OrderChange { good_till: Some(at(9_000)), ..OrderChange::default() };

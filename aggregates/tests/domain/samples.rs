@@ -8,7 +8,8 @@ use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
 use aggregates::margin::{Marked, Standing};
 use aggregates::market::Reference;
 use aggregates::order::{
-    CancelReason, ExpiryReason, Lifetime, OrderEvent, OrderSpec, Side, TimeInForce, Trail,
+    CancelReason, ExpiryReason, Lifetime, OrderEvent, OrderSpec, OrderType, Side, TimeInForce,
+    Trail,
 };
 use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
@@ -164,6 +165,14 @@ pub fn order() -> Vec<OrderEvent> {
         good_till: Some(at(3600)),
         ..spec(account_id(1), "AAPL", Side::Buy, "10", Some("187.25"))
     };
+    let trailing = OrderSpec {
+        order_type: OrderType::TrailingStopLimit,
+        limit_price: None,
+        trail: Some(Trail::Price(price("5"))),
+        limit_offset: Some(price("0.5")),
+        activation_price: Some(price("185")),
+        ..order.clone()
+    };
     let reject =
         Refusal::new(RefusalCode::InsufficientBuyingPower, "the order needs 1872.50 at worst")
             .figure("needed", money("1872.5"));
@@ -178,11 +187,12 @@ pub fn order() -> Vec<OrderEvent> {
             tape_place: 41,
             at: at(0),
         },
-        OrderEvent::OrderRejected { order, reject, tape_place: 41, at: at(0) },
+        OrderEvent::OrderRejected { order: trailing, reject, tape_place: 41, at: at(0) },
         OrderEvent::OrderActivated { qty: quantity("10"), at: at(1) },
         OrderEvent::OrderTriggered {
             stop_price: price("180"),
             mark: Some(price("190")),
+            limit_price: Some(price("179.5")),
             evidence: place.clone(),
             at: at(1),
         },
@@ -222,6 +232,8 @@ pub fn order() -> Vec<OrderEvent> {
             limit_price: Some(price("93.5")),
             stop_price: None,
             trail: None,
+            limit_offset: Some(price("0.25")),
+            activation_price: Some(price("95")),
             reserve_price: Some(price("93.5")),
             at: at(3),
         },

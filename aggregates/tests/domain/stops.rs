@@ -2,8 +2,8 @@
 
 use aggregates::market::{BarPoint, Evidence, EvidenceTick};
 use aggregates::order::{
-    OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce, Trail, Trigger,
-    TriggerBy,
+    OrderChange, OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
+    Trail, Trigger, TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::Event;
@@ -51,6 +51,11 @@ fn each_type_needs_its_prices_and_takes_no_other() {
         (OrderType::Stop, vec!["limit_price", "trail_price"], vec!["stop_price"]),
         (OrderType::StopLimit, vec!["trail_price"], vec!["limit_price", "stop_price"]),
         (OrderType::TrailingStop, vec!["limit_price", "stop_price"], vec!["trail_price"]),
+        (
+            OrderType::TrailingStopLimit,
+            vec!["limit_price", "stop_price", "limit_offset"],
+            vec!["trail_price", "limit_offset"],
+        ),
     ] {
         let word = order_type.word();
         assert_eq!(faults(&of(order_type, five, five, trail)), wrong_with_all, "{word}");
@@ -136,6 +141,120 @@ fn a_trailing_stop_is_triggered_by_the_stop_of_its_mark_alone() {
     book.submit(&with_mark(Some("95"), "105", "106")).unwrap();
     book.fill(1, "10", "106");
     assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("940.00", "0.00"));
+}
+
+fn limited(side: Side, qty: &str, distance: &str, offset: &str) -> OrderSpec {
+    let trail = Trail::Price(price(distance));
+    OrderSpec {
+        order_type: OrderType::TrailingStopLimit,
+        limit_offset: Some(price(offset)),
+        ..trailing(side, qty, trail)
+    }
+}
+
+#[test]
+fn an_offset_is_0_or_more_and_an_activation_price_above_0_and_each_on_the_tick_of_trailing_types() {
+    let of = |order: &OrderSpec, offset: Option<&str>, activation: Option<&str>| {
+        let (limit_offset, activation_price) = (offset.map(price), activation.map(price));
+        faults(&OrderSpec { limit_offset, activation_price, ..order.clone() })
+    };
+    let limited = limited(Side::Sell, "1", "5", "0");
+    let plain = trailing(Side::Sell, "1", Trail::Price(price("5")));
+    let fixed = stop(Side::Sell, "1", "5", None);
+    for (order, offset, activation, wrong) in [
+        (&limited, Some("0"), None, vec![]),
+        (&limited, Some("0.0001"), Some("110"), vec![]),
+        (&limited, Some("-0.01"), Some("0"), vec!["limit_offset", "activation_price"]),
+        (&limited, Some("1.001"), Some("110.001"), vec!["limit_offset", "activation_price"]),
+        (&plain, None, Some("110"), vec![]),
+        (&plain, Some("1"), None, vec!["limit_offset"]),
+        (&fixed, Some("1"), Some("110"), vec!["limit_offset", "activation_price"]),
+    ] {
+        assert_eq!(of(order, offset, activation), wrong, "{offset:?} {activation:?}");
+    }
+}
+
+/// A trigger with a mark, by a tick at `at_price`.
+fn trigger_at(n: u128, mark: &str, stop_price: &str, at_price: &str) -> Command {
+    let trigger = Trigger {
+        revision: 0,
+        mark: Some(price(mark)),
+        stop_price: price(stop_price),
+        evidence: evidence(7, price(at_price)),
+    };
+    Command::Trigger { order_id: order_id(n), trigger, at: at(2) }
+}
+
+#[test]
+fn a_trailing_stop_limit_is_a_limit_order_beyond_the_stop_that_triggers_it() {
+    let mut book = book("2000");
+    // The first stop is 110 and the limit then 110.50: no later one is higher.
+    book.place(1, &limited(Side::Buy, "10", "10", "0.5"), &market(Some("100")));
+    assert_eq!(book.reserved(me()), "1105.00");
+    let decision = book.submit(&trigger_at(1, "95", "105", "106")).unwrap();
+    let [(_, Event::Order(OrderEvent::OrderTriggered { limit_price, .. }))] = &decision.events[..]
+    else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(*limit_price, Some(price("105.5")));
+    let beyond = book.proposal(1, quantity("1"), price("105.51"));
+    assert_eq!(book.refused(&beyond), RefusalCode::OrderChanged);
+    book.fill(1, "4", "105.5");
+    assert_eq!((book.cash(me()).as_str(), book.reserved(me()).as_str()), ("1578.00", "663.00"));
+    let more = OrderChange { limit_price: Some(price("106")), ..OrderChange::default() };
+    book.submit(&replace(1, me(), more)).unwrap();
+    assert_eq!(book.reserved(me()), "636.00");
+    let back = OrderChange { trail: Some(price("1")), ..OrderChange::default() };
+    assert_eq!(book.refused(&replace(1, me(), back)), RefusalCode::InvalidOrder);
+}
+
+#[test]
+fn a_limit_beyond_a_low_stop_is_the_smallest_price() {
+    let order = limited(Side::Sell, "1", "1", "5");
+    assert_eq!(order.limit_once_triggered(price("4.99")), Some(price("0.0001")));
+    let order = limited(Side::Buy, "1", "1", "5");
+    let most = aggregates::money::Price::MAX;
+    assert_eq!(order.limit_once_triggered(most), Some(most));
+    assert_eq!(order.limit_once_triggered(price("4.99")), Some(price("9.99")));
+}
+
+#[test]
+fn one_that_follows_from_a_price_on_is_not_triggered_before_and_reserves_by_its_first_stop_then() {
+    let mut book = book("2000");
+    let order = OrderSpec {
+        activation_price: Some(price("90")),
+        ..trailing(Side::Buy, "10", Trail::Price(price("12")))
+    };
+    // It follows from 90 on, so its stop is at most 102: and 5 % more.
+    book.place(1, &order, &market(Some("100")));
+    assert_eq!(book.reserved(me()), "1071.00");
+    assert_eq!(book.refused(&trigger_at(1, "90.01", "102.01", "103")), RefusalCode::OrderChanged);
+    book.submit(&trigger_at(1, "90", "102", "103")).unwrap();
+    let near = OrderSpec { activation_price: Some(price("101")), ..order };
+    let mut book = crate::examples::book("2000");
+    book.place(1, &near, &market(Some("100")));
+    assert_eq!(book.reserved(me()), "1176.00", "it follows from the 100 on");
+}
+
+#[test]
+fn a_split_divides_offsets_up_and_activation_prices_so_that_what_is_reached_stays_reached() {
+    let mut book = book("2000");
+    book.buy(1, me(), "AAPL", "10", "100");
+    for (n, side) in [(2, Side::Buy), (3, Side::Sell)] {
+        let order = OrderSpec {
+            activation_price: Some(price("100.01")),
+            ..limited(side, "3", "10", "1.01")
+        };
+        book.place(n, &order, &market(Some("90")));
+    }
+    book.submit(&begin_split("s", "AAPL", ("2", "1"), Some("100"))).unwrap();
+    book.submit(&follow_split(me(), "AAPL", &[2, 3])).unwrap();
+    let of = |n| {
+        let spec = book.orders[&order_id(n)].spec().unwrap().clone();
+        (spec.limit_offset, spec.activation_price)
+    };
+    assert_eq!(of(2), (Some(price("0.505")), Some(price("50.01"))));
+    assert_eq!(of(3), (Some(price("0.505")), Some(price("50"))));
 }
 
 #[test]

@@ -404,6 +404,8 @@ impl History {
             limit_price: limit.map(|limit| price(limit.max(100))),
             stop_price: None,
             trail: None,
+            limit_offset: None,
+            activation_price: None,
             trigger_by: None,
             good_till: None,
             time_in_force: [TimeInForce::Day, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
@@ -420,8 +422,10 @@ impl History {
             tape_place: self.steps,
             reference,
             session_close: at + TimeDelta::hours(6),
+            extended_close: at + TimeDelta::hours(6),
             open: true,
             marks: self.marks(),
+            auction: None,
         };
         self.submit(&Command::Place { order_id: order_id(self.steps), spec, market })
     }

@@ -7,6 +7,8 @@ use std::fmt;
 const ONE: i128 = 1_000_000_000;
 /// Billionths in a cent.
 const CENT: i128 = 10_000_000;
+/// The largest price.
+const MAX_PRICE: i128 = 10_000_000 * ONE;
 
 /// A number of dollars, of shares, or of dollars a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +98,11 @@ impl Amount {
         let all = 100 * ONE;
         let part = if is_buy { all + percent.0 } else { all - percent.0 };
         Self::on_tick(self.0 * part, all)
+    }
+
+    /// The limit of what is triggered at this stop, `offset` above it for a buy: a price that an order can name.
+    pub(in crate::audit) fn limit_beyond(self, offset: Self, is_buy: bool) -> Self {
+        self.trailed_by(offset, is_buy).clamp(Self(CENT / 100), Self(MAX_PRICE))
     }
 
     /// A quotient to the cent, or below 1 to the hundredth of a cent, half up; never below 0.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | quote | a buy pays the ask, a sell gets the bid | the ask (bid) has reached the limit; the price is it or the limit |
 //! | trade | the trade's price | the trade has reached the limit; the price is it or the limit |
+//! | auction, official close | its price | the price has reached the limit, and is it |
 //! | bar | the price of the point of the bar | strictly through the limit: the limit; at an open on the favourable side: the open |
 //!
 //! What a bar has triggered between its prices fills at the stop, which its path went through. No tick from before the
@@ -33,13 +34,15 @@ impl Triggered {
 }
 
 /// The stop that an order has by its own words: fixed, or at its distance from a mark that is no worse than the price
-/// that it was accepted by. A split moves the mark.
+/// that it was accepted by, and than the one from which on it follows. A split moves the mark.
 fn own_stop(order: &Order, body: Fields<'_>) -> Result<Option<Amount>, Fault> {
     let Some(trail) = order.spec.get("trail") else { return Ok(order.stop_price) };
     let mark = body.amount("mark")?;
     let begun = order.reference.filter(|_| order.splits.is_empty());
-    let moved_well =
-        begun.is_none_or(|begun| if order.is_buy { mark <= begun } else { mark >= begun });
+    let moved_well = [begun, order.price_of("activation_price")]
+        .into_iter()
+        .flatten()
+        .all(|begun| if order.is_buy { mark <= begun } else { mark >= begun });
     let distance = |name: &str| trail[name].as_str().and_then(Amount::read);
     let stop = match (distance("price"), distance("percent")) {
         (Some(amount), None) => mark.trailed_by(amount, order.is_buy),
@@ -76,7 +79,11 @@ pub(super) fn trigger(
     };
     let reached = if order.is_buy { price >= stop } else { price <= stop };
     let ticked_at = evidence.time("at")?;
-    let right = reached && own_stop(order, body)? == Some(stop) && ticked_at <= at;
+    let limit = order.price_of("limit_offset").map(|off| stop.limit_beyond(off, order.is_buy));
+    let right = reached
+        && own_stop(order, body)? == Some(stop)
+        && body.amount_or_none("limit_price")? == limit
+        && ticked_at <= at;
     findings.expect(right, position, Code::Evidence, || {
         format!("a price of {price} triggers a stop of {stop}")
     });
@@ -155,8 +162,14 @@ pub(super) fn check(
                 });
             }
         }
+    } else if let Some(kind) =
+        ["auction", "official_close"].into_iter().find(|kind| tick.get(kind).is_some())
+    {
+        let cleared = tick.object(kind)?.amount("price")?;
+        let auctioned = matches!(order.spec["time_in_force"].as_str(), Some("opg" | "cls"));
+        expect(auctioned && price == cleared, &|| format!("{price} at an auction at {cleared}"));
     } else {
-        return Err("the evidence has neither quote nor trade nor bar".into());
+        return Err("the evidence is of no known kind".into());
     }
     Ok(())
 }

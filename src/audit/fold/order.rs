@@ -62,6 +62,11 @@ impl Order {
         self.triggered.as_ref()
     }
 
+    /// A price among what was asked for, as a split has left it.
+    pub(in crate::audit) fn price_of(&self, field: &str) -> Option<Amount> {
+        self.spec.get(field)?.as_str().and_then(Amount::read)
+    }
+
     pub(in crate::audit) fn leaves(&self) -> Amount {
         self.qty - self.filled_qty
     }
@@ -120,6 +125,7 @@ impl Order {
                 self.triggered = Some(evidence::trigger(self, body, at, position, findings)?);
                 self.mark = body.amount_or_none("mark")?;
                 self.stop_price = Some(body.amount("stop_price")?);
+                self.limit_price = body.amount_or_none("limit_price")?.or(self.limit_price);
             }
             "OrderFilled" => self.fill(id, body, at, act, findings)?,
             "OrderReplaced" | "OrderAdjusted" => {
@@ -143,8 +149,10 @@ impl Order {
                 let trails = self.spec.get("trail").is_some();
                 let triggered = self.stop_price.filter(|_| trails);
                 self.stop_price = body.amount_or_none("stop_price")?.or(triggered);
-                if let Some(trail) = body.get("trail") {
-                    self.spec["trail"] = trail.clone();
+                for field in ["trail", "limit_offset", "activation_price"] {
+                    if let Some(value) = body.get(field) {
+                        self.spec[field] = value.clone();
+                    }
                 }
                 self.reserve_price = body.amount_or_none("reserve_price")?;
                 findings.expect(self.leaves().sign() > 0, position, Code::Order, || {

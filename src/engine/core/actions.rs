@@ -24,6 +24,7 @@ impl Core {
         let order_id = order.order_id;
         let reason = match order.time_in_force {
             TimeInForce::Gtd => ExpiryReason::TimeReached,
+            TimeInForce::Opg | TimeInForce::Cls => ExpiryReason::AuctionMissed,
             _ => ExpiryReason::SessionClosed,
         };
         let command = Command::Expire { order_id, reason, at: order.expires_at? };
@@ -31,12 +32,11 @@ impl Core {
     }
 
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
-    /// in the order of their instants, then splits under way, then dividends.
+    /// in the order of their instants, then closing auctions, then splits under way, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
-        let mut ends: Vec<(MarketTime, Command)> = self
-            .state
-            .orders
-            .expired(now)
+        let closes = |order: &Working| order.time_in_force == TimeInForce::Cls;
+        let expired = self.state.orders.expired(now).filter(|(_, order)| !closes(order));
+        let mut ends: Vec<(MarketTime, Command)> = expired
             .filter_map(|(at, order)| Some((at, self.expire(order)?)))
             .take(ROUND_CAP)
             .collect();
@@ -47,6 +47,15 @@ impl Core {
         }
         if !ends.is_empty() {
             return ends.into_iter().map(|(_, command)| command).collect();
+        }
+        let mut closings = self.closings(now);
+        if closings.is_empty() {
+            // Only now is it known that their auction had no price.
+            let missed = self.state.orders.expired(now).filter(|(_, order)| closes(order));
+            closings.extend(missed.filter_map(|(_, order)| self.expire(order)).take(ROUND_CAP));
+        }
+        if !closings.is_empty() {
+            return closings;
         }
         for instrument_id in &self.state.gates {
             let commands = self.follow_split(*instrument_id, now);

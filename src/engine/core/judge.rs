@@ -86,7 +86,9 @@ impl Core {
             ends: ends.filter(|_| ignored.is_none()),
             void: ignored.is_some(),
             open: false,
+            extended: false,
             first: false,
+            first_extended: false,
             sprung: Vec::new(),
         };
         if matches!(tick, Tick::Bar(_)) { Round { began, ..round } } else { round }

@@ -11,7 +11,7 @@ use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Reached, Working};
 use super::rounds::{Proposal, Round};
-use super::state::{Issue, Kinds, Print, Standing, Taken};
+use super::state::{Bands, Issue, Kinds, Print, Standing, Taken};
 use super::{Core, FillModel, Settings};
 use crate::market::tick::{Bar, Tick, Trade};
 
@@ -27,6 +27,12 @@ struct Meeting<'a> {
     reach: Reach,
     /// Limits get the price itself, not their limit.
     improved: bool,
+    /// So do those of orders of extended hours.
+    improved_extended: bool,
+    /// The bands that hold: a limit beyond them gets the price itself.
+    bands: Option<&'a Bands>,
+    /// It is in regular hours: outside them orders of extended hours fill alone.
+    regular: bool,
     /// Market orders fill here too.
     market_orders: bool,
     /// Orders that were accepted later do not fill.
@@ -85,7 +91,9 @@ impl Core {
     /// The fills of the round's tick at its present point.
     pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
         let mut commands = Vec::new();
-        let Some((issue_id, issue)) = self.trading(round) else { return commands };
+        let Some((issue_id, issue)) = self.trading_extended(round) else { return commands };
+        let bands = self.state.clock.and_then(|clock| self.bands(issue, clock));
+        let holds = |price: Price| bands.is_none_or(|bands| bands.hold(price));
         let left = |size: Quantity, side: Side| match self.settings.fill_model {
             FillModel::DisplayedSize => Some(left_of(size, issue.taken.of(round.place, side))),
             FillModel::Unlimited => None,
@@ -96,12 +104,18 @@ impl Core {
                 let evidence = quote.evidence();
                 for side in [Side::Buy, Side::Sell] {
                     let (price, size) = quote.touch(side);
+                    if !holds(price) {
+                        continue;
+                    }
                     let meeting = Meeting {
                         issue_id,
                         side,
                         price,
                         reach: Reach::Touch,
                         improved: round.first,
+                        improved_extended: round.first_extended,
+                        bands,
+                        regular: round.open,
                         market_orders: true,
                         began: None,
                         left: left(size, side),
@@ -110,7 +124,7 @@ impl Core {
                     self.meet(meeting, &mut commands);
                 }
             }
-            Tick::Trade(trade) if !issue.kinds.quotes => {
+            Tick::Trade(trade) if !issue.kinds.quotes && holds(trade.price) => {
                 let Trade { price, size, at, .. } = *trade;
                 let tick = EvidenceTick::Trade { price, size };
                 let evidence = self.evidence(round, at, tick);
@@ -121,6 +135,9 @@ impl Core {
                         price,
                         reach: Reach::Through,
                         improved: round.first,
+                        improved_extended: round.first_extended,
+                        bands,
+                        regular: round.open,
                         market_orders: true,
                         began: Some(at),
                         left: left(size, side),
@@ -154,6 +171,9 @@ impl Core {
                         price,
                         reach: Reach::Through,
                         improved: point == BarPoint::Open,
+                        improved_extended: point == BarPoint::Open,
+                        bands: None,
+                        regular: round.open,
                         market_orders: point == BarPoint::Open,
                         began: Some(round.began),
                         left: left(*side),
@@ -239,9 +259,9 @@ impl Core {
 
     /// Lets one side of a book meet one price.
     fn meet(&self, meeting: Meeting<'_>, commands: &mut Vec<Command>) {
-        let Meeting { issue_id, side, price, reach, improved, market_orders, began, .. } = meeting;
+        let Meeting { issue_id, side, price, reach, regular, market_orders, began, .. } = meeting;
         let mut left = meeting.left;
-        for order in self.state.orders.reached(issue_id, side, price, reach) {
+        for order in self.state.orders.reached((issue_id, side), price, reach, regular) {
             if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
                 return;
             }
@@ -256,6 +276,10 @@ impl Core {
                 continue;
             }
             let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
+            let improved =
+                if order.extended { meeting.improved_extended } else { meeting.improved };
+            let improved = improved
+                || order.limit.is_some_and(|limit| meeting.bands.is_some_and(|b| !b.hold(limit)));
             let price = match order.limit {
                 Some(limit) if !improved && !self.is_new_to(order, meeting.evidence) => limit,
                 _ => price,
@@ -275,6 +299,17 @@ impl Core {
         price: Price,
         evidence: &Evidence,
     ) -> Option<Command> {
+        self.fill_at(order, (qty, price), evidence, self.state.clock)
+    }
+
+    /// The same at an instant of its own.
+    pub(super) fn fill_at(
+        &self,
+        order: &Working,
+        (qty, price): (Quantity, Price),
+        evidence: &Evidence,
+        at: Option<MarketTime>,
+    ) -> Option<Command> {
         let Working { order_id, revision, fills, .. } = *order;
         if self.is_tried(&Proposal::Fill(order_id, revision, fills, qty)) {
             return None;
@@ -282,7 +317,7 @@ impl Core {
         let evidence = evidence.clone();
         let execution = Execution { revision, after_fills: fills, qty, price, evidence };
         let marks = self.marks(order.account_id);
-        Some(Command::Fill { order_id, execution, marks, at: self.state.clock? })
+        Some(Command::Fill { order_id, execution, marks, at: at? })
     }
 
     /// The proposals for the orders that have arrived: each is evaluated once against the standing quote, in the
@@ -321,14 +356,26 @@ impl Core {
         if order.is_over(Some(clock)) {
             return self.expire(order);
         }
+        if order.time_in_force.is_auction() {
+            return None;
+        }
         let issue = self.state.issues.get(&order.instrument_id)?;
-        let showing = Showing::of(issue, self.is_open(clock));
+        let open = if order.extended { self.is_extended(clock) } else { self.is_open(clock) };
+        let showing = Showing::of(issue, open, order.extended);
+        let showing = Showing { bands: self.bands(issue, clock), ..showing };
         if let Some(stop) = order.waits_for() {
-            // One that follows the market begins at it.
-            let stop = Some(stop).filter(|stop| stop.trailing.is_none())?;
             let (side, settings) = (order.side, &self.settings);
-            let evidence = showing.reaches(side, stop.price, stop.by, clock, settings)?;
-            return self.trigger(&Reached { order, stop_price: stop.price, mark: None }, evidence);
+            let (stop_price, mark) = match &stop.trailing {
+                None => (stop.price, None),
+                // One that follows the market begins at it, and may be beyond it once it was changed.
+                Some(_) if order.revision == 0 => return None,
+                Some(trailing) => {
+                    let mark = self.state.orders.mark(order.order_id)?;
+                    (trailing.trail.stop(side, mark), Some(mark))
+                }
+            };
+            let evidence = showing.reaches(side, stop_price, stop.by, clock, settings)?;
+            return self.trigger(&Reached { order, stop_price, mark }, evidence);
         }
         let met = showing.met_by(order.side, order.limit, clock, &self.settings);
         let since = order.sprung().map(|sprung| sprung.at);
@@ -348,7 +395,12 @@ impl Core {
         }
     }
 
-    fn end(&self, order: &Working, reason: CancelReason, at: MarketTime) -> Option<Command> {
+    pub(super) fn end(
+        &self,
+        order: &Working,
+        reason: CancelReason,
+        at: MarketTime,
+    ) -> Option<Command> {
         let (account_id, order_id): (_, OrderId) = (order.account_id, order.order_id);
         if self.is_tried(&Proposal::Cancel(order_id)) {
             return None;
@@ -364,20 +416,26 @@ pub(super) struct Showing<'a> {
     pub print: Option<&'a Print>,
     pub kinds: Kinds,
     pub taken: Taken,
-    /// It trades: it is neither halted nor being split, and the market is open.
+    /// It trades: it is neither halted nor being split, and the market is open in hours in which the order fills.
     pub trades: bool,
+    /// The bands that hold.
+    pub bands: Option<&'a Bands>,
+    /// The order is one of extended hours.
+    pub extended: bool,
 }
 
 impl<'a> Showing<'a> {
-    fn of(issue: &'a Issue, open: bool) -> Self {
+    fn of(issue: &'a Issue, open: bool, extended: bool) -> Self {
         let trades = open && !issue.halted && issue.gate.is_none();
         let (quote, print) = (issue.quote.as_ref(), issue.print.as_ref());
-        Self { quote, print, kinds: issue.kinds, taken: issue.taken, trades }
+        Self { quote, print, kinds: issue.kinds, taken: issue.taken, trades, bands: None, extended }
     }
 
     /// The standing quote, if it may be used now.
     pub(super) fn standing(self, clock: MarketTime, settings: &Settings) -> Option<&'a Standing> {
-        let quote = self.quote.filter(|quote| quote.eligible && self.trades)?;
+        let may_fill =
+            |quote: &Standing| if self.extended { quote.extended } else { quote.eligible };
+        let quote = self.quote.filter(|quote| self.trades && may_fill(quote))?;
         settings.is_fresh(quote.at, clock).then_some(quote)
     }
 
@@ -397,6 +455,7 @@ impl<'a> Showing<'a> {
             (Side::Buy, Some(limit)) => touch <= limit,
             (Side::Sell, Some(limit)) => touch >= limit,
         };
+        let reaches = reaches && self.bands.is_none_or(|bands| bands.hold(touch));
         let left = match settings.fill_model {
             FillModel::Unlimited => Quantity::MAX,
             FillModel::DisplayedSize => left_of(size, self.taken.of(quote.place, side)),

@@ -8,6 +8,7 @@
 //! costs O(log n + k), n the open orders of its instrument and k those that it triggers or fills.
 
 mod actions;
+mod auctions;
 mod book;
 mod holders;
 mod judge;
@@ -40,7 +41,9 @@ pub use judge::Reason;
 pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
-pub use state::{EngineState, Issue, Kinds, Last, Mark, Print, STATE_VERSION, Standing, Taken};
+pub use state::{
+    Bands, EngineState, Issue, Kinds, Last, Mark, Print, STATE_VERSION, Standing, Taken, WorkedOn,
+};
 pub use view::{Glance, MarketNow, Shown};
 
 use passing::Passing;
@@ -285,10 +288,15 @@ impl Core {
         Some((instrument_id, self.seen(instrument_id)?))
     }
 
-    /// The instrument of a round's tick, if it trades at its time.
+    /// The instrument of a round's tick, if it trades at its time in regular hours.
     fn trading(&self, round: &Round) -> Option<(InstrumentId, &Issue)> {
+        self.trading_extended(round).filter(|_| round.open)
+    }
+
+    /// The same, in regular or extended hours.
+    fn trading_extended(&self, round: &Round) -> Option<(InstrumentId, &Issue)> {
         let found = self.issue(round.tick.symbol()?)?;
-        let trades = round.open && !found.1.halted && found.1.gate.is_none();
+        let trades = round.extended && !found.1.halted && found.1.gate.is_none();
         trades.then_some(found)
     }
 
@@ -299,6 +307,18 @@ impl Core {
     fn is_open(&self, at: MarketTime) -> bool {
         let session = self.state.session_at(self.settings.calendar, at);
         session.is_some_and(|session| session.is_open(at))
+    }
+
+    /// The bands that hold for an instrument at `at`: those of the session that is under way.
+    fn bands<'a>(&self, issue: &'a Issue, at: MarketTime) -> Option<&'a Bands> {
+        let bands = issue.bands.as_ref()?;
+        let session = self.state.session_at(self.settings.calendar, at)?;
+        Some(bands).filter(|bands| session.is_open(at) && bands.date == session.date)
+    }
+
+    /// Whether orders of extended hours can fill at `at`.
+    fn is_extended(&self, at: MarketTime) -> bool {
+        self.is_open(at) || sessions::is_extended(self.settings.calendar, at)
     }
 
     /// The clock goes on, never back, and the session with it.

@@ -12,7 +12,7 @@ use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
 use super::book::{Sprung, Stop, Trailing, Working};
-use super::state::{EngineState, Gate, Issue, Last, Payout};
+use super::state::{EngineState, Gate, Issue, Last, Payout, WorkedOn};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 impl EngineState {
@@ -68,9 +68,10 @@ impl EngineState {
     fn observe_order(&mut self, position: u64, order_id: OrderId, event: &OrderEvent) {
         match event {
             OrderEvent::OrderPlaced { order, held, reference, expires_at, at, .. } => {
-                // A trailing stop begins at the price that it was accepted by.
-                let mark = reference.as_ref().map(|reference| reference.price);
-                let trailing = order.trail.zip(mark);
+                // A trailing stop begins at the price that it was accepted by, if it follows the market from there.
+                let begun = reference.as_ref().map(|reference| reference.price);
+                let mark = begun.filter(|price| order.is_activated_by(*price));
+                let stop_price = order.stop_at(mark).or(order.trail.and(begun));
                 let OrderSpec { account_id, instrument_id, side, qty, .. } = *order;
                 self.orders.insert(Working {
                     order_id,
@@ -78,10 +79,11 @@ impl EngineState {
                     instrument_id,
                     side,
                     limit: order.limit_price,
-                    stop: order.stop_at(mark).map(|price| Stop {
+                    stop: stop_price.map(|price| Stop {
                         price,
-                        trailing: trailing.map(|(trail, mark)| Trailing {
+                        trailing: order.trail.map(|trail| Trailing {
                             trail,
+                            activation: order.activation_price,
                             mark,
                             fresh: true,
                         }),
@@ -89,6 +91,7 @@ impl EngineState {
                         sprung: None,
                     }),
                     time_in_force: order.time_in_force,
+                    extended: order.extended_hours,
                     held: *held,
                     filled: Quantity::ZERO,
                     leaves: qty,
@@ -113,13 +116,16 @@ impl EngineState {
                 let Some(order) = self.orders.get(order_id) else { return };
                 let (instrument_id, side) = (order.instrument_id, order.side);
                 self.orders.filled(order_id, *n, *filled_qty, *leaves_qty);
-                if let Some(issue) = self.issues.get_mut(&instrument_id) {
+                // What fills at an official close takes nothing of the line that told of it.
+                let of_line = !matches!(evidence.tick, EvidenceTick::OfficialClose { .. });
+                if let Some(issue) = self.issues.get_mut(&instrument_id).filter(|_| of_line) {
                     issue.taken.add(evidence.tape_place, side, *qty);
                 }
                 self.forget_ended(order_id);
             }
-            OrderEvent::OrderTriggered { stop_price, mark, evidence, .. } => {
-                self.observe_trigger(position, order_id, (*stop_price, *mark), evidence);
+            OrderEvent::OrderTriggered { stop_price, mark, limit_price, evidence, .. } => {
+                let reached = (*stop_price, *mark, *limit_price);
+                self.observe_trigger(position, order_id, reached, evidence);
             }
             OrderEvent::OrderReplaced {
                 revision,
@@ -160,6 +166,7 @@ impl EngineState {
                 limit_price,
                 stop_price,
                 trail,
+                activation_price,
                 numerator,
                 denominator,
                 ..
@@ -168,7 +175,9 @@ impl EngineState {
                     order.move_stop(*stop_price);
                     if let Some((trailing, trail)) = order.trailing_mut().zip(*trail) {
                         trailing.trail = trail;
-                        trailing.mark = scaled(trailing.mark, *numerator, *denominator);
+                        trailing.activation = *activation_price;
+                        trailing.mark =
+                            trailing.mark.map(|mark| scaled(mark, *numerator, *denominator));
                     }
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
@@ -202,21 +211,22 @@ impl EngineState {
         &mut self,
         position: u64,
         order_id: OrderId,
-        (stop_price, mark): (Price, Option<Price>),
+        (stop_price, mark, limit_price): (Price, Option<Price>, Option<Price>),
         evidence: &Evidence,
     ) {
         let point = match evidence.tick {
             EvidenceTick::Bar { point, .. } => Some(point),
-            EvidenceTick::Quote { .. } | EvidenceTick::Trade { .. } => None,
+            _ => None,
         };
         let (place, at) = (evidence.tape_place, evidence.at);
         self.change(order_id, |order| {
             order.rank = position;
+            order.limit = limit_price.or(order.limit);
             if let Some(stop) = &mut order.stop {
                 stop.price = stop_price;
                 // A recovery may see the event before the tick that moved the mark.
                 if let Some((trailing, mark)) = stop.trailing.as_mut().zip(mark) {
-                    (trailing.mark, trailing.fresh) = (mark, false);
+                    (trailing.mark, trailing.fresh) = (Some(mark), false);
                 }
                 stop.sprung = Some(Sprung { at, place, point });
             }
@@ -370,12 +380,12 @@ impl Issue {
     /// Trading is interrupted: what stands may not fill any more, and the next tick is a first one.
     fn interrupt(&mut self) {
         if let Some(quote) = &mut self.quote {
-            quote.eligible = false;
+            (quote.eligible, quote.extended) = (false, false);
         }
         if let Some(print) = &mut self.print {
             print.eligible = false;
         }
-        self.worked = None;
+        self.worked = WorkedOn::default();
     }
 
     /// Prices seen before a split, in shares after it.

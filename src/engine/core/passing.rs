@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::Reason;
 use super::rounds::Round;
-use super::state::{EngineState, Issue, Mark, Standing, Stream};
+use super::state::{EngineState, Issue, Mark, Standing, Stream, WorkedOn};
 use super::{Core, Settings};
 use crate::market::calendar::new_york_date;
 use crate::market::tick::{Clock, Quote, Span, Tick};
@@ -49,12 +49,25 @@ pub struct Stood {
     /// A price that may fill or trigger an order on arrival.
     #[serde(default)]
     pub eligible: bool,
+    /// A price that may fill orders of extended hours on arrival.
+    #[serde(default)]
+    pub extended: bool,
     /// The session of the symbol's last tick that could fill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worked: Option<NaiveDate>,
+    /// The same, in regular or extended hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked_extended: Option<NaiveDate>,
     /// How far lines of its kind have come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
+}
+
+impl Stood {
+    /// One that fills nothing, of a symbol whose last tick that could fill came in these sessions.
+    fn worked(on: WorkedOn) -> Self {
+        Self { worked: on.regular, worked_extended: on.extended, ..Self::default() }
+    }
 }
 
 /// A line that goes on the tape before the one that was handed in.
@@ -184,6 +197,7 @@ impl Core {
             && (at.signed_duration_since(clock) >= CLOCK_LAG
                 || new_york_date(at) != new_york_date(clock)
                 || self.is_open(at) != self.is_open(clock)
+                || self.is_extended(at) != self.is_extended(clock)
                 || self.state.session.is_none_or(|session| at > session.close)
                 || !self.due(at).is_empty())
     }
@@ -195,8 +209,8 @@ impl Core {
         self.passing.clock = Some((at, round.source.clone()));
         self.passing.ending = self.passing.ending.max(round.ends);
         round.place = NO_PLACE;
-        round.open = self.is_open_for(&round, at);
-        let session = self.state.session_at(self.settings.calendar, at).filter(|_| round.open);
+        (round.open, round.extended) = self.hours_for(&round, at);
+        let dates = self.dates_of(&round, at);
         let (stream, symbol) = (Stream::of(&round.tick)?, round.tick.symbol()?);
         if stream == Stream::Depth {
             let known = self.state.notes.get(symbol).and_then(|marks| marks.get(&stream));
@@ -210,12 +224,12 @@ impl Core {
         let unwritten = self.passing.issues.entry(instrument_id);
         let unwritten =
             unwritten.or_insert_with(|| Unwritten { issue: issue.clone(), prices: Vec::new() });
-        unwritten.take_in(&mut round, stream, session.map(|session| session.date));
+        unwritten.take_in(&mut round, stream, dates);
         if round.void {
             return None;
         }
         let (source, tick) = if stream == Stream::Quote {
-            let outdated = issue.quote.as_ref().filter(|quote| quote.eligible)?;
+            let outdated = issue.quote.as_ref().filter(|quote| quote.extended)?;
             outdated.line(&issue.symbol)
         } else {
             let outdated = issue
@@ -225,7 +239,7 @@ impl Core {
             (outdated.source.clone(), outdated.tick.clone())
         };
         let mark = issue.marks.get(&stream).cloned();
-        let stood = Stood { eligible: false, worked: issue.worked, mark };
+        let stood = Stood { mark, ..Stood::worked(issue.worked) };
         Some(self.write(source, tick, stood))
     }
 
@@ -259,22 +273,22 @@ impl Core {
         };
         let Unwritten { issue, prices } = unwritten;
         let quote = issue.quote.as_ref().filter(|quote| quote.place == NO_PLACE);
-        let eligible = quote.is_some_and(|quote| quote.eligible);
+        let may_fill = quote.map_or((false, false), |quote| (quote.eligible, quote.extended));
         let quote = quote.map(|quote| quote.line(&issue.symbol));
         let standing = |tick: &Tick| {
             issue.print.as_ref().is_some_and(|print| print.eligible && print.tick == *tick)
         };
         let lines = prices.into_iter().map(|line| {
             let eligible = standing(&line.1);
-            (line, eligible)
+            (line, (eligible, false))
         });
-        let lines: Vec<_> = lines.chain(quote.map(|line| (line, eligible))).collect();
-        let stood = |tick: &Tick, eligible| {
+        let lines: Vec<_> = lines.chain(quote.map(|line| (line, may_fill))).collect();
+        let stood = |tick: &Tick, (eligible, extended)| {
             let mark = Stream::of(tick).and_then(|stream| issue.marks.get(&stream)).cloned();
-            Stood { eligible, worked: issue.worked, mark }
+            Stood { eligible, extended, mark, ..Stood::worked(issue.worked) }
         };
-        let written = lines.into_iter().map(|((source, tick), eligible)| {
-            let stood = stood(&tick, eligible);
+        let written = lines.into_iter().map(|((source, tick), may_fill)| {
+            let stood = stood(&tick, may_fill);
             self.write(source, tick, stood)
         });
         written.collect()
@@ -342,14 +356,15 @@ impl Core {
         if let Tick::Clock(Clock { at }) = tick {
             self.state.clock = self.state.clock.max(Some(*at));
         } else if let Some(issue) = self.state.issue_mut(tick.symbol()) {
-            issue.take_in(&mut round, None);
-            issue.worked = stood.worked;
+            issue.take_in(&mut round, WorkedOn::default());
+            issue.worked = WorkedOn { regular: stood.worked, extended: stood.worked_extended };
             if let Some((stream, mark)) = Stream::of(tick).zip(stood.mark.clone()) {
                 issue.marks.insert(stream, mark);
             }
             let quote = issue.quote.as_mut().filter(|quote| quote.place == round.place);
             if let Some(quote) = quote {
-                quote.eligible = stood.eligible;
+                (quote.eligible, quote.extended) =
+                    (stood.eligible, stood.extended || stood.eligible);
                 issue.met = issue.met.max(Some(quote.at).filter(|_| stood.eligible));
             } else if let Tick::Trade(trade) = tick {
                 issue.met = issue.met.max(Some(trade.at).filter(|_| !issue.kinds.quotes));
@@ -364,14 +379,14 @@ impl Core {
 }
 
 impl Unwritten {
-    fn take_in(&mut self, round: &mut Round, stream: Stream, session: Option<NaiveDate>) {
+    fn take_in(&mut self, round: &mut Round, stream: Stream, dates: WorkedOn) {
         let mark = self.issue.marks.entry(stream);
         mark.or_insert_with(|| Mark::new(round.tick.at().unwrap_or_default())).add(&round.tick);
         if round.void {
             return;
         }
         let before = self.issue.last.clone();
-        self.issue.take_in(round, session);
+        self.issue.take_in(round, dates);
         let kept = self.prices.iter().position(|(_, tick)| Stream::of(tick) == Some(stream));
         // A bar that ends before the last price says nothing that one before it did not.
         let says = stream == Stream::Trade || before != self.issue.last || kept.is_none();

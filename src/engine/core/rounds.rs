@@ -10,16 +10,15 @@ use aggregates::instrument::{InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, TapePlace};
 use aggregates::money::Quantity;
 use aggregates::trading::Command;
-use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::matching;
-use super::sessions::session_after;
-use super::state::{Issue, Last, Mark, Print, Standing, Stream};
+use super::sessions::{is_extended, session_after};
+use super::state::{Bands, Issue, Last, Mark, Print, Standing, Stream, WorkedOn};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::parse_line;
-use crate::market::tick::{Quote, Span, Tick};
+use crate::market::tick::{Luld, Quote, Span, Tick};
 
 /// The line being worked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,8 +40,12 @@ pub struct Round {
     pub void: bool,
     /// The market is open at its time.
     pub open: bool,
+    /// It is in regular or extended hours.
+    pub extended: bool,
     /// It is the first tick of its instrument since the session opened, or since a halt.
     pub first: bool,
+    /// The same for orders of extended hours, whose session begins with the pre-market.
+    pub first_extended: bool,
     /// The orders that it has triggered, in their order.
     pub sprung: Vec<OrderId>,
 }
@@ -169,10 +172,13 @@ impl Core {
             Stage::Listing => self.listing(round).into_iter().collect(),
             Stage::Work(point) => match &round.tick {
                 Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => {
+                    let opening = self.opening(round, point);
                     // What the tick triggers it may fill.
-                    let triggers = self.triggers(round, point);
-                    if triggers.is_empty() { self.matches(round, point) } else { triggers }
+                    let first =
+                        if opening.is_empty() { self.triggers(round, point) } else { opening };
+                    if first.is_empty() { self.matches(round, point) } else { first }
                 }
+                Tick::Auction(auction) => self.auction(round, auction),
                 _ => self.happenings(round),
             },
         };
@@ -190,7 +196,8 @@ impl Core {
                 (!round.void).then_some(Stage::Listing)
             }
             Stage::Listing => {
-                round.open = self.is_open_for(&round, self.state.clock.unwrap_or(round.began));
+                let now = self.state.clock.unwrap_or(round.began);
+                (round.open, round.extended) = self.hours_for(&round, now);
                 self.mark(&round.tick);
                 self.take_in(&mut round);
                 Some(Stage::Work(0))
@@ -242,14 +249,23 @@ impl Core {
         marks.entry(stream).or_insert(Mark::new(at)).add(tick);
     }
 
-    /// Whether the market is open for the line of a round, when the clock is at `now`. A bar fills when it began in a
-    /// session, even when it is told after the session's close.
-    pub(super) fn is_open_for(&self, round: &Round, now: MarketTime) -> bool {
+    /// Whether the line of a round is in regular hours, and whether in regular or extended ones, when the clock is at
+    /// `now`. A bar fills when it began in a session, even when it is told after the session's close.
+    pub(super) fn hours_for(&self, round: &Round, now: MarketTime) -> (bool, bool) {
         if !matches!(round.tick, Tick::Bar(_)) {
-            return self.is_open(now);
+            return (self.is_open(now), self.is_extended(now));
         }
-        let session = session_after(self.settings.calendar, round.began);
-        session.is_some_and(|session| session.is_open(round.began))
+        let (calendar, began) = (self.settings.calendar, round.began);
+        let open = session_after(calendar, began).is_some_and(|session| session.is_open(began));
+        (open, open || is_extended(calendar, began))
+    }
+
+    /// The dates of the sessions that the line of a round is in, when the clock is at `now`.
+    pub(super) fn dates_of(&self, round: &Round, now: MarketTime) -> WorkedOn {
+        let session = self.state.session_at(self.settings.calendar, now).filter(|_| round.open);
+        let regular = session.map(|session| session.date);
+        let extended = || round.extended.then(|| new_york_date(now));
+        WorkedOn { regular, extended: regular.or_else(extended) }
     }
 
     fn listing(&self, round: &Round) -> Option<Command> {
@@ -282,23 +298,25 @@ impl Core {
     /// Takes the tick in: the standing quote, the last price.
     fn take_in(&mut self, round: &mut Round) {
         let now = self.state.clock.unwrap_or(round.began);
-        let session = self.state.session_at(self.settings.calendar, now).filter(|_| round.open);
-        let session = session.map(|session| session.date);
+        let dates = self.dates_of(round, now);
         if let Some(issue) = self.state.issue_mut(round.tick.symbol()) {
-            issue.take_in(round, session);
+            issue.take_in(round, dates);
         }
     }
 }
 
 impl Issue {
-    /// Takes the tick of a round in, which came in this session; `None` if the market was closed.
-    pub(super) fn take_in(&mut self, round: &mut Round, session: Option<NaiveDate>) {
+    /// Takes the tick of a round in, which came in the sessions of these dates.
+    pub(super) fn take_in(&mut self, round: &mut Round, dates: WorkedOn) {
         let issue = self;
         let trading = !issue.halted && issue.gate.is_none();
         if matches!(round.tick, Tick::Quote(_) | Tick::Trade(_)) {
-            round.first = session.is_some() && issue.worked != session;
-            if trading && session.is_some() {
-                issue.worked = session;
+            let is_first = |date: Option<_>, before| date.is_some() && before != date;
+            round.first = is_first(dates.regular, issue.worked.regular);
+            round.first_extended = is_first(dates.extended, issue.worked.extended);
+            if trading {
+                issue.worked.regular = dates.regular.or(issue.worked.regular);
+                issue.worked.extended = dates.extended.or(issue.worked.extended);
             }
         }
         let last = |price, at| Last { price, at, source: round.source.clone() };
@@ -323,6 +341,7 @@ impl Issue {
                     ask,
                     ask_size,
                     eligible: trading && round.open,
+                    extended: trading && round.extended,
                 });
             }
             Tick::Trade(trade) => {
@@ -343,6 +362,11 @@ impl Issue {
                 if bar.span == Span::Day {
                     issue.daily = Some((new_york_date(round.began), close));
                 }
+            }
+            Tick::Auction(_) => issue.auctions = true,
+            Tick::Luld(luld) => {
+                let Luld { down, up, at, .. } = *luld;
+                issue.bands = Some(Bands { down, up, at, date: new_york_date(at) });
             }
             _ => {}
         }

@@ -21,7 +21,7 @@ use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -92,8 +92,12 @@ pub struct Issue {
     pub print: Option<Print>,
     /// Which kinds of prices it has had.
     pub kinds: Kinds,
-    /// The session of its last tick that could fill; `None` makes the next tick the first after a halt.
-    pub worked: Option<NaiveDate>,
+    /// The market tells of its auctions.
+    pub auctions: bool,
+    /// The latest limit-up limit-down bands.
+    pub bands: Option<Bands>,
+    /// When its last tick came that could fill.
+    pub worked: WorkedOn,
     /// What fills took of the latest tick that filled.
     pub taken: Taken,
     /// The instant of the latest quote that orders have met; of the latest trade, without quotes.
@@ -179,6 +183,17 @@ pub struct Standing {
     pub ask_size: Quantity,
     /// It came while the symbol traded in an open market, and no halt or split came since: it may fill.
     pub eligible: bool,
+    /// The same, in regular or extended hours: it may fill orders of extended hours.
+    pub extended: bool,
+}
+
+/// The dates of the sessions of a symbol's last tick that could fill; none makes the next tick the first after a halt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkedOn {
+    /// In regular hours.
+    pub regular: Option<NaiveDate>,
+    /// In regular or extended hours.
+    pub extended: Option<NaiveDate>,
 }
 
 /// Which kinds of prices an instrument has had: what has quotes is filled by quotes alone, else what has trades by
@@ -189,6 +204,26 @@ pub struct Kinds {
     pub quotes: bool,
     /// A trade.
     pub trades: bool,
+}
+
+/// Limit-up limit-down bands: in regular hours of their date nothing trades beyond them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bands {
+    /// The lower one.
+    pub down: Price,
+    /// The upper one.
+    pub up: Price,
+    /// The market time.
+    pub at: MarketTime,
+    /// The New York date of that.
+    pub date: NaiveDate,
+}
+
+impl Bands {
+    /// Whether a trade at `price` can be.
+    pub(super) fn hold(&self, price: Price) -> bool {
+        self.down <= price && price <= self.up
+    }
 }
 
 /// The latest trade or bar.

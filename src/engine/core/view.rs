@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::margin::{Mark, Marks};
-use aggregates::market::{Evidence, MarketTime, Reference, TapePlace};
+use aggregates::market::{AuctionKind, Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{OrderSpec, Side, TriggerBy};
+use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
 use super::matching::Showing;
-use super::sessions::Session;
-use super::state::{Issue, Kinds, Last, Print, Standing, Taken};
+use super::sessions::{Session, auction_entry, extended_close_after, is_extended};
+use super::state::{Bands, Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
+use crate::market::calendar::Calendar;
 
 /// The market clock and the session that it is in, or the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct MarketNow {
     pub tape_place: TapePlace,
     /// The session that closes next.
     pub session: Session,
+    /// What its hours are by.
+    pub calendar: Calendar,
 }
 
 /// A price as shown to a reader.
@@ -55,6 +58,8 @@ pub struct Glance {
     pub print: Option<Print>,
     /// Which kinds of prices it has had.
     pub kinds: Kinds,
+    /// The latest limit-up limit-down bands.
+    pub bands: Option<Bands>,
     /// The last official close and its session.
     pub closed: Option<(chrono::NaiveDate, Price)>,
     /// A split is being applied to it.
@@ -76,6 +81,7 @@ impl Glance {
             last: issue.last.clone(),
             print: issue.print.clone(),
             kinds: issue.kinds,
+            bands: issue.bands,
             closed: issue.closed,
             splitting: issue.gate.is_some(),
             taken: issue.taken,
@@ -95,7 +101,9 @@ impl Glance {
             print: self.print.as_ref(),
             kinds: self.kinds,
             taken: self.taken,
-            trades: now.is_open() && !self.halted && !self.splitting,
+            trades: now.fills(spec.extended_hours) && !self.halted && !self.splitting,
+            bands: self.bands_at(now),
+            extended: spec.extended_hours,
         };
         let trigger = spec.stop_price.and_then(|stop| {
             let by = spec.trigger_by.unwrap_or_default();
@@ -104,9 +112,16 @@ impl Glance {
         let since = trigger.as_ref().map(|evidence| evidence.at);
         let met = showing.met_by(spec.side, spec.limit_price, now.at, settings);
         let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
+        let met = met.filter(|_| !spec.time_in_force.is_auction());
         let offer =
             met.map(|(quote, price, left)| Offer { price, left, evidence: quote.evidence() });
         (trigger, offer)
+    }
+
+    /// The bands that hold now: those of the session that is under way.
+    pub fn bands_at(&self, now: &MarketNow) -> Option<&Bands> {
+        let of_session = |bands: &&Bands| now.is_open() && bands.date == now.session.date;
+        self.bands.as_ref().filter(of_session)
     }
 
     /// The price that an order's worst cost is estimated from: the quote's near side, else the last price.
@@ -178,8 +193,9 @@ impl Core {
     /// The clock, and the session that closes next; `None` before the first line, and beyond the calendar.
     pub fn now(&self) -> Option<MarketNow> {
         let (at, state) = (self.clock()?, self.state());
-        let session = state.session_at(self.settings().calendar, at)?;
-        Some(MarketNow { at, tape_place: state.place, session })
+        let calendar = self.settings().calendar;
+        let session = state.session_at(calendar, at)?;
+        Some(MarketNow { at, tape_place: state.place, session, calendar })
     }
 
     /// What a reader sees of a symbol; `None` if no line has named it.
@@ -196,21 +212,35 @@ impl MarketNow {
         self.session.is_open(self.at)
     }
 
+    /// Whether orders of regular or of extended hours can fill at this moment.
+    fn fills(&self, extended: bool) -> bool {
+        self.is_open() || extended && is_extended(self.calendar, self.at)
+    }
+
     /// The market as an order of a cash account meets it.
-    /// `follows` says which prices a trailing stop does.
+    /// `follows` says which prices a trailing stop does, and `time_in_force` for which auction an order is.
     pub fn view(
         &self,
         glance: Option<&Glance>,
         side: Side,
         follows: Option<TriggerBy>,
+        time_in_force: TimeInForce,
     ) -> MarketView {
+        let auction = match time_in_force {
+            TimeInForce::Opg => Some(AuctionKind::Open),
+            TimeInForce::Cls => Some(AuctionKind::Close),
+            _ => None,
+        };
         MarketView {
             at: self.at,
             tape_place: self.tape_place,
             reference: glance.and_then(|glance| glance.reference_of(side, follows)),
             session_close: self.session.close,
+            extended_close: extended_close_after(self.calendar, self.at)
+                .unwrap_or(self.session.close),
             open: self.is_open(),
             marks: Marks::new(),
+            auction: auction.and_then(|kind| auction_entry(self.calendar, kind, self.at)),
         }
     }
 }

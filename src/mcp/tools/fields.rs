@@ -19,6 +19,8 @@ pub const TIMES_IN_FORCE: &[(&str, TimeInForce)] = &[
     ("gtd", TimeInForce::Gtd),
     ("ioc", TimeInForce::Ioc),
     ("fok", TimeInForce::Fok),
+    ("opg", TimeInForce::Opg),
+    ("cls", TimeInForce::Cls),
 ];
 
 /// What a number is as the distance of a trailing stop.
@@ -57,15 +59,28 @@ pub const TRAIL_TYPE: Field = Field::new(
     Kind::Word(|| words(TRAIL_TYPES)),
     "price: dollars; percent: 5 is 5 % of the best price.",
 );
+pub const LIMIT_OFFSET: Field = Field::new(
+    "limit_offset",
+    Kind::Text,
+    "Makes it a limit order once triggered, this many dollars beyond the stop.",
+);
+pub const ACTIVATION_PRICE: Field = Field::new(
+    "activation_price",
+    Kind::Text,
+    "Follows the market from this price on. Default: at once.",
+);
 pub const TIME_IN_FORCE: Field = Field::new(
     "time_in_force",
     Kind::Word(|| words(TIMES_IN_FORCE)),
-    "Default: day. gtc: until canceled; gtd: until expires_at; ioc: what fills at once; fok: all at once or nothing.",
+    "Default: day. gtc: until canceled; gtd: until expires_at; ioc: what fills at once; fok: all at once or nothing; opg, cls: in the auction at the open or close.",
 );
 pub const EXPIRES_AT: Field =
     Field::new("expires_at", Kind::Text, "End of a gtd order: \"2026-11-27T21:00:00Z\".");
-pub const EXTENDED_HOURS: Field =
-    Field::new("extended_hours", Kind::Flag, "Default: false; true is unsupported.");
+pub const EXTENDED_HOURS: Field = Field::new(
+    "extended_hours",
+    Kind::Flag,
+    "Default: false. true: day or gtc, fills 04:00-20:00 too.",
+);
 pub const CLIENT_ORDER_ID: Field = Field::new(
     "client_order_id",
     Kind::Text,

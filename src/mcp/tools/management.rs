@@ -94,7 +94,7 @@ pub const TOOLS: &[Entry] = &[
         act: Act::ReadAccount,
         about: "Every event of an order, oldest first: what happened, when, against which quote. Example: \
                 {\"order_id\": \"01890a5d-…\"}. On order_not_found see stock_orders.",
-        takes: &[ORDER_ID, ACCOUNT],
+        takes: &[ORDER_ID, LIMIT, CURSOR, ACCOUNT],
         answers: EVENTS_ANSWER,
         run: |call, arguments| Box::pin(order_history(call, arguments)),
     },
@@ -263,9 +263,11 @@ async fn order_by_id(call: Call<'_>, mut arguments: Arguments) -> Answered {
 
 async fn order_history(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let (named, order) = (arguments.account_id(), arguments.order_id());
+    let page = page(&mut arguments);
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
-    answer(&call.service.order_events(&caller, account, order, Fresh::default()).await?)
+    let fresh = Fresh::default();
+    answer(&call.service.order_events(&caller, account, order, &page, fresh).await?)
 }
 
 async fn wait_for_order(call: Call<'_>, mut arguments: Arguments) -> Answered {

@@ -25,6 +25,7 @@ const PRICE: &[Field] = &[
     Field::sometimes("change", Kind::Text),
     Field::sometimes("change_rate", Kind::Text),
     Field::always("halted", Kind::Flag),
+    Field::sometimes("session", Kind::Text),
     Field::sometimes("market_time", Kind::Text),
 ];
 
@@ -110,6 +111,7 @@ pub const TOOLS: &[Entry] = &[
             Field::sometimes("open", Kind::Text),
             Field::sometimes("close", Kind::Text),
             Field::sometimes("is_open", Kind::Flag),
+            Field::sometimes("session", Kind::Text),
             Field::sometimes("next_open", Kind::Text),
             Field::sometimes("next_close", Kind::Text),
         ],

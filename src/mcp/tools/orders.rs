@@ -7,9 +7,9 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, EXPIRES_AT, EXTENDED_HOURS, LEFT_ANSWER, LIFETIMES, LIMIT_PRICE,
-    NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE, TRAIL_AMOUNT, TRAIL_TYPE,
-    TRAIL_TYPES, TRIGGER_BY, TRIGGERS,
+    ACCOUNT, ACTIVATION_PRICE, CLIENT_ORDER_ID, EXPIRES_AT, EXTENDED_HOURS, LEFT_ANSWER, LIFETIMES,
+    LIMIT_OFFSET, LIMIT_PRICE, NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE,
+    TRAIL_AMOUNT, TRAIL_TYPE, TRAIL_TYPES, TRIGGER_BY, TRIGGERS,
 };
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
@@ -22,6 +22,7 @@ const TYPES: &[(&str, OrderType)] = &[
     ("stop", OrderType::Stop),
     ("stop_limit", OrderType::StopLimit),
     ("trailing_stop", OrderType::TrailingStop),
+    ("trailing_stop_limit", OrderType::TrailingStopLimit),
 ];
 
 /// What every market order takes.
@@ -78,6 +79,8 @@ const TRAILING_STOP: &[Field] = &[
     QUANTITY.required(),
     TRAIL_AMOUNT.required(),
     TRAIL_TYPE.required(),
+    LIMIT_OFFSET,
+    ACTIVATION_PRICE,
     TRIGGER_BY,
     TIME_OF_STOP,
     CLIENT_ORDER_ID,
@@ -239,6 +242,8 @@ pub const TOOLS: &[Entry] = &[
             STOP_PRICE,
             Field::new("trail_price", Kind::Text, "Distance in dollars."),
             Field::new("trail_percent", Kind::Text, "Distance in percent."),
+            LIMIT_OFFSET.about("Of the limit from the stop, in dollars."),
+            ACTIVATION_PRICE,
             TRIGGER_BY,
             TIME_IN_FORCE.about("Default: day."),
             EXPIRES_AT,
@@ -277,6 +282,8 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         limit_price: arguments.amount("limit_price"),
         stop_price: arguments.amount("stop_price"),
         trail: arguments.trail(),
+        limit_offset: arguments.amount("limit_offset"),
+        activation_price: arguments.amount("activation_price"),
         trigger_by: arguments.word("trigger_by", TRIGGERS),
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
@@ -306,6 +313,8 @@ async fn place(
         limit_price: None,
         stop_price: None,
         trail: None,
+        limit_offset: None,
+        activation_price: None,
         trigger_by: None,
         time_in_force: arguments.word("time_in_force", times).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
@@ -314,7 +323,7 @@ async fn place(
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
-    if order_type.has_limit() {
+    if order_type.has_limit_price() {
         request.limit_price = Some(arguments.required_amount("limit_price"));
     }
     if order_type == OrderType::TrailingStop {
@@ -322,6 +331,11 @@ async fn place(
         let kind = arguments.required_word("trail_type", TRAIL_TYPES);
         // Without a kind there is a fault, and faults are answered before this stands for anything.
         request.trail = Some(kind.unwrap_or(Trail::Price)(distance));
+        request.limit_offset = arguments.amount("limit_offset");
+        request.activation_price = arguments.amount("activation_price");
+        if request.limit_offset.is_some() {
+            request.order_type = OrderType::TrailingStopLimit;
+        }
     }
     if order_type.has_stop_price() {
         request.stop_price = Some(arguments.required_amount("stop_price"));

@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::market::calendar::{Hours, OutsideCalendar, Session, new_york_date};
+use crate::market::calendar::{Hours, OutsideCalendar, Phase, Session, new_york_date};
 use crate::service::{Fault, Service, ServiceError};
 
 /// A date's hours, and how the market stands now. Times are instants; a date is one of New York.
@@ -32,6 +32,8 @@ pub struct HoursAnswer {
     pub after_hours_close: Option<MarketTime>,
     /// The market is in regular hours now; absent while it has no time.
     pub is_open: Option<bool>,
+    /// The part of the day that the market is in now.
+    pub session: Option<Phase>,
     /// When it opens next.
     pub next_open: Option<MarketTime>,
     /// When it closes next.
@@ -68,6 +70,7 @@ impl Service {
             premarket_open: extended(Session::premarket),
             after_hours_close: extended(Session::after_hours_end),
             is_open,
+            session: now.and_then(|now| calendar.phase_at(now).ok()),
             next_open: now.and_then(|now| Some(calendar.next_session(now).ok()?.open)),
             next_close: now.and_then(|now| calendar.day_order_expiry(now).ok()),
             market_time: now,

@@ -24,8 +24,9 @@ pub use hours::HoursAnswer;
 pub use instruments::{InfoAnswer, InstrumentAnswer};
 
 use super::{Service, ServiceError};
-use crate::engine::core::Glance;
+use crate::engine::core::{Glance, MarketNow, Standing};
 use crate::market::archive::ArchiveError;
+use crate::market::calendar::Phase;
 
 /// Decimals of a rate of change.
 const RATE_DECIMALS: u32 = 6;
@@ -42,12 +43,16 @@ pub struct QuoteAnswer {
     pub halted: bool,
     /// The standing quote.
     pub quote: Option<StandingQuote>,
+    /// The limit-up limit-down bands that hold now.
+    pub luld: Option<LuldAnswer>,
     /// The latest price of a trade or a bar.
     pub last: Option<LastPrice>,
     /// The last official close.
     pub previous_close: Option<Price>,
     /// The session that it closed.
     pub previous_session: Option<NaiveDate>,
+    /// The part of the day that the market is in: outside regular hours orders of extended hours fill alone.
+    pub session: Option<Phase>,
     /// The market clock.
     pub market_time: Option<MarketTime>,
 }
@@ -68,6 +73,20 @@ pub struct StandingQuote {
     pub at: MarketTime,
     /// Where it came from.
     pub source: String,
+}
+
+/// Limit-up limit-down bands: nothing trades beyond them.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Bands")]
+pub struct LuldAnswer {
+    /// The lower one.
+    pub down: Price,
+    /// The upper one.
+    pub up: Price,
+    /// When, by the market clock.
+    pub at: MarketTime,
+    /// `up` while buyers stand at the upper band, `down` while sellers stand at the lower one.
+    pub limit_state: Option<&'static str>,
 }
 
 /// A price that was paid.
@@ -107,6 +126,8 @@ pub struct PriceAnswer {
     pub change_rate: Option<String>,
     /// Nothing fills or triggers.
     pub halted: bool,
+    /// The part of the day that the market is in: outside regular hours orders of extended hours fill alone.
+    pub session: Option<Phase>,
     /// The market clock.
     pub market_time: Option<MarketTime>,
 }
@@ -124,7 +145,9 @@ impl Service {
     pub fn quote(&self, symbol: &str) -> Result<QuoteAnswer, ServiceError> {
         let board = self.parts.engine.board();
         let glance = board.glance(symbol).ok_or(ServiceError::NotFound("symbol"))?;
-        Ok(quote_answer(&glance, self.market_time()))
+        let now = board.now();
+        let session = now.and_then(|now| self.parts.calendar.phase_at(now.at).ok());
+        Ok(quote_answer(&glance, session, now))
     }
 
     /// The price of a symbol and how it has changed since the last official close.
@@ -158,7 +181,8 @@ impl From<ArchiveError> for ServiceError {
 }
 
 fn price_answer(quote: QuoteAnswer) -> PriceAnswer {
-    let QuoteAnswer { symbol, halted, quote, last, previous_close, market_time, .. } = quote;
+    let QuoteAnswer { symbol, halted, quote, last, previous_close, session, market_time, .. } =
+        quote;
     let (bid, ask) = quote.as_ref().map(|quote| (quote.bid, quote.ask)).unzip();
     let seen = match (last, quote) {
         (Some(last), _) => Some((last.price, "last", last.at, last.source)),
@@ -187,11 +211,12 @@ fn price_answer(quote: QuoteAnswer) -> PriceAnswer {
         change,
         change_rate,
         halted,
+        session,
         market_time,
     }
 }
 
-fn quote_answer(glance: &Glance, market_time: Option<MarketTime>) -> QuoteAnswer {
+fn quote_answer(glance: &Glance, session: Option<Phase>, now: Option<MarketNow>) -> QuoteAnswer {
     let quote = glance.quote.as_ref().map(|quote| StandingQuote {
         bid: quote.bid,
         bid_size: quote.bid_size,
@@ -211,9 +236,26 @@ fn quote_answer(glance: &Glance, market_time: Option<MarketTime>) -> QuoteAnswer
         instrument_id: glance.instrument_id,
         halted: glance.halted,
         quote,
+        luld: now.and_then(|now| luld_answer(glance, &now)),
         last,
         previous_close,
         previous_session,
-        market_time,
+        session,
+        market_time: now.map(|now| now.at),
     }
+}
+
+fn luld_answer(glance: &Glance, now: &MarketNow) -> Option<LuldAnswer> {
+    let bands = glance.bands_at(now)?;
+    let at_band = |quote: &Standing| match () {
+        () if quote.bid == bands.up => Some("up"),
+        () if quote.ask == bands.down => Some("down"),
+        () => None,
+    };
+    Some(LuldAnswer {
+        down: bands.down,
+        up: bands.up,
+        at: bands.at,
+        limit_state: glance.quote.as_ref().and_then(at_band),
+    })
 }

@@ -10,12 +10,13 @@ use desk::{Desk, Expected, Sent};
 use table::{Face, OrderRow, RestRow, RpcRow, Table, ToolRow, WireRow, bytes, text};
 
 /// The tool that places the orders of a row, and what its arguments are called.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
     ("limit", "buy_stock_limit"),
     ("market", "buy_stock_market"),
     ("stop", "buy_stock_stop_loss"),
     ("stop_limit", "buy_stock_stop_limit"),
     ("trailing_stop", "buy_stock_trailing_stop"),
+    ("trailing_stop_limit", "buy_stock_trailing_stop"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,6 +43,12 @@ fn fields(row: &OrderRow, value: &str, desk: &Desk, rename: fn(&str) -> &str) ->
         "trailing_stop" => {
             vec![("symbol", "\"AAPL\""), ("qty", "\"1\""), ("trail_price", "\"5.00\"")]
         }
+        "trailing_stop_limit" => vec![
+            ("symbol", "\"AAPL\""),
+            ("qty", "\"1\""),
+            ("trail_price", "\"5.00\""),
+            ("limit_offset", "\"0.50\""),
+        ],
         "stop_limit" => vec![
             ("symbol", "\"AAPL\""),
             ("qty", "\"1\""),

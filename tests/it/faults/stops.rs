@@ -57,7 +57,7 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     let place = async |server: &Server, body: Value| -> Value {
         call(server, Method::POST, &orders, Some(body)).await
     };
-    place(&server, json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "30"})).await;
+    place(&server, json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "40"})).await;
     let stop = json!({"symbol": "AAPL", "side": "sell", "type": "stop", "qty": "10",
         "stop_price": "95.00", "time_in_force": "gtc"});
     let first = place(&server, stop.clone()).await;
@@ -71,6 +71,14 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     )
     .await;
     assert_eq!((&trailing["hwm"], &trailing["stop_price"]), (&json!("99.00"), &json!("91.00")));
+    let limited = place(
+        &server,
+        json!({"symbol": "AAPL", "side": "sell", "type": "trailing_stop_limit", "qty": "10", "trail_price": "4.00",
+            "limit_offset": "0.50", "activation_price": "99.50", "trigger_by": "quote", "time_in_force": "gtc"}),
+    )
+    .await;
+    let shown = |order: &Value| json!([order["hwm"], order["stop_price"], order["limit_price"]]);
+    assert_eq!(shown(&limited), json!([null, null, null]), "it does not follow the market yet");
     assert_eq!(first["status"], OrderStatus::Accepted.word());
     assert_eq!((&first["stop_price"], &first["trigger_by"]), (&json!("95.00"), &json!("last")));
     // The standing quote is older than the trade, so it does not fill what the trade triggers.
@@ -96,6 +104,7 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     assert_eq!(read(&server, &second).await["status"], OrderStatus::Accepted.word());
     let marked = read(&server, &trailing).await;
     assert_eq!((&marked["hwm"], &marked["stop_price"]), (&json!("99.50"), &json!("91.50")));
+    assert_eq!(shown(&read(&server, &limited).await), json!(["99.50", "95.50", null]));
     feed(&server, &[quote("AAPL", "93.50", "94.50", "2024-01-17T15:02:00Z")]).await;
     let filled = read(&server, &first).await;
     assert_eq!(
@@ -103,6 +112,18 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
         (&json!("filled"), &json!("93.50"))
     );
     assert_eq!(read(&server, &second).await["status"], OrderStatus::Accepted.word());
+    // The bid of 93.50 has reached its stop and is below the limit that it has since.
+    let triggered = read(&server, &limited).await;
+    assert_eq!(triggered["status"], OrderStatus::Triggered.word());
+    assert_eq!(shown(&triggered), json!(["99.50", "95.50", "95.00"]));
+    server.signal(Signal::KILL);
+    assert!(!server.wait().success());
+    server = Server::launch_with(directory.path(), &[]);
+    writes(&server).await;
+    feed(&server, &[quote("AAPL", "94.99", "96.00", "2024-01-17T15:02:30Z")]).await;
+    assert_eq!(read(&server, &limited).await["status"], OrderStatus::Triggered.word());
+    feed(&server, &[quote("AAPL", "95.10", "96.00", "2024-01-17T15:02:40Z")]).await;
+    assert_eq!(read(&server, &limited).await["filled_avg_price"], "95.00");
     feed(
         &server,
         &[

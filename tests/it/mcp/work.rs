@@ -128,6 +128,13 @@ async fn work(client: &Client) {
         let cancel = json!({"order_id": waiting["order_id"]});
         assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
     }
+    let order = json!({"symbol": "AAPL", "quantity": "1", "trail_amount": "5", "trail_type": "price",
+        "limit_offset": "0.5", "activation_price": "120", "trigger_by": "quote"});
+    let waiting = call("sell_stock_trailing_stop", order).await;
+    let shown = json!([waiting["type"], waiting["hwm"], waiting["activation_price"]]);
+    assert_eq!(shown, json!(["trailing_stop_limit", null, "120.00"]));
+    let cancel = json!({"order_id": waiting["order_id"]});
+    assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
     let sold = call("sell_stock_market", json!({"symbol": "AAPL", "quantity": "3"})).await;
     assert_eq!(sold["filled_avg_price"], "100.00");
     let open = call("stock_orders", json!({"status": "open"})).await;
@@ -240,11 +247,11 @@ async fn a_wait_ends_with_the_fill_that_it_waits_for_and_not_before() {
 async fn what_is_refused_honestly_names_what_it_is() {
     let desk = Desk::start("mcp-extended").await;
     let client = desk.client(handshake()).await;
-    let order =
-        json!({"symbol": "AAPL", "quantity": "1", "limit_price": "99", "extended_hours": true});
+    let order = json!({"symbol": "AAPL", "quantity": "1", "limit_price": "99", "extended_hours": true,
+            "time_in_force": "fok"});
     let (_, block) = client.refusal("buy_stock_limit", order).await;
     assert_eq!(
         (&block["code"], &block["field"]),
-        (&json!("unsupported"), &json!("extended_hours"))
+        (&json!("invalid_order"), &json!("extended_hours"))
     );
 }

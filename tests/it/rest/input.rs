@@ -138,7 +138,7 @@ async fn every_bad_field_is_named_at_once() {
     let rest = TestRest::start(&database).await;
     let account = rest.account("1000").await;
     let body = json!({"symbol": "AAPL", "side": "up", "type": "limit", "qty": "x", "stop_price": "5", "extra": 1,
-        "time_in_force": "opg", "take_profit": {"limit_price": "1"}});
+        "time_in_force": "forever", "take_profit": {"limit_price": "1"}});
     let problem = rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(422);
     let mut named: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();

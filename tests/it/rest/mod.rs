@@ -1,8 +1,10 @@
 //! REST over a real database: the contract of each route, its statuses, and what bad input leaves behind (nothing).
 
+mod auctions;
 mod closing;
 mod cors;
 mod edge;
+mod extended;
 mod filters;
 mod input;
 mod margin;

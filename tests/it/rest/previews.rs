@@ -164,6 +164,33 @@ async fn a_preview_by_hand_before_any_order_and_of_one_that_rests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_of_what_waits_tells_its_stop_its_reservation_and_no_fill() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    // The ask is 101: a trail of 4 begins at a stop of 105, and its limit would be 105.50.
+    let limited = json!({"symbol": "AAPL", "side": "buy", "type": "trailing_stop_limit", "qty": "10",
+        "trail_price": "4", "limit_offset": "0.5"});
+    let mut later = limited.clone();
+    later["activation_price"] = json!("95");
+    for (body, stop, worst) in [
+        (limited, json!("105.00"), "1055.00"),
+        // It follows from 95 on, so its limit is 99.50 at most.
+        (later, Value::Null, "995.00"),
+    ] {
+        let told = rest.post(&format!("{orders}/preview"), body.clone()).await.expect(200);
+        let shown = json!([told["status"], told["stop_price"], told["worst_cost"]]);
+        assert_eq!(shown, json!(["accepted", stop, worst]), "{body}");
+        let placed = rest.post(&orders, body).await.expect(201);
+        assert_eq!((&placed["status"], &placed["stop_price"]), (&json!("accepted"), &stop));
+        let now = rest.get(&format!("/v1/accounts/{account}")).await.expect(200);
+        assert_eq!(now["reserved"], told["after"]["reserved"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_market_order_at_the_instant_of_midnight_fills_under_hours_that_never_close() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start_always_open(&database).await;

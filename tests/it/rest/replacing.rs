@@ -49,6 +49,11 @@ async fn an_order_is_changed_in_place_and_meets_the_quote_that_stands() {
     let types = events["items"].as_array().unwrap().iter().map(|event| event["event_type"].clone());
     let types: Vec<Value> = types.collect();
     assert_eq!(types, ["OrderPlaced", "OrderReplaced", "OrderReplaced", "OrderFilled"]);
+    let page = rest.get(&format!("{path}/events?limit=3")).await.expect(200);
+    let next = format!("{path}/events?limit=3&cursor={}", page["next_cursor"].as_str().unwrap());
+    let last = rest.get(&next).await.expect(200);
+    assert_eq!((page["items"].as_array().unwrap().len(), &last["next_cursor"]), (3, &Value::Null));
+    assert_eq!(last["items"], json!([events["items"][3]]));
     let verified = rest.get("/v1/audit/verify").await.expect(200);
     assert_eq!(verified["valid"], true, "{verified}");
 }

@@ -163,6 +163,8 @@ pub fn buy(
         limit_price: Some(limit.parse().unwrap()),
         stop_price: None,
         trail: None,
+        limit_offset: None,
+        activation_price: None,
         trigger_by: None,
         good_till: None,
         time_in_force: TimeInForce::Gtc,
@@ -181,8 +183,10 @@ pub fn buy(
             at: noon(),
         }),
         session_close: noon() + TimeDelta::hours(4),
+        extended_close: noon() + TimeDelta::hours(4),
         open: true,
         marks: Marks::new(),
+        auction: None,
     };
     let order_id = OrderId::new(Uuid::now_v7());
     let request = format!("{symbol} {qty} {limit}");

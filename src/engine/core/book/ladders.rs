@@ -9,6 +9,7 @@ use aggregates::money::Price;
 use aggregates::order::Side;
 
 use super::Working;
+use super::stops::merged;
 
 /// Where a limit stands in its side: the most aggressive price first, then time. Prices of buys are negated.
 type Rung = (Price, u64);
@@ -18,6 +19,14 @@ type Rung = (Price, u64);
 struct Ladder {
     market: BTreeMap<u64, OrderId>,
     limits: BTreeMap<Rung, OrderId>,
+    /// The limits of orders of extended hours, apart, so that prices outside regular hours cost nothing for the others.
+    extended: BTreeMap<Rung, OrderId>,
+}
+
+impl Ladder {
+    fn limits_of(&mut self, order: &Working) -> &mut BTreeMap<Rung, OrderId> {
+        if order.extended { &mut self.extended } else { &mut self.limits }
+    }
 }
 
 /// Which limits a price reaches.
@@ -49,7 +58,8 @@ impl Ladders {
         match order.limit {
             None => ladder.market.insert(order.rank, order.order_id),
             Some(limit) => {
-                ladder.limits.insert((rung_price(order.side, limit), order.rank), order.order_id)
+                let rung = (rung_price(order.side, limit), order.rank);
+                ladder.limits_of(order).insert(rung, order.order_id)
             }
         };
     }
@@ -59,20 +69,43 @@ impl Ladders {
         let Some(ladder) = self.0.get_mut(&key) else { return };
         match order.limit {
             None => ladder.market.remove(&order.rank),
-            Some(limit) => ladder.limits.remove(&(rung_price(order.side, limit), order.rank)),
+            Some(limit) => {
+                ladder.limits_of(order).remove(&(rung_price(order.side, limit), order.rank))
+            }
         };
-        if ladder.market.is_empty() && ladder.limits.is_empty() {
+        if ladder.market.is_empty() && ladder.limits.is_empty() && ladder.extended.is_empty() {
             self.0.remove(&key);
         }
     }
 
-    /// The orders of one side that `price` reaches, in the order in which they fill.
+    /// The instruments that have orders, each once or twice.
+    pub(super) fn instruments(&self) -> impl Iterator<Item = InstrumentId> {
+        self.0.keys().map(|(instrument_id, _)| *instrument_id)
+    }
+
+    /// Whether an instrument has orders.
+    pub(super) fn has(&self, instrument_id: InstrumentId) -> bool {
+        [Side::Buy, Side::Sell].iter().any(|side| self.0.contains_key(&(instrument_id, *side)))
+    }
+
+    /// The orders of both sides.
+    pub(super) fn all(&self, instrument_id: InstrumentId) -> impl Iterator<Item = OrderId> {
+        let sides = [Side::Buy, Side::Sell].into_iter();
+        let ladders = sides.filter_map(move |side| self.0.get(&(instrument_id, side)));
+        ladders.flat_map(|ladder| {
+            let limits = ladder.limits.values().chain(ladder.extended.values());
+            ladder.market.values().chain(limits).copied()
+        })
+    }
+
+    /// The orders of one side that `price` reaches, in the order in which they fill: outside regular hours those of
+    /// extended hours alone.
     pub(super) fn reached(
         &self,
-        instrument_id: InstrumentId,
-        side: Side,
+        (instrument_id, side): (InstrumentId, Side),
         price: Price,
         reach: Reach,
+        regular: bool,
     ) -> impl Iterator<Item = OrderId> {
         let ladder = self.0.get(&(instrument_id, side));
         let price = rung_price(side, price);
@@ -81,10 +114,22 @@ impl Ladders {
             Reach::Touch => Some(Bound::Included((price, u64::MAX))),
             Reach::Through => Some(Bound::Excluded((price, 0))),
         };
-        let market = ladder.into_iter().flat_map(|ladder| ladder.market.values());
-        let limits = ladder.zip(end).into_iter().flat_map(|(ladder, end)| {
-            ladder.limits.range((Bound::Unbounded, end)).map(|(_, order_id)| order_id)
-        });
-        market.chain(limits).copied()
+        let in_hours = ladder.filter(|_| regular);
+        let market = in_hours.into_iter().flat_map(|ladder| ladder.market.values().copied());
+        let limits = merged(
+            up_to(in_hours.map(|ladder| &ladder.limits), end),
+            up_to(ladder.map(|ladder| &ladder.extended), end),
+        );
+        market.chain(limits.map(|(_, order_id)| order_id))
     }
+}
+
+/// The limits up to a rung, in their order; none without either.
+fn up_to(
+    limits: Option<&BTreeMap<Rung, OrderId>>,
+    end: Option<Bound<Rung>>,
+) -> impl Iterator<Item = (Rung, OrderId)> {
+    limits.zip(end).into_iter().flat_map(|(limits, end)| {
+        limits.range((Bound::Unbounded, end)).map(|(rung, order_id)| (*rung, *order_id))
+    })
 }

@@ -40,6 +40,8 @@ pub struct Working {
     pub stop: Option<Stop>,
     /// How long it lives.
     pub time_in_force: TimeInForce,
+    /// It fills in extended hours too.
+    pub extended: bool,
     /// Waits for its parent and is in no book.
     pub held: bool,
     /// Shares filled.
@@ -76,8 +78,10 @@ pub struct Stop {
 pub struct Trailing {
     /// The distance.
     pub trail: Trail,
-    /// The mark: the best price since its acceptance. While the order is in the book, the book has it.
-    pub mark: Price,
+    /// The price from which on it follows.
+    pub activation: Option<Price>,
+    /// The mark: the best price since it follows; none before. While the order is in the book, the book has it.
+    pub mark: Option<Price>,
     /// No line has begun since it came.
     pub fresh: bool,
 }
@@ -115,7 +119,7 @@ impl Working {
         if let Some(mark) = trails.mark(self.order_id)
             && let Some(trailing) = self.trailing_mut()
         {
-            trailing.mark = mark;
+            trailing.mark = Some(mark);
         }
     }
 
@@ -148,8 +152,14 @@ impl Working {
 pub struct Orders {
     by_id: BTreeMap<OrderId, Working>,
     ladders: Ladders,
+    /// Orders for the opening auction.
+    opening: Ladders,
+    /// Orders for the closing auction.
+    closing: Ladders,
     stops: Stops,
     trails: Trails,
+    /// Trailing stops that do not follow the market yet: each waits as a stop of the other side does.
+    dormant: Stops,
     /// Trailing stops that came since the last line began: that line does not move their marks.
     fresh: BTreeSet<OrderId>,
     /// How many there are of each instrument; no entry for none.
@@ -231,9 +241,9 @@ impl Orders {
                 Some(Trailing { fresh: true, .. }) => {
                     self.fresh.insert(order.order_id);
                 }
-                Some(trailing) => self.trails.insert(&order, stop, trailing),
+                Some(trailing) => self.watch(&order, stop, trailing),
             },
-            None => self.ladders.insert(&order),
+            None => self.ladders_of(order.time_in_force).insert(&order),
         }
         *self.counts.entry(order.instrument_id).or_default() += 1;
         self.by_id.insert(order.order_id, order);
@@ -259,11 +269,25 @@ impl Orders {
                 Some(Trailing { fresh: true, .. }) => {
                     self.fresh.remove(&order_id);
                 }
+                Some(Trailing { mark: None, activation: Some(price), .. }) => {
+                    self.dormant.await_no_more(&order, order.side.other(), stop.by, *price);
+                }
                 Some(trailing) => self.trails.remove(&order, trailing),
             },
-            None => self.ladders.remove(&order),
+            None => self.ladders_of(order.time_in_force).remove(&order),
         }
         Some(order)
+    }
+
+    /// Lets a trailing stop follow the market, or wait until it does.
+    fn watch(&mut self, order: &Working, stop: &Stop, trailing: &Trailing) {
+        match (trailing.mark, trailing.activation) {
+            (Some(mark), _) => self.trails.insert(order, stop, trailing, mark),
+            (None, Some(price)) => {
+                self.dormant.await_price(order, order.side.other(), stop.by, price);
+            }
+            (None, None) => {}
+        }
     }
 
     /// A fill left `leaves` shares open. The order keeps its place; filled whole, it leaves the book.
@@ -277,15 +301,59 @@ impl Orders {
         }
     }
 
-    /// The orders of one side that `price` reaches, in the order in which they fill.
+    fn ladders_of(&mut self, time_in_force: TimeInForce) -> &mut Ladders {
+        match time_in_force {
+            TimeInForce::Opg => &mut self.opening,
+            TimeInForce::Cls => &mut self.closing,
+            _ => &mut self.ladders,
+        }
+    }
+
+    fn auction(&self, time_in_force: TimeInForce) -> &Ladders {
+        if time_in_force == TimeInForce::Opg { &self.opening } else { &self.closing }
+    }
+
+    /// The instruments that have orders for an auction.
+    pub fn in_auctions(&self, auction: TimeInForce) -> BTreeSet<InstrumentId> {
+        self.auction(auction).instruments().collect()
+    }
+
+    /// Whether an instrument has orders for an auction.
+    pub fn has_auction(&self, auction: TimeInForce, instrument_id: InstrumentId) -> bool {
+        self.auction(auction).has(instrument_id)
+    }
+
+    /// The orders of one side for an auction that its price reaches, in the order in which they fill.
+    pub fn auctioned(
+        &self,
+        auction: TimeInForce,
+        side: (InstrumentId, Side),
+        price: Price,
+    ) -> impl Iterator<Item = &Working> {
+        let reached = self.auction(auction).reached(side, price, Reach::Touch, true);
+        reached.filter_map(|order_id| self.by_id.get(&order_id))
+    }
+
+    /// The orders of both sides for an auction.
+    pub fn all_auctioned(
+        &self,
+        auction: TimeInForce,
+        instrument_id: InstrumentId,
+    ) -> impl Iterator<Item = &Working> {
+        let all = self.auction(auction).all(instrument_id);
+        all.filter_map(|order_id| self.by_id.get(&order_id))
+    }
+
+    /// The orders of one side that `price` reaches, in the order in which they fill: outside regular hours those of
+    /// extended hours alone.
     pub fn reached(
         &self,
-        instrument_id: InstrumentId,
-        side: Side,
+        side: (InstrumentId, Side),
         price: Price,
         reach: Reach,
+        regular: bool,
     ) -> impl Iterator<Item = &Working> {
-        let reached = self.ladders.reached(instrument_id, side, price, reach);
+        let reached = self.ladders.reached(side, price, reach, regular);
         reached.filter_map(|order_id| self.by_id.get(&order_id))
     }
 
@@ -298,21 +366,20 @@ impl Orders {
         triggers: &[TriggerBy],
         price: Price,
     ) -> impl Iterator<Item = Reached<'_>> {
-        let mut trailing = Vec::new();
-        for by in triggers {
-            trailing.extend(self.trails.reached(instrument_id, side, *by, price));
-        }
-        trailing.sort_by_key(|tripped| rung(side, tripped.stop, tripped.rank));
-        let of = |by| {
-            let by = triggers.contains(&by).then_some(by).into_iter();
-            by.flat_map(move |by| self.stops.reached(instrument_id, side, by, price))
-        };
+        let wanted = |by| triggers.contains(&by).then_some(by).into_iter();
+        let of =
+            |by| wanted(by).flat_map(move |by| self.stops.reached(instrument_id, side, by, price));
         let fixed = stops::merged(of(TriggerBy::Last), of(TriggerBy::Quote));
         let fixed = fixed.map(|(rung, order_id)| (rung, order_id, None));
-        let trailing = trailing.into_iter().map(move |tripped| {
-            let rung = rung(side, tripped.stop, tripped.rank);
-            (rung, tripped.order_id, Some((tripped.stop, tripped.mark)))
-        });
+        let of = |by| {
+            let tripped =
+                wanted(by).flat_map(move |by| self.trails.reached(instrument_id, side, by, price));
+            tripped.map(move |tripped| {
+                let rung = rung(side, tripped.stop, tripped.rank);
+                (rung, tripped.order_id, Some((tripped.stop, tripped.mark)))
+            })
+        };
+        let trailing = stops::merged(of(TriggerBy::Last), of(TriggerBy::Quote));
         stops::merged(fixed, trailing).filter_map(|(_, order_id, trailed)| {
             let order = self.by_id.get(&order_id)?;
             let stop_price = trailed.map_or(order.stop.as_ref()?.price, |(stop, _)| stop);
@@ -330,13 +397,14 @@ impl Orders {
             if let Some(stop) = &order.stop
                 && let Some(trailing) = &stop.trailing
             {
-                self.trails.insert(&order, stop, trailing);
+                self.watch(&order, stop, trailing);
             }
             self.by_id.insert(order_id, order);
         }
     }
 
-    /// Moves the marks of one side that `price` is beyond, of the orders that it triggers.
+    /// Moves the marks of one side that `price` is beyond, of the orders that it triggers, and lets those follow it from now
+    /// on whose activation price it has come to.
     pub fn ratchet(
         &mut self,
         instrument_id: InstrumentId,
@@ -346,13 +414,22 @@ impl Orders {
     ) {
         for by in triggers {
             self.trails.ratchet(instrument_id, side, *by, price);
+            let woken = self.dormant.reached(instrument_id, side.other(), *by, price);
+            let woken: Vec<OrderId> = woken.map(|(_, order_id)| order_id).collect();
+            for order_id in woken {
+                let Some(mut order) = self.remove(order_id) else { continue };
+                if let Some(trailing) = order.trailing_mut() {
+                    trailing.mark = Some(price);
+                }
+                self.insert(order);
+            }
         }
     }
 
-    /// The mark of a trailing stop that waits.
+    /// The mark of a trailing stop that waits; none before it follows the market.
     pub fn mark(&self, order_id: OrderId) -> Option<Price> {
         let waiting = || self.by_id.get(&order_id)?.waits_for()?.trailing.as_ref();
-        self.trails.mark(order_id).or_else(|| Some(waiting()?.mark))
+        self.trails.mark(order_id).or_else(|| waiting()?.mark)
     }
 
     /// The orders whose time is over at `now`, the earliest first.

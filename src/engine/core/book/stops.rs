@@ -31,14 +31,30 @@ pub(super) struct Stops(BTreeMap<(InstrumentId, Side, TriggerBy), BTreeMap<Rung,
 
 impl Stops {
     pub(super) fn insert(&mut self, order: &Working, stop: &Stop) {
-        let rungs = self.0.entry((order.instrument_id, order.side, stop.by)).or_default();
-        rungs.insert(rung(order.side, stop.price, order.rank), order.order_id);
+        self.await_price(order, order.side, stop.by, stop.price);
     }
 
     pub(super) fn remove(&mut self, order: &Working, stop: &Stop) {
-        let key = (order.instrument_id, order.side, stop.by);
+        self.await_no_more(order, order.side, stop.by, stop.price);
+    }
+
+    /// Lets an order wait for a price as a stop of `side` does.
+    pub(super) fn await_price(&mut self, order: &Working, side: Side, by: TriggerBy, price: Price) {
+        let rungs = self.0.entry((order.instrument_id, side, by)).or_default();
+        rungs.insert(rung(side, price, order.rank), order.order_id);
+    }
+
+    /// Takes an order out that waits so.
+    pub(super) fn await_no_more(
+        &mut self,
+        order: &Working,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) {
+        let key = (order.instrument_id, side, by);
         let Some(rungs) = self.0.get_mut(&key) else { return };
-        rungs.remove(&rung(order.side, stop.price, order.rank));
+        rungs.remove(&rung(side, price, order.rank));
         if rungs.is_empty() {
             self.0.remove(&key);
         }

@@ -7,7 +7,9 @@
 //!
 //! Both sides are worked as a sell is: marks, stops and prices of buys are negated.
 
+use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
 use aggregates::id::{InstrumentId, OrderId};
 use aggregates::money::Price;
@@ -95,22 +97,93 @@ impl Group {
         amount.into_iter().chain(percent).map(|trail| self.stop(side, trail)).max()
     }
 
-    /// Adds the orders whose stops `price`, turned, has reached.
-    fn tripped(&self, side: Side, price: Price, all: &mut Vec<Tripped>) {
-        let amounts = self.amounts.iter().map(|(place, id)| (Trail::Price(place.0), place.1, *id));
-        let percents = self.percents.iter();
-        let percents = percents.map(|(place, id)| (Trail::Percent(place.0), place.1, *id));
-        let mut add = |(trail, rank, order_id)| {
-            let stop = self.stop(side, trail);
-            let reached = stop >= price;
-            if reached {
-                let (stop, mark) = (turned(side, stop), turned(side, self.mark));
-                all.push(Tripped { stop, rank, order_id, mark });
-            }
-            reached
-        };
-        // Each kind is in the order of its stops: the first that is not reached ends it.
-        let _first_beyond = (amounts.into_iter().all(&mut add), percents.into_iter().all(&mut add));
+    /// Its orders by kind, each in the order of its stops.
+    fn lists(&self) -> [List<'_>; 2] {
+        [
+            (Trail::Price as Measure, self.amounts.iter().peekable()),
+            (Trail::Percent, self.percents.iter().peekable()),
+        ]
+        .map(|(measure, places)| List { group: self, measure, places })
+    }
+}
+
+/// What a distance is of.
+type Measure = fn(Price) -> Trail;
+
+/// The orders of one kind in a group that were not told yet, in the order of their stops.
+struct List<'a> {
+    group: &'a Group,
+    measure: Measure,
+    places: Peekable<Iter<'a, Place, OrderId>>,
+}
+
+impl List<'_> {
+    /// The stop of its next order, turned.
+    fn next_stop(&mut self, side: Side) -> Option<Price> {
+        let ((distance, _), _) = self.places.peek()?;
+        Some(self.group.stop(side, (self.measure)(*distance)))
+    }
+
+    /// Takes its orders at `stop`, turned.
+    fn take_at(&mut self, side: Side, stop: Price, taken: &mut Vec<Tripped>) {
+        while self.next_stop(side) == Some(stop) {
+            let Some(((_, rank), order_id)) = self.places.next() else { return };
+            let (rank, order_id) = (*rank, *order_id);
+            let (stop, mark) = (turned(side, stop), turned(side, self.group.mark));
+            taken.push(Tripped { stop, rank, order_id, mark });
+        }
+    }
+}
+
+/// The orders whose stops a price has reached, one stop after the other, and the oldest first at each. Takes from the groups
+/// only what is asked for.
+struct Reached<'a, I: Iterator<Item = &'a Group>> {
+    side: Side,
+    /// The price, turned.
+    price: Price,
+    /// The groups that were not looked at, that whose next stop comes first in front.
+    groups: Peekable<I>,
+    /// What was looked at, by the next stop of each.
+    lists: BTreeMap<Price, Vec<List<'a>>>,
+    /// The orders at the stop that was reached last.
+    level: std::vec::IntoIter<Tripped>,
+}
+
+impl<'a, I: Iterator<Item = &'a Group>> Reached<'a, I> {
+    /// Keeps a list by its next stop, if that is reached.
+    fn keep(&mut self, mut list: List<'a>) {
+        if let Some(stop) = list.next_stop(self.side).filter(|stop| *stop >= self.price) {
+            self.lists.entry(stop).or_default().push(list);
+        }
+    }
+
+    /// The orders at the next stop; none where there is no more.
+    fn next_level(&mut self) -> Vec<Tripped> {
+        let side = self.side;
+        let known = self.lists.last_key_value().map(|(stop, _)| *stop);
+        let fresh = self.groups.peek().and_then(|group| group.next_stop(side));
+        let Some(stop) = known.max(fresh) else { return Vec::new() };
+        while let Some(group) = self.groups.next_if(|group| group.next_stop(side) >= Some(stop)) {
+            group.lists().into_iter().for_each(|list| self.keep(list));
+        }
+        let mut level = Vec::new();
+        for mut list in self.lists.remove(&stop).unwrap_or_default() {
+            list.take_at(side, stop, &mut level);
+            self.keep(list);
+        }
+        level.sort_unstable_by_key(|tripped| tripped.rank);
+        level
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a Group>> Iterator for Reached<'a, I> {
+    type Item = Tripped;
+
+    fn next(&mut self) -> Option<Tripped> {
+        if self.level.len() == 0 {
+            self.level = self.next_level().into_iter();
+        }
+        self.level.next()
     }
 }
 
@@ -153,11 +226,17 @@ impl Watch {
 }
 
 impl Trails {
-    pub(super) fn insert(&mut self, order: &Working, stop: &Stop, trailing: &Trailing) {
+    pub(super) fn insert(
+        &mut self,
+        order: &Working,
+        stop: &Stop,
+        trailing: &Trailing,
+        mark: Price,
+    ) {
         let side = order.side;
         let key = (order.instrument_id, side, stop.by);
         let watch = self.watches.entry(key).or_default();
-        let id = watch.group(turned(side, trailing.mark));
+        let id = watch.group(turned(side, mark));
         watch.change(side, id, |group| {
             let (kind, distance) = group.kind(trailing.trail);
             kind.insert((distance, order.rank), order.order_id);
@@ -218,22 +297,21 @@ impl Trails {
         watch.groups.insert(id, largest);
     }
 
-    /// The orders of one side whose stops `price` has reached, in no order.
+    /// The orders of one side whose stops `price` has reached, in the order in which it did.
     pub(super) fn reached(
         &self,
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
         price: Price,
-    ) -> Vec<Tripped> {
-        let mut all = Vec::new();
-        let Some(watch) = self.watches.get(&(instrument_id, side, by)) else { return all };
+    ) -> impl Iterator<Item = Tripped> {
         let price = turned(side, price);
-        for (_, id) in watch.stops.range((price, 0)..) {
-            if let Some(group) = watch.groups.get(id) {
-                group.tripped(side, price, &mut all);
-            }
-        }
-        all
+        let watch = self.watches.get(&(instrument_id, side, by)).into_iter();
+        let groups = watch.flat_map(move |watch| {
+            let stops = watch.stops.range((price, 0)..).rev();
+            stops.filter_map(|(_, id)| watch.groups.get(id))
+        });
+        let (groups, lists, level) = (groups.peekable(), BTreeMap::new(), Vec::new().into_iter());
+        Reached { side, price, groups, lists, level }
     }
 }

@@ -11,6 +11,7 @@ use aggregates::order::{
     Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::position::Position;
+use aggregates::refusal::Refusal;
 use aggregates::rules::Rules;
 use aggregates::stream::{Decide, Event, StreamId};
 use aggregates::trading::{Command, Decision, Undecided, World, decide};
@@ -253,7 +254,8 @@ impl Desk {
     }
 
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
-    /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market. Gives its number.
+    /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market, `from 12.00` on, and become limit
+    /// orders with `offset 0.10`; `extended` fills outside regular hours too. Gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -295,6 +297,7 @@ impl Desk {
         let (limit_price, stop_price) = (after("@"), after("stop"));
         let trail = after("trail").map(Trail::Price).or(after("percent").map(Trail::Percent));
         let order_type = match (stop_price, limit_price) {
+            _ if trail.is_some() && words.contains(&"offset") => OrderType::TrailingStopLimit,
             _ if trail.is_some() => OrderType::TrailingStop,
             (None, None) => OrderType::Market,
             (None, Some(_)) => OrderType::Limit,
@@ -306,6 +309,8 @@ impl Desk {
             "gtc" => TimeInForce::Gtc,
             "ioc" => TimeInForce::Ioc,
             "fok" => TimeInForce::Fok,
+            "opg" => TimeInForce::Opg,
+            "cls" => TimeInForce::Cls,
             _ => TimeInForce::Day,
         };
         let spec = OrderSpec {
@@ -318,17 +323,19 @@ impl Desk {
             limit_price,
             stop_price,
             trail,
+            limit_offset: after("offset"),
+            activation_price: after("from"),
             trigger_by: order_type.is_stop().then_some(by),
             good_till: None,
             time_in_force,
-            extended_hours: false,
+            extended_hours: words.contains(&"extended"),
             order_class: OrderClass::Simple,
             client_order_id: n.to_string(),
             note_digest: None,
             parent_order_id: None,
         };
         let glance = self.core.glance(symbol);
-        let market = now.view(glance.as_ref(), side, spec.follows());
+        let market = now.view(glance.as_ref(), side, spec.follows(), time_in_force);
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n
     }
@@ -341,16 +348,26 @@ impl Desk {
         open: Option<i64>,
         limit: Option<&str>,
     ) -> bool {
-        let order = &self.world.orders[&order_id(n)];
-        let filled = order.filled_qty();
+        let filled = self.world.orders[&order_id(n)].filled_qty();
         let total = |open: i64| filled.plus(open.to_string().parse().unwrap()).unwrap();
         let change = OrderChange {
             qty: open.map(total),
             limit_price: limit.map(|limit| limit.parse().unwrap()),
             ..OrderChange::default()
         };
-        let side = order.spec().unwrap().side;
-        let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None);
+        self.change(account_id, n, change)
+    }
+
+    /// Changes how far an order stays behind the market; false if that was refused.
+    pub(super) fn retrail(&mut self, account_id: AccountId, n: u128, distance: &str) -> bool {
+        let trail = Some(distance.parse().unwrap());
+        self.change(account_id, n, OrderChange { trail, ..OrderChange::default() })
+    }
+
+    fn change(&mut self, account_id: AccountId, n: u128, change: OrderChange) -> bool {
+        let spec = self.world.orders[&order_id(n)].spec().unwrap();
+        let (side, time) = (spec.side, spec.time_in_force);
+        let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None, time);
         let command =
             Command::Replace { account_id, order_id: order_id(n), change, seen: None, market };
         let done = self.commit(&command).is_ok();
@@ -420,6 +437,19 @@ impl Desk {
     /// Order, price and quantity of every fill so far.
     pub(super) fn trades(&self) -> Vec<(u128, String, String)> {
         self.fills().into_iter().map(|(n, _, price, qty)| (n, price, qty)).collect()
+    }
+
+    /// Why an order was rejected.
+    pub(super) fn rejection(&self, n: u128) -> Refusal {
+        let rejected = self.log.iter().find_map(|(stream, event)| match (stream, event) {
+            (StreamId::Order(id), Event::Order(OrderEvent::OrderRejected { reject, .. }))
+                if *id == order_id(n) =>
+            {
+                Some(reject.clone())
+            }
+            _ => None,
+        });
+        rejected.unwrap()
     }
 
     pub(super) fn reason(&self, n: u128) -> Option<CancelReason> {

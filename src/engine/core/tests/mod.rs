@@ -2,12 +2,16 @@
 //! scan that shares no code with it.
 
 mod actions;
+mod auctions;
+mod bands;
 mod bars;
 mod desk;
+mod extended;
 mod naive;
 mod prints;
 mod quotes;
 mod recording;
+mod scan;
 mod stops;
 mod terms;
 mod trailing;

@@ -2,89 +2,56 @@
 //! halts, splits and restarts give the same sequences of triggers (order, place, stop) and of fills (order, place, price,
 //! quantity).
 //!
-//! The scan knows the rules of quotes and stops from the rule book alone, counts in whole cents and shares, and has no
-//! book, no rounds, no clock: everything happens inside one session, in one rich account.
-
-use std::fmt::Write;
+//! Everything happens on a few days and in their nights, in one rich account.
 
 use aggregates::order::OrderStatus;
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
-
-/// One trigger as the tests compare it: order, place on the tape, stop.
-pub(super) type Triggered = (u128, u64, String);
-
-/// What an order waits for, in cents.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainStop {
-    pub(super) price: i64,
-    pub(super) by_quote: bool,
-}
-
-impl PlainStop {
-    /// In the words of [`Desk::place`].
-    pub(super) fn words(self) -> String {
-        let by = if self.by_quote { " quote" } else { "" };
-        format!(" stop {}{by}", cents(self.price))
-    }
-}
-
-/// The distance of an order that follows the market, in hundredths of a cent or of a percent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainTrail {
-    pub(super) percent: bool,
-    pub(super) distance: i64,
-}
-
-impl PlainTrail {
-    /// In the words of [`Desk::place`].
-    pub(super) fn words(self) -> String {
-        let kind = if self.percent { "percent" } else { "trail" };
-        let shown = if self.percent { self.distance } else { self.distance / 100 };
-        format!(" {kind} {}", cents(shown))
-    }
-
-    /// A distance in cents, or in hundredths of a percent.
-    pub(super) fn new(percent: bool, distance: i64) -> Self {
-        Self { percent, distance: if percent { distance } else { 100 * distance } }
-    }
-
-    /// Two new shares for an old one: to the cent from a dollar on, up.
-    fn split(&mut self) {
-        if self.percent {
-            return;
-        }
-        let tick = if self.distance < 20_000 { 1 } else { 100 };
-        self.distance = (self.distance + 2 * tick - 1) / (2 * tick) * tick;
-    }
-
-    /// The stop in cents at this distance from a mark in millionths.
-    pub(super) fn stop(self, buy: bool, mark: i64) -> i64 {
-        let (sign, mark) = (if buy { 1 } else { -1 }, i128::from(mark));
-        let millionths = if self.percent {
-            mark * i128::from(10_000 + sign * self.distance)
-        } else {
-            (mark + i128::from(sign * self.distance * 100)) * 10_000
-        };
-        let cent = i128::from(MILLIONTHS) * 10_000;
-        i64::try_from((millionths + cent / 2).div_euclid(cent)).unwrap()
-    }
-}
-
-/// Millionths of a dollar in a cent.
-pub(super) const MILLIONTHS: i64 = 10_000;
+use super::scan::{Auction, Part, Plain, PlainStop, PlainTrail, Scan, Triggered, cents};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
-    Quote { bid: i64, spread: i64, bid_size: i64, ask_size: i64 },
-    Trade { price: i64 },
+    Quote {
+        bid: i64,
+        spread: i64,
+        bid_size: i64,
+        ask_size: i64,
+    },
+    Trade {
+        price: i64,
+    },
     Again,
-    Place { buy: bool, qty: i64, limit: Option<i64>, stop: Option<PlainStop>, kind: &'static str },
-    Replace { which: usize, open: Option<i64>, limit: Option<i64> },
-    Trail { buy: bool, qty: i64, trail: PlainTrail, by_quote: bool },
-    Cancel { which: usize },
+    Place {
+        buy: bool,
+        qty: i64,
+        limit: Option<i64>,
+        stop: Option<PlainStop>,
+        kind: &'static str,
+        extended: bool,
+    },
+    Later,
+    Replace {
+        which: usize,
+        open: Option<i64>,
+        limit: Option<i64>,
+    },
+    Trail {
+        buy: bool,
+        qty: i64,
+        trail: PlainTrail,
+        by_quote: bool,
+        offset: Option<i64>,
+        from: Option<i64>,
+    },
+    Retrail {
+        which: usize,
+        distance: i64,
+    },
+    Cancel {
+        which: usize,
+    },
     Halt,
     Resume,
     Split,
@@ -92,293 +59,10 @@ enum Step {
     Reload,
 }
 
-/// An order as the scan keeps it.
-struct Plain {
-    n: u128,
-    buy: bool,
-    left: i64,
-    limit: Option<i64>,
-    /// Until it is triggered; of one that follows the market its price is that of the mark.
-    stop: Option<PlainStop>,
-    /// The place of the tick that triggered it: what came before does not fill it.
-    since: u64,
-    /// What it follows at, and its mark in millionths.
-    trail: Option<(PlainTrail, i64)>,
-    open: bool,
-    /// Its turn among orders at one price.
-    turn: u64,
-}
-
-#[derive(Default)]
-struct Scan {
-    orders: Vec<Plain>,
-    fills: Vec<Fill>,
-    triggers: Vec<Triggered>,
-    /// bid, bid size left, ask, ask size left, place
-    quote: Option<(i64, i64, i64, i64, u64)>,
-    /// The place of the last quote that orders have met.
-    met: u64,
-    /// price, place
-    last: Option<(i64, u64)>,
-    /// What is shown: bid and ask, and the last price in millionths.
-    shown: Option<(i64, i64)>,
-    shown_last: Option<i64>,
-    /// There was a trade.
-    traded: bool,
-    halted: bool,
-    fresh: bool,
-    place: u64,
-    turns: u64,
-}
-
-pub(super) fn cents(amount: i64) -> String {
-    let mut text = String::new();
-    write!(text, "{}.{:02}", amount / 100, amount % 100).unwrap();
-    text
-}
-
-impl Scan {
-    fn fill(&mut self, i: usize, price: i64) {
-        let Some(quote) = &mut self.quote else { return };
-        let order = &mut self.orders[i];
-        let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
-        let qty = order.left.min(*size);
-        if qty > 0 {
-            *size -= qty;
-            order.left -= qty;
-            order.open = order.left > 0;
-            self.fills.push((order.n, quote.4, cents(price), qty.to_string()));
-        }
-    }
-
-    fn trigger(&mut self, i: usize, place: u64) {
-        self.turns += 1;
-        let order = &mut self.orders[i];
-        (order.turn, order.since) = (self.turns, place);
-        if let Some(stop) = order.stop.take() {
-            self.triggers.push((order.n, place, cents(stop.price)));
-        }
-    }
-
-    /// Triggers every stop of one side that looks at such prices and that `price` has reached.
-    fn watch(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
-        let reached = |stop: PlainStop| if buy { price >= stop.price } else { price <= stop.price };
-        let mut turn: Vec<(i64, u64, usize)> = Vec::new();
-        for (i, order) in self.orders.iter().enumerate() {
-            if let Some(stop) = order.stop.filter(|stop| looks(*stop) && reached(*stop))
-                && order.open
-                && order.buy == buy
-            {
-                turn.push((if buy { stop.price } else { -stop.price }, order.turn, i));
-            }
-        }
-        turn.sort_unstable();
-        for (_, _, i) in turn {
-            self.trigger(i, self.place);
-        }
-    }
-
-    fn quote(&mut self, bid: i64, bid_size: i64, ask: i64, ask_size: i64) {
-        self.place += 1;
-        if bid > ask {
-            return;
-        }
-        self.shown = Some((bid, ask));
-        if self.halted {
-            self.quote = None;
-            return;
-        }
-        let met = std::mem::replace(&mut self.met, self.place);
-        self.quote = Some((bid, bid_size, ask, ask_size, self.place));
-        let traded = self.traded;
-        for (buy, price) in [(true, ask), (false, bid)] {
-            self.watch(buy, price, |stop| stop.by_quote || !traded);
-        }
-        for buy in [true, false] {
-            let mut turn: Vec<usize> = (0..self.orders.len())
-                .filter(|i| {
-                    let order = &self.orders[*i];
-                    let reached = order
-                        .limit
-                        .is_none_or(|limit| if buy { ask <= limit } else { bid >= limit });
-                    order.open && order.stop.is_none() && order.buy == buy && reached
-                })
-                .collect();
-            turn.sort_by_key(|i| {
-                let order = &self.orders[*i];
-                let price = order.limit.map(|limit| if buy { -limit } else { limit });
-                (price.is_some(), price, order.turn)
-            });
-            for i in turn {
-                let touch = if buy { ask } else { bid };
-                let resting = !self.fresh && met >= self.orders[i].since;
-                let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
-                self.fill(i, price);
-            }
-        }
-        self.fresh = false;
-        for (buy, price) in [(true, ask), (false, bid)] {
-            self.follow(buy, price, |stop| stop.by_quote || !traded);
-        }
-    }
-
-    /// Moves the marks of one side that look at such prices and that `price` is better than.
-    fn follow(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
-        for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
-            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop)
-                && looks(*stop)
-            {
-                let price = price * MILLIONTHS;
-                *mark = if buy { price.min(*mark) } else { price.max(*mark) };
-                stop.price = trail.stop(buy, *mark);
-            }
-        }
-    }
-
-    fn trade(&mut self, price: i64) {
-        self.place += 1;
-        self.traded = true;
-        self.shown_last = Some(price * MILLIONTHS);
-        self.last = None;
-        if !self.halted {
-            self.last = Some((price, self.place));
-            self.fresh = false;
-            for buy in [true, false] {
-                self.watch(buy, price, |stop| !stop.by_quote);
-                self.follow(buy, price, |stop| !stop.by_quote);
-            }
-        }
-    }
-
-    /// The place of the standing price that has reached the stop of an order that arrives.
-    fn reached(&self, buy: bool, stop: PlainStop) -> Option<u64> {
-        let (price, place) = if stop.by_quote || !self.traded {
-            let (bid, _, ask, _, place) = self.quote?;
-            (if buy { ask } else { bid }, place)
-        } else {
-            self.last?
-        };
-        (if buy { price >= stop.price } else { price <= stop.price }).then_some(place)
-    }
-
-    fn arrive(
-        &mut self,
-        n: u128,
-        buy: bool,
-        qty: i64,
-        limit: Option<i64>,
-        stop: Option<PlainStop>,
-        kind: &str,
-    ) {
-        self.turns += 1;
-        let turn = self.turns;
-        self.orders.push(Plain {
-            n,
-            buy,
-            left: qty,
-            limit,
-            stop,
-            since: 0,
-            trail: None,
-            open: true,
-            turn,
-        });
-        let i = self.orders.len() - 1;
-        self.meet(i, kind);
-        if kind == "ioc" || kind == "fok" {
-            self.orders[i].open = false;
-        }
-    }
-
-    /// Lets an order meet what stands, once.
-    fn meet(&mut self, i: usize, kind: &str) {
-        let Plain { buy, left: qty, limit, stop, trail, .. } = self.orders[i];
-        if trail.is_some() && stop.is_some() {
-            return;
-        }
-        if let Some(stop) = stop {
-            match self.reached(buy, stop).filter(|_| !self.halted) {
-                Some(place) => self.trigger(i, place),
-                None => return,
-            }
-        }
-        let since = self.orders[i].since;
-        let met = self.quote.filter(|quote| !self.halted && quote.4 >= since);
-        if let Some((bid, bid_left, ask, ask_left, _)) = met {
-            let (touch, size) = if buy { (ask, ask_left) } else { (bid, bid_left) };
-            let reached =
-                limit.is_none_or(|limit| if buy { touch <= limit } else { touch >= limit });
-            if reached && (kind != "fok" || size >= qty) {
-                self.fill(i, touch);
-            }
-        }
-    }
-
-    /// Changes an open order; one that has a limit may get another one.
-    fn replace(&mut self, i: usize, open: Option<i64>, limit: Option<i64>) {
-        let order = &mut self.orders[i];
-        let (open, limit) = (open.unwrap_or(order.left), limit.or(order.limit));
-        if (open, limit) == (order.left, order.limit) {
-            return;
-        }
-        if open > order.left || limit != order.limit {
-            self.turns += 1;
-            order.turn = self.turns;
-        }
-        (order.left, order.limit) = (open, limit);
-        self.meet(i, "day");
-    }
-
-    /// An order that follows the market from the price that it is accepted by, if there is one.
-    fn arrive_trailing(&mut self, n: u128, buy: bool, qty: i64, trail: PlainTrail, by_quote: bool) {
-        let touch = self.shown.map(|(bid, ask)| MILLIONTHS * if buy { ask } else { bid });
-        let seen = if by_quote || !self.traded { touch } else { self.shown_last };
-        let mark = seen.or(self.shown_last).unwrap();
-        self.turns += 1;
-        let stop = Some(PlainStop { price: trail.stop(buy, mark), by_quote });
-        self.orders.push(Plain {
-            n,
-            buy,
-            left: qty,
-            limit: None,
-            stop,
-            since: 0,
-            trail: Some((trail, mark)),
-            open: true,
-            turn: self.turns,
-        });
-    }
-
-    /// What stood is over, and the next tick is a first one.
-    fn interrupt(&mut self) {
-        self.place += 1;
-        (self.quote, self.last, self.fresh) = (None, None, true);
-    }
-
-    /// Two new shares for an old one.
-    fn split(&mut self) {
-        self.interrupt();
-        self.shown = None;
-        self.shown_last = self.shown_last.map(|last| last / 2);
-        for order in &mut self.orders {
-            order.left *= 2;
-            let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
-            order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
-            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
-                *mark /= 2;
-                trail.split();
-                stop.price = trail.stop(order.buy, *mark);
-            } else if let Some(stop) = &mut order.stop {
-                stop.price = if order.buy { up(stop.price) } else { down(stop.price) };
-            }
-        }
-    }
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let at_once = (
         prop::option::weighted(0.8, 9_500i64..10_500),
-        prop::sample::select(vec!["gtc", "day", "ioc", "fok"]),
+        prop::sample::select(vec!["gtc", "gtc", "day", "day", "ioc", "fok", "opg", "cls"]),
     )
         .prop_map(|(limit, kind)| (limit, None, kind));
     let stop = (9_500i64..10_500, any::<bool>())
@@ -395,15 +79,24 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => (9_500i64..10_500).prop_map(|price| Step::Trade { price }),
         1 => Just(Step::Again),
-        9 => (any::<bool>(), 1i64..30, prop_oneof![at_once, waiting])
-            .prop_map(|(buy, qty, (limit, stop, kind))| Step::Place { buy, qty, limit, stop, kind }),
+        9 => (any::<bool>(), 1i64..30, prop_oneof![at_once, waiting], prop::bool::weighted(0.4))
+            .prop_map(|(buy, qty, (limit, stop, kind), extended)| {
+                let may = limit.is_some() && stop.is_none() && matches!(kind, "gtc" | "day");
+                Step::Place { buy, qty, limit, stop, kind, extended: extended && may }
+            }),
+        1 => Just(Step::Later),
         4 => (0usize..64, prop::option::of(1i64..30), prop::option::of(9_500i64..10_500))
             .prop_map(|(which, open, limit)| Step::Replace { which, open, limit }),
-        6 => (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400, any::<bool>()).prop_map(
-            |(buy, qty, percent, distance, by_quote)| {
-                Step::Trail { buy, qty, trail: PlainTrail::new(percent, distance), by_quote }
-            }
-        ),
+        6 => (
+            (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400, any::<bool>()),
+            prop::option::weighted(0.4, 0i64..100),
+            prop::option::weighted(0.4, 9_500i64..10_500),
+        )
+            .prop_map(|((buy, qty, percent, distance, by_quote), offset, from)| {
+                let trail = PlainTrail::new(percent, distance);
+                Step::Trail { buy, qty, trail, by_quote, offset, from }
+            }),
+        2 => (0usize..64, 1i64..400).prop_map(|(which, distance)| Step::Retrail { which, distance }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -416,22 +109,36 @@ fn step() -> impl Strategy<Value = Step> {
 /// The triggers and fills of one side of the comparison.
 type Happened = (Vec<Triggered>, Vec<Fill>);
 
+/// The hours in which things happen: 10 in the morning and 4 in the afternoon in New York, 9 in the evening, 5 in the
+/// morning.
+const HOURS: [&str; 9] = [
+    "2026-11-23T15",
+    "2026-11-23T21",
+    "2026-11-24T02",
+    "2026-11-24T10",
+    "2026-11-24T15",
+    "2026-11-24T21",
+    "2026-11-25T02",
+    "2026-11-25T10",
+    "2026-11-25T15",
+];
+
 /// The most splits of one case: shares are bounded.
 const SPLITS: u32 = 2;
 
 /// Runs the steps on both and gives what each did.
 fn both(steps: &[Step]) -> (Happened, Happened) {
     let mut desk = Desk::nyse();
-    let mut second = 0u32;
+    let (mut second, hour) = (0u32, std::cell::Cell::new(0));
     let mut time = || {
         second += 1;
-        format!("2026-11-23T15:{:02}:{:02}Z", second / 60, second % 60)
+        format!("{}:{:02}:{:02}Z", HOURS[hour.get()], second / 60, second % 60)
     };
     // Enough shares and cash that the ledger refuses nothing.
     desk.quote("100.00", 1, "100.00", 1_000_000, &time());
     let account = desk.account("1000000000");
     desk.place(account, "buy 100000 ioc");
-    let mut scan = Scan { place: 1, fresh: false, ..Scan::default() };
+    let mut scan = Scan { place: 1, ..Scan::default() };
     desk.quote("1.00", 1, "900.00", 1, &time());
     scan.quote(100, 1, 90_000, 1);
     let before = desk.fills().len();
@@ -464,29 +171,45 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                     assert_eq!(worked.place, None);
                 }
             }
-            Step::Place { buy, qty, limit, stop, kind } => {
+            Step::Place { buy, qty, limit, stop, kind, extended } => {
                 let side = if *buy { "buy" } else { "sell" };
                 let limit = limit.map(now);
                 let stop = stop.map(|stop| PlainStop { price: now(stop.price), ..stop });
                 let limit_text = limit.map(|limit| format!(" @ {}", cents(limit)));
                 let stop_text = stop.map(PlainStop::words).unwrap_or_default();
-                let order =
-                    format!("{side} {qty}{stop_text}{} {kind}", limit_text.unwrap_or_default());
+                let hours = if *extended { " extended" } else { "" };
+                let order = format!(
+                    "{side} {qty}{stop_text}{}{hours} {kind}",
+                    limit_text.unwrap_or_default()
+                );
                 let n = desk.place(account, &order);
-                // A buy at the market needs a price: there is none after a split of what never traded.
+                // A buy at the market needs a price: there is none after a split of what never traded. One that is done at
+                // once needs an open market, and one for an auction one that takes orders.
+                let at_market = limit.is_none() && stop.is_none();
+                let closed = scan.part != Part::Regular && matches!(*kind, "ioc" | "fok");
+                let unpriced = scan.shown.is_none() && scan.shown_last.is_none() && *buy;
+                let untaken = Auction::of(kind).is_some_and(|it| !it.takes_orders(scan.part));
                 if desk.status(n) == OrderStatus::Rejected {
-                    assert!(scan.quote.is_none() && limit.is_none() && stop.is_none() && *buy);
+                    assert!((closed || unpriced) && at_market || untaken);
                     continue;
                 }
-                scan.arrive(n, *buy, *qty, limit, stop, kind);
+                assert!(!untaken);
+                scan.arrive(n, (*buy, *qty), limit, stop, (*kind, *extended));
             }
+            Step::Later if hour.get() + 1 < HOURS.len() => {
+                hour.set(hour.get() + 1);
+                desk.clock(&time());
+                scan.later();
+            }
+            Step::Later => {}
             Step::Replace { which, open, limit } => {
                 let n = *which as u128 + 2;
                 let limit = limit.map(now);
                 if let Some(i) = scan.orders.iter().position(|order| order.n == n) {
                     let order = &scan.orders[i];
                     let limit = limit.filter(|_| order.limit.is_some());
-                    let may = order.open && (open.is_some() || limit.is_some());
+                    let taken = order.auction.is_none_or(|it| it.takes_orders(scan.part));
+                    let may = order.open && taken && (open.is_some() || limit.is_some());
                     let text = limit.map(cents);
                     assert_eq!(desk.replace(account, n, *open, text.as_deref()), may, "order {n}");
                     if may {
@@ -494,15 +217,36 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                     }
                 }
             }
-            Step::Trail { buy, qty, trail, by_quote } => {
+            Step::Trail { buy, qty, trail, by_quote, offset, from } => {
                 let (side, by) =
                     (if *buy { "buy" } else { "sell" }, if *by_quote { " quote" } else { "" });
-                let n = desk.place(account, &format!("{side} {qty}{}{by} gtc", trail.words()));
+                let from = from.map(now);
+                let words = |word: &str, price: Option<i64>| {
+                    price.map(|price| format!(" {word} {}", cents(price))).unwrap_or_default()
+                };
+                let more = words("offset", *offset) + &words("from", from);
+                let n =
+                    desk.place(account, &format!("{side} {qty}{}{more}{by} gtc", trail.words()));
                 if desk.status(n) == OrderStatus::Rejected {
                     assert!(scan.shown.is_none() && scan.shown_last.is_none());
                     continue;
                 }
-                scan.arrive_trailing(n, *buy, *qty, *trail, *by_quote);
+                scan.arrive_trailing(n, (*buy, *qty), *trail, *by_quote, (*offset, from));
+            }
+            Step::Retrail { which, distance } => {
+                let n = *which as u128 + 2;
+                let waits = |order: &Plain| {
+                    order.n == n && order.open && order.trail.is_some() && order.stop.is_some()
+                };
+                if let Some(i) = scan.orders.iter().position(waits) {
+                    // A buy needs a price to reserve at: there is none after a split of what never traded.
+                    let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
+                    let may = !(scan.orders[i].buy && unpriced);
+                    assert_eq!(desk.retrail(account, n, &cents(*distance)), may, "order {n}");
+                    if may {
+                        scan.retrail(i, *distance);
+                    }
+                }
             }
             Step::Cancel { which } => {
                 let n = *which as u128 + 2;
@@ -520,8 +264,8 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                 ));
                 assert_eq!(worked.place.is_some(), scan.halted != halt);
                 if worked.place.is_some() {
-                    scan.halted = halt;
                     scan.interrupt();
+                    scan.halted = halt;
                 }
             }
             Step::Split if splits < SPLITS => {
@@ -558,11 +302,15 @@ proptest! {
 #[test]
 fn the_comparison_sees_triggers_and_fills() {
     let stop = Some(PlainStop { price: 10_000, by_quote: true });
+    let place = |stop: Option<PlainStop>| {
+        let qty = if stop.is_some() { 5 } else { 15 };
+        Step::Place { buy: true, qty, limit: None, stop, kind: "gtc", extended: false }
+    };
     let steps = [
         Step::Quote { bid: 9_900, spread: 10, bid_size: 10, ask_size: 10 },
-        Step::Place { buy: true, qty: 15, limit: None, stop: None, kind: "gtc" },
+        place(None),
         Step::Quote { bid: 9_900, spread: 20, bid_size: 10, ask_size: 10 },
-        Step::Place { buy: true, qty: 5, limit: None, stop, kind: "gtc" },
+        place(stop),
         Step::Quote { bid: 9_990, spread: 30, bid_size: 10, ask_size: 10 },
     ];
     let (engine, scan) = both(&steps);
@@ -570,4 +318,28 @@ fn the_comparison_sees_triggers_and_fills() {
     assert_eq!(engine.0, [(3, 5, "100.00".to_owned())]);
     let prices: Vec<&str> = engine.1.iter().map(|fill| fill.2.as_str()).collect();
     assert_eq!(prices, ["99.10", "99.20", "100.20"]);
+}
+
+#[test]
+fn the_comparison_sees_auctions_and_extended_hours() {
+    let place =
+        |buy, limit, kind, extended| Step::Place { buy, qty: 5, limit, stop: None, kind, extended };
+    let steps = [
+        Step::Trade { price: 10_000 },
+        place(true, None, "cls", false),
+        place(true, Some(9_999), "cls", false),
+        Step::Later,
+        place(true, Some(9_800), "gtc", true),
+        place(true, Some(9_800), "gtc", false),
+        Step::Quote { bid: 9_600, spread: 100, bid_size: 10, ask_size: 10 },
+        Step::Later,
+        place(false, None, "opg", false),
+        Step::Later,
+        Step::Later,
+        Step::Trade { price: 10_100 },
+    ];
+    let (engine, scan) = both(&steps);
+    assert_eq!(engine, scan);
+    let filled: Vec<_> = engine.1.iter().map(|fill| (fill.0, fill.2.as_str())).collect();
+    assert_eq!(filled, [(2, "100.00"), (4, "98.00"), (6, "101.00")]);
 }

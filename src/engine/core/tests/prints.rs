@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
-use super::naive::{MILLIONTHS, PlainStop, PlainTrail, Triggered, cents};
+use super::scan::{MILLIONTHS, PlainStop, PlainTrail, Triggered, cents};
 
 /// What the symbol prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::super::{Reason, Record, Settings};
 use super::desk::Desk;
-use super::naive::{PlainStop, PlainTrail, cents};
+use super::scan::{PlainStop, PlainTrail, cents};
 use crate::market::calendar::Calendar;
 use crate::market::tick::Tick;
 

@@ -122,6 +122,59 @@ fn a_split_divides_marks_and_amounts_and_leaves_percentages() {
     assert_eq!(desk.triggers(), triggers);
 }
 
+#[test]
+fn one_that_waits_for_a_price_follows_the_market_from_there_on_across_restarts() {
+    let (mut desk, account) = holder();
+    let marks =
+        |desk: &Desk, n| desk.core.state().orders.mark(order_id(n)).map(|mark| mark.to_string());
+    let sell = desk.place(account, "sell 10 trail 5 from 110.00 gtc");
+    let buy = desk.place(account, "buy 10 trail 5 from 90.00 gtc");
+    let at_once = desk.place(account, "sell 10 trail 50 from 99.00 gtc");
+    assert_eq!((marks(&desk, sell), marks(&desk, buy)), (None, None));
+    assert_eq!(marks(&desk, at_once).as_deref(), Some("100.00"), "the market is there already");
+    print(&mut desk, "109.99", 32);
+    print(&mut desk, "90.01", 33);
+    assert_eq!((marks(&desk, sell), marks(&desk, buy)), (None, None));
+    desk.reload();
+    print(&mut desk, "112.00", 34);
+    assert_eq!(marks(&desk, sell).as_deref(), Some("112.00"), "the price that was there first");
+    desk.rebuild();
+    print(&mut desk, "88.00", 35);
+    assert_eq!(desk.triggers(), [(sell, 6, "107.00".to_owned())]);
+    assert_eq!(marks(&desk, buy).as_deref(), Some("88.00"));
+    print(&mut desk, "93.00", 36);
+    assert_eq!(desk.triggers()[1..], [(buy, 7, "93.00".to_owned())]);
+}
+
+#[test]
+fn a_bar_lets_a_stop_follow_by_its_extreme_and_tests_the_close() {
+    let mut desk = Desk::nyse();
+    let account = desk.account("1000000");
+    desk.daily_bar("2026-11-19", ["100", "100", "100", "100"], 5000);
+    desk.place(account, "buy 100 gtc");
+    desk.daily_bar("2026-11-20", ["100", "100", "100", "100"], 5000);
+    let n = desk.place(account, "sell 10 trail 5 from 110.00 gtc");
+    let limited = desk.place(account, "sell 10 trail 5 from 110.00 offset 2.00 gtc");
+    // Up to 112 first: from there on the stop is 107, and the close is below it. The limit is 105.
+    desk.daily_bar("2026-11-23", ["109", "112", "101", "106"], 5000);
+    assert_eq!(desk.triggers(), [(n, 5, "107.00".into()), (limited, 5, "107.00".into())]);
+    assert_eq!(desk.trades()[1..], [trade(n, "106.00", "10"), trade(limited, "106.00", "10")]);
+}
+
+#[test]
+fn a_distance_that_is_made_smaller_triggers_at_once_where_the_market_is_beyond_it() {
+    let (mut desk, account) = holder();
+    let n = desk.place(account, "sell 10 trail 10 gtc");
+    print(&mut desk, "110.00", 32);
+    print(&mut desk, "105.00", 33);
+    assert!(desk.retrail(account, n, "6"));
+    assert_eq!(desk.status(n), OrderStatus::Accepted, "104.00 is not reached");
+    assert!(desk.retrail(account, n, "5"));
+    assert_eq!(desk.triggers(), [(n, 4, "105.00".to_owned())]);
+    desk.quote("104.00", 500, "106.00", 500, &minute(34));
+    assert_eq!(desk.trades()[1..], [trade(n, "104.00", "10")]);
+}
+
 /// The daily bars of AAPL in the autumn of 2008, by date.
 fn autumn() -> impl Iterator<Item = String> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/data/daily-2008-autumn.jsonl.gz");

@@ -1,0 +1,584 @@
+//! The naive scan: every order is looked at with every tick. It knows the rules of quotes and stops from the rule book
+//! alone, counts in whole cents and shares, and has no book, no rounds, no clock.
+
+use std::fmt::Write;
+
+use super::desk::Fill;
+
+/// One trigger as the tests compare it: order, place on the tape, stop.
+pub(super) type Triggered = (u128, u64, String);
+
+/// What an order waits for, in cents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainStop {
+    pub(super) price: i64,
+    pub(super) by_quote: bool,
+}
+
+impl PlainStop {
+    /// In the words of [`Desk::place`].
+    pub(super) fn words(self) -> String {
+        let by = if self.by_quote { " quote" } else { "" };
+        format!(" stop {}{by}", cents(self.price))
+    }
+}
+
+/// The distance of an order that follows the market, in hundredths of a cent or of a percent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainTrail {
+    pub(super) percent: bool,
+    pub(super) distance: i64,
+}
+
+impl PlainTrail {
+    /// In the words of [`Desk::place`].
+    pub(super) fn words(self) -> String {
+        let kind = if self.percent { "percent" } else { "trail" };
+        let shown = if self.percent { self.distance } else { self.distance / 100 };
+        format!(" {kind} {}", cents(shown))
+    }
+
+    /// A distance in cents, or in hundredths of a percent.
+    pub(super) fn new(percent: bool, distance: i64) -> Self {
+        Self { percent, distance: if percent { distance } else { 100 * distance } }
+    }
+
+    /// Two new shares for an old one: to the cent from a dollar on, up.
+    fn split(&mut self) {
+        if self.percent {
+            return;
+        }
+        let tick = if self.distance < 20_000 { 1 } else { 100 };
+        self.distance = (self.distance + 2 * tick - 1) / (2 * tick) * tick;
+    }
+
+    /// The stop in cents at this distance from a mark in millionths.
+    pub(super) fn stop(self, buy: bool, mark: i64) -> i64 {
+        let (sign, mark) = (if buy { 1 } else { -1 }, i128::from(mark));
+        let millionths = if self.percent {
+            mark * i128::from(10_000 + sign * self.distance)
+        } else {
+            (mark + i128::from(sign * self.distance * 100)) * 10_000
+        };
+        let cent = i128::from(MILLIONTHS) * 10_000;
+        i64::try_from((millionths + cent / 2).div_euclid(cent)).unwrap()
+    }
+}
+
+/// Millionths of a dollar in a cent.
+pub(super) const MILLIONTHS: i64 = 10_000;
+
+/// An order as the scan keeps it.
+pub(super) struct Plain {
+    pub(super) n: u128,
+    pub(super) buy: bool,
+    pub(super) left: i64,
+    pub(super) limit: Option<i64>,
+    /// Until it is triggered; of one that follows the market its price is that of the mark.
+    pub(super) stop: Option<PlainStop>,
+    /// The place of the tick that triggered it: what came before does not fill it.
+    pub(super) since: u64,
+    /// What it follows at, and its mark in millionths.
+    pub(super) trail: Option<(PlainTrail, i64)>,
+    /// From where on it follows; none once it does.
+    pub(super) from: Option<i64>,
+    /// How far beyond its stop its limit is.
+    pub(super) offset: Option<PlainTrail>,
+    pub(super) open: bool,
+    /// Its turn among orders at one price.
+    pub(super) turn: u64,
+    /// It fills outside regular hours too.
+    pub(super) extended: bool,
+    /// It ends with its session.
+    pub(super) day: bool,
+    /// It is for this auction alone.
+    pub(super) auction: Option<Auction>,
+}
+
+/// The auctions of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Auction {
+    Opening,
+    Closing,
+}
+
+impl Auction {
+    pub(super) fn of(kind: &str) -> Option<Self> {
+        match kind {
+            "opg" => Some(Self::Opening),
+            "cls" => Some(Self::Closing),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes orders at 5 and 10 in the morning, and at 4 and 9 in the evening.
+    pub(super) fn takes_orders(self, part: Part) -> bool {
+        match part {
+            Part::Night | Part::Early => true,
+            Part::Regular => self == Self::Closing,
+            Part::Late => false,
+        }
+    }
+}
+
+/// The parts of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Night,
+    Early,
+    #[default]
+    Regular,
+    Late,
+}
+
+impl Part {
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Night => Self::Early,
+            Self::Early => Self::Regular,
+            Self::Regular => Self::Late,
+            Self::Late => Self::Night,
+        }
+    }
+
+    fn fills(self, extended: bool) -> bool {
+        self == Self::Regular || extended && self != Self::Night
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) orders: Vec<Plain>,
+    pub(super) fills: Vec<Fill>,
+    pub(super) triggers: Vec<Triggered>,
+    /// bid, bid size left, ask, ask size left, place
+    pub(super) quote: Option<(i64, i64, i64, i64, u64)>,
+    /// The place of the last quote that orders have met.
+    pub(super) met: u64,
+    /// price, place
+    pub(super) last: Option<(i64, u64)>,
+    /// What is shown: bid and ask, and the last price in millionths.
+    pub(super) shown: Option<(i64, i64)>,
+    pub(super) shown_last: Option<i64>,
+    /// There was a trade.
+    pub(super) traded: bool,
+    /// The last trade of the session, in millionths.
+    pub(super) closing: Option<i64>,
+    pub(super) halted: bool,
+    /// The next tick of regular hours is the first.
+    pub(super) fresh: bool,
+    /// The next tick of regular or extended hours is the first.
+    pub(super) fresh_extended: bool,
+    pub(super) part: Part,
+    /// The part of the day in which the quote came.
+    pub(super) quoted_in: Part,
+    pub(super) place: u64,
+    pub(super) turns: u64,
+}
+
+/// A price in millionths as it is shown: to the cent, or as finely as it needs.
+fn millionths(price: i64) -> String {
+    if price % MILLIONTHS == 0 {
+        return cents(price / MILLIONTHS);
+    }
+    let text = format!("{}.{:06}", price / 1_000_000, price % 1_000_000);
+    text.trim_end_matches('0').to_owned()
+}
+
+pub(super) fn cents(amount: i64) -> String {
+    let mut text = String::new();
+    write!(text, "{}.{:02}", amount / 100, amount % 100).unwrap();
+    text
+}
+
+impl Scan {
+    pub(super) fn fill(&mut self, i: usize, price: i64) {
+        let Some(quote) = &mut self.quote else { return };
+        let order = &mut self.orders[i];
+        let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
+        let qty = order.left.min(*size);
+        if qty > 0 {
+            *size -= qty;
+            order.left -= qty;
+            order.open = order.left > 0;
+            self.fills.push((order.n, quote.4, cents(price), qty.to_string()));
+        }
+    }
+
+    pub(super) fn trigger(&mut self, i: usize, place: u64) {
+        self.turns += 1;
+        let order = &mut self.orders[i];
+        (order.turn, order.since) = (self.turns, place);
+        if let Some(stop) = order.stop.take() {
+            if let Some(offset) = order.offset {
+                order.limit = Some(offset.stop(order.buy, stop.price * MILLIONTHS));
+            }
+            self.triggers.push((order.n, place, cents(stop.price)));
+        }
+    }
+
+    /// Triggers every stop of one side that looks at such prices and that `price` has reached.
+    pub(super) fn watch(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
+        let reached = |stop: PlainStop| if buy { price >= stop.price } else { price <= stop.price };
+        let mut turn: Vec<(i64, u64, usize)> = Vec::new();
+        for (i, order) in self.orders.iter().enumerate() {
+            if let Some(stop) = order.stop.filter(|stop| looks(*stop) && reached(*stop))
+                && order.open
+                && order.from.is_none()
+                && order.buy == buy
+            {
+                turn.push((if buy { stop.price } else { -stop.price }, order.turn, i));
+            }
+        }
+        turn.sort_unstable();
+        for (_, _, i) in turn {
+            self.trigger(i, self.place);
+        }
+    }
+
+    pub(super) fn quote(&mut self, bid: i64, bid_size: i64, ask: i64, ask_size: i64) {
+        self.line();
+        if bid > ask {
+            return;
+        }
+        self.shown = Some((bid, ask));
+        if self.halted {
+            self.quote = None;
+            return;
+        }
+        let met = self.met;
+        self.quote = Some((bid, bid_size, ask, ask_size, self.place));
+        self.quoted_in = self.part;
+        let (traded, part) = (self.traded, self.part);
+        let regular = part == Part::Regular;
+        if regular {
+            self.met = self.place;
+            if !traded {
+                self.cross(Auction::Opening, (ask * MILLIONTHS, bid * MILLIONTHS));
+            }
+            for (buy, price) in [(true, ask), (false, bid)] {
+                self.watch(buy, price, |stop| stop.by_quote || !traded);
+            }
+        }
+        for buy in [true, false] {
+            let mut turn: Vec<usize> = (0..self.orders.len())
+                .filter(|i| {
+                    let order = &self.orders[*i];
+                    let reached = order
+                        .limit
+                        .is_none_or(|limit| if buy { ask <= limit } else { bid >= limit });
+                    let fills = order.open && part.fills(order.extended);
+                    fills
+                        && order.auction.is_none()
+                        && order.stop.is_none()
+                        && order.buy == buy
+                        && reached
+                })
+                .collect();
+            turn.sort_by_key(|i| {
+                let order = &self.orders[*i];
+                let price = order.limit.map(|limit| if buy { -limit } else { limit });
+                (price.is_some(), price, order.turn)
+            });
+            for i in turn {
+                let touch = if buy { ask } else { bid };
+                let Plain { extended, since, .. } = self.orders[i];
+                let fresh = if extended { self.fresh_extended } else { self.fresh };
+                let resting = !fresh && met >= since;
+                let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
+                self.fill(i, price);
+            }
+        }
+        self.seen();
+        for (buy, price) in [(true, ask), (false, bid)].into_iter().filter(|_| regular) {
+            self.follow(buy, price, |stop| stop.by_quote || !traded);
+        }
+    }
+
+    /// Fills the orders for an auction that a buy's and a sell's price in millionths reach, whole, and ends the others.
+    pub(super) fn cross(&mut self, auction: Auction, (bought_at, sold_at): (i64, i64)) {
+        for buy in [true, false] {
+            let price = if buy { bought_at } else { sold_at };
+            let mut turn: Vec<usize> = (0..self.orders.len())
+                .filter(|i| {
+                    let order = &self.orders[*i];
+                    let reached = order.limit.is_none_or(|limit| {
+                        if buy { price <= limit * MILLIONTHS } else { price >= limit * MILLIONTHS }
+                    });
+                    order.open && order.auction == Some(auction) && order.buy == buy && reached
+                })
+                .collect();
+            turn.sort_by_key(|i| {
+                let order = &self.orders[*i];
+                let price = order.limit.map(|limit| if buy { -limit } else { limit });
+                (price.is_some(), price, order.turn)
+            });
+            for i in turn {
+                let order = &mut self.orders[i];
+                self.fills.push((order.n, self.place, millionths(price), order.left.to_string()));
+                // Of what is shown at the open there is less for others.
+                if let Some(quote) = self.quote.as_mut().filter(|quote| quote.4 == self.place) {
+                    let size = if buy { &mut quote.3 } else { &mut quote.1 };
+                    *size = (*size - order.left).max(0);
+                }
+                order.open = false;
+            }
+        }
+        let rest = self.orders.iter_mut().filter(|order| order.auction == Some(auction));
+        rest.for_each(|order| order.open = false);
+    }
+
+    /// After the close the orders for the closing auction fill at the last trade, unless it is halted.
+    fn settle_close(&mut self) {
+        let after = matches!(self.part, Part::Late | Part::Night) && !self.halted;
+        if let Some(price) = self.closing.filter(|_| after) {
+            self.cross(Auction::Closing, (price, price));
+            self.closing = None;
+        }
+    }
+
+    /// A line comes.
+    fn line(&mut self) {
+        self.place += 1;
+        self.settle_close();
+    }
+
+    /// A tick came that is a first one no more.
+    pub(super) fn seen(&mut self) {
+        self.fresh &= self.part != Part::Regular;
+        self.fresh_extended &= self.part == Part::Night;
+    }
+
+    /// The next part of the day comes.
+    pub(super) fn later(&mut self) {
+        self.place += 1;
+        self.part = self.part.next();
+        match self.part {
+            Part::Night | Part::Late => {
+                let late = self.part == Part::Late;
+                if !late {
+                    self.settle_close();
+                }
+                let over = if late { Auction::Opening } else { Auction::Closing };
+                let ends = |order: &&mut Plain| {
+                    order.day && order.extended != late || order.auction == Some(over)
+                };
+                self.orders.iter_mut().filter(ends).for_each(|order| order.open = false);
+                self.settle_close();
+                self.closing = self.closing.filter(|_| late);
+            }
+            Part::Early => (self.fresh, self.fresh_extended) = (true, true),
+            Part::Regular => {}
+        }
+    }
+
+    /// Moves the marks of one side that look at such prices and that `price` is better than.
+    pub(super) fn follow(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
+        for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
+            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop)
+                && looks(*stop)
+            {
+                let here = price * MILLIONTHS;
+                if let Some(from) = order.from {
+                    if if buy { price > from } else { price < from } {
+                        continue;
+                    }
+                    (*mark, order.from) = (here, None);
+                }
+                *mark = if buy { here.min(*mark) } else { here.max(*mark) };
+                stop.price = trail.stop(buy, *mark);
+            }
+        }
+    }
+
+    pub(super) fn trade(&mut self, price: i64) {
+        self.line();
+        self.traded = true;
+        self.shown_last = Some(price * MILLIONTHS);
+        self.last = None;
+        if self.part == Part::Regular {
+            self.closing = self.shown_last;
+        }
+        if !self.halted {
+            self.seen();
+        }
+        if !self.halted && self.part == Part::Regular {
+            self.last = Some((price, self.place));
+            self.cross(Auction::Opening, (price * MILLIONTHS, price * MILLIONTHS));
+            for buy in [true, false] {
+                self.watch(buy, price, |stop| !stop.by_quote);
+                self.follow(buy, price, |stop| !stop.by_quote);
+            }
+        }
+    }
+
+    /// Whether the standing quote may fill an order now.
+    pub(super) fn stands(&self, extended: bool) -> bool {
+        self.part.fills(extended) && self.quoted_in.fills(extended)
+    }
+
+    /// The place of the standing price that has reached the stop of an order that arrives.
+    pub(super) fn reached(&self, buy: bool, stop: PlainStop) -> Option<u64> {
+        let (price, place) = if stop.by_quote || !self.traded {
+            self.stands(false).then_some(())?;
+            let (bid, _, ask, _, place) = self.quote?;
+            (if buy { ask } else { bid }, place)
+        } else {
+            self.last?
+        };
+        (if buy { price >= stop.price } else { price <= stop.price }).then_some(place)
+    }
+
+    pub(super) fn arrive(
+        &mut self,
+        n: u128,
+        (buy, qty): (bool, i64),
+        limit: Option<i64>,
+        stop: Option<PlainStop>,
+        (kind, extended): (&str, bool),
+    ) {
+        self.turns += 1;
+        let turn = self.turns;
+        self.orders.push(Plain {
+            n,
+            buy,
+            left: qty,
+            limit,
+            stop,
+            since: 0,
+            trail: None,
+            from: None,
+            offset: None,
+            open: true,
+            turn,
+            extended,
+            day: kind == "day",
+            auction: Auction::of(kind),
+        });
+        let i = self.orders.len() - 1;
+        self.meet(i, kind);
+        if kind == "ioc" || kind == "fok" {
+            self.orders[i].open = false;
+        }
+    }
+
+    /// Lets an order meet what stands, once.
+    pub(super) fn meet(&mut self, i: usize, kind: &str) {
+        let Plain { buy, left: qty, stop, from, .. } = self.orders[i];
+        if self.orders[i].auction.is_some() || stop.is_some() && from.is_some() {
+            return;
+        }
+        if let Some(stop) = stop {
+            let trades = !self.halted && self.part == Part::Regular;
+            match self.reached(buy, stop).filter(|_| trades) {
+                Some(place) => self.trigger(i, place),
+                None => return,
+            }
+        }
+        let Plain { since, limit, extended, .. } = self.orders[i];
+        let stands = !self.halted && self.stands(extended);
+        let met = self.quote.filter(|quote| stands && quote.4 >= since);
+        if let Some((bid, bid_left, ask, ask_left, _)) = met {
+            let (touch, size) = if buy { (ask, ask_left) } else { (bid, bid_left) };
+            let reached =
+                limit.is_none_or(|limit| if buy { touch <= limit } else { touch >= limit });
+            if reached && (kind != "fok" || size >= qty) {
+                self.fill(i, touch);
+            }
+        }
+    }
+
+    /// Changes an open order; one that has a limit may get another one.
+    pub(super) fn replace(&mut self, i: usize, open: Option<i64>, limit: Option<i64>) {
+        let order = &mut self.orders[i];
+        let (open, limit) = (open.unwrap_or(order.left), limit.or(order.limit));
+        if (open, limit) == (order.left, order.limit) {
+            return;
+        }
+        if open > order.left || limit != order.limit {
+            self.turns += 1;
+            order.turn = self.turns;
+        }
+        (order.left, order.limit) = (open, limit);
+        self.meet(i, "day");
+    }
+
+    /// Changes how far an order stays behind the market, and lets it meet what stands.
+    pub(super) fn retrail(&mut self, i: usize, distance: i64) {
+        self.turns += 1;
+        let order = &mut self.orders[i];
+        if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
+            let changed = PlainTrail::new(trail.percent, distance);
+            if changed.distance == trail.distance {
+                return;
+            }
+            *trail = changed;
+            stop.price = changed.stop(order.buy, *mark);
+        }
+        order.turn = self.turns;
+        self.meet(i, "day");
+    }
+
+    /// An order that follows the market from the price that it is accepted by, if there is one, or from another one on.
+    pub(super) fn arrive_trailing(
+        &mut self,
+        n: u128,
+        (buy, qty): (bool, i64),
+        trail: PlainTrail,
+        by_quote: bool,
+        (offset, from): (Option<i64>, Option<i64>),
+    ) {
+        let touch = self.shown.map(|(bid, ask)| MILLIONTHS * if buy { ask } else { bid });
+        let seen = if by_quote || !self.traded { touch } else { self.shown_last };
+        let mark = seen.or(self.shown_last).unwrap();
+        self.turns += 1;
+        let stop = Some(PlainStop { price: trail.stop(buy, mark), by_quote });
+        self.orders.push(Plain {
+            n,
+            buy,
+            left: qty,
+            limit: None,
+            stop,
+            since: 0,
+            trail: Some((trail, mark)),
+            from: from.filter(|from| {
+                if buy { mark > from * MILLIONTHS } else { mark < from * MILLIONTHS }
+            }),
+            offset: offset.map(|offset| PlainTrail::new(false, offset)),
+            open: true,
+            turn: self.turns,
+            extended: false,
+            day: false,
+            auction: None,
+        });
+    }
+
+    /// What stood is over, and the next tick is a first one.
+    pub(super) fn interrupt(&mut self) {
+        self.line();
+        (self.quote, self.last) = (None, None);
+        (self.fresh, self.fresh_extended) = (true, true);
+    }
+
+    /// Two new shares for an old one.
+    pub(super) fn split(&mut self) {
+        self.interrupt();
+        self.shown = None;
+        self.shown_last = self.shown_last.map(|last| last / 2);
+        self.closing = self.closing.map(|price| price / 2);
+        for order in &mut self.orders {
+            order.left *= 2;
+            let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
+            order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
+            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
+                *mark /= 2;
+                trail.split();
+                order.offset.iter_mut().for_each(PlainTrail::split);
+                order.from = order.from.map(if order.buy { up } else { down });
+                stop.price = trail.stop(order.buy, *mark);
+            } else if let Some(stop) = &mut order.stop {
+                stop.price = if order.buy { up(stop.price) } else { down(stop.price) };
+            }
+        }
+    }
+}
