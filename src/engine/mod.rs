@@ -4,6 +4,7 @@
 //! [`handle`]; [`tape`] is the record of the lines; [`player`] plays sources into it; [`history`] finds after a restart
 //! where log and tape left it; [`board`] is what everyone may read, and [`archive`] what the tape says of bars and depth.
 
+mod alarms;
 pub mod archive;
 pub mod board;
 pub mod core;

@@ -14,7 +14,6 @@ use std::time::Duration;
 use aggregates::account::AccountEvent;
 use aggregates::id::{CommandId, ENGINE, RequestId};
 use aggregates::market::TapePlace;
-use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::Command;
 use futures::FutureExt;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::alarms::{note_missed_auction, note_refusal};
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
 use super::handle::{Ask, Call, Report, Works};
@@ -452,6 +452,7 @@ impl<D: Desk> Shift<'_, D> {
         for committed in batch {
             let row = &committed.row;
             self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);
+            note_missed_auction(row.stream, &committed.event);
             let holds = matches!(
                 committed.event,
                 Event::Account(AccountEvent::AccountOpened { .. }) | Event::Position(_)
@@ -477,18 +478,6 @@ impl<D: Desk> Shift<'_, D> {
         let touched = std::mem::take(&mut self.touched);
         self.passed = 0;
         self.board.show(&self.core, touched.iter().map(String::as_str));
-    }
-}
-
-/// A proposal may lose a race: the order was canceled or replaced meanwhile. Any other refusal is for somebody to look
-/// at, since the engine proposes nothing that breaks a rule.
-fn note_refusal(submission: &Submission, refusal: &Refusal) {
-    let (code, command) = (refusal.code.word(), &submission.command);
-    metrics::counter!("blotter_engine_refused_total", "code" => code).increment(1);
-    if refusal.code.kind() == RefusalKind::Conflict {
-        tracing::debug!(%refusal, ?command, "a proposal came too late");
-    } else {
-        tracing::warn!(code, %refusal, figures = ?refusal.figures, ?command, "a proposal was refused");
     }
 }
 

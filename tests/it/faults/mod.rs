@@ -8,6 +8,7 @@ mod damage;
 mod lost;
 mod margin;
 mod rivals;
+mod sessions;
 mod stops;
 mod workload;
 

@@ -32,6 +32,8 @@ enum Step {
         buy: bool,
         qty: i64,
         trail: PlainTrail,
+        offset: Option<i64>,
+        from: Option<i64>,
     },
     Cancel {
         which: usize,
@@ -51,6 +53,10 @@ struct Plain {
     stop: Option<i64>,
     /// What it follows at, and its mark in millionths.
     trail: Option<(PlainTrail, i64)>,
+    /// From where on it follows; none once it does.
+    from: Option<i64>,
+    /// How far beyond its stop its limit is.
+    offset: Option<PlainTrail>,
     /// The place of what triggered it.
     since: u64,
     open: bool,
@@ -122,6 +128,9 @@ impl Scan {
         let order = &mut self.orders[i];
         (order.turn, order.since) = (self.turns, place);
         if let Some(stop) = order.stop.take() {
+            if let Some(offset) = order.offset {
+                order.limit = Some(offset.stop(order.buy, stop * MILLIONTHS));
+            }
             self.triggers.push((order.n, place, cents(stop)));
         }
     }
@@ -130,7 +139,8 @@ impl Scan {
     fn watch(&mut self, place: u64, buy: bool, price: i64) -> Vec<(i64, usize)> {
         let mut turn: Vec<(i64, usize, usize)> = Vec::new();
         for (i, order) in self.orders.iter().enumerate() {
-            if let Some(stop) = order.stop.filter(|_| order.open && order.buy == buy)
+            let watches = order.open && order.buy == buy && order.from.is_none();
+            if let Some(stop) = order.stop.filter(|_| watches)
                 && (if buy { price >= stop } else { price <= stop })
             {
                 turn.push((if buy { stop } else { -stop }, order.turn, i));
@@ -147,8 +157,14 @@ impl Scan {
     fn follow(&mut self, buy: bool, price: i64) {
         for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
             if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
-                let price = price * MILLIONTHS;
-                *mark = if buy { price.min(*mark) } else { price.max(*mark) };
+                let here = price * MILLIONTHS;
+                if let Some(from) = order.from {
+                    if if buy { price > from } else { price < from } {
+                        continue;
+                    }
+                    (*mark, order.from) = (here, None);
+                }
+                *mark = if buy { here.min(*mark) } else { here.max(*mark) };
                 *stop = trail.stop(buy, *mark);
             }
         }
@@ -217,8 +233,10 @@ impl Scan {
             let side = usize::from(buy);
             for (_, i) in self.watch(place, buy, close) {
                 let order = &mut self.orders[i];
+                let inside =
+                    order.limit.is_none_or(|limit| if buy { close < limit } else { close > limit });
                 let qty = order.left.min(left[side]);
-                if qty > 0 {
+                if inside && qty > 0 {
                     left[side] -= qty;
                     order.left -= qty;
                     order.open = order.left > 0;
@@ -243,11 +261,14 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<bool>(), 1i64..30, prop::option::weighted(0.5, price()), price()).prop_map(
             |(buy, qty, limit, stop)| Step::Place { buy, qty, limit, stop: Some(stop), kind: "gtc" }
         ),
-        6 => (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400).prop_map(
-            |(buy, qty, percent, distance)| {
-                Step::Trail { buy, qty, trail: PlainTrail::new(percent, distance) }
-            }
-        ),
+        6 => (
+            (any::<bool>(), 1i64..30, any::<bool>(), 1i64..400),
+            prop::option::weighted(0.4, 0i64..100),
+            prop::option::weighted(0.4, price()),
+        )
+            .prop_map(|((buy, qty, percent, distance), offset, from)| {
+                Step::Trail { buy, qty, trail: PlainTrail::new(percent, distance), offset, from }
+            }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -332,6 +353,8 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                     limit,
                     stop,
                     trail: None,
+                    from: None,
+                    offset: None,
                     since: 0,
                     open,
                     turn,
@@ -343,13 +366,19 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                     scan.trigger(scan.orders.len() - 1, place);
                 }
             }
-            Step::Trail { buy, qty, trail } => {
+            Step::Trail { buy, qty, trail, offset, from } => {
                 let side = if *buy { "buy" } else { "sell" };
-                let n = desk.place(account, &format!("{side} {qty}{} gtc", trail.words()));
+                let words = |word: &str, price: Option<i64>| {
+                    price.map(|price| format!(" {word} {}", cents(price))).unwrap_or_default()
+                };
+                let more = words("offset", *offset) + &words("from", *from);
+                let n = desk.place(account, &format!("{side} {qty}{}{more} gtc", trail.words()));
                 scan.turns += 1;
                 let (mark, turn) = (scan.shown * MILLIONTHS, scan.turns);
                 let (stop, trail) = (Some(trail.stop(*buy, mark)), Some((*trail, mark)));
-                let (buy, left, limit) = (*buy, *qty, None);
+                let (buy, left, limit, shown) = (*buy, *qty, None, scan.shown);
+                let offset = offset.map(|offset| PlainTrail::new(false, offset));
+                let from = from.filter(|from| if buy { shown > *from } else { shown < *from });
                 scan.orders.push(Plain {
                     n,
                     buy,
@@ -357,6 +386,8 @@ fn both(market: Market, steps: &[Step]) -> (Happened, Happened) {
                     limit,
                     stop,
                     trail,
+                    from,
+                    offset,
                     since: 0,
                     open: true,
                     turn,

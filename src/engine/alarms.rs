@@ -1,0 +1,30 @@
+//! What the engine tells whoever watches it: each has a metric and a line of the process's log.
+
+use aggregates::order::{ExpiryReason, OrderEvent};
+use aggregates::refusal::{Refusal, RefusalKind};
+use aggregates::stream::{Event, StreamId};
+
+use crate::ledger::Submission;
+
+/// A proposal may lose a race: the order was canceled or replaced meanwhile. Any other refusal is for somebody to look
+/// at, since the engine proposes nothing that breaks a rule.
+pub(super) fn note_refusal(submission: &Submission, refusal: &Refusal) {
+    let (code, command) = (refusal.code.word(), &submission.command);
+    metrics::counter!("blotter_engine_refused_total", "code" => code).increment(1);
+    if refusal.code.kind() == RefusalKind::Conflict {
+        tracing::debug!(%refusal, ?command, "a proposal came too late");
+    } else {
+        tracing::warn!(code, %refusal, figures = ?refusal.figures, ?command, "a proposal was refused");
+    }
+}
+
+/// The market told of no price that the auction of an order could have: neither a line nor what stands in for one.
+pub(super) fn note_missed_auction(stream: StreamId, event: &Event) {
+    let Event::Order(OrderEvent::OrderExpired { reason: ExpiryReason::AuctionMissed, at, .. }) =
+        event
+    else {
+        return;
+    };
+    metrics::counter!("blotter_auctions_missed_total").increment(1);
+    tracing::warn!(%stream, %at, "the auction of an order had no price");
+}
