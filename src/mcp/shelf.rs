@@ -41,6 +41,8 @@ toolsets! {
     StockOrders "stock_orders",
     /// Following, changing and ending orders.
     OrderManagement "order_management",
+    /// What orders do to the risk of an account.
+    Risk "risk",
     /// What the market says.
     MarketData "market_data",
     /// The log and its proof.

@@ -28,6 +28,7 @@ mod preview;
 mod reading;
 mod replacing;
 mod replaying;
+mod risk;
 mod stream;
 pub mod text;
 mod tokens;
@@ -87,6 +88,7 @@ pub use positions::{LotAnswer, PositionAnswer};
 pub use preview::{FiguresAnswer, PreviewAnswer};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
+pub use risk::{RiskAnswer, RiskFigures};
 pub use stream::{Followed, Stretch};
 pub use tokens::{NAMED_MAX, NewTokenAnswer, RATE_MAX, RevokedToken, TokenAnswer};
 pub use users::{

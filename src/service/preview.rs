@@ -118,19 +118,9 @@ impl Service {
         account_id: AccountId,
         request: &OrderRequest,
     ) -> Result<PreviewAnswer, ServiceError> {
-        let faults = request.faults();
-        if !faults.is_empty() {
-            return Err(ServiceError::Invalid(faults));
-        }
-        caller.on(account_id)?;
-        let order_id = OrderId::new(Uuid::now_v7());
-        let spec = request.spec(account_id, &order_id.to_string());
-        let board = self.parts.engine.board();
-        let meeting = board.meeting(&spec);
-        let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
-        self.check_order(caller, &spec, &market).await?;
-        let (reference, market_time) = (market.reference.clone(), market.at);
-        let trial = Trial { order_id, spec: spec.clone(), market, trigger, offer };
+        let trial = self.trial(caller, account_id, request).await?;
+        let spec = trial.spec.clone();
+        let (reference, market_time) = (trial.market.reference.clone(), trial.market.at);
         let (impact, position) = self.parts.ledger.preview(trial).await?;
         let open = spec.qty.minus(impact.filled_qty)?;
         let mark = reference.as_ref().map(|reference| reference.price);
@@ -170,6 +160,31 @@ impl Service {
             trigger_by: spec.trigger_by,
             time_in_force: spec.time_in_force,
         })
+    }
+}
+
+impl Service {
+    /// An order on trial at the market of this moment.
+    ///
+    /// # Errors
+    /// Bad fields, no market clock yet, or the limits of an agent.
+    pub(super) async fn trial(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        request: &OrderRequest,
+    ) -> Result<Trial, ServiceError> {
+        let faults = request.faults();
+        if !faults.is_empty() {
+            return Err(ServiceError::Invalid(faults));
+        }
+        caller.on(account_id)?;
+        let order_id = OrderId::new(Uuid::now_v7());
+        let spec = request.spec(account_id, &order_id.to_string());
+        let meeting = self.parts.engine.board().meeting(&spec);
+        let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
+        self.check_order(caller, &spec, &market).await?;
+        Ok(Trial { order_id, spec, market, trigger, offer })
     }
 }
 

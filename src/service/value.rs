@@ -40,6 +40,12 @@ impl Value {
         self.0
     }
 
+    /// The magnitude.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+
     /// Below zero.
     pub fn is_negative(self) -> bool {
         self.0 < Decimal::ZERO

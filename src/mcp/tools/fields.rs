@@ -143,8 +143,6 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::always("reserved", Kind::Text),
     Field::sometimes("buying_power", Kind::Text),
     Field::sometimes("equity", Kind::Text),
-    Field::sometimes("long_market_value", Kind::Text),
-    Field::sometimes("short_market_value", Kind::Text),
     Field::sometimes("initial_margin", Kind::Text),
     Field::sometimes("maintenance_margin", Kind::Text),
     Field::always("flags", Kind::Words(|| vec!["deficit", "margin_call"])),

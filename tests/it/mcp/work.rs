@@ -79,6 +79,18 @@ async fn work(client: &Client) {
         (&preview["status"], &preview["estimated_cost"]),
         (&json!("filled"), &json!("1010.00"))
     );
+    let order =
+        json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "limit_price": "95"});
+    let risk = call("analyze_order_risk", order).await;
+    let shown = json!([
+        risk["status"],
+        risk["before"]["concentration"],
+        risk["after"]["reserved"],
+        risk["if_filled_price"],
+        risk["if_filled"]["cash"],
+        risk["if_filled"]["position_value"],
+    ]);
+    assert_eq!(shown, json!(["accepted", "0", "950.00", "95.00", "9050.00", "1000.00"]));
     let bought = call("buy_stock_market", json!({"symbol": "AAPL", "quantity": "10"})).await;
     assert_eq!(
         (&bought["status"], &bought["filled_avg_price"]),
