@@ -96,6 +96,14 @@ codes! {
     ReduceOnly "reduce_only" Business,
     /// The order is larger than the account's policy allows.
     OrderLimit "order_limit" Business,
+    /// A limit price is further beyond the market than the account's policy allows.
+    PriceCollar "price_collar" Business,
+    /// A position would come to more shares than the account's policy allows.
+    PositionLimit "position_limit" Business,
+    /// A position would be a larger part of the equity than the account's policy allows.
+    ConcentrationLimit "concentration_limit" Business,
+    /// The account has as many open orders as its policy allows.
+    OpenOrdersLimit "open_orders_limit" Business,
     /// The key or `client_order_id` was used for another request.
     KeyReused "key_reused" Invalid,
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aggregates::account::AccountEvent;
 use aggregates::id::AccountId;
 use aggregates::margin::Marks;
 use aggregates::market::Evidence;
 use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
+use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
 
 use super::core::{Core, Glance, MarketNow, Reason, Settings};
@@ -30,17 +32,17 @@ pub enum Condition {
 struct Shown {
     now: Option<MarketNow>,
     glances: BTreeMap<String, Arc<Glance>>,
-    /// The symbols that each margin account holds.
-    margin: BTreeMap<AccountId, BTreeSet<String>>,
+    /// The symbols that each account holds that is decided with their prices.
+    priced: BTreeMap<AccountId, BTreeSet<String>>,
     settings: Option<Settings>,
     condition: Condition,
     ignored: BTreeMap<Reason, u64>,
 }
 
 impl Shown {
-    /// The prices of what a margin account holds, and of `symbol`; none for another account.
+    /// The prices of what an account holds that is decided with them, and of `symbol`; none for another one.
     fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
-        let Some(held) = self.margin.get(&account_id) else { return Marks::new() };
+        let Some(held) = self.priced.get(&account_id) else { return Marks::new() };
         let symbols = held.iter().map(String::as_str).chain(symbol);
         let glances = symbols.filter_map(|symbol| self.glances.get(symbol));
         glances.filter_map(|glance| Some((glance.instrument_id, glance.marks()?))).collect()
@@ -107,7 +109,7 @@ impl Board {
         })
     }
 
-    /// The prices of what a margin account holds; none for another account.
+    /// The prices of what an account holds that is decided with them; none for another one.
     pub fn marks(&self, account_id: AccountId) -> Marks {
         self.read(|shown| shown.marks(account_id, None))
     }
@@ -148,16 +150,35 @@ impl Board {
     /// Shows all that `core` knows, after a recovery.
     pub(super) fn show_all(&self, core: &Core) {
         self.show(core, core.state().symbols.keys().map(String::as_str));
-        for account_id in core.state().margin.keys() {
+        for account_id in core.state().priced.keys() {
             self.show_holdings(core, *account_id);
         }
     }
 
-    /// Shows what an account holds, if it is a margin account.
-    pub(super) fn show_holdings(&self, core: &Core, account_id: AccountId) {
-        if let Some(held) = core.held_on_margin(account_id) {
-            self.write(|shown| shown.margin.insert(account_id, held));
+    /// Shows what an event changes of the prices that an account is decided with.
+    pub(super) fn follow(&self, core: &Core, stream: StreamId, event: &Event) {
+        use AccountEvent::{AccountOpened, PolicyChanged};
+        match (stream, event) {
+            (
+                StreamId::Account(account_id),
+                Event::Account(AccountOpened { .. } | PolicyChanged { .. }),
+            )
+            | (StreamId::Position(account_id, _), Event::Position(_)) => {
+                self.show_holdings(core, account_id);
+            }
+            _ => {}
         }
+    }
+
+    /// Shows what an account holds, if it is decided with prices.
+    fn show_holdings(&self, core: &Core, account_id: AccountId) {
+        match core.priced_symbols(account_id) {
+            Some(held) => self.write(|shown| shown.priced.insert(account_id, held)),
+            None if self.read(|shown| shown.priced.contains_key(&account_id)) => {
+                self.write(|shown| shown.priced.remove(&account_id))
+            }
+            None => None,
+        };
     }
 
     fn read<T>(&self, look: impl FnOnce(&Shown) -> T) -> T {

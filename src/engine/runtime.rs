@@ -11,10 +11,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregates::account::AccountEvent;
 use aggregates::id::{CommandId, ENGINE, RequestId};
 use aggregates::market::TapePlace;
-use aggregates::stream::{Event, StreamId};
+use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -453,15 +452,7 @@ impl<D: Desk> Shift<'_, D> {
             let row = &committed.row;
             self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);
             note_missed_auction(row.stream, &committed.event);
-            let holds = matches!(
-                committed.event,
-                Event::Account(AccountEvent::AccountOpened { .. }) | Event::Position(_)
-            );
-            if let StreamId::Account(account_id) | StreamId::Position(account_id, _) = row.stream
-                && holds
-            {
-                self.board.show_holdings(&self.core, account_id);
-            }
+            self.board.follow(&self.core, row.stream, &committed.event);
             // A line that names no symbol changes instruments too: a clock makes their closes official. So does a
             // fill: it takes of what is shown.
             if let StreamId::Instrument(instrument_id) | StreamId::Position(_, instrument_id) =

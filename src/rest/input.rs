@@ -223,14 +223,24 @@ impl Fields {
         &mut self,
         field: &str,
     ) -> Option<Option<T>> {
+        if self.is_null(field) { Some(None) } else { self.amount(field).map(Some) }
+    }
+
+    /// A whole number within bounds, or `null` for none: `None` if the field is not there at all.
+    pub fn whole_or_null(&mut self, field: &str, least: u64, most: u64) -> Option<Option<u64>> {
+        if self.is_null(field) { Some(None) } else { self.whole(field, least, most).map(Some) }
+    }
+
+    /// Takes a field that is `null`; one that is not stays.
+    fn is_null(&mut self, field: &str) -> bool {
         let is_null = |value: &Value| matches!(value, Value::Json(raw) if raw.get() == "null");
         match self.left.iter().position(|(name, value)| name == field && is_null(value)) {
             Some(index) => {
                 self.left.swap_remove(index);
                 self.known.push(field.to_owned());
-                Some(None)
+                true
             }
-            None => self.amount(field).map(Some),
+            None => false,
         }
     }
 

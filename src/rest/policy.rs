@@ -22,13 +22,16 @@ const STATES: [(&str, TradingState); 3] = [
     ("halted", TradingState::Halted),
 ];
 
+/// The highest limit of open orders that can be set.
+const OPEN_ORDERS_MAX: u64 = 1_000_000;
+
 /// The routes.
 pub fn routes() -> Routes {
     let limits = [
         Field::word(
             "trading_state",
             &STATES,
-            "What it may trade: `reducing` takes no buys, `halted` no orders.",
+            "What it may trade: `reducing` takes no orders that open or add to a position, `halted` no orders.",
         ),
         Field::amount(
             "max_order_qty",
@@ -37,9 +40,30 @@ pub fn routes() -> Routes {
         .example("100"),
         Field::amount(
             "max_order_notional",
-            "The highest worst cost of one buy, above 0; `null` lifts the limit.",
+            "The highest worst cost of one order that opens or adds to a position, above 0; `null` lifts the limit.",
         )
         .example("5000.00"),
+        Field::amount(
+            "price_collar_pct",
+            "How far beyond the market a limit may be, in percent of the reference, above 0; `null` lifts the limit.",
+        )
+        .example("5"),
+        Field::amount(
+            "max_position_qty",
+            "The most shares that a position may come to with its open orders, above 0; `null` lifts the limit.",
+        )
+        .example("500"),
+        Field::amount(
+            "max_concentration_pct",
+            "The most that such a position may be worth, in percent of the equity, above 0; `null` lifts the limit.",
+        )
+        .example("25"),
+        Field::whole(
+            "max_open_orders",
+            1,
+            OPEN_ORDERS_MAX,
+            "The most open orders; `null` lifts the limit.",
+        ),
     ];
     let begun = [Field::amount(
         "starting_balance",
@@ -85,6 +109,12 @@ pub async fn change(
         trading_state: body.word("trading_state", &STATES),
         max_order_qty: body.amount_or_null("max_order_qty"),
         max_order_notional: body.amount_or_null("max_order_notional"),
+        price_collar_pct: body.amount_or_null("price_collar_pct"),
+        max_position_qty: body.amount_or_null("max_position_qty"),
+        max_concentration_pct: body.amount_or_null("max_concentration_pct"),
+        max_open_orders: body
+            .whole_or_null("max_open_orders", 1, OPEN_ORDERS_MAX)
+            .map(|max| max.and_then(|max| u32::try_from(max).ok())),
     };
     body.end([])?;
     let account = id(&account, ServiceError::no_account)?;

@@ -21,6 +21,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::backing::{Backed, Backing};
+use super::placing::ARRIVAL;
 use super::positions::Valued;
 use super::reading::Snapshot;
 use super::{Caller, Fault, Fresh, Service, ServiceError, Value, Written, text};
@@ -236,7 +237,12 @@ impl Service {
             let fresh = self.fresh_after(caller, position).await?;
             self.account(caller, account_id, fresh).await
         };
-        read.await.map_err(ServiceError::after_commit)
+        let answer = read.await.map_err(ServiceError::after_commit)?;
+        if answer.kind == AccountKind::Margin || answer.policy.needs_prices() {
+            // The next order is decided with prices that the engine has to know to send along.
+            self.parts.engine.settled(position, ARRIVAL).await;
+        }
+        Ok(answer)
     }
 
     /// Rows of accounts with their names and what they are worth, in the same snapshot.

@@ -146,6 +146,19 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::KeyReused => {
             Both(Quoted, order("buy", "AAPL", "2", true, &json!({"client_order_id": "used"})))
         }
+        RefusalCode::PriceCollar => {
+            Both(Policy(r#"{"price_collar_pct":"5"}"#), order("sell", "AAPL", "1", true, &none))
+        }
+        RefusalCode::PositionLimit => {
+            Both(Policy(r#"{"max_position_qty":"1"}"#), order("buy", "AAPL", "1", true, &none))
+        }
+        RefusalCode::ConcentrationLimit => Both(
+            Policy(r#"{"max_concentration_pct":"2"}"#),
+            order("buy", "AAPL", "10", true, &none),
+        ),
+        RefusalCode::OpenOrdersLimit => {
+            Both(Policy(r#"{"max_open_orders":1}"#), order("buy", "AAPL", "1", true, &none))
+        }
         RefusalCode::MarginCall => Both(Called, sell_of_one("1")),
         RefusalCode::FractionalShort => Both(Called, sell_of_one("0.5")),
         RefusalCode::NoMark => Inside("what an account holds has traded, so it has a price"),
@@ -336,6 +349,8 @@ impl Stage {
         match scene {
             Closed => stage.desk.feed(&[json!({"t": "clock", "at": "2024-01-17T23:00:00Z"})]).await,
             Policy(policy) => {
+                let rests = json!({"limit_price": "50", "client_order_id": "rests"});
+                stage.rest(&order("buy", "AAPL", "1", true, &rests)).await.expect(201);
                 let path = "/v1/accounts/{account}/policy";
                 let body = serde_json::from_str(policy).unwrap();
                 let change = request(("PATCH", path), body, "", json!({}));

@@ -1,7 +1,9 @@
 //! The run of one seed: chooses what happens next, and has everything checked after it.
 
 use aggregates::money::{Money, Price};
+use aggregates::position::PositionEvent;
 use aggregates::rules::{FeeSchedule, Rules};
+use aggregates::stream::Event;
 use blotter::engine::core::Record;
 use blotter::ledger::LedgerError;
 use blotter::ledger::memory::{Dice, Faults, MemoryLog, MemoryStore};
@@ -24,6 +26,7 @@ pub struct Tally {
     pub fills: u64,
     pub triggers: u64,
     pub splits: u64,
+    pub shorts: u64,
     pub acknowledged: u64,
     pub replayed: u64,
     pub rejected: u64,
@@ -40,6 +43,7 @@ impl Tally {
         self.fills += other.fills;
         self.triggers += other.triggers;
         self.splits += other.splits;
+        self.shorts += other.shorts;
         self.acknowledged += other.acknowledged;
         self.replayed += other.replayed;
         self.rejected += other.rejected;
@@ -57,6 +61,7 @@ impl Tally {
             self.fills,
             self.triggers,
             self.splits,
+            self.shorts,
             self.acknowledged,
             self.replayed,
             self.rejected,
@@ -416,11 +421,18 @@ impl Simulation {
         let count = |word: &str| {
             store.events().iter().filter(|event| event.row.event_type == word).count() as u64
         };
+        let opens_short = |event: &Event| match event {
+            Event::Position(PositionEvent::PositionOpened { position_qty, .. }) => {
+                position_qty.is_negative()
+            }
+            _ => false,
+        };
         let mut tally = Tally {
             events: self.checker.events(),
             fills: count("OrderFilled"),
             triggers: count("OrderTriggered"),
             splits: count("PositionSplit"),
+            shorts: store.events().iter().filter(|it| opens_short(&it.event)).count() as u64,
             rejected: count("OrderRejected"),
             epochs: count("WriterTookOver"),
             lines: store.head().tape_place,

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::command::AccountCommand;
 use super::error::AccountError;
-use super::event::{AccountEvent, AccountKind, Policy, ReservationChange, TradingState};
+use super::event::{AccountEvent, AccountKind, ReservationChange, TradingState};
 use super::grants::{Grant, Grants};
+use super::policy::Policy;
 use crate::id::{AccountId, GrantId, OrderId};
 use crate::money::{AmountError, Money, Quantity};
 use crate::rules::Rules;
@@ -39,7 +40,7 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
     AccountReset "1.0",
-    PolicyChanged "1.0",
+    PolicyChanged "1.1",
     AccessOffered "1.0",
     OfferEnded "1.0",
     AccessGranted "1.0",
@@ -283,21 +284,7 @@ impl Decide for Account {
                 }]
             }
             AccountCommand::ChangePolicy { change } => {
-                for (field, permits_nothing) in [
-                    (
-                        "max_order_qty",
-                        change.max_order_qty.flatten().is_some_and(|max| !max.is_positive()),
-                    ),
-                    (
-                        "max_order_notional",
-                        change.max_order_notional.flatten().is_some_and(|max| !max.is_positive()),
-                    ),
-                ] {
-                    if permits_nothing {
-                        return Err(AccountError::LimitNotPositive(field));
-                    }
-                }
-                let policy = change.of(&self.policy);
+                let policy = change.of(&self.policy)?;
                 let changed = policy != self.policy;
                 changed.then_some(AccountEvent::PolicyChanged { policy }).into_iter().collect()
             }

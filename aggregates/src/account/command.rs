@@ -1,44 +1,12 @@
 //! What an account is asked to do.
 
-use super::event::{AccountKind, Policy, ReleaseReason, TradingState};
+use super::event::{AccountKind, ReleaseReason};
+use super::policy::PolicyChange;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::margin::Standing;
 use crate::market::MarketTime;
-use crate::money::{Money, Quantity};
+use crate::money::Money;
 use crate::user::{GrantRole, OfferEnd};
-
-/// A change of limits: what is `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PolicyChange {
-    /// What it may trade from now on.
-    pub trading_state: Option<TradingState>,
-    /// The most shares of one order; `Some(None)` lifts the limit.
-    pub max_order_qty: Option<Option<Quantity>>,
-    /// The highest worst cost of one order that opens or adds to a position; `Some(None)` lifts the limit.
-    pub max_order_notional: Option<Option<Money>>,
-}
-
-impl PolicyChange {
-    /// The policy after this change.
-    pub fn of(&self, policy: &Policy) -> Policy {
-        Policy {
-            trading_state: self.trading_state.unwrap_or(policy.trading_state),
-            max_order_qty: self.max_order_qty.unwrap_or(policy.max_order_qty),
-            max_order_notional: self.max_order_notional.unwrap_or(policy.max_order_notional),
-        }
-    }
-}
-
-impl From<Policy> for PolicyChange {
-    /// The change to exactly this policy.
-    fn from(policy: Policy) -> Self {
-        Self {
-            trading_state: Some(policy.trading_state),
-            max_order_qty: Some(policy.max_order_qty),
-            max_order_notional: Some(policy.max_order_notional),
-        }
-    }
-}
 
 /// What the part of a fill comes to that opens or adds to a holding of a margin account.
 #[derive(Clone, Debug, PartialEq)]

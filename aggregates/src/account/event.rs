@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::policy::Policy;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::margin::Standing;
 use crate::market::MarketTime;
-use crate::money::{Money, Quantity};
+use crate::money::Money;
 use crate::user::{GrantRole, OfferEnd};
 
 /// What an account may do with money that it does not have.
@@ -51,19 +52,6 @@ impl TradingState {
             Self::Halted => "halted",
         }
     }
-}
-
-/// The limits that an account trades under. Off by default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Policy {
-    /// What it may trade at present.
-    pub trading_state: TradingState,
-    /// The most shares of one order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_order_qty: Option<Quantity>,
-    /// The highest worst cost of one order that opens or adds to a position.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_order_notional: Option<Money>,
 }
 
 /// Why a reservation ended without a fill.

@@ -6,11 +6,11 @@ mod error;
 mod event;
 mod grants;
 mod paying;
+mod policy;
 
 pub use aggregate::Account;
-pub use command::{AccountCommand, Opening, PolicyChange};
+pub use command::{AccountCommand, Opening};
 pub use error::AccountError;
-pub use event::{
-    AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,
-};
+pub use event::{AccountEvent, AccountKind, ReleaseReason, ReservationChange, TradingState};
 pub use grants::Grant;
+pub use policy::{Policy, PolicyChange};

@@ -11,6 +11,7 @@ mod arrival;
 mod command;
 mod ending;
 mod filling;
+mod limits;
 mod margin;
 mod placing;
 mod preview;

@@ -91,6 +91,7 @@ impl<W: World> Desk<'_, W> {
         };
         account.permits_order(!parts.opens.is_zero(), spec.qty, cost)?;
         self.is_whole(spec, &parts)?;
+        self.within_policy((order_id, spec), spec.qty, &parts, market)?;
         if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()
         {
             let word = spec.time_in_force.word();

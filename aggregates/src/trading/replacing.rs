@@ -65,6 +65,9 @@ impl<W: World> Desk<'_, W> {
             account.permits_order(!parts.opens.is_zero(), replaced.qty, cost)?;
             self.is_whole(&replaced, &parts)?;
         }
+        if replaced.qty > spec.qty || !same_price(spec, &replaced) {
+            self.within_policy((order_id, &replaced), leaves, &parts, market)?;
+        }
         let expires_at = if replaced.lives_as(spec) { None } else { expiry(&replaced, market)? };
         self.order(
             order_id,

@@ -310,6 +310,7 @@ fn a_policy_limits_orders_and_cancels_always_pass() {
                 trading_state: Some(trading_state),
                 max_order_qty: Some(qty.map(quantity)),
                 max_order_notional: Some(notional.map(money)),
+                ..PolicyChange::default()
             },
         },
     };

@@ -10,6 +10,7 @@ mod examples;
 mod given;
 mod given_position;
 mod invariants;
+mod limits;
 mod margin;
 mod margin_properties;
 mod matrix;

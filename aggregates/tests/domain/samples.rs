@@ -133,6 +133,10 @@ pub fn account() -> Vec<AccountEvent> {
                 trading_state: TradingState::Reducing,
                 max_order_qty: Some(quantity("100")),
                 max_order_notional: Some(money("5000")),
+                price_collar_pct: Some(price("5")),
+                max_position_qty: Some(quantity("500")),
+                max_concentration_pct: Some(price("25")),
+                max_open_orders: Some(20),
             },
         },
         AccountEvent::AccessGranted {

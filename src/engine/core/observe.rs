@@ -31,7 +31,17 @@ impl EngineState {
             ) => {
                 self.tenants.insert(account_id, tenant);
                 if *kind == AccountKind::Margin {
-                    self.margin.entry(account_id).or_default();
+                    self.priced.insert(account_id, *kind);
+                }
+            }
+            (
+                StreamId::Account(account_id),
+                Event::Account(AccountEvent::PolicyChanged { policy }),
+            ) => {
+                if policy.needs_prices() {
+                    self.priced.entry(account_id).or_insert(AccountKind::Cash);
+                } else if self.priced.get(&account_id) == Some(&AccountKind::Cash) {
+                    self.priced.remove(&account_id);
                 }
             }
             (StreamId::Order(order_id), Event::Order(event)) => {
@@ -39,13 +49,7 @@ impl EngineState {
             }
             (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
                 if let Some((qty, at)) = held_after(event) {
-                    if let Some(held) = self.margin.get_mut(&account_id) {
-                        if qty.is_zero() {
-                            held.remove(&instrument_id);
-                        } else {
-                            held.insert(instrument_id);
-                        }
-                    }
+                    self.holds(account_id, instrument_id, qty);
                     let holders = self.holders.entry(instrument_id).or_default();
                     let today = new_york_date(at);
                     if matches!(event, PositionEvent::PositionReset { .. }) {
@@ -62,6 +66,18 @@ impl EngineState {
                 self.observe_instrument(instrument_id, event);
             }
             _ => {}
+        }
+    }
+
+    /// An account holds so much of an instrument.
+    fn holds(&mut self, account_id: AccountId, instrument_id: InstrumentId, qty: Quantity) {
+        if !qty.is_zero() {
+            self.held.entry(account_id).or_default().insert(instrument_id);
+        } else if let Some(held) = self.held.get_mut(&account_id) {
+            held.remove(&instrument_id);
+            if held.is_empty() {
+                self.held.remove(&account_id);
+            }
         }
     }
 

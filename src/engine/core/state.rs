@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aggregates::account::AccountKind;
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{DividendStage, InstrumentKind, Split};
 use aggregates::market::{MarketTime, TapePlace};
@@ -21,7 +22,7 @@ use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,8 +52,10 @@ pub struct EngineState {
     pub arrivals: BTreeSet<(u64, OrderId)>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,
-    /// What each margin account holds: the prices of these go with what it asks for.
-    pub margin: BTreeMap<AccountId, BTreeSet<InstrumentId>>,
+    /// What each account holds.
+    pub held: BTreeMap<AccountId, BTreeSet<InstrumentId>>,
+    /// The margin accounts, and those whose policy needs it: the prices of what they hold go with what they ask for.
+    pub priced: BTreeMap<AccountId, AccountKind>,
     /// How far the lines have come that list nothing, by symbol: those of the market itself under an empty one.
     pub notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
     /// When dividends have their next step.

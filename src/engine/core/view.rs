@@ -173,9 +173,13 @@ fn mark_of(quote: Option<&Standing>, last: Option<&Last>) -> Option<Mark> {
 }
 
 impl Core {
-    /// The prices of what a margin account holds, as far as there are any; none for another account.
+    /// The prices of what an account holds that is decided with them, as far as there are any; none for another one.
     pub(super) fn marks(&self, account_id: AccountId) -> Marks {
-        let held = self.state().margin.get(&account_id).into_iter().flatten();
+        let state = self.state();
+        if !state.priced.contains_key(&account_id) {
+            return Marks::new();
+        }
+        let held = state.held.get(&account_id).into_iter().flatten();
         held.filter_map(|instrument_id| {
             let issue = self.seen(*instrument_id)?;
             Some((*instrument_id, mark_of(issue.quote.as_ref(), issue.last.as_ref())?))
@@ -183,10 +187,11 @@ impl Core {
         .collect()
     }
 
-    /// The symbols of what a margin account holds; `None` for another account.
-    pub fn held_on_margin(&self, account_id: AccountId) -> Option<BTreeSet<String>> {
+    /// The symbols of what an account holds that is decided with their prices; `None` for another one.
+    pub fn priced_symbols(&self, account_id: AccountId) -> Option<BTreeSet<String>> {
         let state = self.state();
-        let held = state.margin.get(&account_id)?.iter();
+        state.priced.get(&account_id)?;
+        let held = state.held.get(&account_id).into_iter().flatten();
         Some(held.filter_map(|id| Some(state.issues.get(id)?.symbol.clone())).collect())
     }
 

@@ -139,6 +139,20 @@ async fn a_policy_is_changed_limit_by_limit_and_null_lifts_one() {
     let lifted = patch(json!({"max_order_notional": null})).await.expect(200);
     assert_eq!(lifted["policy"], json!({"trading_state": "active", "max_order_qty": "5"}));
     order("5").await.expect(201);
+    let more = json!({"price_collar_pct": "5", "max_position_qty": "90", "max_concentration_pct": "12.5",
+        "max_open_orders": 3});
+    let limited = patch(more).await.expect(200)["policy"].clone();
+    let shown =
+        ["price_collar_pct", "max_position_qty", "max_concentration_pct", "max_open_orders"];
+    assert_eq!(
+        serde_json::Value::from_iter(shown.map(|name| limited[name].clone())),
+        json!(["5.00", "90", "12.50", 3])
+    );
+    order("5").await.expect(201);
+    let none = json!({"price_collar_pct": null, "max_position_qty": null, "max_concentration_pct": null,
+        "max_open_orders": null});
+    let lifted = patch(none).await.expect(200);
+    assert_eq!(lifted["policy"], json!({"trading_state": "active", "max_order_qty": "5"}));
     let head = rest.head();
     patch(json!({"max_order_qty": "5"})).await.expect(200);
     patch(json!({})).await.expect(200);
@@ -150,6 +164,9 @@ async fn a_policy_is_changed_limit_by_limit_and_null_lifts_one() {
         json!({"max_order_qty": "0"}),
         json!({"max_order_notional": "-1"}),
         json!({"trading_state": "on"}),
+        json!({"price_collar_pct": "0"}),
+        json!({"max_open_orders": 0}),
+        json!({"max_open_orders": "1.5"}),
         json!({"x": 1}),
     ] {
         patch(body).await.expect(422);

@@ -1,0 +1,149 @@
+//! The limits of a policy that look beyond one order by itself: at the market, the position, other orders, the equity.
+//!
+//! Those of position and concentration suppose that every open order fills that adds to the position, so that many small
+//! orders do not slip by. They hold nothing back that only closes.
+
+use rust_decimal::Decimal;
+
+use super::margin::{Parts, standing};
+use super::{Desk, MarketView, Undecided, World};
+use crate::account::Policy;
+use crate::id::OrderId;
+use crate::money::{AmountError, Money, Price, Quantity};
+use crate::order::{OrderSpec, Side};
+use crate::refusal::{Refusal, RefusalCode};
+
+impl<W: World> Desk<'_, W> {
+    /// Whether the policy of its account permits this order, or this change of one, which `leaves` so many shares open.
+    pub(super) fn within_policy(
+        &self,
+        (order_id, spec): (OrderId, &OrderSpec),
+        leaves: Quantity,
+        parts: &Parts,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let policy = self.look_account(spec.account_id)?.policy();
+        if let Some(percent) = policy.price_collar_pct {
+            within_collar(spec, percent, market)?;
+        }
+        if let Some(max) = policy.max_open_orders {
+            let open = self.open_orders(spec.account_id)?;
+            let others = open.iter().filter(|open| **open != order_id).count();
+            if others >= max as usize {
+                let message = format!(
+                    "the account has {others} open orders, and its policy allows {max}: cancel one, or wait until one is done"
+                );
+                let refusal = Refusal::new(RefusalCode::OpenOrdersLimit, message);
+                return Err(refusal.figure("open_orders", others).figure("max", max).into());
+            }
+        }
+        let Policy { max_position_qty, max_concentration_pct, .. } = *policy;
+        if parts.opens.is_zero() || max_position_qty.is_none() && max_concentration_pct.is_none() {
+            return Ok(());
+        }
+        let after = self.position_after((order_id, spec), leaves)?;
+        if let Some(max) = max_position_qty.filter(|max| after > *max) {
+            let message = format!(
+                "the position in {} would come to {after} shares with its open orders, more than the {max} that the \
+                 account's policy allows",
+                spec.symbol
+            );
+            let refusal = Refusal::new(RefusalCode::PositionLimit, message).field("qty");
+            return Err(refusal.figure("position", after).figure("max", max).into());
+        }
+        match max_concentration_pct {
+            Some(percent) => self.within_concentration(spec, after, percent, market),
+            None => Ok(()),
+        }
+    }
+
+    /// The size that the position comes to if this order fills, and every other that goes the same way.
+    fn position_after(
+        &self,
+        (order_id, spec): (OrderId, &OrderSpec),
+        leaves: Quantity,
+    ) -> Result<Quantity, Undecided> {
+        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
+        let mut more = leaves;
+        for other in self.open_orders(spec.account_id)? {
+            let order = self.look_order(other)?;
+            let same = order.spec().is_some_and(|it| {
+                (it.instrument_id, it.side) == (spec.instrument_id, spec.side) && other != order_id
+            });
+            if same {
+                more = more.plus(order.leaves_qty()?)?;
+            }
+        }
+        let signed = if spec.side == Side::Buy { more } else { more.negated() };
+        Ok(held.plus(signed)?.abs())
+    }
+
+    fn within_concentration(
+        &self,
+        spec: &OrderSpec,
+        after: Quantity,
+        percent: Price,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let equity = standing(self.world, spec.account_id, &market.marks)?.equity;
+        let Some(mark) = market.marks.get(&spec.instrument_id) else {
+            let message = format!(
+                "{} has no price, so the part of the equity that it would be is not known: wait for a quote or a trade",
+                spec.symbol
+            );
+            return Err(Refusal::new(RefusalCode::NoMark, message).field("symbol").into());
+        };
+        let price = if spec.side == Side::Buy { mark.long.price } else { mark.short.price };
+        let value = Money::of_fill(after, price)?;
+        let most = share_of(equity, percent)?;
+        if value <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "the position in {} would be worth {value} with its open orders, more than {percent} percent of the equity of \
+             {equity}, the {most} that the account's policy allows",
+            spec.symbol
+        );
+        let refusal = Refusal::new(RefusalCode::ConcentrationLimit, message).field("qty");
+        let refusal = refusal.figure("value", value).figure("max", most);
+        Err(refusal.figure("equity", equity).figure("max_pct", percent).into())
+    }
+}
+
+/// So many percent of the equity, down to the cent; nothing of less than nothing.
+fn share_of(equity: Money, percent: Price) -> Result<Money, AmountError> {
+    let product = equity.max(Money::ZERO).decimal().checked_mul(percent.decimal());
+    let share = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));
+    let share = share.ok_or(AmountError::Inexact)?.trunc_with_scale(Money::DECIMALS);
+    // More than there can be limits nothing.
+    Ok(Money::new(share).unwrap_or(Money::MAX))
+}
+
+/// A limit beyond the market by more than the collar is taken for a slip of the finger.
+fn within_collar(spec: &OrderSpec, percent: Price, market: &MarketView) -> Result<(), Undecided> {
+    let Some(limit) = spec.limit_price else { return Ok(()) };
+    let Some(reference) = market.reference.as_ref().map(|reference| reference.price) else {
+        let message = format!(
+            "{} has no price yet, so a limit cannot be held against the collar of the account's policy: wait for a \
+             quote or a trade",
+            spec.symbol
+        );
+        return Err(Refusal::new(RefusalCode::NoReferencePrice, message).field("symbol").into());
+    };
+    let bound = reference.at_percent(percent, spec.side == Side::Buy)?;
+    let (beyond, word) = match spec.side {
+        Side::Buy => (limit > bound, "above"),
+        Side::Sell => (limit < bound, "below"),
+    };
+    if !beyond {
+        return Ok(());
+    }
+    let message = format!(
+        "limit_price {limit} is {word} {bound}, {percent} percent from the {reference} that {} stands at: name a price \
+         nearer to the market, or change the policy",
+        spec.symbol
+    );
+    let refusal = Refusal::new(RefusalCode::PriceCollar, message).field("limit_price");
+    let refusal = refusal.figure("limit_price", limit).figure("bound", bound);
+    Err(refusal.figure("reference", reference).figure("collar_pct", percent).into())
+}
