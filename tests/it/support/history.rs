@@ -154,7 +154,8 @@ impl History {
     }
 }
 
-async fn fill(
+/// Fills so much of an order, against this bid and ask.
+pub async fn fill(
     test: &TestLedger,
     order_id: OrderId,
     (revision, after_fills): (u32, u32),
