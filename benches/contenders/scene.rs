@@ -80,6 +80,7 @@ impl Scene {
             client_order_id: Uuid::now_v7().to_string(),
             note_digest: None,
             parent_order_id: None,
+            exits: None,
         }
     }
 

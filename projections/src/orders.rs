@@ -60,13 +60,13 @@ view_row! {
         order_class: OrderClass,
         /// The client's own id.
         client_order_id: String,
-        /// The order whose fill activates it.
+        /// The order that it was placed with, as one of its exits.
         parent_order_id: Option<OrderId>,
         /// Where it stands.
         status: OrderStatus,
         /// Taken and not ended.
         open: bool,
-        /// How often it was replaced or adjusted.
+        /// How often it was replaced, resized or adjusted.
         revision: u32,
         /// The number of its fills.
         fills: u32,
@@ -188,6 +188,10 @@ impl Mirror<Order> for OrderRow {
             OrderEvent::OrderActivated { qty, at } => {
                 row.qty = *qty;
                 row.status = OrderStatus::Accepted;
+                row.updated_at = *at;
+            }
+            OrderEvent::OrderResized { revision, qty, at, .. } => {
+                (row.revision, row.qty) = (*revision, *qty);
                 row.updated_at = *at;
             }
             OrderEvent::OrderTriggered { stop_price, mark, limit_price, at, .. } => {

@@ -171,6 +171,8 @@ fn a_history_holds_what_the_properties_are_about() {
         "OrderExpired",
         "OrderRejected",
         "OrderAdjusted",
+        "OrderActivated",
+        "OrderResized",
         "PositionReduced",
         "PositionClosed",
         "PositionSplit",

@@ -280,8 +280,39 @@ impl Arguments {
         self.text("note", NOTE_MAX)
     }
 
+    /// An object with these fields, read by `read`: what is wrong in it is named below the name of the argument.
+    pub fn object<T>(
+        &mut self,
+        name: &str,
+        takes: &[&'static str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let Value::Object(left) = self.left.remove(name)? else {
+            self.fault(name, "invalid_type", format!("{name} has to be an object"));
+            return None;
+        };
+        // Which of its numbers is not as it was sent is not known: all of them are refused.
+        let inexact = match self.inexact.contains(name) {
+            true => left.keys().cloned().collect(),
+            false => BTreeSet::new(),
+        };
+        let mut inside = Self::new(left, Inexact(inexact), takes.to_vec());
+        let found = read(&mut inside);
+        for fault in inside.every_fault() {
+            let below = format!("{name}.{}", fault.field);
+            let message = fault.message.replacen(&fault.field, &below, 1);
+            self.fault(&below, fault.code, message);
+        }
+        Some(found)
+    }
+
     /// Everything was taken: what is left is unknown, and every fault is told at once.
-    pub fn end(mut self) -> Result<(), ServiceError> {
+    pub fn end(self) -> Result<(), ServiceError> {
+        let faults = self.every_fault();
+        if faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(faults)) }
+    }
+
+    fn every_fault(mut self) -> Vec<Fault> {
         let there_are = match self.takes.is_empty() {
             true => "the tool takes none".to_owned(),
             false => format!("the tool takes {}", self.takes.join(", ")),
@@ -292,7 +323,7 @@ impl Arguments {
             let message = format!("there is no argument {shown}: {there_are}");
             self.fault(&shown, "unknown_field", message);
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(ServiceError::Invalid(self.faults)) }
+        self.faults
     }
 }
 

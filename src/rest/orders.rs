@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aggregates::instrument::InstrumentKind;
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{
-    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderType, Side, TimeInForce, Trail, TriggerBy,
+    CLIENT_ORDER_ID_MAX, Exits, OrderChange, OrderClass, OrderType, Side, StopLoss, TakeProfit,
+    TimeInForce, Trail, TriggerBy,
 };
 use axum::Json;
 use axum::extract::State;
@@ -67,7 +68,8 @@ pub fn routes() -> Routes {
                 .about(
                     "The answer is the order as it stands after arrival: filled, if the market filled it at once. Sent again \
                      with the same `client_order_id` it is the same order, answered with 200 and `replayed`. What the \
-                     business refuses is recorded: 422 with the `order_id` of the rejected order.",
+                     business refuses is recorded: 422 with the `order_id` of the rejected order. Exits that are placed with \
+                     it are orders of their own, its `children`.",
                 )
                 .body(
                     &placed(),
@@ -133,7 +135,8 @@ pub fn routes() -> Routes {
             one,
             cancel,
             Operation::write(Act::CancelOrder, "cancel_order", "Cancel an order")
-                .about("One that was canceled before is answered the same again; one that ended otherwise is 409.")
+                .about("One that was canceled before is answered the same again; one that ended otherwise is 409. With an exit \
+                       the other one ends and what is open of their entry; with an entry the exits that it holds.")
                 .answers::<Written<OrderAnswer>>(200, "The order."),
         )
         .get(
@@ -222,7 +225,21 @@ pub(super) fn placed() -> Vec<Field> {
         Field::word(
             "order_class",
             &CLASSES,
-            "`simple` if absent; the others are refused as `unsupported`.",
+            "`simple` if absent. `bracket`: a buy with both exits; `oto`: a buy with one of them; `oco`: a sell at the \
+             limit of its take_profit beside its stop_loss. `mleg` is refused as `unsupported`.",
+        ),
+        Field::object(
+            "take_profit",
+            &[Field::amount("limit_price", "Its limit: above the stop-loss's stop.").required()],
+            "The exit with a profit, a limit order.",
+        ),
+        Field::object(
+            "stop_loss",
+            &[
+                Field::amount("stop_price", "Its stop.").required(),
+                Field::amount("limit_price", "Its limit; a market order once triggered if absent."),
+            ],
+            "The exit that bounds a loss, a stop or stop_limit order.",
         ),
         Field::text(
             "client_order_id",
@@ -243,7 +260,7 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     let symbol = body.text("symbol", SYMBOL_MAX);
     let side = body.word("side", &SIDES);
     let order_type = body.word("type", &TYPES);
-    for field in ["notional", "take_profit", "stop_loss", "legs"] {
+    for field in ["notional", "legs"] {
         body.not_yet(field);
     }
     let qty: Option<Quantity> = body.amount("qty");
@@ -266,6 +283,7 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         expires_at: body.time("expires_at"),
         extended_hours: body.flag("extended_hours").unwrap_or_default(),
         order_class: body.word("order_class", &CLASSES).unwrap_or_default(),
+        exits: exits(&mut body),
         client_order_id: body.text("client_order_id", CLIENT_ORDER_ID_MAX),
         note: body.text("note", text::NOTE_MAX),
     };
@@ -282,6 +300,21 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     faults.retain(|fault| !(fault.field == "qty" && body.is_faulty("notional")));
     body.end(faults)?;
     Ok(request)
+}
+
+/// The exits that are placed with an order. One that cannot be read is faulty, and then stands for anything.
+fn exits(body: &mut Fields) -> Option<Exits> {
+    let take_profit = body.object("take_profit", |inside| {
+        let limit_price = inside.amount("limit_price");
+        TakeProfit { limit_price: inside.need("limit_price", limit_price).unwrap_or(Price::ZERO) }
+    });
+    let stop_loss = body.object("stop_loss", |inside| {
+        let (stop_price, limit_price) = (inside.amount("stop_price"), inside.amount("limit_price"));
+        let stop_price = inside.need("stop_price", stop_price).unwrap_or(Price::ZERO);
+        StopLoss { stop_price, limit_price }
+    });
+    let given = take_profit.is_some() || stop_loss.is_some();
+    given.then_some(Exits { take_profit, stop_loss })
 }
 
 /// Fields whose rules depend on the type: without one, nothing is wrong with them.

@@ -105,6 +105,7 @@ impl Service {
             expires_at: None,
             extended_hours: false,
             order_class: OrderClass::Simple,
+            exits: None,
             client_order_id: request.client_order_id,
             note: None,
         };

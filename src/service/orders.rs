@@ -7,8 +7,8 @@ use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, ExpiryReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
-    Trail, TriggerBy,
+    CancelReason, Exits, ExpiryReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side,
+    TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use aggregates::stream::StreamId;
@@ -19,6 +19,7 @@ use projections::query::{self, OrdersWanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::families::{ChildAnswer, children};
 use super::reading::Snapshot;
 use super::{Caller, EventAnswer, Fault, Fresh, Page, PageRequest, Service, ServiceError, text};
 use crate::ledger::{SHARD, Words};
@@ -65,6 +66,9 @@ pub struct OrderRequest {
     pub extended_hours: bool,
     /// Which other orders it belongs with.
     pub order_class: OrderClass,
+    /// The exits that are placed with it. The take-profit of an oco is the order itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exits: Option<Exits>,
     /// The client's own id, unique in the account for ever: sent again, it is the same order. Made if absent.
     pub client_order_id: Option<String>,
     /// Words of the owner's, erasable, never in the log.
@@ -128,10 +132,12 @@ pub struct OrderAnswer {
     pub cancel_reason: Option<CancelReason>,
     /// Which time ended it.
     pub expiry_reason: Option<ExpiryReason>,
-    /// How often it was replaced or adjusted.
+    /// How often it was replaced, resized or adjusted.
     pub revision: u32,
-    /// The order whose fill activates it.
+    /// The order that it was placed with, as one of its exits.
     pub parent_order_id: Option<OrderId>,
+    /// The orders that were placed with it: its exits.
+    pub children: Vec<ChildAnswer>,
     /// The owner's words; absent once erased.
     pub note: Option<String>,
     /// When it was taken or refused.
@@ -228,6 +234,7 @@ impl OrderRequest {
         if let Some(note) = &self.note {
             faults.extend(text::fault("note", note, text::NOTE_MAX));
         }
+        faults.extend(self.oco_fault());
         let spec = self.spec(AccountId::default(), "-");
         for error in spec.faults() {
             let fault = Fault::from(Refusal::from(error));
@@ -241,6 +248,7 @@ impl OrderRequest {
     /// The order in the words of the domain.
     pub(super) fn spec(&self, account_id: AccountId, fresh_client_order_id: &str) -> OrderSpec {
         let client_order_id = self.client_order_id.as_deref().unwrap_or(fresh_client_order_id);
+        let (limit_price, exits) = self.limit_and_exits();
         OrderSpec {
             account_id,
             instrument_id: InstrumentId::of_symbol(&self.symbol),
@@ -248,7 +256,7 @@ impl OrderRequest {
             side: self.side,
             order_type: self.order_type,
             qty: self.qty,
-            limit_price: self.limit_price,
+            limit_price,
             stop_price: self.stop_price,
             trail: self.trail,
             limit_offset: self.limit_offset,
@@ -263,6 +271,7 @@ impl OrderRequest {
             client_order_id: client_order_id.to_owned(),
             note_digest: self.note.as_deref().map(Words::digest),
             parent_order_id: None,
+            exits: exits.map(Box::new),
         }
     }
 }
@@ -398,12 +407,14 @@ pub(super) async fn order_answers(
 ) -> Result<Vec<OrderAnswer>, ServiceError> {
     let ids: Vec<_> = rows.iter().map(|row| row.order_id).collect();
     let mut notes = query::order_notes(snapshot.connection(), &ids).await?;
+    let mut children = children(snapshot, &rows).await?;
     let position = snapshot.position;
     Ok(rows
         .into_iter()
         .map(|row| {
             let note = notes.remove(&row.order_id);
-            order_answer(row, note, position)
+            let children = children.remove(&row.order_id).unwrap_or_default();
+            OrderAnswer { children, ..order_answer(row, note, position) }
         })
         .collect())
 }
@@ -442,6 +453,7 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         expiry_reason: row.expiry_reason,
         revision: row.revision,
         parent_order_id: row.parent_order_id,
+        children: Vec::new(),
         note,
         created_at: row.created_at,
         updated_at: row.updated_at,

@@ -12,9 +12,10 @@ use aggregates::id::{AccountId, OrderId};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{AmountError, Money, Price, Quantity, Residue};
 use aggregates::order::{
-    CancelReason, OrderSpec, OrderStatus, OrderType, Side, TimeInForce, TriggerBy,
+    CancelReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side, StopLoss, TakeProfit,
+    TimeInForce, TriggerBy,
 };
-use aggregates::trading::{Figures, Impact, Trial};
+use aggregates::trading::{Figures, Impact, Met, Trial};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -44,6 +45,12 @@ pub struct PreviewAnswer {
     pub trigger_by: Option<TriggerBy>,
     /// How long it would live.
     pub time_in_force: TimeInForce,
+    /// Which other orders it would belong with.
+    pub order_class: OrderClass,
+    /// The take-profit that would be placed with it.
+    pub take_profit: Option<TakeProfit>,
+    /// The stop-loss that would be placed with it.
+    pub stop_loss: Option<StopLoss>,
     /// Where it would stand after its arrival.
     pub status: OrderStatus,
     /// Why it would be canceled on arrival.
@@ -131,6 +138,7 @@ impl Service {
         let rest_price = spec.limit_price.or(waiting_for).or(reference_price);
         // An estimate beyond the bound of money is none.
         let estimate = estimate(&spec, &impact, open, rest_price).ok().flatten();
+        let exits = spec.asked_exits();
         Ok(PreviewAnswer {
             account_id,
             status: impact.status,
@@ -159,6 +167,9 @@ impl Service {
             stop_price,
             trigger_by: spec.trigger_by,
             time_in_force: spec.time_in_force,
+            order_class: spec.order_class,
+            take_profit: exits.take_profit,
+            stop_loss: exits.stop_loss,
         })
     }
 }
@@ -181,10 +192,15 @@ impl Service {
         caller.on(account_id)?;
         let order_id = OrderId::new(Uuid::now_v7());
         let spec = request.spec(account_id, &order_id.to_string());
-        let meeting = self.parts.engine.board().meeting(&spec);
+        let board = self.parts.engine.board();
+        let meeting = board.meeting(&spec);
         let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
         self.check_order(caller, &spec, &market).await?;
-        Ok(Trial { order_id, spec, market, trigger, offer })
+        let beside =
+            spec.children(order_id).into_iter().find(|(_, child)| child.stop_price.is_some());
+        let met = beside.and_then(|(_, child)| board.meeting(&child));
+        let stop_loss = met.map(|(_, trigger, offer)| Met { trigger, offer }).unwrap_or_default();
+        Ok(Trial { order_id, spec, market, trigger, offer, stop_loss })
     }
 }
 

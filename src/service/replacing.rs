@@ -112,6 +112,7 @@ fn replaced(order: OrderAnswer, change: &OrderChange) -> OrderRequest {
         expires_at: None,
         extended_hours: order.extended_hours,
         order_class: order.order_class,
+        exits: None,
         client_order_id: None,
         note: None,
     }

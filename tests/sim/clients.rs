@@ -12,8 +12,8 @@ use aggregates::margin::{Mark, Marks};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce, Trail,
-    TriggerBy,
+    CancelReason, Exits, OrderChange, OrderClass, OrderSpec, OrderType, Side, StopLoss, TakeProfit,
+    TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::{AuctionEntry, Command, MarketView};
@@ -50,6 +50,8 @@ pub enum Wish {
         limit: Option<u64>,
         stop: Option<u64>,
         trail: Option<u64>,
+        /// The take-profit above and the stop-loss below what it is placed at, in cents.
+        exits: (Option<u64>, Option<u64>),
     },
     Cancel {
         account: AccountId,
@@ -170,6 +172,13 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
             limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
             stop: dice.permille(300).then(|| 9_000 + dice.below(2_000)),
             trail: dice.permille(200).then(|| 1 + dice.below(500)),
+            exits: match dice.permille(400) {
+                true => (
+                    dice.permille(800).then(|| 10_001 + dice.below(1_500)),
+                    dice.permille(800).then(|| 9_000 + dice.below(1_000)),
+                ),
+                false => (None, None),
+            },
         },
     }
 }
@@ -412,12 +421,29 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             };
             Command::Instrument { instrument_id, command }
         }
-        Wish::Place { account, symbol, sell, qty, limit, stop, trail } => {
+        Wish::Place { account, symbol, sell, qty, limit, stop, trail, exits: (profit, loss) } => {
             let limit = limit.filter(|_| trail.is_none());
             let stop = stop.filter(|_| trail.is_none());
             let offset = trail.filter(|trail| trail % 5 < 2).map(|trail| trail % 50);
             let at_once = stop.is_none() && trail.is_none();
             let auctioned = at_once && *qty == 3;
+            let take_profit = profit.map(|limit| TakeProfit { limit_price: price(limit) });
+            let stop_loss = loss.map(|stop| StopLoss {
+                stop_price: price(stop),
+                limit_price: (stop % 3 == 0).then(|| price(stop - 10)),
+            });
+            // Some of them are no orders that can be: the ledger refuses them.
+            let order_class = match (sell, take_profit, stop_loss) {
+                (_, None, None) => OrderClass::Simple,
+                (true, ..) => OrderClass::Oco,
+                (false, Some(_), Some(_)) => OrderClass::Bracket,
+                (false, ..) => OrderClass::Oto,
+            };
+            let exits = match order_class {
+                OrderClass::Simple => None,
+                OrderClass::Oco => Some(Box::new(Exits { take_profit: None, stop_loss })),
+                _ => Some(Box::new(Exits { take_profit, stop_loss })),
+            };
             let spec = OrderSpec {
                 account_id: *account,
                 instrument_id: InstrumentId::of_symbol(symbol),
@@ -449,10 +475,11 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 good_till: None,
                 time_in_force: if auctioned { TimeInForce::Opg } else { TimeInForce::Day },
                 extended_hours: at_once && !auctioned && limit.is_some() && qty % 2 == 0,
-                order_class: OrderClass::Simple,
+                order_class,
                 client_order_id: "client".to_owned(),
                 note_digest: None,
                 parent_order_id: None,
+                exits,
             };
             let order_id = OrderId::new(fresh(dice));
             Command::Place { order_id, spec, market: noon_market() }

@@ -42,6 +42,12 @@ struct Order {
     fills: u64,
     revision: u64,
     ended: bool,
+    /// The order that the family is named by.
+    family: Option<String>,
+    /// Its fills open what the others of the family sell.
+    entry: bool,
+    /// It waits for the entry.
+    held: bool,
 }
 
 #[derive(Default)]
@@ -216,6 +222,13 @@ impl Naive {
                 offset: spec.optional("limit_offset"),
                 qty: spec.amount("qty"),
                 ended: event == "OrderRejected",
+                family: match spec.0["parent_order_id"].as_str() {
+                    Some(parent) => Some(parent.to_owned()),
+                    None => (spec.text("order_class") != "simple").then(|| id.to_owned()),
+                },
+                entry: matches!(&*spec.text("order_class"), "bracket" | "oto")
+                    && spec.0.get("parent_order_id").is_none(),
+                held: fact.0["held"].as_bool() == Some(true),
                 ..Order::default()
             };
             let before = self.orders.insert(id.to_owned(), order);
@@ -252,6 +265,7 @@ impl Naive {
                 let stops = order.stop.is_some() || order.trails;
                 let waits = stops && order.triggered.is_none();
                 hold("I24: a stop fills once it is triggered", !waits)?;
+                hold("I24: nothing held fills", !order.held)?;
                 let (qty, price) = (fact.amount("qty"), fact.amount("price"));
                 order.filled += qty;
                 order.fills += 1;
@@ -279,12 +293,22 @@ impl Naive {
             "OrderReplaced" => {
                 order.qty = fact.amount("qty");
                 order.limit = fact.optional("limit_price");
+                order.stop = fact.optional("stop_price").or(order.stop);
                 order.revision += 1;
                 hold("I9: a replaced order has some open", order.qty > order.filled)?;
                 hold(
                     "I24: revisions are counted",
                     fact.0["revision"].as_u64() == Some(order.revision),
                 )?;
+            }
+            "OrderActivated" => {
+                hold("I24: an order is activated once", order.held)?;
+                (order.held, order.qty) = (false, fact.amount("qty"));
+            }
+            "OrderResized" => {
+                order.qty = fact.amount("qty");
+                order.revision += 1;
+                hold("I9: a resized order has some open", order.qty > order.filled)?;
             }
             "OrderAdjusted" => {
                 order.qty = fact.amount("qty");
@@ -318,7 +342,11 @@ impl Naive {
                 position.traded += if sell { -qty } else { qty };
                 position.qty = fact.optional("position_qty").unwrap_or(0);
                 let held = position.reserved.remove(&order).unwrap_or(0);
-                hold("I5: a sell delivers what it reserved", margin || !sell || qty <= held)?;
+                // Of a family one order has reserved for both: it gave up before what the other one delivers.
+                let beside = held == 0
+                    && self.orders.get(&order).is_some_and(|order| order.family.is_some());
+                let delivers = margin || !sell || qty <= held || beside;
+                hold("I5: a sell delivers what it reserved", delivers)?;
                 if held > qty {
                     position.reserved.insert(order, held - qty);
                 }
@@ -379,6 +407,7 @@ impl Naive {
             }
         }
         self.margin_at_rest()?;
+        self.families_at_rest()?;
         for fill in self.fills.values() {
             hold("I6: a fill is settled once", fill.settled == 1)?;
             hold("I6: a fill is traded whole", fill.traded == fill.qty)?;
@@ -386,6 +415,41 @@ impl Naive {
         for order in self.orders.values() {
             hold("an order belongs to an account", self.accounts.contains_key(&order.account))?;
             hold("I9: filled is between nothing and all", (0..=order.qty).contains(&order.filled))?;
+        }
+        Ok(())
+    }
+
+    /// Exits are open together and for the same shares, which one of them reserves; an entry is open with them alone.
+    fn families_at_rest(&self) -> Result<(), String> {
+        let mut families: BTreeMap<&str, Vec<(&str, &Order)>> = BTreeMap::new();
+        for (id, order) in &self.orders {
+            if let Some(family) = &order.family {
+                families.entry(family).or_default().push((id, order));
+            }
+        }
+        for orders in families.values() {
+            let (entry, exits): (Vec<_>, Vec<_>) =
+                orders.iter().partition(|(_, order)| order.entry);
+            let open: Vec<_> = exits.iter().filter(|(_, order)| !order.ended).collect();
+            hold("no exit is alone", open.is_empty() || open.len() == exits.len())?;
+            let leaves: Vec<Amount> =
+                open.iter().map(|(_, order)| order.qty - order.filled).collect();
+            hold("exits are open for the same", leaves.iter().all(|it| *it == leaves[0]))?;
+            let held = open.iter().filter(|(_, order)| order.held).count();
+            hold("exits are held together", held == 0 || held == open.len())?;
+            if let Some((_, entry)) = entry.first() {
+                hold("an entry has its exits", entry.ended || !open.is_empty())?;
+                hold(
+                    "exits wait for what may fill",
+                    held == 0 || !entry.ended && entry.fills == 0,
+                )?;
+            }
+            let reserved: Amount = exits
+                .iter()
+                .flat_map(|(id, _)| self.positions.values().filter_map(|it| it.reserved.get(*id)))
+                .sum();
+            let needed = leaves.first().copied().filter(|_| held == 0).unwrap_or(0);
+            hold("exits reserve once what they are open for", reserved == needed)?;
         }
         Ok(())
     }

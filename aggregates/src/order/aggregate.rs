@@ -33,14 +33,15 @@ pub struct Order {
 }
 
 event_sourced!(Order, "order", OrderCommand, OrderEvent {
-    OrderPlaced "1.2",
-    OrderRejected "1.2",
+    OrderPlaced "1.3",
+    OrderRejected "1.3",
     OrderActivated "1.0",
     OrderTriggered "1.1",
     OrderFilled "1.1",
     OrderReplaced "1.1",
+    OrderResized "1.0",
     OrderAdjusted "1.1",
-    OrderCanceled "1.1",
+    OrderCanceled "1.2",
     OrderExpired "1.1",
 }, OrderError);
 
@@ -60,7 +61,7 @@ impl Order {
         self.status.is_some_and(|status| !status.is_terminal())
     }
 
-    /// How often it was replaced or adjusted.
+    /// How often it was replaced, resized or adjusted.
     pub fn revision(&self) -> u32 {
         self.revision
     }
@@ -208,11 +209,11 @@ impl Order {
                 message: "the stop was reached: it can be changed no more".into(),
             });
         }
-        // What was triggered is a limit order, or one at the market.
+        // What was triggered is a limit order, or one at the market. Its exits are orders of their own by now.
         let faults = if waits || !spec.order_type.trails() {
-            replaced.faults()
+            replaced.own_faults()
         } else {
-            replaced.once_triggered().faults()
+            replaced.once_triggered().own_faults()
         };
         if let Some(fault) = faults.into_iter().next() {
             return Err(fault);
@@ -311,6 +312,10 @@ impl Decide for Order {
                     None => return Ok(Vec::new()),
                 }
             }
+            OrderCommand::Resize { qty, cause, at } => {
+                self.permits(Happening::Resize)?;
+                self.resize(*qty, *cause, *at)?
+            }
             OrderCommand::Adjust { .. } => self.adjust(command)?,
             OrderCommand::Cancel { reason, at } => {
                 self.permits(Happening::Cancel)?;
@@ -346,6 +351,7 @@ impl Decide for Order {
             }
             OrderEvent::OrderFilled { .. } => Happening::FillPart,
             OrderEvent::OrderReplaced { .. } => Happening::Replace,
+            OrderEvent::OrderResized { .. } => Happening::Resize,
             OrderEvent::OrderAdjusted { .. } => Happening::Adjust,
             OrderEvent::OrderCanceled { .. } => Happening::Cancel,
             OrderEvent::OrderExpired { .. } => Happening::Expire,
@@ -416,6 +422,18 @@ impl Decide for Order {
             OrderEvent::OrderTriggered { limit_price, .. } => {
                 if let Some(spec) = &mut self.spec {
                     spec.limit_price = limit_price.or(spec.limit_price);
+                }
+            }
+            OrderEvent::OrderResized { revision, qty, .. } => {
+                if *revision != self.revision + 1 || *qty <= self.filled_qty {
+                    return Err(Impossible(format!(
+                        "revision {revision} with {qty} shares after revision {} with {} filled",
+                        self.revision, self.filled_qty
+                    )));
+                }
+                self.revision = *revision;
+                if let Some(spec) = &mut self.spec {
+                    spec.qty = *qty;
                 }
             }
             OrderEvent::OrderCanceled { .. } | OrderEvent::OrderExpired { .. } => {}

@@ -1,6 +1,6 @@
 //! What an order is asked to do.
 
-use super::event::{CancelReason, ExpiryReason};
+use super::event::{CancelReason, ExpiryReason, ResizeCause};
 use super::spec::{OrderChange, OrderSpec, Side};
 use crate::id::FillId;
 use crate::market::{BarPoint, Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
@@ -123,6 +123,15 @@ pub enum OrderCommand {
         reserve_price: Option<Price>,
         /// When its time is over, if the change is of that.
         expires_at: Option<MarketTime>,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Work for another quantity: an order that it belongs with has filled or was changed.
+    Resize {
+        /// The new total, what has filled included.
+        qty: Quantity,
+        /// Why.
+        cause: ResizeCause,
         /// The market time.
         at: MarketTime,
     },

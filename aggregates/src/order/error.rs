@@ -16,7 +16,9 @@ pub enum OrderError {
         message: String,
     },
     /// Known to the rules, not handled by this version.
-    #[error("{what} is not supported by this version: it takes orders of class simple")]
+    #[error(
+        "{what} is not supported by this version: it takes orders of classes simple, bracket, oco and oto, of which an entry buys and exits sell"
+    )]
     Unsupported {
         /// The field.
         field: &'static str,

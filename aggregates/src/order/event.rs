@@ -127,6 +127,17 @@ pub enum OrderEvent {
         /// The market time.
         at: MarketTime,
     },
+    /// An order that it belongs with was filled, or changed by its owner: it works for another quantity from now on.
+    OrderResized {
+        /// The new revision.
+        revision: u32,
+        /// The new total quantity, what has filled included.
+        qty: Quantity,
+        /// What made it necessary.
+        cause: ResizeCause,
+        /// The market time.
+        at: MarketTime,
+    },
     /// A split changed it: what is open is multiplied and rounded down, prices are divided.
     OrderAdjusted {
         /// The corporate action.
@@ -191,6 +202,7 @@ macro_rules! time_of {
             | OrderEvent::OrderTriggered { at, .. }
             | OrderEvent::OrderFilled { at, .. }
             | OrderEvent::OrderReplaced { at, .. }
+            | OrderEvent::OrderResized { at, .. }
             | OrderEvent::OrderAdjusted { at, .. }
             | OrderEvent::OrderCanceled { at, .. }
             | OrderEvent::OrderExpired { at, .. } => at,
@@ -209,6 +221,18 @@ impl OrderEvent {
         let at = time_of!(self);
         *at = earliest.map_or(*at, |earliest| earliest.max(*at));
     }
+}
+
+/// What gives an exit another quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeCause {
+    /// Its entry has filled some more.
+    EntryFilled,
+    /// Its entry was given another quantity before it filled.
+    EntryReplaced,
+    /// The other exit has filled in part.
+    SiblingFilled,
 }
 
 /// Why an order was canceled.
@@ -235,6 +259,10 @@ pub enum CancelReason {
     ParentEnded,
     /// Its sibling filled.
     SiblingFilled,
+    /// Its sibling was canceled.
+    SiblingEnded,
+    /// Its exits have filled or were canceled: what it filled from now on would have none.
+    ExitsEnded,
     /// Its account began again.
     AccountReset,
     /// Its auction did not fill it: its limit was beyond the price, or what was traded there was used up.
@@ -255,6 +283,8 @@ impl CancelReason {
             Self::SplitOutOfBounds => "split_out_of_bounds",
             Self::ParentEnded => "parent_ended",
             Self::SiblingFilled => "sibling_filled",
+            Self::SiblingEnded => "sibling_ended",
+            Self::ExitsEnded => "exits_ended",
             Self::AccountReset => "account_reset",
             Self::AuctionUnfilled => "auction_unfilled",
         }

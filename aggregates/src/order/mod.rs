@@ -7,6 +7,7 @@ mod aggregate;
 mod command;
 mod error;
 mod event;
+mod exits;
 mod spec;
 mod state;
 mod trail;
@@ -14,7 +15,9 @@ mod trail;
 pub use aggregate::{Order, worst_cost};
 pub use command::{Execution, OrderCommand, Trigger};
 pub use error::OrderError;
-pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent};
+pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent, ResizeCause};
+pub(crate) use exits::apart;
+pub use exits::{Exit, Exits, Part, StopLoss, TakeProfit};
 pub use spec::{
     CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce,
 };

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::OrderError;
+use super::exits::Exits;
 use super::trail::{Trail, TriggerBy};
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::market::MarketTime;
@@ -250,9 +251,12 @@ pub struct OrderSpec {
     /// SHA-256 of the note, in hexadecimal; the note itself is erasable and stands in a side table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note_digest: Option<String>,
-    /// The order whose fill activates this one.
+    /// The order that it was placed with, as one of its exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_order_id: Option<OrderId>,
+    /// The exits that are placed with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<Box<Exits>>,
 }
 
 /// Nanoseconds in a second; a leap second has more.
@@ -262,8 +266,8 @@ const NANOSECONDS: u32 = 1_000_000_000;
 pub const CLIENT_ORDER_ID_MAX: usize = 128;
 
 impl OrderSpec {
-    /// Every rule that the request breaks by itself, whatever the account and the market say.
-    pub fn faults(&self) -> Vec<OrderError> {
+    /// Every rule that the order breaks by its own terms, its exits left out.
+    pub(super) fn own_faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
             faults.push(OrderError::Malformed { field, message });
@@ -297,7 +301,10 @@ impl OrderSpec {
                         instead.word()
                     ),
                 ),
-                None if takes => fault(field, format!("a {word} order needs a {field}")),
+                // The limit of an oco is that of its take-profit.
+                None if takes && self.order_class != OrderClass::Oco => {
+                    fault(field, format!("a {word} order needs a {field}"));
+                }
                 Some(price) if !price.is_on_tick() => fault(
                     field,
                     format!(
@@ -359,10 +366,7 @@ impl OrderSpec {
                 ),
             });
         }
-        if self.order_class != OrderClass::Simple {
-            let what = format!("order_class {}", self.order_class.word());
-            faults.push(OrderError::Unsupported { field: "order_class", what });
-        }
+        faults.extend(self.class_faults());
         if !self.qty.is_whole() && self.time_in_force != TimeInForce::Day {
             let message =
                 format!("qty {} is fractional: fractional orders are day orders", self.qty);

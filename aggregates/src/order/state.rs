@@ -81,6 +81,8 @@ pub enum Happening {
     Replace,
     /// New quantity and prices, by a split.
     Adjust,
+    /// New quantity, by a fill of an order that it belongs with.
+    Resize,
     /// Ended by the owner or by a rule.
     Cancel,
     /// Ended by time.
@@ -89,7 +91,7 @@ pub enum Happening {
 
 impl Happening {
     /// Every happening.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Place,
         Self::PlaceHeld,
         Self::Reject,
@@ -99,6 +101,7 @@ impl Happening {
         Self::FillRest,
         Self::Replace,
         Self::Adjust,
+        Self::Resize,
         Self::Cancel,
         Self::Expire,
     ];
@@ -123,6 +126,7 @@ pub const TABLE: &[(Option<OrderStatus>, Happening, OrderStatus)] = {
         (Some(Held),            Activate,  Accepted),
         (Some(Held),            Replace,   Held),
         (Some(Held),            Adjust,    Held),
+        (Some(Held),            Resize,    Held),
         (Some(Held),            Cancel,    Canceled),
         (Some(Held),            Expire,    Expired),
 
@@ -131,6 +135,7 @@ pub const TABLE: &[(Option<OrderStatus>, Happening, OrderStatus)] = {
         (Some(Accepted),        FillRest,  Filled),
         (Some(Accepted),        Replace,   Accepted),
         (Some(Accepted),        Adjust,    Accepted),
+        (Some(Accepted),        Resize,    Accepted),
         (Some(Accepted),        Cancel,    Canceled),
         (Some(Accepted),        Expire,    Expired),
 
@@ -138,6 +143,7 @@ pub const TABLE: &[(Option<OrderStatus>, Happening, OrderStatus)] = {
         (Some(Triggered),       FillRest,  Filled),
         (Some(Triggered),       Replace,   Triggered),
         (Some(Triggered),       Adjust,    Triggered),
+        (Some(Triggered),       Resize,    Triggered),
         (Some(Triggered),       Cancel,    Canceled),
         (Some(Triggered),       Expire,    Expired),
 
@@ -145,6 +151,7 @@ pub const TABLE: &[(Option<OrderStatus>, Happening, OrderStatus)] = {
         (Some(PartiallyFilled), FillRest,  Filled),
         (Some(PartiallyFilled), Replace,   PartiallyFilled),
         (Some(PartiallyFilled), Adjust,    PartiallyFilled),
+        (Some(PartiallyFilled), Resize,    PartiallyFilled),
         (Some(PartiallyFilled), Cancel,    Canceled),
         (Some(PartiallyFilled), Expire,    Expired),
     ]
@@ -188,6 +195,6 @@ mod tests {
             assert_eq!(next(Some(state), Happening::Cancel), Some(OrderStatus::Canceled));
             assert_eq!(next(Some(state), Happening::Expire), Some(OrderStatus::Expired));
         }
-        assert_eq!(TABLE.len(), 27);
+        assert_eq!(TABLE.len(), 31);
     }
 }

@@ -1,6 +1,6 @@
 //! Corporate actions, one account at a time: position, open orders and reservations follow in one commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::margin::to_reserve;
 use super::{Desk, Undecided, World};
@@ -83,28 +83,19 @@ impl<W: World> Desk<'_, W> {
         let position = self.look_position(account_id, instrument_id)?;
         let account = self.look_account(account_id)?;
         let ratio = Ratio::of_split(numerator, denominator)?;
-        // Each once, in order; one that ended meanwhile holds nothing any more.
-        for order_id in &orders.iter().copied().collect::<BTreeSet<_>>() {
-            let order = self.look_order(*order_id)?;
+        let follow = |whole| OrderCommand::Adjust {
+            action_id: action_id.clone(),
+            numerator,
+            denominator,
+            whole,
+            at,
+        };
+        for (order_id, events) in self.adjusted(account_id, instrument_id, orders, &follow)? {
+            let order = self.look_order(order_id)?;
             let spec = order.spec().ok_or(OrderError::NotFound)?;
-            if (spec.account_id, spec.instrument_id) != (account_id, instrument_id) {
-                return Err(OrderError::NotFound.into());
-            }
-            if !order.is_open() {
-                continue;
-            }
-            // A whole position stays whole, so fractional sells of it are cut to whole shares with it.
-            let whole = spec.side == Side::Sell && position.qty().is_whole();
-            let command = OrderCommand::Adjust {
-                action_id: action_id.clone(),
-                numerator,
-                denominator,
-                whole,
-                at,
-            };
-            let events = order.decide(&command, self.rules)?;
             let (mut cash, mut shares) = (Money::ZERO, Quantity::ZERO);
-            let (held, own) = (account.reservation(*order_id), position.reservation(*order_id));
+            let whole = spec.side == Side::Sell && position.qty().is_whole();
+            let (held, own) = (account.reservation(order_id), position.reservation(order_id));
             if let Some(OrderEvent::OrderAdjusted { qty, reserve_price, .. }) = events.first() {
                 let leaves = qty.minus(order.filled_qty())?;
                 shares = own.split_by(ratio, whole || own.is_whole())?.min(leaves);
@@ -115,13 +106,13 @@ impl<W: World> Desk<'_, W> {
                     None => held,
                 };
             }
-            self.push(StreamId::Order(*order_id), events.into_iter().map(Event::Order));
+            self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
             // Prices and quantities round down; fees for more shares may not make the reservation grow.
             if !held.is_zero() {
-                keep_cash.push((*order_id, cash.min(held)));
+                keep_cash.push((order_id, cash.min(held)));
             }
             if !own.is_zero() {
-                keep_shares.push((*order_id, shares));
+                keep_shares.push((order_id, shares));
             }
         }
         let mut cash_in_lieu = Money::ZERO;
@@ -151,6 +142,51 @@ impl<W: World> Desk<'_, W> {
             at,
         };
         self.account(account_id, &follow)
+    }
+
+    /// What a split does to open orders, each once, in order of their ids; one that ended meanwhile is left out. Orders
+    /// that belong together stay together: where an exit cannot follow, the others do not either.
+    fn adjusted(
+        &self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        orders: &[OrderId],
+        follow: &impl Fn(bool) -> OrderCommand,
+    ) -> Result<BTreeMap<OrderId, Vec<OrderEvent>>, Undecided> {
+        let holds_whole = self.look_position(account_id, instrument_id)?.qty().is_whole();
+        let mut adjusted = BTreeMap::new();
+        let mut broken: BTreeMap<OrderId, CancelReason> = BTreeMap::new();
+        for order_id in &orders.iter().copied().collect::<BTreeSet<_>>() {
+            let order = self.look_order(*order_id)?;
+            let spec = order.spec().ok_or(OrderError::NotFound)?;
+            if (spec.account_id, spec.instrument_id) != (account_id, instrument_id) {
+                return Err(OrderError::NotFound.into());
+            }
+            if !order.is_open() {
+                continue;
+            }
+            // A whole position stays whole, so fractional sells of it are cut to whole shares with it.
+            let whole = spec.side == Side::Sell && holds_whole;
+            let events = order.decide(&follow(whole), self.rules)?;
+            if let (Some(OrderEvent::OrderCanceled { reason, .. }), Some(family)) =
+                (events.first(), spec.family(*order_id))
+            {
+                broken.insert(family, *reason);
+            }
+            adjusted.insert(*order_id, events);
+        }
+        for (order_id, events) in &mut adjusted {
+            let order = self.look_order(*order_id)?;
+            let family = order.spec().and_then(|spec| spec.family(*order_id));
+            let reason = family.and_then(|family| broken.get(&family));
+            if let (Some(reason), Some(OrderEvent::OrderAdjusted { at, .. })) =
+                (reason, events.first())
+            {
+                let cancel = OrderCommand::Cancel { reason: *reason, at: *at };
+                *events = order.decide(&cancel, self.rules)?;
+            }
+        }
+        Ok(adjusted)
     }
 
     /// A dividend accrues in one position: what was held at the close before the ex date earns it, also when the

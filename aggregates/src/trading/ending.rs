@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::exits::Ending;
 use super::{Desk, Undecided, World};
 use crate::account::{AccountCommand, AccountError, ReleaseReason};
 use crate::id::{AccountId, InstrumentId, OrderId};
@@ -11,7 +12,7 @@ use crate::order::{CancelReason, ExpiryReason, OrderCommand, OrderError, OrderSp
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode};
 
-impl<W: World> Desk<'_, W> {
+impl<'a, W: World> Desk<'a, W> {
     /// Ends an order of this account; another account's order reads as none.
     pub(super) fn cancel(
         &mut self,
@@ -24,8 +25,11 @@ impl<W: World> Desk<'_, W> {
         if owner != Some(account_id) {
             return Err(OrderError::NotFound.into());
         }
-        self.order(order_id, &OrderCommand::Cancel { reason, at })?;
-        self.release(account_id, &[order_id], ReleaseReason::Canceled)
+        let cancel = OrderCommand::Cancel { reason, at };
+        self.order(order_id, &cancel)?;
+        let mut ended = self.end_with(order_id, Ending::Canceled, &cancel, at)?;
+        ended.push(order_id);
+        self.release(account_id, &ended, ReleaseReason::Canceled)
     }
 
     /// Ends every open order of an account, or those of one kind; nothing happens if there is none.
@@ -68,14 +72,30 @@ impl<W: World> Desk<'_, W> {
         reason: ExpiryReason,
         at: MarketTime,
     ) -> Result<(), Undecided> {
-        self.order(order_id, &OrderCommand::Expire { reason, at })?;
+        let expire = OrderCommand::Expire { reason, at };
+        self.order(order_id, &expire)?;
+        let mut ended = self.end_with(order_id, Ending::Expired, &expire, at)?;
+        ended.push(order_id);
         let account_id = self.look_spec(order_id)?.account_id;
-        self.release(account_id, &[order_id], ReleaseReason::Expired)
+        self.release(account_id, &ended, ReleaseReason::Expired)
     }
 
-    /// The open orders of an account, in order of their ids: each has reserved something, a buy cash and a sell
-    /// shares.
+    /// The open orders of an account, in order of their ids: those that reserve something, and those that belong with
+    /// one of them.
     pub(super) fn open_orders(
+        &self,
+        account_id: AccountId,
+    ) -> Result<BTreeSet<OrderId>, Undecided> {
+        let mut orders = self.reserving_orders(account_id)?;
+        for order_id in orders.clone() {
+            let relatives = self.open_relatives(order_id, self.look_spec(order_id)?)?;
+            orders.extend(relatives.into_iter().map(|(relative, ..)| relative));
+        }
+        Ok(orders)
+    }
+
+    /// The open orders that reserve something, in order of their ids: of those that belong together one stands for all.
+    pub(super) fn reserving_orders(
         &self,
         account_id: AccountId,
     ) -> Result<BTreeSet<OrderId>, Undecided> {
@@ -121,7 +141,7 @@ impl<W: World> Desk<'_, W> {
     }
 
     /// What an order asks for.
-    pub(super) fn look_spec(&self, order_id: OrderId) -> Result<&'_ OrderSpec, Undecided> {
+    pub(super) fn look_spec(&self, order_id: OrderId) -> Result<&'a OrderSpec, Undecided> {
         let spec = self.look_order(order_id)?.spec();
         spec.ok_or_else(|| OrderError::NotFound.into())
     }

@@ -83,6 +83,7 @@ impl<W: World> Desk<'_, W> {
             (order.worst_cost(leaves_qty, self.rules)?, None)
         } else {
             self.covered(order_id, &spec, qty)?;
+            self.free_for(order_id, &spec, qty)?;
             (Money::ZERO, None)
         };
         let settle =
@@ -91,7 +92,7 @@ impl<W: World> Desk<'_, W> {
         let trade = Trade {
             account_id: spec.account_id,
             instrument_id: spec.instrument_id,
-            symbol: spec.symbol,
+            symbol: spec.symbol.clone(),
             fill_id,
             order_id,
             side: spec.side,
@@ -100,7 +101,8 @@ impl<W: World> Desk<'_, W> {
             amount,
             at,
         };
-        self.position(spec.account_id, spec.instrument_id, &PositionCommand::Trade(trade))
+        self.position(spec.account_id, spec.instrument_id, &PositionCommand::Trade(trade))?;
+        self.after_fill(order_id, &spec, (qty, leaves_qty), at)
     }
 
     /// Nothing fills in a symbol that is halted, or between two counts of its shares.
@@ -124,7 +126,7 @@ impl<W: World> Desk<'_, W> {
         asked: Quantity,
     ) -> Result<(), Undecided> {
         let position = self.look_position(spec.account_id, spec.instrument_id)?;
-        let available = position.reservation(order_id);
+        let available = self.deliverable(order_id, spec)?;
         if asked <= available {
             return Ok(());
         }

@@ -27,7 +27,7 @@ impl<W: World> Desk<'_, W> {
             within_collar(spec, percent, market)?;
         }
         if let Some(max) = policy.max_open_orders {
-            let open = self.open_orders(spec.account_id)?;
+            let open = self.reserving_orders(spec.account_id)?;
             let others = open.iter().filter(|open| **open != order_id).count();
             if others >= max as usize {
                 let message = format!(
@@ -65,7 +65,7 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<Quantity, Undecided> {
         let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
         let mut more = leaves;
-        for other in self.open_orders(spec.account_id)? {
+        for other in self.reserving_orders(spec.account_id)? {
             let order = self.look_order(other)?;
             let same = order.spec().is_some_and(|it| {
                 (it.instrument_id, it.side) == (spec.instrument_id, spec.side) && other != order_id

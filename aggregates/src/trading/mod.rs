@@ -2,7 +2,8 @@
 //!
 //! [`decide`] is a pure function of a [`World`] (the aggregates as they are), a [`Command`] and the [`Rules`]. It
 //! changes nothing: the events that it returns are applied after all of them were decided, so a refusal leaves no
-//! trace. Each aggregate decides at most once a command, on the state before it.
+//! trace. An aggregate that decides a second time in one command does so on the state after the first; what a decision
+//! looks at otherwise is the state before the command.
 //!
 //! An aggregate that the world has not in memory is [`Undecided::Absent`]: load it and decide again.
 
@@ -10,6 +11,7 @@ mod actions;
 mod arrival;
 mod command;
 mod ending;
+mod exits;
 mod filling;
 mod limits;
 mod margin;
@@ -20,7 +22,9 @@ mod resetting;
 
 pub use arrival::{Arrival, Offer, arrival};
 pub use command::{AuctionEntry, Command, MarketView};
-pub use preview::{Figures, Impact, Trial, preview};
+pub use preview::{Figures, Impact, Met, Trial, preview};
+
+use std::borrow::Cow;
 
 use crate::account::{Account, AccountCommand, AccountError};
 use crate::id::{AccountId, InstrumentId, OrderId, UserId};
@@ -192,9 +196,35 @@ impl<'a, W: World> Desk<'a, W> {
         self.decision.events.extend(events.into_iter().map(|event| (stream, event)));
     }
 
+    /// An aggregate as the events of this command leave it so far.
+    fn ahead<A: Decide>(
+        &self,
+        stream: StreamId,
+        before: &'a A,
+        of: impl Fn(&Event) -> Option<&A::Event>,
+    ) -> Cow<'a, A> {
+        let events = self.decision.events.iter().filter(|(of, _)| *of == stream);
+        let mut events = events.filter_map(|(_, event)| of(event)).peekable();
+        let mut aggregate = Cow::Borrowed(before);
+        if events.peek().is_some() {
+            let after = aggregate.to_mut();
+            for event in events {
+                after
+                    .evolve(event)
+                    .expect("an event follows from the state that it was decided on");
+            }
+        }
+        aggregate
+    }
+
     fn account(&mut self, id: AccountId, command: &AccountCommand) -> Result<(), Undecided> {
-        let events = self.look_account(id)?.decide(command, self.rules)?;
-        self.push(StreamId::Account(id), events.into_iter().map(Event::Account));
+        let stream = StreamId::Account(id);
+        let account = self.ahead(stream, self.look_account(id)?, |event| match event {
+            Event::Account(event) => Some(event),
+            _ => None,
+        });
+        let events = account.decide(command, self.rules)?;
+        self.push(stream, events.into_iter().map(Event::Account));
         Ok(())
     }
 
@@ -210,8 +240,14 @@ impl<'a, W: World> Desk<'a, W> {
         instrument: InstrumentId,
         command: &PositionCommand,
     ) -> Result<(), Undecided> {
-        let events = self.look_position(account, instrument)?.decide(command, self.rules)?;
-        self.push(StreamId::Position(account, instrument), events.into_iter().map(Event::Position));
+        let stream = StreamId::Position(account, instrument);
+        let before = self.look_position(account, instrument)?;
+        let position = self.ahead(stream, before, |event| match event {
+            Event::Position(event) => Some(event),
+            _ => None,
+        });
+        let events = position.decide(command, self.rules)?;
+        self.push(stream, events.into_iter().map(Event::Position));
         Ok(())
     }
 

@@ -51,6 +51,15 @@ impl<W: World> Desk<'_, W> {
                 Refusal::new(RefusalCode::AccountNotFound, "there is no such account").into()
             );
         }
+        if spec.order_class.is_family() && self.look_account(spec.account_id)?.is_margin() {
+            let class = spec.order_class.word();
+            let message = format!(
+                "{class} orders of margin accounts are not supported by this version: place the orders one by one, or use \
+                 a cash account"
+            );
+            let refusal = Refusal::new(RefusalCode::Unsupported, message);
+            return Err(refusal.field("order_class").into());
+        }
         match self.accept(order_id, spec, market) {
             Err(Undecided::Refused(reject)) if reject.code.kind() == RefusalKind::Business => {
                 self.decision.events.clear();
@@ -119,11 +128,12 @@ impl<W: World> Desk<'_, W> {
             let command = PositionCommand::Reserve { order_id, qty: parts.closes };
             self.position(spec.account_id, spec.instrument_id, &command)?;
         }
-        if parts.opens.is_zero() {
-            return Ok(());
+        if !parts.opens.is_zero() {
+            let margin = self.backing(spec.account_id, &market.marks)?;
+            let reserve = AccountCommand::Reserve { order_id, amount, margin };
+            self.account(spec.account_id, &reserve)?;
         }
-        let margin = self.backing(spec.account_id, &market.marks)?;
-        self.account(spec.account_id, &AccountCommand::Reserve { order_id, amount, margin })
+        self.place_children(order_id, spec, market, expires_at)
     }
 
     /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].

@@ -4,6 +4,8 @@
 //! A refusal is the one that placing would give, with the same code and figures. Costs a copy of one account and one
 //! position, and a decision for each step.
 
+use std::collections::BTreeMap;
+
 use super::arrival::{Arrival, Offer, arrival};
 use super::margin::standing;
 use super::{Command, Decision, MarketView, Undecided, World, decide};
@@ -13,7 +15,9 @@ use crate::instrument::Instrument;
 use crate::margin::{Marks, Standing};
 use crate::market::Evidence;
 use crate::money::{AmountError, Money, Price, Quantity, Residue};
-use crate::order::{CancelReason, Execution, Order, OrderEvent, OrderSpec, OrderStatus, Trigger};
+use crate::order::{
+    CancelReason, Execution, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus, Trigger,
+};
 use crate::position::Position;
 use crate::rules::Rules;
 use crate::stream::{Decide, Event, StreamId};
@@ -29,6 +33,17 @@ pub struct Trial {
     pub spec: OrderSpec,
     /// The market that it arrives at.
     pub market: MarketView,
+    /// The tick that has reached its stop already.
+    pub trigger: Option<Evidence>,
+    /// What would fill it at once.
+    pub offer: Option<Offer>,
+    /// What the stop-loss meets that arrives with the take-profit of an oco.
+    pub stop_loss: Met,
+}
+
+/// What an order meets on its arrival.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Met {
     /// The tick that has reached its stop already.
     pub trigger: Option<Evidence>,
     /// What would fill it at once.
@@ -91,7 +106,7 @@ pub struct Impact {
 struct Overlay<'a, W> {
     world: &'a W,
     account: (AccountId, Account),
-    order: (OrderId, Order),
+    orders: BTreeMap<OrderId, Order>,
     position: (InstrumentId, Position),
 }
 
@@ -101,7 +116,7 @@ impl<W: World> World for Overlay<'_, W> {
     }
 
     fn order(&self, id: OrderId) -> Option<&Order> {
-        if id == self.order.0 { Some(&self.order.1) } else { self.world.order(id) }
+        self.orders.get(&id).or_else(|| self.world.order(id))
     }
 
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
@@ -163,11 +178,17 @@ impl<W: World> Overlay<'_, W> {
         })
     }
 
+    fn order(&self, order_id: OrderId) -> Result<&Order, Undecided> {
+        self.orders.get(&order_id).ok_or(Undecided::Absent(StreamId::Order(order_id)))
+    }
+
     fn apply(&mut self, decision: &Decision) {
         for (stream, event) in &decision.events {
             let applied = match (stream, event) {
                 (StreamId::Account(_), Event::Account(event)) => self.account.1.evolve(event),
-                (StreamId::Order(_), Event::Order(event)) => self.order.1.evolve(event),
+                (StreamId::Order(order_id), Event::Order(event)) => {
+                    self.orders.entry(*order_id).or_default().evolve(event)
+                }
                 (StreamId::Position(..), Event::Position(event)) => self.position.1.evolve(event),
                 _ => Ok(()),
             };
@@ -185,10 +206,12 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     let position = world
         .position(account_id, instrument_id)
         .ok_or(Undecided::Absent(StreamId::Position(account_id, instrument_id)))?;
+    let children = spec.children(*order_id);
+    let ids = std::iter::once(*order_id).chain(children.iter().map(|(child_id, _)| *child_id));
     let mut overlay = Overlay {
         world,
         account: (account_id, account.clone()),
-        order: (*order_id, Order::default()),
+        orders: ids.map(|order_id| (order_id, Order::default())).collect(),
         position: (instrument_id, position.clone()),
     };
     let before = overlay.figures(&market.marks)?;
@@ -199,9 +222,13 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     }
     overlay.apply(&placed);
     let worst_cost = overlay.account.1.reservation(*order_id);
-    let mut arrived = Arrived::default();
-    arrived.carry_out(&mut overlay, trial, rules)?;
-    let order = &overlay.order.1;
+    let mut arrived = Arrived::of(*order_id);
+    let met = Met { trigger: trial.trigger.clone(), offer: trial.offer.clone() };
+    arrived.carry_out(&mut overlay, (*order_id, spec), &met, trial, rules)?;
+    for (child_id, child) in children.iter().filter(|_| spec.order_class == OrderClass::Oco) {
+        arrived.carry_out(&mut overlay, (*child_id, child), &trial.stop_loss, trial, rules)?;
+    }
+    let order = overlay.order(*order_id)?;
     let open = if order.is_open() { order.leaves_qty()? } else { Quantity::ZERO };
     let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.fee(open)? };
     Ok(Impact {
@@ -219,40 +246,66 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     })
 }
 
-/// What came of an order's arrival.
-#[derive(Default)]
+/// What came of an order's arrival, and of that of the stop-loss beside it.
 struct Arrived {
+    order_id: OrderId,
     amount: Money,
     residue: Residue,
     fees: Money,
     cancel_reason: Option<CancelReason>,
+    /// Shares that were taken of the offer.
+    taken: Quantity,
 }
 
 impl Arrived {
-    /// Lets the order arrive: it is triggered, fills, ends or rests, as the engine would have it.
+    fn of(order_id: OrderId) -> Self {
+        Self {
+            order_id,
+            amount: Money::ZERO,
+            residue: Residue::ZERO,
+            fees: Money::ZERO,
+            cancel_reason: None,
+            taken: Quantity::ZERO,
+        }
+    }
+
+    /// Lets an order arrive: it is triggered, fills, ends or rests, as the engine would have it.
     fn carry_out<W: World>(
         &mut self,
         overlay: &mut Overlay<'_, W>,
+        (order_id, spec): (OrderId, &OrderSpec),
+        met: &Met,
         trial: &Trial,
         rules: &Rules,
     ) -> Result<(), Undecided> {
-        let (order_id, account_id, at) = (trial.order_id, trial.spec.account_id, trial.market.at);
-        if let Some((evidence, stop_price)) = trial.trigger.clone().zip(trial.spec.stop_price) {
-            let trigger = Trigger { revision: 0, mark: None, stop_price, evidence };
+        let (account_id, at) = (spec.account_id, trial.market.at);
+        let opens = overlay.order(order_id)?.is_open();
+        let reached = met.trigger.clone().zip(spec.stop_price).filter(|_| opens);
+        if let Some((evidence, stop_price)) = reached {
+            let revision = overlay.order(order_id)?.revision();
+            let trigger = Trigger { revision, mark: None, stop_price, evidence };
             let triggered = decide(&*overlay, &Command::Trigger { order_id, trigger, at }, rules)?;
             overlay.apply(&triggered);
         }
-        let waits = trial.spec.order_type.is_stop() && trial.trigger.is_none();
-        let offer = trial.offer.as_ref().filter(|_| !waits);
-        let mut left = offer.map_or(Quantity::ZERO, |offer| offer.left);
-        while overlay.order.1.is_open() {
-            let leaves = overlay.order.1.leaves_qty()?;
-            let (command, fills) = match (arrival(trial.spec.time_in_force, leaves, left), offer) {
+        let waits = spec.order_type.is_stop() && met.trigger.is_none();
+        let offer = met.offer.as_ref().filter(|_| !waits);
+        let mut left = match offer {
+            Some(offer) if offer.left > self.taken => offer.left.minus(self.taken)?,
+            _ => Quantity::ZERO,
+        };
+        loop {
+            let order = overlay.order(order_id)?;
+            if !order.is_open() {
+                break;
+            }
+            let leaves = order.leaves_qty()?;
+            let (command, fills) = match (arrival(spec.time_in_force, leaves, left), offer) {
                 (Arrival::Fill(qty), Some(offer)) => {
                     left = left.minus(qty)?;
+                    self.taken = self.taken.plus(qty)?;
                     let execution = Execution {
-                        revision: overlay.order.1.revision(),
-                        after_fills: overlay.order.1.fills(),
+                        revision: order.revision(),
+                        after_fills: order.fills(),
                         qty,
                         price: offer.price,
                         evidence: offer.evidence.clone(),
@@ -286,7 +339,8 @@ impl Arrived {
     }
 
     fn take_in(&mut self, decision: &Decision) -> Result<(), AmountError> {
-        for (_, event) in &decision.events {
+        let of_order = StreamId::Order(self.order_id);
+        for (_, event) in decision.events.iter().filter(|(stream, _)| *stream == of_order) {
             match event {
                 Event::Order(OrderEvent::OrderFilled { qty, price, amount, fees, .. }) => {
                     self.amount = self.amount.plus(*amount)?;

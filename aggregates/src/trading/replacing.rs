@@ -7,8 +7,11 @@ use super::placing::{expiry, takes_part};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, TradingState};
 use crate::id::{AccountId, OrderId};
+use crate::market::MarketTime;
 use crate::money::Money;
-use crate::order::{OrderChange, OrderCommand, OrderError, OrderSpec, OrderStatus, worst_cost};
+use crate::order::{
+    OrderChange, OrderCommand, OrderError, OrderSpec, OrderStatus, Part, ResizeCause, worst_cost,
+};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -33,6 +36,7 @@ impl<W: World> Desk<'_, W> {
         if replaced == *spec {
             return Ok(());
         }
+        self.permits_exit(order_id, spec, &replaced)?;
         if let Some((action_id, _)) = self.look_instrument(spec.instrument_id)?.splitting() {
             let message = format!(
                 "the split {action_id} of {} is being applied: send the change again",
@@ -78,8 +82,9 @@ impl<W: World> Desk<'_, W> {
                 at: market.at,
             },
         )?;
-        // A child that waits for its parent reserves nothing yet.
-        if order.status() == Some(OrderStatus::Held) {
+        self.replace_relatives(order_id, (spec, &replaced), expires_at, market.at)?;
+        // The shares of exits follow fills, and one that is held reserves nothing yet.
+        if matches!(spec.part(), Some(Part::Exit(_))) {
             return Ok(());
         }
         if !parts.closes.is_zero() {
@@ -91,6 +96,39 @@ impl<W: World> Desk<'_, W> {
         }
         let margin = if opens_more { self.backing(account_id, &market.marks)? } else { None };
         self.account(account_id, &AccountCommand::Rereserve { order_id, amount, margin })
+    }
+
+    /// What a change of one order of a family does to the others: they live as long, and held exits are of the entry's
+    /// quantity.
+    fn replace_relatives(
+        &mut self,
+        order_id: OrderId,
+        (spec, replaced): (&OrderSpec, &OrderSpec),
+        expires_at: Option<MarketTime>,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let lives_on = replaced.lives_as(spec);
+        for (relative, _, order) in self.open_relatives(order_id, spec)? {
+            let held = order.status() == Some(OrderStatus::Held);
+            let command = if !lives_on {
+                let qty = (held && replaced.qty != spec.qty).then_some(replaced.qty);
+                let change = OrderChange {
+                    qty,
+                    time_in_force: Some(replaced.time_in_force),
+                    good_till: replaced.good_till,
+                    ..OrderChange::default()
+                };
+                let reserve_price = order.reserve_price();
+                OrderCommand::Replace { change, reserve_price, expires_at, at }
+            } else if held && replaced.qty != spec.qty {
+                let (qty, cause) = (replaced.qty, ResizeCause::EntryReplaced);
+                OrderCommand::Resize { qty, cause, at }
+            } else {
+                continue;
+            };
+            self.order(relative, &command)?;
+        }
+        Ok(())
     }
 }
 

@@ -80,6 +80,7 @@ pub fn spec(
         client_order_id: "mine".into(),
         note_digest: None,
         parent_order_id: None,
+        exits: None,
     }
 }
 

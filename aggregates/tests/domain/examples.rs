@@ -342,9 +342,6 @@ fn what_this_version_does_not_take_is_refused_by_name() {
             assert!(message.contains(word), "{message}");
         };
     let unsupported = RefusalCode::Unsupported;
-    refused(&|order| order.order_class = OrderClass::Bracket, unsupported, "bracket");
-    refused(&|order| order.order_class = OrderClass::Oco, unsupported, "oco");
-    refused(&|order| order.order_class = OrderClass::Oto, unsupported, "oto");
     refused(&|order| order.order_class = OrderClass::Mleg, unsupported, "mleg");
     let invalid = RefusalCode::InvalidOrder;
     refused(&|order| order.limit_price = Some(price("100.001")), invalid, "decimals");

@@ -7,6 +7,7 @@ mod bounds;
 mod documents;
 mod endings;
 mod examples;
+mod families;
 mod given;
 mod given_position;
 mod invariants;

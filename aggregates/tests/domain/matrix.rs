@@ -3,7 +3,7 @@
 
 use aggregates::order::{
     CancelReason, Execution, ExpiryReason, Happening, Order, OrderChange, OrderCommand, OrderEvent,
-    OrderStatus, OrderType, Side, TABLE, Trigger, next,
+    OrderStatus, OrderType, ResizeCause, Side, TABLE, Trigger, next,
 };
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::rules::Rules;
@@ -67,6 +67,11 @@ fn command(order: &Order, happening: Happening, stops: bool) -> OrderCommand {
             },
             reserve_price: Some(price("101")),
             expires_at: None,
+            at: at(1),
+        },
+        Happening::Resize => OrderCommand::Resize {
+            qty: quantity("8"),
+            cause: ResizeCause::SiblingFilled,
             at: at(1),
         },
         Happening::Adjust => OrderCommand::Adjust {

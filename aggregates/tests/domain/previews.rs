@@ -4,7 +4,7 @@
 use aggregates::order::{OrderSpec, OrderStatus};
 use aggregates::refusal::Refusal;
 use aggregates::stream::StreamId;
-use aggregates::trading::{Decision, Impact, MarketView, Trial, Undecided, preview};
+use aggregates::trading::{Decision, Impact, MarketView, Met, Trial, Undecided, preview};
 
 use crate::book::*;
 
@@ -18,7 +18,14 @@ pub fn foretell(book: &mut Book, n: u128, order: &OrderSpec, market: &MarketView
     book.load(StreamId::Account(order.account_id));
     book.load(StreamId::Position(order.account_id, order.instrument_id));
     let (spec, market) = (order.clone(), market.clone());
-    let trial = Trial { order_id: order_id(n), spec, market, trigger: None, offer: None };
+    let trial = Trial {
+        order_id: order_id(n),
+        spec,
+        market,
+        trigger: None,
+        offer: None,
+        stop_loss: Met::default(),
+    };
     (preview(book, &trial, &book.rules), placed)
 }
 

@@ -8,8 +8,8 @@ use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
 use aggregates::margin::{Marked, Standing};
 use aggregates::market::Reference;
 use aggregates::order::{
-    CancelReason, ExpiryReason, Lifetime, OrderEvent, OrderSpec, OrderType, Side, TimeInForce,
-    Trail,
+    CancelReason, Exits, ExpiryReason, Lifetime, OrderClass, OrderEvent, OrderSpec, OrderType,
+    ResizeCause, Side, StopLoss, TakeProfit, TimeInForce, Trail,
 };
 use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
@@ -167,6 +167,14 @@ pub fn order() -> Vec<OrderEvent> {
     let order = OrderSpec {
         time_in_force: TimeInForce::Gtd,
         good_till: Some(at(3600)),
+        order_class: OrderClass::Bracket,
+        exits: Some(Box::new(Exits {
+            take_profit: Some(TakeProfit { limit_price: price("195") }),
+            stop_loss: Some(StopLoss {
+                stop_price: price("180"),
+                limit_price: Some(price("179.5")),
+            }),
+        })),
         ..spec(account_id(1), "AAPL", Side::Buy, "10", Some("187.25"))
     };
     let trailing = OrderSpec {
@@ -227,6 +235,12 @@ pub fn order() -> Vec<OrderEvent> {
             loses_priority: true,
             at: at(2),
         },
+        OrderEvent::OrderResized {
+            revision: 1,
+            qty: quantity("6"),
+            cause: ResizeCause::SiblingFilled,
+            at: at(2),
+        },
         OrderEvent::OrderAdjusted {
             action_id: "split-1".into(),
             numerator: quantity("2"),
@@ -242,7 +256,7 @@ pub fn order() -> Vec<OrderEvent> {
             at: at(3),
         },
         OrderEvent::OrderCanceled {
-            reason: CancelReason::Requested,
+            reason: CancelReason::ExitsEnded,
             leaves_qty: quantity("16"),
             at: at(4),
         },

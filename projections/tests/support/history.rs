@@ -12,8 +12,8 @@ use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{
-    CancelReason, Execution, ExpiryReason, Order, OrderClass, OrderSpec, OrderType, Side,
-    TimeInForce,
+    CancelReason, Execution, Exits, ExpiryReason, Order, OrderClass, OrderSpec, OrderType, Side,
+    StopLoss, TakeProfit, TimeInForce,
 };
 use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
@@ -394,6 +394,19 @@ impl History {
         let free = free.map_or(Quantity::ZERO, |held| held.available().unwrap());
         // Every other sell is of all there is, so that positions close too.
         let all = !buy && qty.is_multiple_of(2) && free.is_positive();
+        // Two of three that may rest have exits.
+        let (rests, with_exits) = (tif % 4 < 2, !qty.is_multiple_of(3));
+        let take_profit = Some(TakeProfit { limit_price: price(40_000) });
+        let stop_loss = Some(StopLoss { stop_price: price(50), limit_price: None });
+        let (order_class, exits) = match (buy, limit) {
+            (true, _) if rests && with_exits => {
+                (OrderClass::Bracket, Exits { take_profit, stop_loss })
+            }
+            (false, Some(_)) if rests && with_exits => {
+                (OrderClass::Oco, Exits { take_profit: None, stop_loss })
+            }
+            _ => (OrderClass::Simple, Exits::default()),
+        };
         let spec = OrderSpec {
             account_id,
             instrument_id,
@@ -411,10 +424,11 @@ impl History {
             time_in_force: [TimeInForce::Day, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
                 [usize::from(tif) % 4],
             extended_hours: false,
-            order_class: OrderClass::Simple,
+            order_class,
             client_order_id: format!("c-{}", self.steps),
             note_digest: None,
             parent_order_id: None,
+            exits: Some(Box::new(exits)).filter(|_| order_class != OrderClass::Simple),
         };
         let reference = Some(Reference { price: price(10_000), source: "test".into(), at });
         let market = MarketView {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::amount::Amount;
+use super::family::families;
 use super::margin::percent;
 use super::{Account, Order, Streams, fields::Fault};
 use crate::audit::report::{Code, Findings};
@@ -99,6 +100,9 @@ impl Act {
         for order in &self.touched {
             reservation(*order, streams, !self.fills.is_empty(), position, findings)?;
         }
+        for family in families(&self.touched, streams) {
+            family.check(position, findings);
+        }
         Ok(())
     }
 
@@ -185,6 +189,8 @@ fn reservation(
     });
     let (needs_cash, needs_shares) =
         match (order.is_terminal() || order.status == "held", order.is_buy) {
+            // Exits reserve together: their family is checked as a whole.
+            (_, false) if streams.family(id).is_some() => (Amount::ZERO, shares),
             (true, _) => (Amount::ZERO, Amount::ZERO),
             (false, true) => {
                 let price = order.reserve_price.unwrap_or_default();

@@ -8,6 +8,7 @@ mod account;
 mod act;
 pub(super) mod amount;
 mod evidence;
+mod family;
 pub(super) mod fields;
 mod instrument;
 mod margin;
@@ -38,6 +39,8 @@ pub(super) struct Streams {
     pub(super) orders: BTreeMap<Uuid, Order>,
     pub(super) positions: BTreeMap<(Uuid, Uuid), Holding>,
     pub(super) instruments: BTreeMap<Uuid, Instrument>,
+    /// The orders that were placed with another one, by that one.
+    pub(super) families: BTreeMap<Uuid, Vec<Uuid>>,
     pub(super) users: BTreeMap<Uuid, User>,
     pub(super) writer: Writer,
     /// The tenant, the number of events and the position of the last one, by stream.
@@ -115,7 +118,7 @@ impl Fold {
             serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
         let event_type = content.event_type.as_str();
         let body = Fields::of_event(&payload, event_type)?;
-        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2") {
+        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3") {
             return Err(format!("version {} is not known", content.event_version));
         }
         let stream = stream(content)?;
@@ -135,6 +138,10 @@ impl Fold {
                 let order = streams.orders.entry(id).or_default();
                 order.apply(id, event_type, body, act, findings)?;
                 let account = order.account;
+                if let Some(parent) = order.parent.filter(|_| content.sequence == 1) {
+                    streams.families.entry(parent).or_default().push(id);
+                }
+                let order = &streams.orders[&id];
                 if content.sequence == 1 {
                     let name = (account, order.client_order_id.clone());
                     findings.expect(

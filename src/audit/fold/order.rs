@@ -16,6 +16,8 @@ use crate::audit::report::{Code, Findings};
 pub(in crate::audit) struct Order {
     pub(in crate::audit) account: Uuid,
     pub(in crate::audit) instrument: Uuid,
+    /// The order that it was placed with.
+    pub(super) parent: Option<Uuid>,
     pub(in crate::audit) spec: Value,
     pub(in crate::audit) symbol: String,
     pub(in crate::audit) is_buy: bool,
@@ -55,6 +57,11 @@ pub(in crate::audit) struct Order {
 impl Order {
     pub(in crate::audit) fn is_terminal(&self) -> bool {
         matches!(self.status, "filled" | "canceled" | "expired" | "rejected")
+    }
+
+    /// Which other orders it belongs with.
+    pub(super) fn class(&self) -> &str {
+        self.spec["order_class"].as_str().unwrap_or_default()
     }
 
     /// The tick that triggered it.
@@ -128,6 +135,27 @@ impl Order {
                 self.limit_price = body.amount_or_none("limit_price")?.or(self.limit_price);
             }
             "OrderFilled" => self.fill(id, body, at, act, findings)?,
+            "OrderResized" => {
+                let (revision, qty) = (body.whole("revision")?, body.amount("qty")?);
+                let cause = body.text("cause")?;
+                let held = self.status == "held";
+                let right = revision == self.revision + 1
+                    && qty > self.filled_qty
+                    && (self.parent.is_some() || self.class() == "oco")
+                    && match cause {
+                        "entry_filled" => !held && qty > self.qty,
+                        "entry_replaced" => held,
+                        "sibling_filled" => !held && qty < self.qty,
+                        _ => false,
+                    };
+                findings.expect(right, position, Code::Order, || {
+                    format!(
+                        "it goes from {} to {qty} shares by {cause}, revision {revision}",
+                        self.qty
+                    )
+                });
+                (self.revision, self.qty) = (revision, qty);
+            }
             "OrderReplaced" | "OrderAdjusted" => {
                 let revision = body.whole("revision")?;
                 findings.expect(revision == self.revision + 1, position, Code::Order, || {
@@ -207,6 +235,8 @@ impl Order {
         self.account = spec.uuid("account_id")?;
         self.instrument = spec.uuid("instrument_id")?;
         self.symbol = spec.text("symbol")?.to_owned();
+        self.parent =
+            spec.get("parent_order_id").map(|_| spec.uuid("parent_order_id")).transpose()?;
         self.is_buy = is_buy(spec)?;
         self.order_type = spec.text("type")?.to_owned();
         self.client_order_id = spec.text("client_order_id")?.to_owned();

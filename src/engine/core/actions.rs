@@ -1,6 +1,6 @@
 //! What time and the market cause beside fills: expiries, official closes, halts, splits, dividends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
@@ -34,12 +34,20 @@ impl Core {
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
     /// in the order of their instants, then closing auctions, then splits under way, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
+        let mut ends: Vec<(MarketTime, Command)> = Vec::new();
+        let mut families = BTreeSet::new();
+        // Held exits end with their entry, and others of a family with the first one.
         let closes = |order: &Working| order.time_in_force == TimeInForce::Cls;
-        let expired = self.state.orders.expired(now).filter(|(_, order)| !closes(order));
-        let mut ends: Vec<(MarketTime, Command)> = expired
-            .filter_map(|(at, order)| Some((at, self.expire(order)?)))
-            .take(ROUND_CAP)
-            .collect();
+        let over = |order: &Working| !closes(order) && !order.held;
+        for (at, order) in self.state.orders.expired(now).filter(|(_, order)| over(order)) {
+            if ends.len() >= ROUND_CAP {
+                break;
+            }
+            let Some(command) = self.expire(order) else { continue };
+            if order.family.is_none_or(|family| families.insert(family)) {
+                ends.push((at, command));
+            }
+        }
         if let Some(session) = self.state.session.filter(|session| now >= session.close) {
             let closes = self.official_closes(session, now > session.close);
             ends.extend(closes.map(|command| (session.close, command)));

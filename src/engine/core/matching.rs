@@ -10,6 +10,7 @@ use aggregates::order::{CancelReason, Execution, Side};
 use aggregates::trading::{Arrival, Command, arrival};
 
 use super::book::{Reach, Reached, Working};
+use super::families::Proposals;
 use super::rounds::{Proposal, Round};
 use super::state::{Bands, Issue, Kinds, Print, Standing, Taken};
 use super::{Core, FillModel, Settings};
@@ -90,8 +91,13 @@ pub(super) fn path(bar: &Bar) -> [BarPoint; 4] {
 impl Core {
     /// The fills of the round's tick at its present point.
     pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
-        let mut commands = Vec::new();
-        let Some((issue_id, issue)) = self.trading_extended(round) else { return commands };
+        let mut proposals = Proposals::default();
+        self.match_all(round, point, &mut proposals);
+        proposals.into_commands()
+    }
+
+    fn match_all(&self, round: &Round, point: usize, commands: &mut Proposals) {
+        let Some((issue_id, issue)) = self.trading_extended(round) else { return };
         let bands = self.state.clock.and_then(|clock| self.bands(issue, clock));
         let holds = |price: Price| bands.is_none_or(|bands| bands.hold(price));
         let left = |size: Quantity, side: Side| match self.settings.fill_model {
@@ -100,7 +106,7 @@ impl Core {
         };
         match &round.tick {
             Tick::Quote(_) => {
-                let Some(quote) = issue.quote_at(round.place) else { return commands };
+                let Some(quote) = issue.quote_at(round.place) else { return };
                 let evidence = quote.evidence();
                 for side in [Side::Buy, Side::Sell] {
                     let (price, size) = quote.touch(side);
@@ -121,7 +127,7 @@ impl Core {
                         left: left(size, side),
                         evidence: &evidence,
                     };
-                    self.meet(meeting, &mut commands);
+                    self.meet(meeting, commands);
                 }
             }
             Tick::Trade(trade) if !issue.kinds.quotes && holds(trade.price) => {
@@ -143,7 +149,7 @@ impl Core {
                         left: left(size, side),
                         evidence: &evidence,
                     };
-                    self.meet(meeting, &mut commands);
+                    self.meet(meeting, commands);
                 }
             }
             Tick::Bar(bar) if issue.kinds == Kinds::default() => {
@@ -158,10 +164,10 @@ impl Core {
                 };
                 if point != BarPoint::Open {
                     for side in [Side::Buy, Side::Sell] {
-                        self.fill_sprung(round, side, left(side), &evidence, &mut commands);
+                        self.fill_sprung(round, side, left(side), &evidence, commands);
                     }
                     if !commands.is_empty() {
-                        return commands;
+                        return;
                     }
                 }
                 for side in sides {
@@ -179,12 +185,11 @@ impl Core {
                         left: left(*side),
                         evidence: &evidence,
                     };
-                    self.meet(meeting, &mut commands);
+                    self.meet(meeting, commands);
                 }
             }
             _ => {}
         }
-        commands
     }
 
     /// Fills what this point of a bar has triggered: between its prices at the stop itself, which the path goes
@@ -195,12 +200,12 @@ impl Core {
         side: Side,
         mut left: Option<Quantity>,
         evidence: &Evidence,
-        commands: &mut Vec<Command>,
+        commands: &mut Proposals,
     ) {
         let EvidenceTick::Bar { point, close, .. } = &evidence.tick else { return };
         let point = *point;
         for order_id in &round.sprung {
-            if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
+            if commands.is_full() || left.is_some_and(|left| !left.is_positive()) {
                 return;
             }
             let order = self.state.orders.get(*order_id).filter(|order| order.side == side);
@@ -218,12 +223,12 @@ impl Core {
                 (Some(limit), Side::Sell) => price > limit,
             };
             let over = order.is_over(self.state.clock) || self.is_arriving(*order_id);
-            if !here || !within || over {
+            if !here || !within || over || commands.binds(order) {
                 continue;
             }
             let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
             if let Some(fill) = self.fill(order, qty, price, evidence) {
-                commands.push(fill);
+                commands.push(order, fill);
                 left = left.map(|left| left_of(left, qty));
             }
         }
@@ -258,11 +263,11 @@ impl Core {
     }
 
     /// Lets one side of a book meet one price.
-    fn meet(&self, meeting: Meeting<'_>, commands: &mut Vec<Command>) {
+    fn meet(&self, meeting: Meeting<'_>, commands: &mut Proposals) {
         let Meeting { issue_id, side, price, reach, regular, market_orders, began, .. } = meeting;
         let mut left = meeting.left;
         for order in self.state.orders.reached((issue_id, side), price, reach, regular) {
-            if commands.len() >= ROUND_CAP || left.is_some_and(|left| !left.is_positive()) {
+            if commands.is_full() || left.is_some_and(|left| !left.is_positive()) {
                 return;
             }
             let later = began.is_some_and(|began| order.placed_at > began);
@@ -275,6 +280,9 @@ impl Core {
             if waits || order.time_in_force.is_immediate() || self.is_arriving(order.order_id) {
                 continue;
             }
+            if commands.binds(order) || self.yields(order, meeting.evidence) {
+                continue;
+            }
             let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
             let improved =
                 if order.extended { meeting.improved_extended } else { meeting.improved };
@@ -285,7 +293,7 @@ impl Core {
                 _ => price,
             };
             if let Some(fill) = self.fill(order, qty, price, meeting.evidence) {
-                commands.push(fill);
+                commands.push(order, fill);
                 left = left.map(|left| left_of(left, qty));
             }
         }
@@ -323,25 +331,30 @@ impl Core {
     /// The proposals for the orders that have arrived: each is evaluated once against the standing quote, in the
     /// order of arrival. Empty once all of them were; call it again after its commands have committed.
     pub fn arrivals(&mut self) -> Vec<Command> {
-        let mut commands = Vec::new();
+        let mut proposals = Proposals::default();
         let mut done = Vec::new();
         let mut spent = std::collections::BTreeMap::new();
         for key in &self.state.arrivals {
-            if commands.len() >= ROUND_CAP {
+            if proposals.is_full() {
                 break;
             }
-            let proposal = self.state.orders.get(key.1).and_then(|order| {
+            let order = self.state.orders.get(key.1);
+            if order.is_some_and(|order| proposals.binds(order)) {
+                continue;
+            }
+            let proposal = order.and_then(|order| {
                 let spent = spent.entry((order.instrument_id, order.side)).or_default();
-                self.arrival(order, spent)
+                Some((order, self.arrival(order, spent)?))
             });
             match proposal {
-                Some(command) => commands.push(command),
+                Some((order, command)) => proposals.push(order, command),
                 None => done.push(*key),
             }
         }
         for key in done {
             self.state.arrivals.remove(&key);
         }
+        let commands = proposals.into_commands();
         self.try_all(&commands);
         if self.state.arrivals.is_empty() && self.state.round.is_none() {
             self.tried.clear();

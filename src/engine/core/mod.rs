@@ -10,6 +10,7 @@
 mod actions;
 mod auctions;
 mod book;
+mod families;
 mod holders;
 mod judge;
 mod matching;

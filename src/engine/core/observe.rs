@@ -109,6 +109,8 @@ impl EngineState {
                     time_in_force: order.time_in_force,
                     extended: order.extended_hours,
                     held: *held,
+                    fresh: false,
+                    family: order.family(order_id),
                     filled: Quantity::ZERO,
                     leaves: qty,
                     revision: 0,
@@ -121,11 +123,18 @@ impl EngineState {
                     self.arrivals.insert((position, order_id));
                 }
             }
-            OrderEvent::OrderActivated { qty, .. } => {
+            OrderEvent::OrderActivated { qty, at } => {
                 self.change(order_id, |order| {
-                    order.held = false;
+                    (order.held, order.fresh) = (false, true);
                     order.leaves = *qty;
-                    order.rank = position;
+                    // What began before the fill of its entry does not meet it.
+                    (order.rank, order.placed_at) = (position, *at);
+                });
+            }
+            OrderEvent::OrderResized { revision, qty, .. } => {
+                self.change(order_id, |order| {
+                    order.revision = *revision;
+                    order.leaves = qty.minus(order.filled).unwrap_or_default();
                 });
             }
             OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, evidence, .. } => {

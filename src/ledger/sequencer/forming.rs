@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use aggregates::account::AccountCommand;
-use aggregates::id::{AccountId, CommandId, ENGINE, MARKET_TENANT, RequestId};
+use aggregates::id::{AccountId, CommandId, ENGINE, MARKET_TENANT, OrderId, RequestId};
+use aggregates::order::OrderSpec;
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::StreamId;
 use aggregates::trading::{self, Command, Decision, Undecided, World};
@@ -397,7 +398,12 @@ impl<T> Sequencer<T> {
     fn begin_fresh(&mut self, request: &Request) {
         let Request::Command(submission) = request else { return };
         match &submission.command {
-            Command::Place { order_id, .. } => self.memory.begin(StreamId::Order(*order_id)),
+            Command::Place { order_id, spec, .. } => {
+                self.memory.begin(StreamId::Order(*order_id));
+                for (child_id, _) in spec.children(*order_id) {
+                    self.memory.begin(StreamId::Order(child_id));
+                }
+            }
             Command::Account { account_id, command: AccountCommand::Open { .. } } => {
                 self.memory.begin(StreamId::Account(*account_id));
             }
@@ -452,10 +458,28 @@ impl<T> Sequencer<T> {
         {
             // Also when nothing happened: the same command again, later, is still this one.
             let (outcome, position) = (submission.outcome(), flight.head.position);
-            flight.keys.push(KeyRow { lasting, hash, fingerprint, outcome, position });
-            self.keys.remember(hash, KnownKey { fingerprint, outcome, position: None });
+            let keys = std::iter::once((Key { lasting, hash, fingerprint }, outcome));
+            for (key, outcome) in keys.chain(self.keys_of_children(submission)) {
+                let Key { lasting, hash, fingerprint } = key;
+                flight.keys.push(KeyRow { lasting, hash, fingerprint, outcome, position });
+                self.keys.remember(hash, KnownKey { fingerprint, outcome, position: None });
+            }
         }
         Ok(Decided { rows, rejected: decision.rejected, foretold: None })
+    }
+
+    /// The keys of the orders that were placed with another one: their names are used for ever too.
+    fn keys_of_children(&self, submission: &Submission) -> Vec<(Key, Uuid)> {
+        let Command::Place { order_id, spec, .. } = &submission.command else { return Vec::new() };
+        let placed = |id| self.memory.order(id).is_some_and(|order| order.spec().is_some());
+        let children =
+            spec.children(*order_id).into_iter().filter(|(child_id, _)| placed(*child_id));
+        let key = |(child_id, child): (OrderId, OrderSpec)| {
+            let (tenant, id) = (submission.origin.tenant, child_id.uuid());
+            let key = Key::order(tenant, child.account_id, &child.client_order_id, id.as_bytes());
+            (key, id)
+        };
+        children.map(key).collect()
     }
 
     /// The account that an event of `stream` belongs to.

@@ -9,7 +9,7 @@ use super::super::world::Memory;
 use super::request::Request;
 
 /// What has to be loaded before `request` can be decided, as far as that can be told: an order that is not in
-/// memory hides its account. Complete after as many loads as there are such steps.
+/// memory hides its account and the orders that it belongs with. Complete after as many loads as there are such steps.
 pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
     let mut streams = named(request);
     if let Some(account) = ends_all_of(request) {
@@ -21,6 +21,7 @@ pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
         {
             streams.push(StreamId::Account(spec.account_id));
             streams.push(StreamId::Instrument(spec.instrument_id));
+            streams.extend(spec.relatives(id).into_iter().map(StreamId::Order));
         }
     }
     let mut units: Vec<LoadUnit> = streams

@@ -163,6 +163,7 @@ pub const ORDER_ANSWER: &[Field] = &[
     Field::always("status", Kind::Text),
     Field::always("filled_qty", Kind::Text),
     Field::sometimes("filled_avg_price", Kind::Text),
+    Field::always("children", Kind::Objects),
     Field::always("created_at", Kind::Text),
 ];
 

@@ -316,7 +316,7 @@ mod tests {
                 tool.name.len() + tool.description.as_ref().unwrap().len() + input.len();
         }
         let each = |bytes: usize| bytes / CATALOG.len();
-        assert!(each(list) <= 1_220 && each(read_by_models) <= 760, "{list} {read_by_models}");
+        assert!(each(list) <= 1_240 && each(read_by_models) <= 780, "{list} {read_by_models}");
     }
 
     #[test]

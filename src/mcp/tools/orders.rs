@@ -1,7 +1,9 @@
 //! Placing stock orders.
 
 use aggregates::id::AccountId;
-use aggregates::order::{OrderClass, OrderType, Side, Trail};
+use aggregates::order::{
+    Exits, OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce, Trail,
+};
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
@@ -24,6 +26,15 @@ const TYPES: &[(&str, OrderType)] = &[
     ("stop_limit", OrderType::StopLimit),
     ("trailing_stop", OrderType::TrailingStop),
     ("trailing_stop_limit", OrderType::TrailingStopLimit),
+];
+
+/// How the entry of a bracket may find its price over MCP.
+const ENTRIES: &[(&str, OrderType)] = &[("market", OrderType::Market), ("limit", OrderType::Limit)];
+const CLASSES: &[(&str, OrderClass)] = &[
+    ("simple", OrderClass::Simple),
+    ("bracket", OrderClass::Bracket),
+    ("oco", OrderClass::Oco),
+    ("oto", OrderClass::Oto),
 ];
 
 /// What every market order takes.
@@ -54,6 +65,9 @@ pub(super) const ORDER: &[Field] = &[
     EXTENDED_HOURS,
     CLIENT_ORDER_ID.about("Not used."),
     NOTE.about("Not used."),
+    Field::new("order_class", Kind::Text, "Default: simple."),
+    Field::new("take_profit", Kind::Object, "limit_price"),
+    Field::new("stop_loss", Kind::Object, "stop_price, limit_price?"),
     ACCOUNT,
 ];
 /// What every limit order takes.
@@ -108,6 +122,22 @@ const TRAILING_STOP: &[Field] = &[
     NOTE,
     ACCOUNT,
 ];
+/// What a bracket takes: every word of it counts among all tools.
+const BRACKET: &[Field] = &[
+    SYMBOL.required(),
+    Field::new("side", Kind::Word(|| words(SIDES)), "sell: unsupported.").required(),
+    QUANTITY.required(),
+    Field::new("type", Kind::Word(|| words(ENTRIES)), "Default: by limit_price."),
+    LIMIT_PRICE.about("Of the entry."),
+    Field::new("take_profit_limit_price", Kind::Text, "Above the stop.").required(),
+    Field::new("stop_loss_stop_price", Kind::Text, "Dollars.").required(),
+    Field::new("stop_loss_limit_price", Kind::Text, "Default: none."),
+    Field::new("time_in_force", Kind::Word(|| words(TIMES_OF_BRACKET)), "Default: day."),
+    CLIENT_ORDER_ID.about("Your id: the same call again is the same order."),
+    ACCOUNT,
+];
+const TIMES_OF_BRACKET: &[(&str, TimeInForce)] =
+    &[("day", TimeInForce::Day), ("gtc", TimeInForce::Gtc)];
 const TIME_OF_STOP: Field =
     Field::new("time_in_force", Kind::Word(|| words(LIFETIMES)), "Default: day.");
 
@@ -245,6 +275,19 @@ pub const TOOLS: &[Entry] = &[
         },
     },
     Entry {
+        name: "place_bracket_order",
+        title: "Buy with exits",
+        toolset: Toolset::StockOrders,
+        effect: Effect::Places,
+        act: Act::PlaceOrder,
+        about: "A buy with two exits (children) that are held until it fills. Example: {\"symbol\": \"AAPL\", \"side\": \
+                \"buy\", \"quantity\": \"10\", \"take_profit_limit_price\": \"210\", \"stop_loss_stop_price\": \
+                \"180\"}. On insufficient_buying_power lower the quantity.",
+        takes: BRACKET,
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(place_bracket(call, arguments)),
+    },
+    Entry {
         name: "preview_order",
         title: "Preview an order",
         toolset: Toolset::StockOrders,
@@ -292,7 +335,8 @@ pub(super) fn order_of(arguments: &mut Arguments) -> (Option<AccountId>, OrderRe
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
         extended_hours: arguments.flag("extended_hours").unwrap_or_default(),
-        order_class: OrderClass::Simple,
+        order_class: arguments.word("order_class", CLASSES).unwrap_or_default(),
+        exits: exits(arguments),
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
@@ -329,6 +373,7 @@ async fn place(
         expires_at: arguments.time("expires_at"),
         extended_hours: false,
         order_class: OrderClass::Simple,
+        exits: None,
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
@@ -361,9 +406,68 @@ async fn place(
     answer(&placed.map_err(by_argument)?)
 }
 
+/// The exits of an order on trial. What is missing in one is a fault, and faults are answered before it stands for anything.
+fn exits(arguments: &mut Arguments) -> Option<Exits> {
+    let take_profit = arguments.object("take_profit", &["limit_price"], |inside| TakeProfit {
+        limit_price: inside.required_amount("limit_price"),
+    });
+    let stop_loss = arguments.object("stop_loss", &["stop_price", "limit_price"], |inside| {
+        let stop_price = inside.required_amount("stop_price");
+        StopLoss { stop_price, limit_price: inside.amount("limit_price") }
+    });
+    let given = take_profit.is_some() || stop_loss.is_some();
+    given.then_some(Exits { take_profit, stop_loss })
+}
+
+async fn place_bracket(call: Call<'_>, mut arguments: Arguments) -> Answered {
+    let named = arguments.account_id();
+    let side = arguments.required_word("side", SIDES);
+    let limit_price = arguments.amount("limit_price");
+    let order_type = arguments.word("type", ENTRIES);
+    let entry = if limit_price.is_some() { OrderType::Limit } else { OrderType::Market };
+    let limit = arguments.required_amount("take_profit_limit_price");
+    let stop_loss = StopLoss {
+        stop_price: arguments.required_amount("stop_loss_stop_price"),
+        limit_price: arguments.amount("stop_loss_limit_price"),
+    };
+    let request = OrderRequest {
+        symbol: arguments.required_text("symbol", SYMBOL_MAX),
+        // What is missing is a fault, and faults are answered before this stands for anything.
+        side: side.unwrap_or(Side::Buy),
+        order_type: order_type.unwrap_or(entry),
+        qty: arguments.required_amount("quantity"),
+        limit_price,
+        stop_price: None,
+        trail: None,
+        limit_offset: None,
+        activation_price: None,
+        trigger_by: None,
+        time_in_force: arguments.word("time_in_force", TIMES_OF_BRACKET).unwrap_or_default(),
+        expires_at: None,
+        extended_hours: false,
+        order_class: OrderClass::Bracket,
+        exits: Some(Exits {
+            take_profit: Some(TakeProfit { limit_price: limit }),
+            stop_loss: Some(stop_loss),
+        }),
+        client_order_id: arguments.client_order_id(),
+        note: None,
+    };
+    arguments.end()?;
+    let (caller, account) = call.account(named).await?;
+    let placed = call.service.place_order(&caller, account, request).await;
+    answer(&placed.map_err(by_argument)?)
+}
+
 /// What fields of an order are called among the arguments of a tool.
-const ARGUMENTS: [(&str, &str); 3] =
-    [("qty", "quantity"), ("trail_price", "trail_amount"), ("trail_percent", "trail_amount")];
+const ARGUMENTS: [(&str, &str); 6] = [
+    ("qty", "quantity"),
+    ("trail_price", "trail_amount"),
+    ("trail_percent", "trail_amount"),
+    ("take_profit.limit_price", "take_profit_limit_price"),
+    ("stop_loss.stop_price", "stop_loss_stop_price"),
+    ("stop_loss.limit_price", "stop_loss_limit_price"),
+];
 
 /// The fields of an order by the names that they have among the arguments of a tool.
 pub fn by_argument(mut error: ServiceError) -> ServiceError {

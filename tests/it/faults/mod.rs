@@ -5,6 +5,7 @@
 
 mod crashes;
 mod damage;
+mod families;
 mod lost;
 mod margin;
 mod rivals;

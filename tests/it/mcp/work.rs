@@ -147,6 +147,24 @@ async fn work(client: &Client) {
     assert_eq!(shown, json!(["trailing_stop_limit", null, "120.00"]));
     let cancel = json!({"order_id": waiting["order_id"]});
     assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
+    let bracket = json!({"symbol": "AAPL", "side": "buy", "quantity": "1", "limit_price": "99",
+        "take_profit_limit_price": "110", "stop_loss_stop_price": "90", "stop_loss_limit_price": "89.5"});
+    let waiting = call("place_bracket_order", bracket).await;
+    assert_eq!((&waiting["status"], &waiting["type"]), (&json!("accepted"), &json!("limit")));
+    let exits = waiting["children"].as_array().unwrap().iter();
+    let exits: Vec<_> = exits.map(|exit| json!([exit["status"], exit["type"]])).collect();
+    assert_eq!(exits, [json!(["held", "limit"]), json!(["held", "stop_limit"])]);
+    let exit = call("order_by_id", json!({"order_id": waiting["children"][1]["order_id"]})).await;
+    assert_eq!(exit["parent_order_id"], waiting["order_id"]);
+    let cancel = json!({"order_id": waiting["order_id"]});
+    let ended = call("cancel_stock_order_by_id", cancel).await;
+    assert_eq!(ended["children"][0]["cancel_reason"], "parent_ended");
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1", "order_class": "bracket",
+        "take_profit": {"limit_price": 110}, "stop_loss": {"stop_price": "90"}});
+    let preview = call("preview_order", body).await;
+    let after = &preview["after"];
+    let shown = json!([preview["status"], after["position_qty"], after["position_qty_available"]]);
+    assert_eq!(shown, json!(["filled", "11", "8"]), "its exits would reserve what it buys");
     let sold = call("sell_stock_market", json!({"symbol": "AAPL", "quantity": "3"})).await;
     assert_eq!(sold["filled_avg_price"], "100.00");
     let open = call("stock_orders", json!({"status": "open"})).await;

@@ -5,6 +5,7 @@ mod closing;
 mod cors;
 mod edge;
 mod extended;
+mod families;
 mod filters;
 mod input;
 mod margin;

@@ -80,6 +80,19 @@ async fn told_and_done(kind: &str) -> BTreeSet<String> {
                 json!(["99", "100", "101", "102"][usize::try_from(draw(4)).unwrap()]);
             body["trigger_by"] = json!(["last", "quote"][usize::try_from(draw(2)).unwrap()]);
         }
+        if kind == "cash" && draw(3) == 0 {
+            // Some of them are no orders that can be.
+            body["order_class"] = json!(if side == "sell" {
+                "oco"
+            } else {
+                ["bracket", "oto"][usize::try_from(draw(2)).unwrap()]
+            });
+            let stop = ["90", "99", "100"][usize::try_from(draw(3)).unwrap()];
+            body["stop_loss"] = json!({ "stop_price": stop });
+            if body["order_class"] == "bracket" {
+                body["take_profit"] = json!({"limit_price": "110"});
+            }
+        }
         let (head, before) = (rest.head(), figures(&rest, account).await);
         let foretold = rest.post(&format!("{orders}/preview"), body.clone()).await;
         assert_eq!(rest.head(), head, "a preview writes nothing");

@@ -173,6 +173,7 @@ pub fn buy(
         client_order_id: client_order_id.to_owned(),
         note_digest: None,
         parent_order_id: None,
+        exits: None,
     };
     let market = MarketView {
         at: noon(),

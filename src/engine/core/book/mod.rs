@@ -44,6 +44,12 @@ pub struct Working {
     pub extended: bool,
     /// Waits for its parent and is in no book.
     pub held: bool,
+    /// It was activated and no line has begun since: until then it is in no book.
+    #[serde(default)]
+    pub fresh: bool,
+    /// The family that it belongs to: of its orders one acts at a time.
+    #[serde(default)]
+    pub family: Option<OrderId>,
     /// Shares filled.
     pub filled: Quantity,
     /// Shares still open.
@@ -160,7 +166,8 @@ pub struct Orders {
     trails: Trails,
     /// Trailing stops that do not follow the market yet: each waits as a stop of the other side does.
     dormant: Stops,
-    /// Trailing stops that came since the last line began: that line does not move their marks.
+    /// Trailing stops that came and exits that were activated since the last line began: that line does not move the
+    /// marks of the former and does not meet the latter.
     fresh: BTreeSet<OrderId>,
     /// How many there are of each instrument; no entry for none.
     counts: BTreeMap<InstrumentId, usize>,
@@ -234,19 +241,27 @@ impl Orders {
         if let Some(at) = order.expires_at {
             self.expiries.insert((at, order.order_id));
         }
+        self.shelve(&order);
+        *self.counts.entry(order.instrument_id).or_default() += 1;
+        self.by_id.insert(order.order_id, order);
+    }
+
+    /// Puts an order into the book that it works in.
+    fn shelve(&mut self, order: &Working) {
         match order.waits_for() {
             _ if order.held => {}
+            _ if order.fresh => {
+                self.fresh.insert(order.order_id);
+            }
             Some(stop) => match &stop.trailing {
-                None => self.stops.insert(&order, stop),
+                None => self.stops.insert(order, stop),
                 Some(Trailing { fresh: true, .. }) => {
                     self.fresh.insert(order.order_id);
                 }
-                Some(trailing) => self.watch(&order, stop, trailing),
+                Some(trailing) => self.watch(order, stop, trailing),
             },
-            None => self.ladders_of(order.time_in_force).insert(&order),
+            None => self.ladders_of(order.time_in_force).insert(order),
         }
-        *self.counts.entry(order.instrument_id).or_default() += 1;
-        self.by_id.insert(order.order_id, order);
     }
 
     /// Takes an order out; nothing if it is not there.
@@ -264,6 +279,9 @@ impl Orders {
         }
         match order.waits_for() {
             _ if order.held => {}
+            _ if order.fresh => {
+                self.fresh.remove(&order_id);
+            }
             Some(stop) => match &stop.trailing {
                 None => self.stops.remove(&order, stop),
                 Some(Trailing { fresh: true, .. }) => {
@@ -387,18 +405,15 @@ impl Orders {
         })
     }
 
-    /// A line begins: what came before it follows the market from now on.
+    /// A line begins: what came before it follows the market and meets it from now on.
     pub fn begin_line(&mut self) {
         for order_id in std::mem::take(&mut self.fresh) {
             let Some(mut order) = self.by_id.remove(&order_id) else { continue };
+            order.fresh = false;
             if let Some(trailing) = order.trailing_mut() {
                 trailing.fresh = false;
             }
-            if let Some(stop) = &order.stop
-                && let Some(trailing) = &stop.trailing
-            {
-                self.watch(&order, stop, trailing);
-            }
+            self.shelve(&order);
             self.by_id.insert(order_id, order);
         }
     }

@@ -7,8 +7,8 @@ use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderI
 use aggregates::instrument::Instrument;
 use aggregates::money::Price;
 use aggregates::order::{
-    CancelReason, Order, OrderChange, OrderClass, OrderEvent, OrderSpec, OrderStatus, OrderType,
-    Side, TimeInForce, Trail, TriggerBy,
+    CancelReason, Exit, Exits, Order, OrderChange, OrderClass, OrderEvent, OrderSpec, OrderStatus,
+    OrderType, Side, StopLoss, TakeProfit, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::position::Position;
 use aggregates::refusal::Refusal;
@@ -77,8 +77,24 @@ pub(super) struct Desk {
 
 pub(super) const AAPL: &str = "AAPL";
 
+/// The exits of order 7 are 7,001 (the take-profit) and 7,002.
+const EXITS: u128 = 1_000;
+
 pub(super) fn order_id(n: u128) -> OrderId {
-    OrderId::new(Uuid::from_u128(n))
+    let parent = |n| OrderId::new(Uuid::from_u128(n));
+    match n % EXITS {
+        1 if n > EXITS => parent(n / EXITS).exit(Exit::TakeProfit),
+        2 if n > EXITS => parent(n / EXITS).exit(Exit::StopLoss),
+        _ => parent(n),
+    }
+}
+
+pub(super) fn profit(n: u128) -> u128 {
+    n * EXITS + 1
+}
+
+pub(super) fn loss(n: u128) -> u128 {
+    n * EXITS + 2
 }
 
 impl Desk {
@@ -255,7 +271,8 @@ impl Desk {
 
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
     /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market, `from 12.00` on, and become limit
-    /// orders with `offset 0.10`; `extended` fills outside regular hours too. Gives its number.
+    /// orders with `offset 0.10`; `extended` fills outside regular hours too. With `profit 13.00` and `loss 9.00` it has
+    /// exits: a buy with both is a bracket, with one an oto, a sell is an oco. Gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -313,6 +330,16 @@ impl Desk {
             "cls" => TimeInForce::Cls,
             _ => TimeInForce::Day,
         };
+        let stop_loss = after("loss").map(|stop_price| StopLoss { stop_price, limit_price: None });
+        let take_profit = after("profit").map(|limit_price| TakeProfit { limit_price });
+        let order_class = match (side, take_profit, stop_loss) {
+            (_, None, None) => OrderClass::Simple,
+            (Side::Sell, ..) => OrderClass::Oco,
+            (Side::Buy, Some(_), Some(_)) => OrderClass::Bracket,
+            (Side::Buy, ..) => OrderClass::Oto,
+        };
+        let exits = Exits { take_profit, stop_loss };
+        let exits = Some(Box::new(exits)).filter(|_| order_class != OrderClass::Simple);
         let spec = OrderSpec {
             account_id,
             instrument_id: InstrumentId::of_symbol(symbol),
@@ -329,10 +356,11 @@ impl Desk {
             good_till: None,
             time_in_force,
             extended_hours: words.contains(&"extended"),
-            order_class: OrderClass::Simple,
+            order_class,
             client_order_id: n.to_string(),
             note_digest: None,
             parent_order_id: None,
+            exits,
         };
         let glance = self.core.glance(symbol);
         let market = now.view(glance.as_ref(), side, spec.follows(), time_in_force);
@@ -407,6 +435,12 @@ impl Desk {
         self.world.accounts[&account_id].cash().to_string()
     }
 
+    fn number(&self, order_id: OrderId) -> u128 {
+        let spec = self.world.orders[&order_id].spec().unwrap();
+        let exit = if spec.order_type == OrderType::Limit { profit } else { loss };
+        spec.parent_order_id.map_or(order_id.uuid().as_u128(), |id| exit(id.uuid().as_u128()))
+    }
+
     /// Every fill so far.
     pub(super) fn fills(&self) -> Vec<Fill> {
         let fills = self.log.iter().filter_map(|(stream, event)| match (stream, event) {
@@ -414,7 +448,7 @@ impl Desk {
                 StreamId::Order(order_id),
                 Event::Order(OrderEvent::OrderFilled { qty, price, evidence, .. }),
             ) => {
-                let n = order_id.uuid().as_u128();
+                let n = self.number(*order_id);
                 Some((n, evidence.tape_place, price.to_string(), qty.to_string()))
             }
             _ => None,
@@ -428,7 +462,7 @@ impl Desk {
             (
                 StreamId::Order(order_id),
                 Event::Order(OrderEvent::OrderTriggered { stop_price, evidence, .. }),
-            ) => Some((order_id.uuid().as_u128(), evidence.tape_place, stop_price.to_string())),
+            ) => Some((self.number(*order_id), evidence.tape_place, stop_price.to_string())),
             _ => None,
         });
         triggers.collect()

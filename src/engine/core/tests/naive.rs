@@ -37,6 +37,13 @@ enum Step {
         open: Option<i64>,
         limit: Option<i64>,
     },
+    Family {
+        sell: bool,
+        qty: i64,
+        limit: Option<i64>,
+        profit: Option<i64>,
+        loss: Option<i64>,
+    },
     Trail {
         buy: bool,
         qty: i64,
@@ -98,6 +105,20 @@ fn step() -> impl Strategy<Value = Step> {
             }),
         2 => (0usize..64, 1i64..400).prop_map(|(which, distance)| Step::Retrail { which, distance }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
+        8 => (
+            any::<bool>(),
+            1i64..30,
+            prop::option::weighted(0.8, 9_500i64..10_500),
+            prop::option::weighted(0.8, 9_900i64..10_500),
+            prop::option::weighted(0.8, 9_500i64..9_900),
+        )
+            .prop_map(|(sell, qty, limit, profit, loss)| Step::Family {
+                sell,
+                qty,
+                limit,
+                profit,
+                loss
+            }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
         1 => Just(Step::Split),
@@ -202,14 +223,23 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                 scan.later();
             }
             Step::Later => {}
-            Step::Replace { which, open, limit } => {
-                let n = *which as u128 + 2;
+            Step::Family { sell, qty, limit, profit, loss } => {
+                let (profit, loss) = (profit.map(now), loss.map(now));
                 let limit = limit.map(now);
-                if let Some(i) = scan.orders.iter().position(|order| order.n == n) {
+                scan.family(&mut desk, account, (*sell, *qty), limit, profit, loss);
+            }
+            Step::Replace { which, open, limit } => {
+                let limit = limit.map(now);
+                if !scan.orders.is_empty() {
+                    let i = which % scan.orders.len();
                     let order = &scan.orders[i];
+                    let n = order.n;
                     let limit = limit.filter(|_| order.limit.is_some());
                     let taken = order.auction.is_none_or(|it| it.takes_orders(scan.part));
-                    let may = order.open && taken && (open.is_some() || limit.is_some());
+                    let may = order.open
+                        && taken
+                        && (open.is_some() || limit.is_some())
+                        && scan.permits(i, *open, limit);
                     let text = limit.map(cents);
                     assert_eq!(desk.replace(account, n, *open, text.as_deref()), may, "order {n}");
                     if may {
@@ -249,10 +279,11 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                 }
             }
             Step::Cancel { which } => {
-                let n = *which as u128 + 2;
-                if let Some(order) = scan.orders.iter_mut().find(|order| order.n == n) {
-                    assert_eq!(desk.cancel(account, n), order.open, "order {n}");
-                    order.open = false;
+                if !scan.orders.is_empty() {
+                    let i = which % scan.orders.len();
+                    let (n, open) = (scan.orders[i].n, scan.orders[i].open);
+                    assert_eq!(desk.cancel(account, n), open, "order {n}");
+                    scan.end(i);
                 }
             }
             Step::Halt | Step::Resume => {

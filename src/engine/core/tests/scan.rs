@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::desk::Fill;
+use super::naive_families::Kin;
 
 /// One trigger as the tests compare it: order, place on the tape, stop.
 pub(super) type Triggered = (u128, u64, String);
@@ -76,6 +77,8 @@ pub(super) struct Plain {
     pub(super) limit: Option<i64>,
     /// Until it is triggered; of one that follows the market its price is that of the mark.
     pub(super) stop: Option<PlainStop>,
+    /// The stop of a stop-loss, also once it is triggered.
+    pub(super) stop_loss: Option<i64>,
     /// The place of the tick that triggered it: what came before does not fill it.
     pub(super) since: u64,
     /// What it follows at, and its mark in millionths.
@@ -93,6 +96,8 @@ pub(super) struct Plain {
     pub(super) day: bool,
     /// It is for this auction alone.
     pub(super) auction: Option<Auction>,
+    /// What it is among orders that belong together.
+    pub(super) kin: Option<Kin>,
 }
 
 /// The auctions of a day.
@@ -192,8 +197,8 @@ pub(super) fn cents(amount: i64) -> String {
 }
 
 impl Scan {
-    pub(super) fn fill(&mut self, i: usize, price: i64) {
-        let Some(quote) = &mut self.quote else { return };
+    pub(super) fn fill(&mut self, i: usize, price: i64) -> bool {
+        let Some(quote) = &mut self.quote else { return false };
         let order = &mut self.orders[i];
         let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
         let qty = order.left.min(*size);
@@ -202,7 +207,9 @@ impl Scan {
             order.left -= qty;
             order.open = order.left > 0;
             self.fills.push((order.n, quote.4, cents(price), qty.to_string()));
+            self.tell_kin(i, qty);
         }
+        qty > 0
     }
 
     pub(super) fn trigger(&mut self, i: usize, place: u64) {
@@ -223,7 +230,7 @@ impl Scan {
         let mut turn: Vec<(i64, u64, usize)> = Vec::new();
         for (i, order) in self.orders.iter().enumerate() {
             if let Some(stop) = order.stop.filter(|stop| looks(*stop) && reached(*stop))
-                && order.open
+                && self.acts(order)
                 && order.from.is_none()
                 && order.buy == buy
             {
@@ -249,8 +256,8 @@ impl Scan {
         let met = self.met;
         self.quote = Some((bid, bid_size, ask, ask_size, self.place));
         self.quoted_in = self.part;
-        let (traded, part) = (self.traded, self.part);
-        let regular = part == Part::Regular;
+        let traded = self.traded;
+        let regular = self.part == Part::Regular;
         if regular {
             self.met = self.place;
             if !traded {
@@ -260,39 +267,55 @@ impl Scan {
                 self.watch(buy, price, |stop| stop.by_quote || !traded);
             }
         }
-        for buy in [true, false] {
-            let mut turn: Vec<usize> = (0..self.orders.len())
-                .filter(|i| {
-                    let order = &self.orders[*i];
-                    let reached = order
-                        .limit
-                        .is_none_or(|limit| if buy { ask <= limit } else { bid >= limit });
-                    let fills = order.open && part.fills(order.extended);
-                    fills
-                        && order.auction.is_none()
-                        && order.stop.is_none()
-                        && order.buy == buy
-                        && reached
-                })
-                .collect();
-            turn.sort_by_key(|i| {
-                let order = &self.orders[*i];
-                let price = order.limit.map(|limit| if buy { -limit } else { limit });
-                (price.is_some(), price, order.turn)
-            });
-            for i in turn {
+        // Of orders that belong together one fills, and then all of them are looked at again.
+        let mut filled = true;
+        while filled {
+            filled = false;
+            let mut acted = Vec::new();
+            for buy in [true, false] {
                 let touch = if buy { ask } else { bid };
-                let Plain { extended, since, .. } = self.orders[i];
-                let fresh = if extended { self.fresh_extended } else { self.fresh };
-                let resting = !fresh && met >= since;
-                let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
-                self.fill(i, price);
+                for i in self.in_turn(buy, touch) {
+                    let family = self.orders[i].kin.map(|kin| kin.family);
+                    if family.is_some_and(|family| acted.contains(&family)) {
+                        continue;
+                    }
+                    let Plain { extended, since, .. } = self.orders[i];
+                    let fresh = if extended { self.fresh_extended } else { self.fresh };
+                    let resting = !fresh && met >= since;
+                    let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
+                    if self.fill(i, price) {
+                        acted.extend(family);
+                        filled = true;
+                    }
+                }
             }
         }
         self.seen();
         for (buy, price) in [(true, ask), (false, bid)].into_iter().filter(|_| regular) {
             self.follow(buy, price, |stop| stop.by_quote || !traded);
         }
+    }
+
+    /// The orders of one side that a price reaches, in the order in which they fill.
+    fn in_turn(&self, buy: bool, price: i64) -> Vec<usize> {
+        let reached = |limit: i64| if buy { price <= limit } else { price >= limit };
+        let mut turn: Vec<usize> = (0..self.orders.len())
+            .filter(|i| {
+                let order = &self.orders[*i];
+                let works = self.acts(order) && self.part.fills(order.extended);
+                works
+                    && order.auction.is_none()
+                    && order.stop.is_none()
+                    && order.buy == buy
+                    && order.limit.is_none_or(reached)
+            })
+            .collect();
+        turn.sort_by_key(|i| {
+            let order = &self.orders[*i];
+            let price = order.limit.map(|limit| if buy { -limit } else { limit });
+            (price.is_some(), price, order.turn)
+        });
+        turn
     }
 
     /// Fills the orders for an auction that a buy's and a sell's price in millionths reach, whole, and ends the others.
@@ -445,6 +468,7 @@ impl Scan {
             left: qty,
             limit,
             stop,
+            stop_loss: None,
             since: 0,
             trail: None,
             from: None,
@@ -454,6 +478,7 @@ impl Scan {
             extended,
             day: kind == "day",
             auction: Auction::of(kind),
+            kin: None,
         });
         let i = self.orders.len() - 1;
         self.meet(i, kind);
@@ -500,7 +525,9 @@ impl Scan {
             order.turn = self.turns;
         }
         (order.left, order.limit) = (open, limit);
-        self.meet(i, "day");
+        if !self.resize_kin(i) {
+            self.meet(i, "day");
+        }
     }
 
     /// Changes how far an order stays behind the market, and lets it meet what stands.
@@ -539,6 +566,7 @@ impl Scan {
             left: qty,
             limit: None,
             stop,
+            stop_loss: None,
             since: 0,
             trail: Some((trail, mark)),
             from: from.filter(|from| {
@@ -550,6 +578,7 @@ impl Scan {
             extended: false,
             day: false,
             auction: None,
+            kin: None,
         });
     }
 
@@ -570,6 +599,7 @@ impl Scan {
             order.left *= 2;
             let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
             order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
+            order.stop_loss = order.stop_loss.map(down);
             if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
                 *mark /= 2;
                 trail.split();

@@ -1,0 +1,234 @@
+//! Orders that belong together: what placing, a fill or the end of one does to the others, in the same commit.
+//!
+//! The exits of a family are open together, for the same number of shares, and end together: those shares are what its
+//! entry has filled and no exit has sold. They are reserved once, under the name of [`OrderSpec::reserves_under`].
+//! While nothing has filled the exits are held and reserve nothing. An entry is never open without its exits.
+
+use super::{Desk, MarketView, Undecided, World};
+use crate::account::ReleaseReason;
+use crate::id::OrderId;
+use crate::market::MarketTime;
+use crate::money::{Price, Quantity};
+use crate::order::{
+    CancelReason, Exit, Order, OrderClass, OrderCommand, OrderError, OrderSpec, OrderStatus,
+    OrderType, Part, ResizeCause, apart,
+};
+use crate::position::PositionCommand;
+
+/// How an order has ended otherwise than by a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Canceled,
+    Expired,
+}
+
+impl<'a, W: World> Desk<'a, W> {
+    /// The orders that are placed with an order, in the same market: those of an entry are held.
+    pub(super) fn place_children(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        market: &MarketView,
+        expires_at: Option<MarketTime>,
+    ) -> Result<(), Undecided> {
+        for (child_id, child) in spec.children(order_id) {
+            let place = OrderCommand::Place {
+                spec: child,
+                held: spec.order_class != OrderClass::Oco,
+                reserve_price: None,
+                reference: None,
+                expires_at,
+                tape_place: market.tape_place,
+                at: market.at,
+            };
+            self.order(child_id, &place)?;
+        }
+        Ok(())
+    }
+
+    /// The other open orders of the family, each with its part in it.
+    pub(super) fn open_relatives(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+    ) -> Result<Vec<(OrderId, Part, &'a Order)>, Undecided> {
+        let mut open = Vec::new();
+        for relative in spec.relatives(order_id) {
+            let order = self.look_order(relative)?;
+            if let Some(part) = order.spec().and_then(OrderSpec::part).filter(|_| order.is_open()) {
+                open.push((relative, part, order));
+            }
+        }
+        Ok(open)
+    }
+
+    /// The shares that an order may deliver: its own reservation, or that of its family.
+    pub(super) fn deliverable(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+    ) -> Result<Quantity, Undecided> {
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        Ok(position.reservation(spec.reserves_under(order_id)))
+    }
+
+    /// A fill of an exit is about to take `qty` shares: those that are reserved under another name are freed for it.
+    pub(super) fn free_for(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        qty: Quantity,
+    ) -> Result<(), Undecided> {
+        let name = spec.reserves_under(order_id);
+        if name == order_id {
+            return Ok(());
+        }
+        let left = self.deliverable(order_id, spec)?.minus(qty)?;
+        let command = if left.is_zero() {
+            let (orders, reason) = (vec![name], ReleaseReason::Canceled);
+            PositionCommand::Release { orders, reason }
+        } else {
+            PositionCommand::Rereserve { order_id: name, qty: left }
+        };
+        self.position(spec.account_id, spec.instrument_id, &command)
+    }
+
+    /// What a fill of `qty` shares, which left `leaves` open, does to the rest of the family.
+    pub(super) fn after_fill(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        (qty, leaves): (Quantity, Quantity),
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        match spec.part() {
+            None => Ok(()),
+            Some(Part::Entry) => self.after_entry(order_id, spec, qty, at),
+            Some(Part::Exit(_)) => self.after_exit(order_id, spec, (qty, leaves), at),
+        }
+    }
+
+    /// The exits of an entry work for what it has filled.
+    fn after_entry(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        qty: Quantity,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let mut reserve = None;
+        for (exit_id, _, exit) in self.open_relatives(order_id, spec)? {
+            let exit_spec = exit.spec().ok_or(OrderError::NotFound)?;
+            let held = exit.status() == Some(OrderStatus::Held);
+            let command = if held {
+                OrderCommand::Activate { qty, at }
+            } else {
+                let (qty, cause) = (exit_spec.qty.plus(qty)?, ResizeCause::EntryFilled);
+                OrderCommand::Resize { qty, cause, at }
+            };
+            self.order(exit_id, &command)?;
+            let name = exit_spec.reserves_under(exit_id);
+            let total = if held { qty } else { exit.leaves_qty()?.plus(qty)? };
+            reserve = Some(if held {
+                PositionCommand::Reserve { order_id: name, qty: total }
+            } else {
+                PositionCommand::Rereserve { order_id: name, qty: total }
+            });
+        }
+        match reserve {
+            Some(reserve) => self.position(spec.account_id, spec.instrument_id, &reserve),
+            None => Ok(()),
+        }
+    }
+
+    /// What one exit has sold the other does not: with the last share it ends, and what is open of the entry with it.
+    fn after_exit(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        (qty, leaves): (Quantity, Quantity),
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let mut ended = Vec::new();
+        for (relative, part, order) in self.open_relatives(order_id, spec)? {
+            let command = match part {
+                Part::Entry if !leaves.is_zero() => continue,
+                Part::Entry => OrderCommand::Cancel { reason: CancelReason::ExitsEnded, at },
+                Part::Exit(_) if leaves.is_zero() => {
+                    OrderCommand::Cancel { reason: CancelReason::SiblingFilled, at }
+                }
+                Part::Exit(_) => {
+                    let total = order.spec().map_or(Quantity::ZERO, |spec| spec.qty);
+                    let (qty, cause) = (total.minus(qty)?, ResizeCause::SiblingFilled);
+                    OrderCommand::Resize { qty, cause, at }
+                }
+            };
+            self.order(relative, &command)?;
+            if part == Part::Entry {
+                ended.push(relative);
+            }
+        }
+        self.release(spec.account_id, &ended, ReleaseReason::Canceled)
+    }
+
+    /// Ends what ends with an order that was canceled or whose time is over: the held exits of an entry, and of an exit
+    /// the other one and what is open of the entry. Exits that work for what the entry has filled stay. Gives the orders
+    /// that it ended.
+    pub(super) fn end_with(
+        &mut self,
+        order_id: OrderId,
+        ending: Ending,
+        command: &OrderCommand,
+        at: MarketTime,
+    ) -> Result<Vec<OrderId>, Undecided> {
+        let spec = self.look_spec(order_id)?;
+        let Some(of) = spec.part() else { return Ok(Vec::new()) };
+        let mut ended = Vec::new();
+        for (relative, part, order) in self.open_relatives(order_id, spec)? {
+            let held = order.status() == Some(OrderStatus::Held);
+            let reason = match (of, part) {
+                (Part::Entry, _) if !held => continue,
+                (Part::Entry, _) => CancelReason::ParentEnded,
+                (Part::Exit(_), Part::Exit(_)) => CancelReason::SiblingEnded,
+                (Part::Exit(_), Part::Entry) => CancelReason::ExitsEnded,
+            };
+            // Exits, and an entry that still works, have one time: it is over for all of them.
+            let command = match (ending, of) {
+                (Ending::Expired, Part::Exit(_)) => command.clone(),
+                _ => OrderCommand::Cancel { reason, at },
+            };
+            self.order(relative, &command)?;
+            ended.push(relative);
+        }
+        Ok(ended)
+    }
+
+    /// Whether an exit may be changed so: its quantity follows the fills, and a take-profit stays beyond its stop-loss.
+    pub(super) fn permits_exit(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        replaced: &OrderSpec,
+    ) -> Result<(), Undecided> {
+        let Some(Part::Exit(exit)) = spec.part() else { return Ok(()) };
+        if replaced.qty != spec.qty {
+            return Err(OrderError::follows(spec.qty).into());
+        }
+        for (_, part, sibling) in self.open_relatives(order_id, spec)? {
+            let Some(sibling) = sibling.spec().filter(|_| matches!(part, Part::Exit(_))) else {
+                continue;
+            };
+            let (profit, loss) = match exit {
+                Exit::TakeProfit => (replaced, sibling),
+                Exit::StopLoss => (sibling, replaced),
+            };
+            let prices: Option<(Price, Price)> = profit.limit_price.zip(loss.stop_price);
+            if let Some((profit, loss)) = prices.filter(|(profit, loss)| profit <= loss) {
+                let field =
+                    if spec.order_type == OrderType::Limit { "limit_price" } else { "stop_price" };
+                return Err(OrderError::Malformed { field, message: apart(profit, loss) }.into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Orders that belong together, in one round: each proposal supposes that the others are accepted, so of a family one
+//! order acts, and the others are looked at again when the log says what came of it. And of two exits that one bar
+//! reaches the stop-loss is the one.
+
+use std::collections::BTreeSet;
+
+use aggregates::id::OrderId;
+use aggregates::market::{BarPoint, Evidence, EvidenceTick};
+use aggregates::order::{Exit, Side};
+use aggregates::trading::Command;
+
+use super::Core;
+use super::book::Working;
+use super::matching::ROUND_CAP;
+
+/// The proposals of one round.
+#[derive(Debug, Default)]
+pub(super) struct Proposals {
+    commands: Vec<Command>,
+    /// The families that act.
+    bound: BTreeSet<OrderId>,
+}
+
+impl Proposals {
+    /// No more fit into the round.
+    pub(super) fn is_full(&self) -> bool {
+        self.commands.len() >= ROUND_CAP
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Another order of its family acts in this round.
+    pub(super) fn binds(&self, order: &Working) -> bool {
+        order.family.is_some_and(|family| self.bound.contains(&family))
+    }
+
+    pub(super) fn push(&mut self, order: &Working, command: Command) {
+        self.bound.extend(order.family);
+        self.commands.push(command);
+    }
+
+    pub(super) fn into_commands(self) -> Vec<Command> {
+        self.commands
+    }
+}
+
+impl Core {
+    /// Whether an order leaves a bar to the stop-loss of its family: the bar reaches that too, and nobody knows which
+    /// price came first. What a bar opens at did.
+    pub(super) fn yields(&self, order: &Working, evidence: &Evidence) -> bool {
+        let EvidenceTick::Bar { high, low, point, .. } = &evidence.tick else { return false };
+        let sibling = order.family.map(|family| family.exit(Exit::StopLoss));
+        let sibling = sibling.and_then(|sibling| self.state.orders.get(sibling));
+        let Some(sibling) = sibling.filter(|sibling| sibling.order_id != order.order_id) else {
+            return false;
+        };
+        let works = !sibling.held && !sibling.fresh && sibling.placed_at <= evidence.at;
+        let waits = sibling.waits_for().filter(|_| works && sibling.side == order.side);
+        let Some(stop) = waits else { return false };
+        let reached = match sibling.side {
+            Side::Sell => *low <= stop.price,
+            Side::Buy => *high >= stop.price,
+        };
+        *point != BarPoint::Open && reached && !sibling.is_over(self.state.clock)
+    }
+}
