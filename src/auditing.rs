@@ -1,4 +1,4 @@
-//! `blotter audit`: verify, export and checkpoint, on the database or on files.
+//! `blotter audit`: verify, replay, export and checkpoint, on the database or on files.
 //!
 //! Exits with 0 for a log that is valid (or an export that was written), 1 for one that is not, 2 when there is no
 //! verdict. A private database is read beside the server that runs it; without one it is started for
@@ -8,13 +8,19 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use aggregates::rules::Rules;
 use anyhow::{Context, bail};
 use blotter::audit::{
     CHECKPOINT_FILE, Evidence, Report, Scope, export, split_notes, verify_database, verify_export,
 };
-use blotter::config::DatabaseSettings;
-use blotter::database::Visit;
+use blotter::config::{DatabaseSettings, RuleSettings};
+use blotter::database::{AuditorPool, Visit};
+use blotter::engine::core::Settings;
+use blotter::engine::history::Snapshot;
+use blotter::engine::replay::{Replayed, replay};
+use blotter::market::calendar::Calendar;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
@@ -23,6 +29,8 @@ use uuid::Uuid;
 pub enum AuditCommand {
     /// Check every event, every invariant and every view; exits with 1 and names the first bad position
     Verify(Verify),
+    /// Run the engine again over log and tape; exits with 1 and names the first event that it would not have written so
+    Replay(Replay),
     /// Write the log as JSON lines that `verify --file` accepts without a database
     Export(Export),
     /// Print the latest checkpoint that this data directory has signed
@@ -47,6 +55,20 @@ pub struct Verify {
     json: bool,
 }
 
+/// What to run again, and by which rules.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// Where the database is
+    #[command(flatten)]
+    database: DatabaseSettings,
+    /// The rules that the server ran by: they decide what fills cost
+    #[command(flatten)]
+    rules: RuleSettings,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// What to export.
 #[derive(Args, Debug)]
 pub struct Export {
@@ -64,6 +86,8 @@ pub struct Export {
     out: Option<PathBuf>,
 }
 
+/// How often a long replay says how far it has come.
+const TELL: Duration = Duration::from_secs(2);
 /// The shard that there is.
 const SHARD: u16 = 0;
 
@@ -71,6 +95,7 @@ const SHARD: u16 = 0;
 pub async fn run(command: AuditCommand) -> ExitCode {
     let done = match command {
         AuditCommand::Verify(verify) => check(&verify).await,
+        AuditCommand::Replay(replay) => run_again(&replay).await,
         AuditCommand::Export(export) => write_export(&export).await.map(|()| true),
         AuditCommand::Checkpoint(settings) => print_checkpoint(&settings).map(|()| true),
     };
@@ -111,6 +136,37 @@ fn print_report(report: &Report, json: bool) -> anyhow::Result<()> {
         write!(out, "{report}")?;
     }
     Ok(())
+}
+
+/// Whether the engine, run again, does what the log says.
+async fn run_again(settings: &Replay) -> anyhow::Result<bool> {
+    let visit = Visit::open(settings.database.existing()?).await?;
+    let auditor = visit.auditor();
+    let replayed = replayed(&auditor, &settings.rules.rules()).await;
+    auditor.pool().close().await;
+    visit.close().await?;
+    let replayed = replayed?;
+    let mut out = std::io::stdout().lock();
+    if settings.json {
+        serde_json::to_writer_pretty(&mut out, &replayed)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{replayed}")?;
+    }
+    Ok(replayed.differing == 0)
+}
+
+async fn replayed(auditor: &AuditorPool, rules: &Rules) -> anyhow::Result<Replayed> {
+    let past = Snapshot::of(auditor, SHARD).await?;
+    let mut told = Instant::now();
+    let progress = |place| {
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            eprintln!("line {place} of the tape");
+        }
+    };
+    // The tape says with its first line which hours the engine kept.
+    Ok(replay(&past, Settings::new(Calendar::nyse()), rules, progress).await?)
 }
 
 fn checkpoint_files(verify: &Verify) -> anyhow::Result<Vec<PathBuf>> {

@@ -8,11 +8,12 @@ use std::future::Future;
 
 use aggregates::market::TapePlace;
 use projections::log::{LogError, Recorded, read_after};
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Postgres, Row, Transaction};
+use tokio::sync::Mutex;
 
 use super::core::{Core, EngineState, STATE_VERSION, Settings};
 use super::tape::{TapeError, TapeLine, decode};
-use crate::database::WriterPool;
+use crate::database::{AuditorPool, DatabaseError, WriterPool};
 use crate::ledger::TapeBlock;
 
 /// Events of one page.
@@ -45,18 +46,32 @@ pub enum RecoveryError {
         /// The last line that it worked.
         place: TapePlace,
     },
+    /// An event that does not say which command it came from.
+    #[error("position {position} does not say which command it came from: {reason}")]
+    Metadata {
+        /// The event.
+        position: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An event that cannot have happened after those before it.
+    #[error("position {position} is impossible: {reason}")]
+    Impossible {
+        /// The event.
+        position: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The engine does not come to an end with a line.
+    #[error("the engine comes to no end with the line at place {0}")]
+    Endless(TapePlace),
     /// The state cannot be stored.
     #[error("the engine's checkpoint cannot be written: {0}")]
     Unwritable(serde_json::Error),
 }
 
-/// Where checkpoint, log and tape are read.
-pub trait History: Send + Sync + 'static {
-    /// The last checkpoint, if there is one that this program can read.
-    fn checkpoint(&self)
-    -> impl Future<Output = Result<Option<EngineState>, RecoveryError>> + Send;
-    /// The last event of the log and the last line of the tape.
-    fn head(&self) -> impl Future<Output = Result<(u64, TapePlace), RecoveryError>> + Send;
+/// Where log and tape are read.
+pub trait Past: Send + Sync {
     /// Events after a position, a page.
     fn events(
         &self,
@@ -67,6 +82,15 @@ pub trait History: Send + Sync + 'static {
         &self,
         after: u64,
     ) -> impl Future<Output = Result<Vec<TapeBlock>, RecoveryError>> + Send;
+}
+
+/// What the engine recovers from.
+pub trait History: Past + 'static {
+    /// The last checkpoint, if there is one that this program can read.
+    fn checkpoint(&self)
+    -> impl Future<Output = Result<Option<EngineState>, RecoveryError>> + Send;
+    /// The last event of the log and the last line of the tape.
+    fn head(&self) -> impl Future<Output = Result<(u64, TapePlace), RecoveryError>> + Send;
     /// Stores a checkpoint, unless it is ahead of log and tape.
     fn keep(&self, state: &EngineState) -> impl Future<Output = Result<(), RecoveryError>> + Send;
 }
@@ -99,6 +123,18 @@ const READ_HEAD: &str = "SELECT position, tape_place FROM ledger_head WHERE shar
 const READ_BLOCKS: &str = "SELECT first_place, last_place, lines, digest FROM tape \
      WHERE shard = $1 AND last_place > $2 ORDER BY last_place LIMIT $3";
 
+impl Past for PostgresHistory {
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        let mut connection = self.pool.pool().acquire().await?;
+        Ok(read_after(&mut connection, self.shard, after, EVENTS_PAGE).await?)
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let mut connection = self.pool.pool().acquire().await?;
+        read_blocks(&mut connection, self.shard, after).await
+    }
+}
+
 impl History for PostgresHistory {
     async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
         let stored: Option<String> = sqlx::query_scalar(READ_CHECKPOINT)
@@ -122,16 +158,6 @@ impl History for PostgresHistory {
         Ok((position.cast_unsigned(), place.cast_unsigned()))
     }
 
-    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
-        let mut connection = self.pool.pool().acquire().await?;
-        Ok(read_after(&mut connection, self.shard, after, EVENTS_PAGE).await?)
-    }
-
-    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
-        let mut connection = self.pool.pool().acquire().await?;
-        read_blocks(&mut connection, self.shard, after).await
-    }
-
     async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {
         let text = serde_json::to_string(state).map_err(RecoveryError::Unwritable)?;
         let EngineState { position, place, .. } = *state;
@@ -147,6 +173,35 @@ impl History for PostgresHistory {
             return Err(RecoveryError::Ahead { position, place });
         }
         Ok(())
+    }
+}
+
+/// Log and tape as they stood at one moment, for whoever may read everything.
+#[derive(Debug)]
+pub struct Snapshot {
+    transaction: Mutex<Transaction<'static, Postgres>>,
+    shard: u16,
+}
+
+impl Snapshot {
+    /// Those of one shard, now.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn of(auditor: &AuditorPool, shard: u16) -> Result<Self, DatabaseError> {
+        Ok(Self { transaction: Mutex::new(auditor.begin().await?), shard })
+    }
+}
+
+impl Past for Snapshot {
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        let mut transaction = self.transaction.lock().await;
+        Ok(read_after(&mut transaction, self.shard, after, EVENTS_PAGE).await?)
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let mut transaction = self.transaction.lock().await;
+        read_blocks(&mut transaction, self.shard, after).await
     }
 }
 

@@ -26,6 +26,7 @@ use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
 use super::handle::{Ask, Call, Report, Works};
 use super::history::{History, RecoveryError, recover};
+use super::replay::causation;
 use super::tape::{BLOCK_LINES, BlockBuilder};
 use crate::ledger::{
     Committed, CommittedEvent, Interface, Ledger, LedgerError, Origin, Submission, Work,
@@ -422,7 +423,7 @@ impl<D: Desk> Shift<'_, D> {
 
     /// The engine acts for the tenant of the account, or of the market.
     fn submission(&self, command: &Command) -> Submission {
-        let place = self.core.state().place;
+        let state = self.core.state();
         Submission {
             origin: Origin {
                 tenant: self.core.tenant_of(command),
@@ -431,7 +432,7 @@ impl<D: Desk> Shift<'_, D> {
                 client: String::new(),
                 interface: Interface::Engine,
                 request: RequestId::new(Uuid::now_v7()),
-                causation: format!("tape/{place}"),
+                causation: causation(state.place, state.position),
             },
             command_id: CommandId::new(Uuid::now_v7()),
             command: command.clone(),

@@ -12,6 +12,7 @@ use super::super::core::EngineState;
 use super::super::handle::{Engine, EngineError, engine};
 use super::super::tape::BLOCK_LINES;
 use super::*;
+use crate::engine::history::Past;
 use crate::ledger::TapeBlock;
 use crate::market::calendar::Calendar;
 use crate::market::reading::parse_lines;
@@ -80,6 +81,17 @@ impl Desk for Poisoned {
     }
 }
 
+impl Past for Poisoned {
+    async fn events(&self, _: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        Ok(Vec::new())
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let scripted = self.0.lock().unwrap();
+        Ok(scripted.tape.iter().filter(|block| block.last_place > after).cloned().collect())
+    }
+}
+
 impl History for Poisoned {
     async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
         let poisoned = {
@@ -95,15 +107,6 @@ impl History for Poisoned {
     async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
         let scripted = self.0.lock().unwrap();
         Ok((0, scripted.tape.last().map_or(0, |block| block.last_place)))
-    }
-
-    async fn events(&self, _: u64) -> Result<Vec<Recorded>, RecoveryError> {
-        Ok(Vec::new())
-    }
-
-    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
-        let scripted = self.0.lock().unwrap();
-        Ok(scripted.tape.iter().filter(|block| block.last_place > after).cloned().collect())
     }
 
     async fn keep(&self, state: &EngineState) -> Result<(), RecoveryError> {

@@ -17,6 +17,7 @@ use aggregates::order::{
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::{AuctionEntry, Command, MarketView};
+use blotter::engine::replay::causation;
 use blotter::ledger::log::KeyRow;
 use blotter::ledger::memory::{Dice, MemoryStore};
 use blotter::ledger::{Committed, Interface, Key, LedgerError, Origin, Submission};
@@ -70,7 +71,7 @@ pub enum Wish {
         symbol: &'static str,
     },
     /// Of the engine, by its own ids: sent as it stands.
-    Engine(Box<Command>),
+    Engine(Box<Command>, u64),
 }
 
 /// One submission that was sent, and what is known of it.
@@ -193,7 +194,7 @@ impl Clients {
             Wish::Place { account, .. } => {
                 Some(Key::order(OPERATOR_TENANT, *account, &name, body.as_bytes()))
             }
-            Wish::Engine(_) => None,
+            Wish::Engine(..) => None,
             _ if dice.permille(300) => None,
             _ => Some(Key::request(OPERATOR_TENANT, None, "all", &name, body.as_bytes())),
         }
@@ -207,10 +208,10 @@ impl Clients {
         key: Option<Key>,
     ) -> (usize, Submission) {
         let (tenant, actor): (TenantId, ActorId) = match wish {
-            Wish::Engine(ref command) if matches!(**command, Command::Instrument { .. }) => {
+            Wish::Engine(ref command, _) if matches!(**command, Command::Instrument { .. }) => {
                 (MARKET_TENANT, ENGINE)
             }
-            Wish::Engine(_) => (OPERATOR_TENANT, ENGINE),
+            Wish::Engine(..) => (OPERATOR_TENANT, ENGINE),
             Wish::List { .. } => (MARKET_TENANT, OPERATOR),
             _ => (OPERATOR_TENANT, OPERATOR),
         };
@@ -222,7 +223,10 @@ impl Clients {
                 client: String::new(),
                 interface: Interface::Rest,
                 request: RequestId::new(fresh(dice)),
-                causation: "request".to_owned(),
+                causation: match wish {
+                    Wish::Engine(_, after) => causation(0, after),
+                    _ => "request".to_owned(),
+                },
             },
             command_id: CommandId::new(fresh(dice)),
             command: command(dice, &wish),
@@ -362,7 +366,7 @@ impl Clients {
 fn command(dice: &mut Dice, wish: &Wish) -> Command {
     let id = CommandId::new(fresh(dice));
     match wish {
-        Wish::Engine(command) => (**command).clone(),
+        Wish::Engine(command, _) => (**command).clone(),
         Wish::Open { cash, margin } => {
             let account_id = AccountId::new(fresh(dice));
             let command = AccountCommand::Open {

@@ -20,6 +20,8 @@ use crate::clients::{SYMBOLS, near, noon, noon_marks};
 pub struct Proposal {
     pub block: Option<TapeBlock>,
     pub commands: Vec<Command>,
+    /// The last event that the engine knew of.
+    pub after: u64,
 }
 
 #[derive(Default)]
@@ -102,7 +104,7 @@ impl Engine {
         {
             commands.push(twice);
         }
-        Proposal { block: Some(block), commands }
+        Proposal { block: Some(block), commands, after: log.events() }
     }
 
     /// A corporate action, a step further: begin, let every account follow, complete.
@@ -126,7 +128,7 @@ impl Engine {
             };
             let action_id = format!("split {}", self.splits);
             let commands = vec![command(InstrumentCommand::BeginSplit { action_id, split })];
-            return Proposal { block: None, commands };
+            return Proposal { block: None, commands, after: log.events() };
         };
         let accounts: BTreeSet<AccountId> = log.accounts.keys().copied().collect();
         let mut commands: Vec<Command> = accounts
@@ -138,7 +140,7 @@ impl Engine {
             let action_id = action_id.to_owned();
             commands.push(command(InstrumentCommand::CompleteSplit { action_id, at: noon() }));
         }
-        Proposal { block: None, commands }
+        Proposal { block: None, commands, after: log.events() }
     }
 }
 

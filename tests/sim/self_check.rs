@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use blotter::engine::history::{Past, RecoveryError};
 use blotter::ledger::proof::leaf_of;
-use blotter::ledger::{CommittedEvent, LedgerError};
+use blotter::ledger::{CommittedEvent, LedgerError, TapeBlock};
+use projections::log::Recorded;
 
 use crate::checker::Checker;
 use crate::simulation::Simulation;
@@ -80,6 +82,61 @@ fn a_sound_log_passes_and_each_mutation_of_it_is_found() {
     changed[place("CashDeposited")] = Arc::new(richer);
     verdict(&simulation, &changed).unwrap_err();
     verdict(&simulation, &resealed(changed)).unwrap_err();
+}
+
+/// A past that is not what the log says.
+struct Forged {
+    events: Vec<Recorded>,
+    tape: Vec<TapeBlock>,
+}
+
+impl Past for Forged {
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        Ok(self.events.iter().filter(|row| row.position > after).cloned().collect())
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        Ok(self.tape.iter().filter(|block| block.last_place > after).cloned().collect())
+    }
+}
+
+#[test]
+fn a_replay_finds_each_event_of_the_engine_that_is_missing_or_not_as_it_would_write_it() {
+    let simulation = (0..)
+        .map(|seed| {
+            let mut simulation = Simulation::new(seed);
+            (0..250).for_each(|_| simulation.step().unwrap());
+            simulation.come_to_rest().unwrap();
+            simulation
+        })
+        .find(|simulation| simulation.tally().found_again > 8 && simulation.tally().fills > 3)
+        .unwrap();
+    let works = simulation.works.as_ref().unwrap();
+    let store = simulation.log().store();
+    let events: Vec<Recorded> = store.events().iter().map(|event| event.row.clone()).collect();
+    let replayed = |events: Vec<Recorded>| {
+        works.run_again(&Forged { events, tape: store.tape().to_vec() }, &simulation.rules)
+    };
+    assert_eq!(replayed(events.clone()).unwrap().differing, 0);
+    let fill = events.iter().position(|row| row.event_type == "OrderFilled").unwrap();
+    let command =
+        |row: &Recorded| row.metadata.split("\"command\":").nth(1).unwrap()[..40].to_owned();
+
+    let mut without = events.clone();
+    without.retain(|row| command(row) != command(&events[fill]));
+    let without = replayed(without);
+    assert!(!without.as_ref().is_ok_and(|it| it.differing == 0), "a fill is missing: {without:?}");
+
+    let mut dearer = events.clone();
+    dearer[fill].payload = dearer[fill].payload.replacen("\"price\":\"", "\"price\":\"1", 1);
+    assert_ne!(dearer[fill].payload, events[fill].payload);
+    assert!(!replayed(dearer).is_ok_and(|it| it.differing == 0), "another price");
+
+    let mut spaced = events.clone();
+    spaced[fill].payload = spaced[fill].payload.replacen(':', ": ", 1);
+    let spaced = replayed(spaced).unwrap();
+    assert_eq!(spaced.differing, 1, "the same in other bytes");
+    assert_eq!(spaced.differences[0].position, events[fill].position);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Tally {
     pub epochs: u64,
     pub lines: u64,
     pub passed: u64,
+    /// Commands of the real engine that it did again.
+    pub found_again: u64,
 }
 
 impl Tally {
@@ -52,6 +54,7 @@ impl Tally {
         self.epochs += other.epochs;
         self.lines += other.lines;
         self.passed += other.passed;
+        self.found_again += other.found_again;
     }
 
     /// Everything that the simulation is for did happen.
@@ -70,6 +73,7 @@ impl Tally {
             self.epochs,
             self.lines,
             self.passed,
+            self.found_again,
         ];
         if parts.contains(&0) { Err(format!("something never happened: {self:?}")) } else { Ok(()) }
     }
@@ -78,7 +82,7 @@ impl Tally {
 pub struct Simulation {
     dice: Dice,
     now: DateTime<Utc>,
-    rules: Rules,
+    pub rules: Rules,
     faults: Faults,
     log: MemoryLog,
     processes: [Option<Process>; 2],
@@ -89,9 +93,10 @@ pub struct Simulation {
     pub clients: Clients,
     engine: Engine,
     /// The real engine, in half of the seeds, recording all or not; in the others one that proposes what it likes.
-    works: Option<Works>,
+    pub works: Option<Works>,
     /// What became of each call with lines; nothing yet, or whether they are certainly settled.
     lines: Vec<Option<bool>>,
+    found_again: u64,
     pub checker: Checker,
 }
 
@@ -141,6 +146,7 @@ impl Simulation {
             engine: Engine::default(),
             works,
             lines: Vec::new(),
+            found_again: 0,
             checker: Checker::default(),
         }
     }
@@ -220,7 +226,7 @@ impl Simulation {
             self.lines.push(None);
         }
         for command in proposal.commands {
-            let wish = Wish::Engine(Box::new(command));
+            let wish = Wish::Engine(Box::new(command), proposal.after);
             let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, None);
             requests.push((Request::Command(Box::new(submission)), ticket));
         }
@@ -405,6 +411,7 @@ impl Simulation {
         }
         if let Some(works) = &mut self.works {
             works.is_what_it_recovers(&self.log)?;
+            self.found_again = works.is_found_again(&self.log, &self.rules)?;
         }
         self.clients.agree_in_the_end(&self.checker)?;
         self.checker.views_agree()?;
@@ -437,6 +444,7 @@ impl Simulation {
             epochs: count("WriterTookOver"),
             lines: store.head().tape_place,
             passed: self.works.as_ref().map_or(0, |works| works.passed),
+            found_again: self.found_again,
             ..Tally::default()
         };
         for attempt in &self.clients.attempts {

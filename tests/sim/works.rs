@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aggregates::market::TapePlace;
+use aggregates::rules::Rules;
 use aggregates::trading::Command;
 use blotter::engine::core::{Core, EngineState, Record, Settings};
-use blotter::engine::history::{History, RecoveryError, recover};
+use blotter::engine::history::{History, Past, RecoveryError, recover};
+use blotter::engine::replay::{Replayed, replay};
 use blotter::engine::tape::BlockBuilder;
 use blotter::ledger::memory::{Dice, MemoryLog};
 use blotter::ledger::{CommittedEvent, TapeBlock};
@@ -23,7 +25,19 @@ use crate::engine::Proposal;
 use crate::process::Ticket;
 
 /// Log and tape of a store, read at once.
-struct MemoryHistory(MemoryLog);
+pub struct MemoryHistory(pub MemoryLog);
+
+impl Past for MemoryHistory {
+    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
+        let store = self.0.store();
+        Ok(store.events().iter().skip(after as usize).map(|event| event.row.clone()).collect())
+    }
+
+    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
+        let store = self.0.store();
+        Ok(store.tape().iter().filter(|block| block.last_place > after).cloned().collect())
+    }
+}
 
 impl History for MemoryHistory {
     async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
@@ -34,16 +48,6 @@ impl History for MemoryHistory {
         let store = self.0.store();
         let last = store.tape().last().map_or(0, |block| block.last_place);
         Ok((store.events().len() as u64, last))
-    }
-
-    async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
-        let store = self.0.store();
-        Ok(store.events().iter().skip(after as usize).map(|event| event.row.clone()).collect())
-    }
-
-    async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
-        let store = self.0.store();
-        Ok(store.tape().iter().filter(|block| block.last_place > after).cloned().collect())
     }
 
     async fn keep(&self, _: &EngineState) -> Result<(), RecoveryError> {
@@ -92,6 +96,21 @@ impl Works {
     /// An engine that records these lines.
     pub fn new(record: Record) -> Self {
         Self { record, ..Self::default() }
+    }
+
+    /// What the engine does, run again over log and tape.
+    pub fn run_again<P: Past>(&self, past: &P, rules: &Rules) -> Result<Replayed, String> {
+        let replayed = replay(past, settings(self.record), rules, |_| {}).now_or_never();
+        replayed.expect("memory is ready at once").map_err(|error| format!("the replay: {error}"))
+    }
+
+    /// The engine, run again, does what the log says: how many of its commands that has.
+    pub fn is_found_again(&self, log: &MemoryLog, rules: &Rules) -> Result<u64, String> {
+        let replayed = self.run_again(&MemoryHistory(log.clone()), rules)?;
+        match replayed.differences.first() {
+            Some(difference) => Err(format!("the replay: {difference:?}")),
+            None => Ok(replayed.commands),
+        }
     }
 
     /// A step: what to send next, with its lines, if anything. `standing` is of what was sent before.
@@ -147,7 +166,8 @@ impl Works {
         }
         let block = self.block.take();
         self.idle = block.is_none() && commands.is_empty();
-        Ok((block.is_some() || !commands.is_empty()).then_some(Proposal { block, commands }))
+        let after = self.core.as_ref().map_or(0, |core| core.state().position);
+        Ok((!self.idle).then_some(Proposal { block, commands, after }))
     }
 
     fn work(&mut self, tick: Tick) -> Vec<Command> {

@@ -19,6 +19,16 @@ use crate::market::tick::{Bar, Tick, Trade};
 /// The most commands of one round: the rest follow in the next.
 pub(super) const ROUND_CAP: usize = 256;
 
+/// What becomes of an order that has arrived.
+enum Evaluated {
+    /// It fills, is triggered or ends.
+    Does(Command),
+    /// It is in the book, and met nothing.
+    Rests,
+    /// It is to be evaluated again when those before it are done.
+    Waits,
+}
+
 /// One price that one side of a book meets.
 #[derive(Clone, Copy)]
 struct Meeting<'a> {
@@ -338,17 +348,18 @@ impl Core {
             if proposals.is_full() {
                 break;
             }
-            let order = self.state.orders.get(key.1);
-            if order.is_some_and(|order| proposals.binds(order)) {
+            let Some(order) = self.state.orders.get(key.1) else {
+                done.push(*key);
+                continue;
+            };
+            if proposals.binds(order) {
                 continue;
             }
-            let proposal = order.and_then(|order| {
-                let spent = spent.entry((order.instrument_id, order.side)).or_default();
-                Some((order, self.arrival(order, spent)?))
-            });
-            match proposal {
-                Some((order, command)) => proposals.push(order, command),
-                None => done.push(*key),
+            let spent = spent.entry((order.instrument_id, order.side)).or_default();
+            match self.arrival(order, spent) {
+                Evaluated::Does(command) => proposals.push(order, command),
+                Evaluated::Rests => done.push(*key),
+                Evaluated::Waits => {}
             }
         }
         for key in done {
@@ -362,8 +373,20 @@ impl Core {
         commands
     }
 
-    /// What one order does on arrival: fill at the touch, or end if it may not rest or its time is over.
-    fn arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
+    /// What one order does on arrival, when those before it take so much of what is displayed.
+    fn arrival(&self, order: &Working, spent: &mut Quantity) -> Evaluated {
+        let supposed = *spent;
+        match self.on_arrival(order, spent) {
+            Some(command @ Command::Fill { .. }) => Evaluated::Does(command),
+            // Those before it may come too late, and leave something for this one.
+            _ if !supposed.is_zero() => Evaluated::Waits,
+            Some(command) => Evaluated::Does(command),
+            None => Evaluated::Rests,
+        }
+    }
+
+    /// Fills at the touch, or ends if it may not rest or its time is over.
+    fn on_arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
         let clock = self.state.clock?;
         // It was placed by a clock that has gone on since, beyond its close.
         if order.is_over(Some(clock)) {

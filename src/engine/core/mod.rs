@@ -275,13 +275,25 @@ impl Core {
     pub fn line_again(&mut self, source: &str, tick: &Tick) -> (TapePlace, Option<Reason>) {
         self.settle();
         self.state.arrivals.clear();
-        let (round, refused) = match self.judge(source, tick) {
-            Ok((round, _)) => (round, None),
-            Err(reason) => (self.round(source, tick, Some(reason)), Some(reason)),
-        };
+        let (round, refused) = self.judge_again(source, tick);
         let place = self.begin(round);
         let _decided_before = self.again();
         (place, refused)
+    }
+
+    /// Works a line of the tape as if it came now: its place, and the first proposals. More follow from
+    /// [`Core::again`], as they did.
+    pub fn line_anew(&mut self, source: &str, tick: &Tick) -> (TapePlace, Vec<Command>) {
+        self.settle();
+        let (round, _refused) = self.judge_again(source, tick);
+        (self.begin(round), self.again())
+    }
+
+    fn judge_again(&mut self, source: &str, tick: &Tick) -> (Round, Option<Reason>) {
+        match self.judge(source, tick) {
+            Ok((round, _)) => (round, None),
+            Err(reason) => (self.round(source, tick, Some(reason)), Some(reason)),
+        }
     }
 
     fn issue(&self, symbol: &str) -> Option<(InstrumentId, &Issue)> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
+use crate::support::rest::{OPEN, quote, send};
 use crate::support::{Server, TestDatabase, blotter, scratch_directory, scratch_with_cluster};
 
 /// How a command ended and what it said, on standard output and on standard error.
@@ -188,4 +189,45 @@ async fn an_audit_of_no_log_or_of_another_schema_has_no_verdict_and_changes_noth
     let (code, text, errors) = audit(&["verify"], data_dir);
     assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
     assert!(errors.contains("has schema 9000"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_finds_what_the_engine_did_and_that_other_fees_would_have_made_it_another_log() {
+    let directory = scratch_with_cluster("audit-replay").await;
+    let data_dir = directory.path();
+    let server = Server::serve_with(data_dir, &["--fee-per-fill", "0.50"]).await;
+    let token = std::fs::read_to_string(data_dir.join("operator.token")).unwrap();
+    let client = reqwest::Client::new();
+    let post = async |path: &str, body: String, kind: &str| -> Value {
+        let request = client.post(format!("{}{path}", server.base())).bearer_auth(token.trim());
+        let answer = send(request.header("content-type", kind).body(body)).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        answer.json()
+    };
+    let feed = |lines: &[Value]| lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    let ndjson = "application/x-ndjson";
+    post("/v1/market/feed", feed(&[quote("AAPL", "99.00", "101.00", OPEN)]), ndjson).await;
+    let body = json!({"name": "Alice", "kind": "cash", "starting_balance": "10000"}).to_string();
+    let account = post("/v1/accounts", body, "application/json").await;
+    let orders = format!("/v1/accounts/{}/orders", account["account_id"].as_str().unwrap());
+    for order in [
+        json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "5"}),
+        json!({"symbol": "AAPL", "side": "sell", "type": "stop", "qty": "5", "stop_price": "95"}),
+    ] {
+        post(&orders, order.to_string(), "application/json").await;
+    }
+    let gap = [quote("AAPL", "90.00", "91.00", "2024-01-17T15:00:05Z")];
+    post("/v1/market/feed", feed(&gap), ndjson).await;
+
+    let (code, text, errors) = audit(&["replay", "--fee-per-fill", "0.50"], data_dir);
+    assert_eq!(code, Some(0), "{text}{errors}");
+    assert!(text.starts_with("replay        the same\n"), "{text}");
+    for count in ["triggers      1\n", "fills         2\n", "differences   0\n"] {
+        assert!(text.contains(count), "{text}");
+    }
+    let (code, text, _) = audit(&["replay", "--json"], data_dir);
+    assert_eq!(code, Some(1), "{text}");
+    let replayed: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(replayed["differing"], 2);
+    assert!(replayed["differences"][0]["what"].as_str().unwrap().contains("FeeCharged"), "{text}");
 }

@@ -56,10 +56,15 @@ fn verify(arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
-/// Has the log in this data directory verified, beside the server if it runs.
+/// Has the log in this data directory verified, beside the server if it runs, and the engine run again over it.
 fn verify_directory(data_dir: &Path) {
-    let (code, report) = verify(&["--data-dir", data_dir.to_str().unwrap()]);
+    let place = ["--data-dir", data_dir.to_str().unwrap()];
+    let (code, report) = verify(&place);
     assert_eq!(code, 0, "{report:#}");
+    let output = blotter(&["audit", "replay", "--json"]).args(place).output().unwrap();
+    let (told, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{told}{errors}");
 }
 
 /// Whether nothing happened, by the answer's own words.
