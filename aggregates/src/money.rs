@@ -256,6 +256,14 @@ impl Money {
         Self::rounded(quantity, price, Round::HalfEven)
     }
 
+    /// The shares that this buys at `price`, to 9 decimals, down; at most the largest quantity.
+    pub fn shares_at(self, price: Price) -> Result<Quantity, AmountError> {
+        let unit = 10i128.pow(Quantity::DECIMALS + Price::DECIMALS - Self::DECIMALS);
+        let shares = divide(times(self.units()?, unit)?, price.units()?, Round::Down)?;
+        let most = Quantity::MAX.units()?;
+        Quantity::new(from_units(shares.min(most), Quantity::DECIMALS)?)
+    }
+
     /// `quantity * price`, rounded up to the cent: what is reserved for it, and how fees round.
     pub fn at_most(quantity: Quantity, price: Price) -> Result<Self, AmountError> {
         Self::rounded(quantity, price, Round::Up)

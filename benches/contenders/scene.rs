@@ -67,6 +67,7 @@ impl Scene {
             side: Side::Buy,
             order_type: OrderType::Limit,
             qty: "1".parse().expect("a quantity"),
+            notional: None,
             limit_price: Some(self.price),
             stop_price: None,
             trail: None,

@@ -38,6 +38,8 @@ view_row! {
         order_type: OrderType,
         /// Shares, what has filled included.
         qty: Quantity,
+        /// Dollars that it buys for in place of a quantity, which is 0 then until it is filled.
+        notional: Option<Money>,
         /// The worst price of limit types.
         limit_price: Option<Price>,
         /// The trigger of stop types.
@@ -125,6 +127,7 @@ impl OrderRow {
             side: order.side,
             order_type: order.order_type,
             qty: order.qty,
+            notional: order.notional,
             limit_price: order.limit_price,
             stop_price: order.stop_price,
             trail: order.trail,
@@ -223,6 +226,7 @@ impl Mirror<Order> for OrderRow {
                 row.updated_at = *at;
                 if leaves_qty.is_zero() {
                     row.status = OrderStatus::Filled;
+                    row.qty = *filled_qty;
                     row.filled_at = Some(*at);
                 } else {
                     row.status = OrderStatus::PartiallyFilled;

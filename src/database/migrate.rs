@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (15, "homes", include_str!("../../migrations/0015_homes.sql")),
     (16, "cheaper_reads", include_str!("../../migrations/0016_cheaper_reads.sql")),
     (17, "trailing_limits", include_str!("../../migrations/0017_trailing_limits.sql")),
+    (18, "notional", include_str!("../../migrations/0018_notional.sql")),
 ];
 
 /// The migrations that make roles.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aggregates::instrument::InstrumentKind;
-use aggregates::money::{Price, Quantity};
+use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
     CLIENT_ORDER_ID_MAX, Exits, OrderChange, OrderClass, OrderType, Side, StopLoss, TakeProfit,
     TimeInForce, Trail, TriggerBy,
@@ -175,9 +175,11 @@ pub(super) fn placed() -> Vec<Field> {
         Field::text("symbol", SYMBOL_MAX, "The ticker.").required().example("AAPL"),
         Field::word("side", &SIDES, "Buy or sell.").required(),
         Field::word("type", &TYPES, "How the price is found.").required(),
-        Field::amount("qty", "Shares, above 0; a fractional order is a day order.")
-            .required()
-            .example("10"),
+        Field::amount("qty", "Shares, above 0; a fractional order is a day order.").example("10"),
+        Field::amount(
+            "notional",
+            "Dollars to buy for, in place of `qty`: of a market order for the day. It has no qty until it is filled.",
+        ),
         Field::amount(
             "limit_price",
             "The worst price of a limit or stop_limit order: 2 decimals from 1.00 on, else 4.",
@@ -260,10 +262,9 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
     let symbol = body.text("symbol", SYMBOL_MAX);
     let side = body.word("side", &SIDES);
     let order_type = body.word("type", &TYPES);
-    for field in ["notional", "legs"] {
-        body.not_yet(field);
-    }
+    body.not_yet("legs");
     let qty: Option<Quantity> = body.amount("qty");
+    let notional: Option<Money> = body.amount("notional");
     let limit_price: Option<Price> = body.amount("limit_price");
     let stop_price: Option<Price> = body.amount("stop_price");
     let trail_price: Option<Price> = body.amount("trail_price");
@@ -273,6 +274,7 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         side: body.need("side", side).unwrap_or(Side::Buy),
         order_type: body.need("type", order_type).unwrap_or(OrderType::Market),
         qty: Quantity::ZERO,
+        notional,
         limit_price,
         stop_price,
         trail: trail_price.map(Trail::Price).or(trail_percent.map(Trail::Percent)),
@@ -287,9 +289,10 @@ pub fn read(mut body: Fields) -> Result<OrderRequest, Problem> {
         client_order_id: body.text("client_order_id", CLIENT_ORDER_ID_MAX),
         note: body.text("note", text::NOTE_MAX),
     };
-    if !body.is_faulty("notional") {
-        request.qty = body.need("qty", qty).unwrap_or_default();
-    }
+    request.qty = match notional {
+        None if !body.is_faulty("notional") => body.need("qty", qty).unwrap_or_default(),
+        _ => qty.unwrap_or_default(),
+    };
     let untyped = body.is_faulty("type");
     let mut faults = request.faults();
     if trail_price.is_some() && trail_percent.is_some() {

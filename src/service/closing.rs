@@ -95,6 +95,7 @@ impl Service {
             side,
             order_type: OrderType::Market,
             qty,
+            notional: None,
             limit_price: None,
             stop_price: None,
             trail: None,

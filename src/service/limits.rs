@@ -85,6 +85,9 @@ impl Service {
     ) -> Result<Option<Money>, AmountError> {
         let (rules, reference) =
             (&self.parts.rules, market.reference.as_ref().map(|reference| reference.price));
+        if spec.notional.is_some() {
+            return Ok(spec.notional);
+        }
         let price = match spec.side {
             Side::Buy => spec.worst_price(reference, rules.collar)?,
             Side::Sell => reference

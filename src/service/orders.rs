@@ -40,8 +40,11 @@ pub struct OrderRequest {
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
-    /// Shares, above 0.
+    /// Shares, above 0; 0 beside a notional.
     pub qty: Quantity,
+    /// Dollars to buy for, in place of a quantity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notional: Option<Money>,
     /// The worst price of limit types.
     pub limit_price: Option<Price>,
     /// The trigger of stop types.
@@ -98,8 +101,10 @@ pub struct OrderAnswer {
     pub time_in_force: TimeInForce,
     /// Whether it may fill outside regular hours.
     pub extended_hours: bool,
-    /// Shares, what has filled included.
-    pub qty: Quantity,
+    /// Shares, what has filled included; absent of a notional order until it is filled.
+    pub qty: Option<Quantity>,
+    /// Dollars that it buys for, in place of a quantity.
+    pub notional: Option<Money>,
     /// The worst price of limit types.
     pub limit_price: Option<Price>,
     /// The trigger of stop types.
@@ -256,6 +261,7 @@ impl OrderRequest {
             side: self.side,
             order_type: self.order_type,
             qty: self.qty,
+            notional: self.notional,
             limit_price,
             stop_price: self.stop_price,
             trail: self.trail,
@@ -436,7 +442,8 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         order_class: row.order_class,
         time_in_force: row.time_in_force,
         extended_hours: row.extended_hours,
-        qty: row.qty,
+        qty: Some(row.qty).filter(|qty| !qty.is_zero()),
+        notional: row.notional,
         limit_price: row.limit_price,
         stop_price: row.stop_price,
         trail_price,

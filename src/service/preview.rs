@@ -35,8 +35,10 @@ pub struct PreviewAnswer {
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
-    /// Shares.
-    pub qty: Quantity,
+    /// Shares; absent of a notional order.
+    pub qty: Option<Quantity>,
+    /// Dollars that it would buy for, in place of a quantity.
+    pub notional: Option<Money>,
     /// The worst price of a limit order.
     pub limit_price: Option<Price>,
     /// The trigger of a stop order; of a trailing one, where it would begin, if it would follow the market at once.
@@ -129,7 +131,10 @@ impl Service {
         let spec = trial.spec.clone();
         let (reference, market_time) = (trial.market.reference.clone(), trial.market.at);
         let (impact, position) = self.parts.ledger.preview(trial).await?;
-        let open = spec.qty.minus(impact.filled_qty)?;
+        let open = match spec.notional {
+            Some(_) => Quantity::ZERO,
+            None => spec.qty.minus(impact.filled_qty)?,
+        };
         let mark = reference.as_ref().map(|reference| reference.price);
         let mark = mark.filter(|price| spec.is_activated_by(*price));
         let stop_price = spec.stop_at(mark);
@@ -162,7 +167,8 @@ impl Service {
             symbol: spec.symbol,
             side: spec.side,
             order_type: spec.order_type,
-            qty: spec.qty,
+            qty: Some(spec.qty).filter(|_| spec.notional.is_none()),
+            notional: spec.notional,
             limit_price: spec.limit_price,
             stop_price,
             trigger_by: spec.trigger_by,
@@ -212,6 +218,10 @@ fn estimate(
     open: Quantity,
     rest_price: Option<Price>,
 ) -> Result<Option<(Option<Price>, Money)>, AmountError> {
+    if let Some(notional) = spec.notional.filter(|_| !impact.status.is_terminal()) {
+        // What is not spent at once is spent later.
+        return Ok(Some((None, notional.plus(impact.fees)?)));
+    }
     let rests = !impact.status.is_terminal() && !open.is_zero();
     let (rest, residue) = match rest_price.filter(|_| rests) {
         Some(price) => {

@@ -92,7 +92,7 @@ fn asks_more(order: &OrderAnswer, change: &OrderChange) -> bool {
     let prices = change.limit_price.or(order.limit_price) != order.limit_price
         || change.stop_price.or(order.stop_price) != order.stop_price
         || change.trail.is_some();
-    prices || change.qty.is_some_and(|qty| qty > order.qty)
+    prices || change.qty.is_some_and(|qty| Some(qty) > order.qty)
 }
 
 /// The order that would come to the same as `order` after the change.
@@ -101,7 +101,8 @@ fn replaced(order: OrderAnswer, change: &OrderChange) -> OrderRequest {
         symbol: order.symbol,
         side: order.side,
         order_type: order.order_type,
-        qty: change.qty.unwrap_or(order.qty),
+        qty: change.qty.or(order.qty).unwrap_or_default(),
+        notional: order.notional.filter(|_| order.qty.is_none()),
         limit_price: change.limit_price.or(order.limit_price),
         stop_price: change.stop_price.or(order.stop_price),
         trail: None,

@@ -31,8 +31,10 @@ pub struct RiskAnswer {
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
-    /// Shares.
-    pub qty: Quantity,
+    /// Shares; absent of a notional order.
+    pub qty: Option<Quantity>,
+    /// Dollars that it would buy for, in place of a quantity.
+    pub notional: Option<Money>,
     /// Where it would stand after its arrival.
     pub status: OrderStatus,
     /// Why it would be canceled on arrival.
@@ -118,7 +120,8 @@ impl Service {
             account_id,
             side: spec.side,
             order_type: spec.order_type,
-            qty: spec.qty,
+            qty: Some(spec.qty).filter(|_| spec.notional.is_none()),
+            notional: spec.notional,
             status: impact.status,
             cancel_reason: impact.cancel_reason,
             filled_qty: impact.filled_qty,

@@ -35,12 +35,12 @@ fn size(whole: u64) -> Quantity {
 
 fn fill(dice: &mut Dice, order: &Order, place: u64) -> Option<Execution> {
     let spec = order.spec()?;
-    let leaves = spec.qty.minus(order.filled_qty()).ok()?;
-    let part = size(1 + dice.below(8)).min(leaves);
+    let part = size(1 + dice.below(8));
     let mut price = near(dice);
     if let Some(limit) = spec.limit_price {
         price = if spec.side == Side::Sell { price.max(limit) } else { price.min(limit) };
     }
+    let part = part.min(order.leaves_at(price).ok()?);
     let stale = u32::from(dice.permille(100));
     let (bid_size, ask_size) = (size(100), size(100));
     let tick = EvidenceTick::Quote { bid: price, bid_size, ask: price, ask_size };

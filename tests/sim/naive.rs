@@ -38,6 +38,9 @@ struct Order {
     /// The place of the tick that reached the stop.
     triggered: Option<u64>,
     qty: Amount,
+    /// Dollars, in place of a quantity.
+    notional: Option<Amount>,
+    spent: Amount,
     filled: Amount,
     fills: u64,
     revision: u64,
@@ -76,6 +79,9 @@ pub struct Naive {
     positions: BTreeMap<String, Position>,
     fills: BTreeMap<String, Fill>,
 }
+
+/// What 1 is.
+const ONE: Amount = 1_000_000_000;
 
 /// A limit is rounded to the cent.
 const HALF_A_CENT: Amount = 5_000_000;
@@ -220,7 +226,9 @@ impl Naive {
                 stop: spec.optional("stop_price"),
                 trails: spec.0.get("trail").is_some(),
                 offset: spec.optional("limit_offset"),
-                qty: spec.amount("qty"),
+                // Of dollars something is open, and only a fill says how much.
+                qty: spec.optional("notional").map_or(spec.amount("qty"), |_| 1),
+                notional: spec.optional("notional"),
                 ended: event == "OrderRejected",
                 family: match spec.0["parent_order_id"].as_str() {
                     Some(parent) => Some(parent.to_owned()),
@@ -273,6 +281,15 @@ impl Naive {
                 let before = self.fills.insert(fact.text("fill_id"), fill);
                 hold("I9: a fill is made once", before.is_none())?;
                 hold("I9: a fill is of something", qty > 0)?;
+                order.spent += fact.amount("amount");
+                let leaves = fact.amount("leaves_qty");
+                if let Some(notional) = order.notional {
+                    let left = notional - order.spent;
+                    hold("I9: no more dollars than was asked", left >= 0)?;
+                    hold("I9: what is left buys what is open", left * ONE / price == leaves)?;
+                    // Its quantity is what has filled and what is open.
+                    order.qty = order.filled + leaves;
+                }
                 hold("I9: no more fills than was asked", order.filled <= order.qty)?;
                 hold("I9: fills add up", order.filled == fact.amount("filled_qty"))?;
                 hold(
@@ -318,10 +335,8 @@ impl Naive {
                 order.revision += 1;
             }
             "OrderCanceled" | "OrderExpired" => {
-                hold(
-                    "I9: what is left is right",
-                    order.qty - order.filled == fact.amount("leaves_qty"),
-                )?;
+                let open = if order.notional.is_some() { 0 } else { order.qty - order.filled };
+                hold("I9: what is left is right", open == fact.amount("leaves_qty"))?;
                 order.ended = true;
             }
             other => return Err(format!("{other} is not simulated")),

@@ -23,6 +23,9 @@ pub struct Order {
     revision: u32,
     fills: u32,
     filled_qty: Quantity,
+    /// What its fills cost or brought, before fees.
+    #[serde(default)]
+    pub(super) filled_amount: Money,
     reserve_price: Option<Price>,
     expires_at: Option<MarketTime>,
     placed_at: Option<MarketTime>,
@@ -96,9 +99,10 @@ impl Order {
         self.changed_at
     }
 
-    /// Shares still open; 0 before the first event.
+    /// Shares still open; 0 before the first event, and of a notional order, which names none.
     pub fn leaves_qty(&self) -> Result<Quantity, AmountError> {
-        self.spec.as_ref().map_or(Ok(Quantity::ZERO), |spec| spec.qty.minus(self.filled_qty))
+        let spec = self.spec.as_ref().filter(|spec| spec.notional.is_none());
+        spec.map_or(Ok(Quantity::ZERO), |spec| spec.qty.minus(self.filled_qty))
     }
 
     /// The most that `qty` shares of this buy can cost, fees included: what is reserved for them.
@@ -144,7 +148,7 @@ impl Order {
         if spec.order_type.is_stop() && self.status == Some(OrderStatus::Accepted) {
             return Err(OrderError::OutOfTurn(OrderStatus::Accepted));
         }
-        let leaves = self.leaves_qty()?;
+        let leaves = self.leaves_at(*price)?;
         if !qty.is_positive() || *qty > leaves {
             return Err(OrderError::Overfill { asked: *qty, leaves });
         }
@@ -159,14 +163,18 @@ impl Order {
         if spec.time_in_force == TimeInForce::Fok && *qty != leaves {
             return Err(OrderError::AllOrNothing { asked: *qty, leaves });
         }
-        let leaves_qty = leaves.minus(*qty)?;
+        let amount = Money::of_fill(*qty, *price)?;
+        let leaves_qty = match self.left_notional()? {
+            Some(left) => left.minus(amount)?.shares_at(*price)?,
+            None => leaves.minus(*qty)?,
+        };
         self.permits(if leaves_qty.is_zero() { Happening::FillRest } else { Happening::FillPart })?;
         Ok(OrderEvent::OrderFilled {
             fill_id,
             n: self.fills + 1,
             qty: *qty,
             price: *price,
-            amount: Money::of_fill(*qty, *price)?,
+            amount,
             fees: rules.fees.fee(*qty)?,
             filled_qty: self.filled_qty.plus(*qty)?,
             leaves_qty,
@@ -201,6 +209,12 @@ impl Order {
     pub fn replaced(&self, change: &OrderChange) -> Result<OrderSpec, OrderError> {
         let spec = self.open_spec()?;
         self.permits(Happening::Replace)?;
+        if spec.notional.is_some() {
+            return Err(OrderError::Malformed {
+                field: "qty",
+                message: "a notional order is not changed: cancel it and send another one".into(),
+            });
+        }
         let replaced = change.of(spec)?;
         let waits = matches!(self.status, Some(OrderStatus::Held | OrderStatus::Accepted));
         if !waits && (replaced.stop_price, replaced.trail) != (spec.stop_price, spec.trail) {
@@ -375,10 +389,13 @@ impl Decide for Order {
                     spec.qty = *qty;
                 }
             }
-            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, revision, .. } => {
+            OrderEvent::OrderFilled {
+                n, qty, amount, filled_qty, leaves_qty, revision, ..
+            } => {
                 let total = self.spec.as_ref().map_or(Quantity::ZERO, |spec| spec.qty);
+                let notional = self.spec.as_ref().is_some_and(|spec| spec.notional.is_some());
                 let sums = self.filled_qty.plus(*qty).ok() == Some(*filled_qty)
-                    && filled_qty.plus(*leaves_qty).ok() == Some(total)
+                    && (notional || filled_qty.plus(*leaves_qty).ok() == Some(total))
                     && (*n, *revision) == (self.fills + 1, self.revision);
                 if !sums {
                     return Err(Impossible(format!(
@@ -387,7 +404,15 @@ impl Decide for Order {
                     )));
                 }
                 self.filled_qty = *filled_qty;
+                self.filled_amount = self
+                    .filled_amount
+                    .plus(*amount)
+                    .map_err(|error| Impossible(error.to_string()))?;
                 self.fills = *n;
+                if let Some(spec) = self.spec.as_mut().filter(|_| notional && leaves_qty.is_zero())
+                {
+                    spec.qty = *filled_qty;
+                }
             }
             OrderEvent::OrderReplaced {
                 revision,

@@ -92,7 +92,7 @@ pub enum OrderEvent {
         fees: Money,
         /// Shares filled so far, this fill included.
         filled_qty: Quantity,
-        /// Shares still open.
+        /// Shares still open: of a notional order those that what is left buys at this price.
         leaves_qty: Quantity,
         /// The revision that was filled.
         revision: u32,

@@ -5,6 +5,7 @@
 mod adjusting;
 mod aggregate;
 mod command;
+mod dollars;
 mod error;
 mod event;
 mod exits;

@@ -9,7 +9,7 @@ use super::exits::Exits;
 use super::trail::{Trail, TriggerBy};
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::market::MarketTime;
-use crate::money::{AmountError, Price, Quantity};
+use crate::money::{AmountError, Money, Price, Quantity};
 
 /// Buy or sell.
 #[derive(
@@ -216,8 +216,11 @@ pub struct OrderSpec {
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
-    /// Shares, above zero.
+    /// Shares, above zero; 0 of a notional order until it is filled.
     pub qty: Quantity,
+    /// Dollars to buy for, in place of a quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notional: Option<Money>,
     /// The worst price of limit types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_price: Option<Price>,
@@ -272,7 +275,10 @@ impl OrderSpec {
         let mut fault = |field: &'static str, message: String| {
             faults.push(OrderError::Malformed { field, message });
         };
-        if !self.qty.is_positive() {
+        if let Some(notional) = self.notional {
+            let message = self.notional_fault(notional);
+            message.into_iter().for_each(|message| fault("notional", message));
+        } else if !self.qty.is_positive() {
             fault("qty", format!("qty is {}: an order needs a quantity above 0", self.qty));
         }
         if self.client_order_id.is_empty()

@@ -80,7 +80,7 @@ impl<W: World> Desk<'_, W> {
             let fill = self.margin_fill((order_id, order), &spec, &filled, marks)?;
             (fill.keep, Some(fill.opening))
         } else if spec.side == Side::Buy {
-            (order.worst_cost(leaves_qty, self.rules)?, None)
+            (order.kept_after(amount, leaves_qty, self.rules)?, None)
         } else {
             self.covered(order_id, &spec, qty)?;
             self.free_for(order_id, &spec, qty)?;

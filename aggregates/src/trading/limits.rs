@@ -41,7 +41,7 @@ impl<W: World> Desk<'_, W> {
         if parts.opens.is_zero() || max_position_qty.is_none() && max_concentration_pct.is_none() {
             return Ok(());
         }
-        let after = self.position_after((order_id, spec), leaves)?;
+        let after = self.position_after((order_id, spec), leaves, market)?;
         if let Some(max) = max_position_qty.filter(|max| after > *max) {
             let message = format!(
                 "the position in {} would come to {after} shares with its open orders, more than the {max} that the \
@@ -62,6 +62,7 @@ impl<W: World> Desk<'_, W> {
         &self,
         (order_id, spec): (OrderId, &OrderSpec),
         leaves: Quantity,
+        market: &MarketView,
     ) -> Result<Quantity, Undecided> {
         let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
         let mut more = leaves;
@@ -71,7 +72,10 @@ impl<W: World> Desk<'_, W> {
                 (it.instrument_id, it.side) == (spec.instrument_id, spec.side) && other != order_id
             });
             if same {
-                more = more.plus(order.leaves_qty()?)?;
+                more = more.plus(match &market.reference {
+                    Some(reference) => order.leaves_at(reference.price)?,
+                    None => order.leaves_qty()?,
+                })?;
             }
         }
         let signed = if spec.side == Side::Buy { more } else { more.negated() };

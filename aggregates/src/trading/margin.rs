@@ -203,7 +203,7 @@ impl<W: World> Desk<'_, W> {
         filled: &OrderEvent,
         marks: &Marks,
     ) -> Result<Fill, Undecided> {
-        let OrderEvent::OrderFilled { qty, price, fees, leaves_qty, .. } = filled else {
+        let OrderEvent::OrderFilled { qty, price, amount, fees, leaves_qty, .. } = filled else {
             return Err(crate::order::OrderError::NotFound.into());
         };
         let account = self.look_account(spec.account_id)?;
@@ -212,10 +212,15 @@ impl<W: World> Desk<'_, W> {
         let own = position.reservation(order_id);
         let rest = leaves_qty.minus(own.minus(own.min(*qty))?)?;
         let held = account.reservation(order_id);
-        let keep = match order.reserve_price() {
+        let left = order.left_notional()?;
+        let keep = match (left, order.reserve_price()) {
             _ if rest.is_zero() => Money::ZERO,
-            Some(price) => held.min(to_reserve(account, rest, price, self.rules)?),
-            None => held,
+            (Some(left), _) => {
+                let fee = self.rules.fees.fee(rest)?;
+                held.min(initial_of(left.minus(*amount)?)?.plus(fee)?)
+            }
+            (None, Some(price)) => held.min(to_reserve(account, rest, price, self.rules)?),
+            (None, None) => held,
         };
         let released = held.minus(keep)?;
         let needed = match opens.is_zero() {

@@ -2,11 +2,12 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use super::margin::to_reserve;
+use super::margin::{Parts, to_reserve};
 use super::{AuctionEntry, Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
 use crate::instrument::InstrumentKind;
+use crate::margin::initial_of;
 use crate::market::MarketTime;
 use crate::money::{Money, Price};
 use crate::order::{OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
@@ -89,18 +90,31 @@ impl<W: World> Desk<'_, W> {
             let refusal = Refusal::new(RefusalCode::NoReferencePrice, message);
             return Err(refusal.field("symbol").into());
         }
-        let parts = self.parts(order_id, spec, spec.qty)?;
-        let reserve_price = self.reserve_price(spec, &parts, market)?;
-        let (cost, amount) = match reserve_price {
-            Some(price) => (
+        let qty = match spec.notional {
+            Some(notional) => notional.shares_at(self.worst_reference(spec, market)?)?,
+            None => spec.qty,
+        };
+        let parts = self.parts(order_id, spec, qty)?;
+        let reserve_price = match spec.notional {
+            Some(_) => None,
+            None => self.reserve_price(spec, &parts, market)?,
+        };
+        let (cost, amount) = match (reserve_price, spec.notional) {
+            (Some(price), _) => (
                 worst_cost(parts.opens, price, self.rules)?,
                 to_reserve(account, parts.opens, price, self.rules)?,
             ),
-            None => (Money::ZERO, Money::ZERO),
+            (None, Some(notional)) => {
+                self.opens_long(spec, &parts)?;
+                let fee = self.rules.fees.fee(qty)?;
+                let margin = if account.is_margin() { initial_of(notional)? } else { notional };
+                (notional.plus(fee)?, margin.plus(fee)?)
+            }
+            (None, None) => (Money::ZERO, Money::ZERO),
         };
-        account.permits_order(!parts.opens.is_zero(), spec.qty, cost)?;
+        account.permits_order(!parts.opens.is_zero(), qty, cost)?;
         self.is_whole(spec, &parts)?;
-        self.within_policy((order_id, spec), spec.qty, &parts, market)?;
+        self.within_policy((order_id, spec), qty, &parts, market)?;
         if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()
         {
             let word = spec.time_in_force.word();
@@ -134,6 +148,31 @@ impl<W: World> Desk<'_, W> {
             self.account(spec.account_id, &reserve)?;
         }
         self.place_children(order_id, spec, market, expires_at)
+    }
+
+    /// The price that the shares of a notional order are counted at.
+    fn worst_reference(&self, spec: &OrderSpec, market: &MarketView) -> Result<Price, Undecided> {
+        if let Some(reference) = &market.reference {
+            return Ok(reference.price);
+        }
+        let message = format!(
+            "{} has no price yet, so the shares of a notional order cannot be estimated: wait for a quote",
+            spec.symbol
+        );
+        Err(Refusal::new(RefusalCode::NoReferencePrice, message).field("symbol").into())
+    }
+
+    /// A notional order buys parts of shares, and short positions are in whole ones.
+    fn opens_long(&self, spec: &OrderSpec, parts: &Parts) -> Result<(), Undecided> {
+        if parts.closes.is_zero() {
+            return Ok(());
+        }
+        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
+        let message = format!(
+            "a notional order buys parts of shares, and with {held} held it would close a short position: buy by qty"
+        );
+        let refusal = Refusal::new(RefusalCode::FractionalShort, message).field("notional");
+        Err(refusal.figure("held", held).into())
     }
 
     /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].

@@ -298,7 +298,10 @@ impl Arrived {
             if !order.is_open() {
                 break;
             }
-            let leaves = order.leaves_qty()?;
+            let leaves = match offer {
+                Some(offer) => order.leaves_at(offer.price)?,
+                None => order.leaves_qty()?,
+            };
             let (command, fills) = match (arrival(spec.time_in_force, leaves, left), offer) {
                 (Arrival::Fill(qty), Some(offer)) => {
                     left = left.minus(qty)?;

@@ -67,6 +67,7 @@ pub fn spec(
         side,
         order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
         qty: quantity(qty),
+        notional: None,
         limit_price: limit.map(price),
         stop_price: None,
         trail: None,

@@ -15,6 +15,7 @@ mod limits;
 mod margin;
 mod margin_properties;
 mod matrix;
+mod notional;
 mod oracle;
 mod previews;
 mod properties;

@@ -414,6 +414,7 @@ impl History {
             side: if buy { Side::Buy } else { Side::Sell },
             order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
             qty: if all { free } else { shares(qty) },
+            notional: None,
             limit_price: limit.map(|limit| price(limit.max(100))),
             stop_price: None,
             trail: None,

@@ -183,7 +183,8 @@ fn reservation(
     if account.is_some_and(Account::is_margin) {
         return on_margin(id, order, (cash, shares), filled, position, findings);
     }
-    let priced = order.is_buy == order.reserve_price.is_some() || order.status == "rejected";
+    let priced = (order.is_buy && order.left().is_none()) == order.reserve_price.is_some()
+        || order.status == "rejected";
     findings.expect(priced, position, Code::Reservation, || {
         "a buy reserves at a price, a sell does not".into()
     });
@@ -194,7 +195,8 @@ fn reservation(
             (true, _) => (Amount::ZERO, Amount::ZERO),
             (false, true) => {
                 let price = order.reserve_price.unwrap_or_default();
-                (order.leaves().cash_up(price).ok_or("the reservation has no bound")?, Amount::ZERO)
+                let cost = order.left().or_else(|| order.leaves().cash_up(price));
+                (cost.ok_or("the reservation has no bound")?, Amount::ZERO)
             }
             (false, false) => (Amount::ZERO, order.leaves()),
         };
@@ -230,7 +232,9 @@ fn on_margin(
     findings: &mut Findings,
 ) -> Result<(), Fault> {
     let idle = order.is_terminal() || order.status == "held";
-    let opens = if idle { Amount::ZERO } else { order.leaves() - shares };
+    // Of a notional order it is dollars that are open.
+    let open = order.left().unwrap_or(order.leaves());
+    let opens = if idle { Amount::ZERO } else { open - shares };
     let least = match order.reserve_price.filter(|_| !filled && order.splits.is_empty()) {
         Some(price) => percent(opens.cash_up(price).ok_or("the reservation has no bound")?, "0.5")?,
         None => Amount::ZERO,

@@ -7,6 +7,8 @@ use std::fmt;
 const ONE: i128 = 1_000_000_000;
 /// Billionths in a cent.
 const CENT: i128 = 10_000_000;
+/// The most shares of an order.
+const MOST_SHARES: i128 = 1_000_000_000 * ONE;
 /// The largest price.
 const MAX_PRICE: i128 = 10_000_000 * ONE;
 
@@ -98,6 +100,12 @@ impl Amount {
         let all = 100 * ONE;
         let part = if is_buy { all + percent.0 } else { all - percent.0 };
         Self::on_tick(self.0 * part, all)
+    }
+
+    /// The shares that these dollars buy at `price`, to 9 decimals, down.
+    pub(in crate::audit) fn shares_at(self, price: Self) -> Option<Self> {
+        (price.0 > 0).then_some(())?;
+        Some(Self(self.0.checked_mul(ONE)?.div_euclid(price.0).min(MOST_SHARES)))
     }
 
     /// The limit of what is triggered at this stop, `offset` above it for a buy: a price that an order can name.

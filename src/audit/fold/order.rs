@@ -74,8 +74,14 @@ impl Order {
         self.spec.get(field)?.as_str().and_then(Amount::read)
     }
 
+    /// Shares still open; 0 of a notional order.
     pub(in crate::audit) fn leaves(&self) -> Amount {
-        self.qty - self.filled_qty
+        if self.left().is_some() { Amount::ZERO } else { self.qty - self.filled_qty }
+    }
+
+    /// What is left of the dollars of a notional order.
+    pub(super) fn left(&self) -> Option<Amount> {
+        Some(self.price_of("notional")? - self.filled_amount)
     }
 
     /// Takes one event of the order `id`.
@@ -246,7 +252,9 @@ impl Order {
         self.tape_place = body.whole("tape_place")?;
         self.created_at = at;
         self.created_position = act.position;
-        if self.qty.sign() > 0 { Ok(()) } else { Err(format!("qty is {}", self.qty)) }
+        let notional = self.price_of("notional").is_some_and(|notional| notional.sign() > 0);
+        let asks = if notional { self.qty.is_zero() } else { self.qty.sign() > 0 };
+        if asks { Ok(()) } else { Err(format!("qty is {}", self.qty)) }
     }
 
     fn fill(
@@ -274,10 +282,14 @@ impl Order {
         self.filled_residue = residue.ok_or("the cash of the fill is beyond every bound")?;
         self.fees += fees;
         self.fills += 1;
+        let open = match self.left() {
+            Some(left) => left.shares_at(price),
+            None => Some(self.leaves()),
+        };
         let sums = qty.sign() > 0
             && leaves.sign() >= 0
             && filled == self.filled_qty
-            && leaves == self.leaves()
+            && Some(leaves) == open
             && body.whole("n")? == self.fills
             && body.whole("revision")? == self.revision;
         findings.expect(sums, position, Code::Order, || {
@@ -293,7 +305,10 @@ impl Order {
         let waits = self.order_type.contains("stop") && self.triggered.is_none();
         findings.expect(!waits, position, Code::Order, || "a stop fills before its trigger".into());
         evidence::check(self, price, body.object("evidence")?, at, position, findings)?;
-        let rest = self.leaves().is_zero();
+        let rest = leaves.is_zero();
+        if rest {
+            self.qty = self.filled_qty;
+        }
         self.status = if rest { "filled" } else { "partially_filled" };
         self.ended_at = rest.then_some(at);
         act.fills.push(Fill {

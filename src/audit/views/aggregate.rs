@@ -71,6 +71,7 @@ fn order(order: &Order) -> Want {
         ("revision", exactly(order.revision)),
         ("fills", exactly(order.fills)),
         ("filled_qty", Want::Amount(order.filled_qty)),
+        ("filled_amount", Want::Amount(order.filled_amount)),
         ("reserve_price", maybe(order.reserve_price, Want::Amount)),
         ("expires_at", maybe(order.expires_at, Want::Time)),
         ("placed_at", Want::Time(order.created_at)),

@@ -293,7 +293,6 @@ impl Core {
             if commands.binds(order) || self.yields(order, meeting.evidence) {
                 continue;
             }
-            let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
             let improved =
                 if order.extended { meeting.improved_extended } else { meeting.improved };
             let improved = improved
@@ -302,6 +301,8 @@ impl Core {
                 Some(limit) if !improved && !self.is_new_to(order, meeting.evidence) => limit,
                 _ => price,
             };
+            let leaves = order.leaves_at(price);
+            let qty = left.map_or(leaves, |left| left.min(leaves));
             if let Some(fill) = self.fill(order, qty, price, meeting.evidence) {
                 commands.push(order, fill);
                 left = left.map(|left| left_of(left, qty));
@@ -417,13 +418,14 @@ impl Core {
         let since = order.sprung().map(|sprung| sprung.at);
         let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
         let left = met.map_or(Quantity::ZERO, |(_, _, left)| left_of(left, *spent));
-        let mut next = arrival(order.time_in_force, order.leaves, left);
+        let leaves = met.map_or(order.leaves, |(_, price, _)| order.leaves_at(price));
+        let mut next = arrival(order.time_in_force, leaves, left);
         if let (Arrival::Fill(qty), Some((quote, price, _))) = (next, met) {
             if let Some(fill) = self.fill(order, qty, price, &quote.evidence()) {
                 *spent = spent.plus(qty).unwrap_or(Quantity::MAX);
                 return Some(fill);
             }
-            next = arrival(order.time_in_force, order.leaves, Quantity::ZERO);
+            next = arrival(order.time_in_force, leaves, Quantity::ZERO);
         }
         match next {
             Arrival::End(reason) => self.end(order, reason, clock),

@@ -113,6 +113,7 @@ impl EngineState {
                     family: order.family(order_id),
                     filled: Quantity::ZERO,
                     leaves: qty,
+                    notional: order.notional,
                     revision: 0,
                     fills: 0,
                     placed_at: *at,
@@ -137,10 +138,12 @@ impl EngineState {
                     order.leaves = qty.minus(order.filled).unwrap_or_default();
                 });
             }
-            OrderEvent::OrderFilled { n, qty, filled_qty, leaves_qty, evidence, .. } => {
+            OrderEvent::OrderFilled {
+                n, qty, amount, filled_qty, leaves_qty, evidence, ..
+            } => {
                 let Some(order) = self.orders.get(order_id) else { return };
                 let (instrument_id, side) = (order.instrument_id, order.side);
-                self.orders.filled(order_id, *n, *filled_qty, *leaves_qty);
+                self.orders.filled(order_id, (*n, *amount), *filled_qty, *leaves_qty);
                 // What fills at an official close takes nothing of the line that told of it.
                 let of_line = !matches!(evidence.tick, EvidenceTick::OfficialClose { .. });
                 if let Some(issue) = self.issues.get_mut(&instrument_id).filter(|_| of_line) {

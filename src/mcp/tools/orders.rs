@@ -52,7 +52,8 @@ pub(super) const ORDER: &[Field] = &[
     SYMBOL.required(),
     Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
     Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
-    Field::new("qty", Kind::Text, "Shares, such as \"10\".").required(),
+    Field::new("qty", Kind::Text, "Shares, such as \"10\"."),
+    Field::new("notional", Kind::Text, "Dollars to buy for, in place of qty."),
     LIMIT_PRICE,
     STOP_PRICE,
     Field::new("trail_price", Kind::Text, "Distance in dollars."),
@@ -320,12 +321,17 @@ pub(super) fn order_of(arguments: &mut Arguments) -> (Option<AccountId>, OrderRe
     let named = arguments.account_id();
     let side = arguments.required_word("side", SIDES);
     let order_type = arguments.required_word("type", TYPES);
+    let notional = arguments.amount("notional");
     let request = OrderRequest {
         symbol: arguments.required_text("symbol", SYMBOL_MAX),
         // What is missing is a fault, and faults are answered before these stand for anything.
         side: side.unwrap_or(Side::Buy),
         order_type: order_type.unwrap_or(OrderType::Market),
-        qty: arguments.required_amount("qty"),
+        qty: match notional {
+            Some(_) => arguments.amount("qty").unwrap_or_default(),
+            None => arguments.required_amount("qty"),
+        },
+        notional,
         limit_price: arguments.amount("limit_price"),
         stop_price: arguments.amount("stop_price"),
         trail: arguments.trail(),
@@ -363,6 +369,7 @@ async fn place(
         side,
         order_type,
         qty: arguments.required_amount("quantity"),
+        notional: None,
         limit_price: None,
         stop_price: None,
         trail: None,
@@ -436,6 +443,7 @@ async fn place_bracket(call: Call<'_>, mut arguments: Arguments) -> Answered {
         side: side.unwrap_or(Side::Buy),
         order_type: order_type.unwrap_or(entry),
         qty: arguments.required_amount("quantity"),
+        notional: None,
         limit_price,
         stop_price: None,
         trail: None,

@@ -28,7 +28,7 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
         (r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"1","surprise":1}"#, 422),
         (r#"{"symbol":"AAPL","side":"BUY","type":"market","qty":"1"}"#, 422),
         (r#"{"symbol":"AAPL","side":"buy","type":"market"}"#, 422),
-        (r#"{"symbol":"AAPL","side":"buy","type":"market","notional":"100"}"#, 422),
+        (r#"{"symbol":"AAPL","side":"buy","type":"market","notional":"0"}"#, 422),
         (r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"0"}"#, 422),
         (r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"-1"}"#, 422),
         (r#"{"symbol":"AAPL","side":"buy","type":"market","qty":"1","limit_price":"5"}"#, 422),

@@ -9,6 +9,7 @@ mod families;
 mod filters;
 mod input;
 mod margin;
+mod notional;
 pub mod openapi;
 mod orders;
 mod overload;

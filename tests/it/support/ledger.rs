@@ -160,6 +160,7 @@ pub fn buy(
         side: Side::Buy,
         order_type: OrderType::Limit,
         qty: qty.parse().unwrap(),
+        notional: None,
         limit_price: Some(limit.parse().unwrap()),
         stop_price: None,
         trail: None,

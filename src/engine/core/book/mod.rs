@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::market::{BarPoint, MarketTime, TapePlace};
-use aggregates::money::{Price, Quantity};
+use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{Side, TimeInForce, Trail, TriggerBy};
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,10 @@ pub struct Working {
     pub family: Option<OrderId>,
     /// Shares filled.
     pub filled: Quantity,
-    /// Shares still open.
+    /// Shares still open; 0 of a notional order.
     pub leaves: Quantity,
+    /// What is left of the dollars of a notional order.
+    pub notional: Option<Money>,
     /// Its revision.
     pub revision: u32,
     /// The number of its fills.
@@ -118,6 +120,14 @@ impl Working {
     /// The stop that it waits for; `None` once it was reached, and for other types.
     pub fn waits_for(&self) -> Option<&Stop> {
         self.stop.as_ref().filter(|stop| stop.sprung.is_none())
+    }
+
+    /// Shares still open at `price`: of a notional order those that what is left buys.
+    pub fn leaves_at(&self, price: Price) -> Quantity {
+        match self.notional {
+            Some(left) => left.shares_at(price).unwrap_or_default(),
+            None => self.leaves,
+        }
     }
 
     /// Takes its mark from the book that it leaves or is stored with.
@@ -308,14 +318,23 @@ impl Orders {
         }
     }
 
-    /// A fill left `leaves` shares open. The order keeps its place; filled whole, it leaves the book.
-    pub fn filled(&mut self, order_id: OrderId, n: u32, filled: Quantity, leaves: Quantity) {
+    /// Fill `n` of `amount` dollars left `leaves` shares open. The order keeps its place; filled whole, it leaves the book.
+    pub fn filled(
+        &mut self,
+        order_id: OrderId,
+        (n, amount): (u32, Money),
+        filled: Quantity,
+        leaves: Quantity,
+    ) {
         if leaves.is_zero() {
             self.remove(order_id);
         } else if let Some(order) = self.by_id.get_mut(&order_id) {
             order.fills = n;
             order.filled = filled;
-            order.leaves = leaves;
+            match &mut order.notional {
+                Some(left) => *left = left.minus(amount).unwrap_or_default(),
+                None => order.leaves = leaves,
+            }
         }
     }
 

@@ -272,7 +272,8 @@ impl Desk {
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
     /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market, `from 12.00` on, and become limit
     /// orders with `offset 0.10`; `extended` fills outside regular hours too. With `profit 13.00` and `loss 9.00` it has
-    /// exits: a buy with both is a bracket, with one an oto, a sell is an oco. Gives its number.
+    /// exits: a buy with both is a bracket, with one an oto, a sell is an oco. `buy for 1000.00` names
+    /// dollars. Gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -346,7 +347,8 @@ impl Desk {
             symbol: symbol.into(),
             side,
             order_type,
-            qty: words[1].parse().unwrap(),
+            qty: words[1].parse().unwrap_or_default(),
+            notional: after("for").map(|dollars| dollars.to_string().parse().unwrap()),
             limit_price,
             stop_price,
             trail,

@@ -10,6 +10,7 @@ mod extended;
 mod families;
 mod naive;
 mod naive_families;
+mod notional;
 mod prints;
 mod quotes;
 mod recording;

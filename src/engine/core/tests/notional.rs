@@ -1,0 +1,63 @@
+//! Orders for an amount of dollars: what they take of each quote, when they are done, restarts.
+
+use aggregates::order::OrderStatus;
+
+use super::desk::{Desk, trade};
+
+fn minute(n: u32) -> String {
+    format!("2026-11-23T15:{n:02}:00Z")
+}
+
+#[test]
+fn dollars_buy_shares_at_each_price_until_nothing_is_left() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "100.00", 4, &minute(0));
+    let account = desk.account("2000");
+    let n = desk.place(account, "buy for 1000.00");
+    assert_eq!(desk.trades(), [trade(n, "100.00", "4")], "as many as are shown");
+    assert_eq!(desk.status(n), OrderStatus::PartiallyFilled);
+    assert_eq!(desk.order(n).left_notional().unwrap(), Some("600".parse().unwrap()));
+    desk.reload();
+    desk.rebuild();
+    desk.quote("129.00", 500, "130.00", 2, &minute(1));
+    assert_eq!(desk.trades()[1..], [trade(n, "130.00", "2")]);
+    // 340.00 are left: 2.833333333 shares are 339.99999996, which is 340.00.
+    desk.quote("119.00", 500, "120.00", 500, &minute(2));
+    assert_eq!(desk.trades()[2..], [trade(n, "120.00", "2.833333333")]);
+    assert_eq!(desk.status(n), OrderStatus::Filled);
+    assert_eq!(desk.order(n).spec().unwrap().qty, "8.833333333".parse().unwrap());
+    assert_eq!(
+        (desk.cash(account).as_str(), desk.held(account).as_str()),
+        ("1000.00", "8.833333333")
+    );
+    let before = desk.fills();
+    desk.rebuild();
+    assert_eq!(desk.fills(), before);
+    assert_eq!(desk.core.state().orders.count(), 0);
+}
+
+#[test]
+fn an_order_for_dollars_waits_for_the_open_and_ends_with_the_day() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "100.00", 500, "2026-11-23T14:00:00Z");
+    let account = desk.account("2000");
+    let first = desk.place(account, "buy for 500.00");
+    desk.quote("124.00", 500, "125.00", 500, "2026-11-23T14:30:00Z");
+    assert_eq!(desk.trades(), [trade(first, "125.00", "4")]);
+    desk.quote("124.00", 500, "125.00", 1, &minute(0));
+    let second = desk.place(account, "buy for 500.00");
+    desk.clock("2026-11-23T21:00:00Z");
+    assert_eq!(desk.status(second), OrderStatus::Expired);
+    assert_eq!(desk.cash(account), "1375.00");
+}
+
+#[test]
+fn it_keeps_its_turn_beside_orders_for_shares() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "100.00", 500, "2026-11-23T14:00:00Z");
+    let account = desk.account("10000");
+    let dollars = desk.place(account, "buy for 500.00");
+    let shares = desk.place(account, "buy 10");
+    desk.quote("99.00", 500, "100.00", 8, "2026-11-23T14:30:00Z");
+    assert_eq!(desk.trades(), [trade(dollars, "100.00", "5"), trade(shares, "100.00", "3")]);
+}
