@@ -22,7 +22,7 @@ pub(super) const ROUND_CAP: usize = 256;
 /// What becomes of an order that has arrived.
 enum Evaluated {
     /// It fills, is triggered or ends.
-    Does(Command),
+    Does(Box<Command>),
     /// It is in the book, and met nothing.
     Rests,
     /// It is to be evaluated again when those before it are done.
@@ -358,7 +358,7 @@ impl Core {
             }
             let spent = spent.entry((order.instrument_id, order.side)).or_default();
             match self.arrival(order, spent) {
-                Evaluated::Does(command) => proposals.push(order, command),
+                Evaluated::Does(command) => proposals.push(order, *command),
                 Evaluated::Rests => done.push(*key),
                 Evaluated::Waits => {}
             }
@@ -378,10 +378,10 @@ impl Core {
     fn arrival(&self, order: &Working, spent: &mut Quantity) -> Evaluated {
         let supposed = *spent;
         match self.on_arrival(order, spent) {
-            Some(command @ Command::Fill { .. }) => Evaluated::Does(command),
+            Some(command @ Command::Fill { .. }) => Evaluated::Does(Box::new(command)),
             // Those before it may come too late, and leave something for this one.
             _ if !supposed.is_zero() => Evaluated::Waits,
-            Some(command) => Evaluated::Does(command),
+            Some(command) => Evaluated::Does(Box::new(command)),
             None => Evaluated::Rests,
         }
     }
