@@ -138,11 +138,13 @@ struct Commands<'a, P> {
     waiting: VecDeque<Recorded>,
     /// The next event of the engine among those that wait, and what the engine knew of when it proposed it.
     ahead: Option<(u64, Option<u64>)>,
+    /// Up to where it was looked for.
+    looked: u64,
 }
 
 impl<'a, P: Past> Commands<'a, P> {
     fn of(past: &'a P) -> Self {
-        Self { past, read: 0, waiting: VecDeque::new(), ahead: None }
+        Self { past, read: 0, waiting: VecDeque::new(), ahead: None, looked: 0 }
     }
 
     async fn fill(&mut self) -> Result<(), RecoveryError> {
@@ -160,7 +162,9 @@ impl<'a, P: Past> Commands<'a, P> {
         let front = self.waiting.front().map_or(u64::MAX, |row| row.position);
         if self.ahead.is_none_or(|(position, _)| position < front) {
             self.ahead = None;
-            for row in &self.waiting {
+            let known = self.waiting.partition_point(|row| row.position <= self.looked);
+            for row in self.waiting.iter().skip(known) {
+                self.looked = row.position;
                 let cause = Cause::of(row)?;
                 if cause.is_engine(row) {
                     self.ahead = Some((row.position, known_then(&cause.causation)));

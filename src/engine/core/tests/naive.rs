@@ -160,8 +160,9 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
     let account = desk.account("1000000000");
     desk.place(account, "buy 100000 ioc");
     let mut scan = Scan { place: 1, ..Scan::default() };
-    desk.quote("1.00", 1, "900.00", 1, &time());
-    scan.quote(100, 1, 90_000, 1);
+    // The scan reckons in cents, so no stop may come below a dollar, where ticks are finer.
+    desk.quote("50.00", 1, "900.00", 1, &time());
+    scan.quote(5_000, 1, 90_000, 1);
     let before = desk.fills().len();
     let mut splits = 0;
     let mut last: Option<(String, u32, String, u32, String)> = None;
