@@ -7,7 +7,7 @@
 //! stands beside what came of that ([`causation`]), so a proposal which came too late then comes too late again.
 //!
 //! Reads log and tape once, from their start: no checkpoint, snapshot or view has a part in it. Keeps accounts,
-//! positions and open orders in memory.
+//! positions, open orders and those with exits in memory.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -134,8 +134,11 @@ struct Group {
 /// The log, command by command.
 struct Commands<'a, P> {
     past: &'a P,
+    waiting: VecDeque<(Recorded, Cause)>,
+    /// The last event that was read.
     read: u64,
-    waiting: VecDeque<Recorded>,
+    /// There is nothing after it.
+    ended: bool,
     /// The next event of the engine among those that wait, and what the engine knew of when it proposed it.
     ahead: Option<(u64, Option<u64>)>,
     /// Up to where it was looked for.
@@ -144,14 +147,19 @@ struct Commands<'a, P> {
 
 impl<'a, P: Past> Commands<'a, P> {
     fn of(past: &'a P) -> Self {
-        Self { past, read: 0, waiting: VecDeque::new(), ahead: None, looked: 0 }
+        let waiting = VecDeque::new();
+        Self { past, waiting, read: 0, ended: false, ahead: None, looked: 0 }
     }
 
     async fn fill(&mut self) -> Result<(), RecoveryError> {
-        if self.waiting.len() < AHEAD {
+        if self.waiting.len() < AHEAD && !self.ended {
             let page = self.past.events(self.read).await?;
+            self.ended = page.is_empty();
             self.read = page.last().map_or(self.read, |row| row.position);
-            self.waiting.extend(page);
+            for row in page {
+                let cause = Cause::of(&row)?;
+                self.waiting.push_back((row, cause));
+            }
         }
         Ok(())
     }
@@ -159,18 +167,13 @@ impl<'a, P: Past> Commands<'a, P> {
     /// What the engine knew of when it proposed what it writes next, if that stands at `last` or before.
     async fn proposed_at(&mut self, last: u64) -> Result<Option<u64>, RecoveryError> {
         self.fill().await?;
-        let front = self.waiting.front().map_or(u64::MAX, |row| row.position);
+        let front = self.waiting.front().map_or(u64::MAX, |(row, _)| row.position);
         if self.ahead.is_none_or(|(position, _)| position < front) {
-            self.ahead = None;
-            let known = self.waiting.partition_point(|row| row.position <= self.looked);
-            for row in self.waiting.iter().skip(known) {
-                self.looked = row.position;
-                let cause = Cause::of(row)?;
-                if cause.is_engine(row) {
-                    self.ahead = Some((row.position, known_then(&cause.causation)));
-                    break;
-                }
-            }
+            let looked = self.waiting.partition_point(|(row, _)| row.position <= self.looked);
+            let mut unseen = self.waiting.iter().skip(looked);
+            let next = unseen.find(|(row, cause)| cause.is_engine(row));
+            self.ahead = next.map(|(row, cause)| (row.position, known_then(&cause.causation)));
+            self.looked = self.ahead.map_or(self.read, |(position, _)| position);
         }
         Ok(self.ahead.filter(|(position, _)| *position <= last).and_then(|(_, known)| known))
     }
@@ -178,28 +181,27 @@ impl<'a, P: Past> Commands<'a, P> {
     /// The next command's events, if the first of them stands at `last` or before.
     async fn next(&mut self, last: u64) -> Result<Option<Group>, RecoveryError> {
         self.fill().await?;
-        let Some(first) = self.waiting.front().filter(|row| row.position <= last) else {
+        if self.waiting.front().is_none_or(|(row, _)| row.position > last) {
             return Ok(None);
-        };
-        let cause = Cause::of(first)?;
-        let by_engine = cause.is_engine(first);
-        let mut rows = Vec::new();
+        }
+        let mut group: Option<(Cause, Group)> = None;
         loop {
             self.fill().await?;
-            let Some(row) = self.waiting.front() else { break };
-            if Cause::of(row)?.command != cause.command {
-                break;
+            let of = group.as_ref().map(|(of, _)| &of.command);
+            let follows = |(_, cause): &(Recorded, Cause)| of.is_none_or(|of| *of == cause.command);
+            if !self.waiting.front().is_some_and(follows) {
+                return Ok(group.map(|(_, group)| group));
             }
-            let Some(row) = self.waiting.pop_front() else { break };
-            let event = row.event().map_err(|source| unreadable(&row, source))?;
-            rows.push(Read { row, event });
+            let Some((row, cause)) = self.waiting.pop_front() else { return Ok(None) };
+            let event = row
+                .event()
+                .map_err(|source| LogError::Unreadable { position: row.position, source })?;
+            let by_engine = cause.is_engine(&row);
+            let (_, group) =
+                group.get_or_insert_with(|| (cause, Group { by_engine, rows: Vec::new() }));
+            group.rows.push(Read { row, event });
         }
-        Ok(Some(Group { by_engine, rows }))
     }
-}
-
-fn unreadable(row: &Recorded, source: aggregates::stream::Unreadable) -> RecoveryError {
-    LogError::Unreadable { position: row.position, source }.into()
 }
 
 /// The engine and the aggregates that its proposals are decided on.
@@ -323,8 +325,10 @@ impl Machine<'_> {
     fn compare(&mut self, group: &Group) {
         let mut nearest = None;
         loop {
+            let mut stands = false;
             for (n, command) in self.proposed.iter().enumerate() {
                 let Some(events) = outcome(&mut self.world, self.rules, command) else { continue };
+                stands = true;
                 match differs(&group.rows, &events) {
                     None => {
                         self.proposed.remove(n);
@@ -336,11 +340,8 @@ impl Machine<'_> {
                     Some(_) => {}
                 }
             }
-            let (world, rules) = (&mut self.world, self.rules);
-            if nearest.is_some()
-                || self.proposed.iter().any(|it| outcome(world, rules, it).is_some())
-                || !self.propose(true)
-            {
+            // While one of them would still be carried out, the engine proposes nothing else.
+            if stands || !self.propose(true) {
                 break;
             }
         }
