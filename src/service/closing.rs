@@ -6,7 +6,7 @@
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{OrderClass, OrderType, Side, TimeInForce};
+use aggregates::order::{OrderType, Side};
 use aggregates::position::PositionError;
 use aggregates::refusal::Refusal;
 use projections::Group;
@@ -91,24 +91,8 @@ impl Service {
         let (side, qty) = self.to_close(caller, account_id, &request).await?;
         let meant = canonical(&request)?;
         let order = OrderRequest {
-            symbol: request.symbol,
-            side,
-            order_type: OrderType::Market,
-            qty,
-            notional: None,
-            limit_price: None,
-            stop_price: None,
-            trail: None,
-            limit_offset: None,
-            activation_price: None,
-            trigger_by: None,
-            time_in_force: TimeInForce::Day,
-            expires_at: None,
-            extended_hours: false,
-            order_class: OrderClass::Simple,
-            exits: None,
             client_order_id: request.client_order_id,
-            note: None,
+            ..OrderRequest::plain(request.symbol, side, OrderType::Market, qty)
         };
         self.place(caller, account_id, order, &meant).await
     }

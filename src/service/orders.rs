@@ -78,6 +78,32 @@ pub struct OrderRequest {
     pub note: Option<String>,
 }
 
+impl OrderRequest {
+    /// An order for the day, for regular hours and by itself, with nothing that only some orders have.
+    pub fn plain(symbol: String, side: Side, order_type: OrderType, qty: Quantity) -> Self {
+        Self {
+            symbol,
+            side,
+            order_type,
+            qty,
+            notional: None,
+            limit_price: None,
+            stop_price: None,
+            trail: None,
+            limit_offset: None,
+            activation_price: None,
+            trigger_by: None,
+            time_in_force: TimeInForce::Day,
+            expires_at: None,
+            extended_hours: false,
+            order_class: OrderClass::Simple,
+            exits: None,
+            client_order_id: None,
+            note: None,
+        }
+    }
+}
+
 /// An order as its owner sees it. Times are of the market clock.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Order")]

@@ -364,25 +364,14 @@ async fn place(
 ) -> Answered {
     let named = arguments.account_id();
     let times = if order_type.is_stop() { LIFETIMES } else { TIMES_IN_FORCE };
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    let qty = arguments.required_amount("quantity");
     let mut request = OrderRequest {
-        symbol: arguments.required_text("symbol", SYMBOL_MAX),
-        side,
-        order_type,
-        qty: arguments.required_amount("quantity"),
-        notional: None,
-        limit_price: None,
-        stop_price: None,
-        trail: None,
-        limit_offset: None,
-        activation_price: None,
-        trigger_by: None,
         time_in_force: arguments.word("time_in_force", times).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
-        extended_hours: false,
-        order_class: OrderClass::Simple,
-        exits: None,
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
+        ..OrderRequest::plain(symbol, side, order_type, qty)
     };
     if order_type.has_limit_price() {
         request.limit_price = Some(arguments.required_amount("limit_price"));
@@ -437,29 +426,20 @@ async fn place_bracket(call: Call<'_>, mut arguments: Arguments) -> Answered {
         stop_price: arguments.required_amount("stop_loss_stop_price"),
         limit_price: arguments.amount("stop_loss_limit_price"),
     };
+    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
+    let qty = arguments.required_amount("quantity");
+    // What is missing is a fault, and faults are answered before this stands for anything.
+    let (side, order_type) = (side.unwrap_or(Side::Buy), order_type.unwrap_or(entry));
     let request = OrderRequest {
-        symbol: arguments.required_text("symbol", SYMBOL_MAX),
-        // What is missing is a fault, and faults are answered before this stands for anything.
-        side: side.unwrap_or(Side::Buy),
-        order_type: order_type.unwrap_or(entry),
-        qty: arguments.required_amount("quantity"),
-        notional: None,
         limit_price,
-        stop_price: None,
-        trail: None,
-        limit_offset: None,
-        activation_price: None,
-        trigger_by: None,
         time_in_force: arguments.word("time_in_force", TIMES_OF_BRACKET).unwrap_or_default(),
-        expires_at: None,
-        extended_hours: false,
         order_class: OrderClass::Bracket,
         exits: Some(Exits {
             take_profit: Some(TakeProfit { limit_price: limit }),
             stop_loss: Some(stop_loss),
         }),
         client_order_id: arguments.client_order_id(),
-        note: None,
+        ..OrderRequest::plain(symbol, side, order_type, qty)
     };
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
