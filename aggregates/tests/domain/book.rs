@@ -9,8 +9,8 @@ use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, Execution, Order, OrderChange, OrderClass, OrderSpec, OrderType, Side,
-    TimeInForce,
+    CancelReason, Execution, Order, OrderChange, OrderClass, OrderError, OrderSpec, OrderType,
+    Side, TimeInForce,
 };
 use aggregates::position::Position;
 use aggregates::refusal::{Refusal, RefusalCode};
@@ -417,4 +417,15 @@ pub fn begin_split(
 pub fn follow_split(account_id: AccountId, symbol: &str, orders: &[u128]) -> Command {
     let orders = orders.iter().map(|n| order_id(*n)).collect();
     Command::FollowSplit { account_id, instrument_id: stock(symbol), orders, at: at(4) }
+}
+
+/// The fields of an order that are wrong by themselves.
+pub fn faults(spec: &OrderSpec) -> Vec<&'static str> {
+    let faults = spec.faults().into_iter();
+    faults
+        .map(|fault| match fault {
+            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => field,
+            other => panic!("{other}"),
+        })
+        .collect()
 }

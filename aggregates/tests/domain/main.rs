@@ -8,6 +8,7 @@ mod documents;
 mod endings;
 mod examples;
 mod families;
+mod family_properties;
 mod given;
 mod given_position;
 mod invariants;

@@ -2,7 +2,7 @@
 
 use aggregates::account::{AccountCommand, PolicyChange};
 use aggregates::order::{
-    OrderChange, OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
+    OrderChange, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::Event;
@@ -14,14 +14,6 @@ use crate::examples::{book, me};
 fn dollars(amount: &str) -> OrderSpec {
     let spec = spec(me(), "AAPL", Side::Buy, "0", None);
     OrderSpec { notional: Some(money(amount)), time_in_force: TimeInForce::Day, ..spec }
-}
-
-fn faults(spec: &OrderSpec) -> Vec<&'static str> {
-    let faults = spec.faults().into_iter().map(|fault| match fault {
-        OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => field,
-        other => panic!("{other}"),
-    });
-    faults.collect()
 }
 
 #[test]

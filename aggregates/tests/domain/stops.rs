@@ -2,8 +2,8 @@
 
 use aggregates::market::{BarPoint, Evidence, EvidenceTick};
 use aggregates::order::{
-    OrderChange, OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
-    Trail, Trigger, TriggerBy,
+    OrderChange, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce, Trail, Trigger,
+    TriggerBy,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::Event;
@@ -22,17 +22,6 @@ fn trigger(n: u128, stop_price: &str, evidence: Evidence) -> Command {
     let stop_price = price(stop_price);
     let trigger = Trigger { revision: 0, mark: None, stop_price, evidence };
     Command::Trigger { order_id: order_id(n), trigger, at: at(2) }
-}
-
-/// The fields that are wrong.
-fn faults(spec: &OrderSpec) -> Vec<&'static str> {
-    let faults = spec.faults().into_iter();
-    faults
-        .map(|fault| match fault {
-            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => field,
-            other => panic!("{other}"),
-        })
-        .collect()
 }
 
 #[test]

@@ -116,22 +116,11 @@ impl Scan {
             return;
         }
         let plain = |n, limit, stop: Option<i64>, turn, kin: Kin| Plain {
-            n,
-            buy: kin.entry,
-            left: qty,
             limit,
             stop: stop.map(|price| PlainStop { price, by_quote: false }),
             stop_loss: stop,
-            since: 0,
-            trail: None,
-            from: None,
-            offset: None,
-            open: true,
-            turn,
-            extended: false,
-            day: false,
-            auction: None,
             kin: Some(kin),
+            ..Plain::new(n, (kin.entry, qty), turn)
         };
         let kin = |entry, held| Kin { family: n, entry, held, since: 0 };
         let first = self.orders.len();

@@ -100,6 +100,30 @@ pub(super) struct Plain {
     pub(super) kin: Option<Kin>,
 }
 
+impl Plain {
+    /// An open market order that comes at this turn, and has nothing that only some orders have.
+    pub(super) fn new(n: u128, (buy, left): (bool, i64), turn: u64) -> Self {
+        Self {
+            n,
+            buy,
+            left,
+            limit: None,
+            stop: None,
+            stop_loss: None,
+            since: 0,
+            trail: None,
+            from: None,
+            offset: None,
+            open: true,
+            turn,
+            extended: false,
+            day: false,
+            auction: None,
+            kin: None,
+        }
+    }
+}
+
 /// The auctions of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Auction {
@@ -461,24 +485,13 @@ impl Scan {
         (kind, extended): (&str, bool),
     ) {
         self.turns += 1;
-        let turn = self.turns;
         self.orders.push(Plain {
-            n,
-            buy,
-            left: qty,
             limit,
             stop,
-            stop_loss: None,
-            since: 0,
-            trail: None,
-            from: None,
-            offset: None,
-            open: true,
-            turn,
             extended,
             day: kind == "day",
             auction: Auction::of(kind),
-            kin: None,
+            ..Plain::new(n, (buy, qty), self.turns)
         });
         let i = self.orders.len() - 1;
         self.meet(i, kind);
@@ -561,24 +574,13 @@ impl Scan {
         self.turns += 1;
         let stop = Some(PlainStop { price: trail.stop(buy, mark), by_quote });
         self.orders.push(Plain {
-            n,
-            buy,
-            left: qty,
-            limit: None,
             stop,
-            stop_loss: None,
-            since: 0,
             trail: Some((trail, mark)),
             from: from.filter(|from| {
                 if buy { mark > from * MILLIONTHS } else { mark < from * MILLIONTHS }
             }),
             offset: offset.map(|offset| PlainTrail::new(false, offset)),
-            open: true,
-            turn: self.turns,
-            extended: false,
-            day: false,
-            auction: None,
-            kin: None,
+            ..Plain::new(n, (buy, qty), self.turns)
         });
     }
 
