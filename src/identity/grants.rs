@@ -12,22 +12,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::bounds::{self, DECLINED_DAYS, GRANTS_MAX, HELD_MAX, OFFERED_MAX, OFFERS_EACH};
 use super::facts::{Cause, Fact, Facts, Written, write};
 use crate::database::IdentityPool;
 use crate::ledger::Interface;
 
-/// Grants and offers of one account at the most.
-pub const GRANTS_MAX: i64 = 100;
-/// Grants that one user holds at the most.
-pub const HELD_MAX: i64 = 100;
-/// Offers that wait for one user at the most.
-pub const OFFERED_MAX: i64 = 100;
-/// Offers of one giver that wait for one user at the most: nobody fills the list of another.
-pub const OFFERS_EACH: i64 = 5;
 /// How long an offer waits, in days.
 pub const OFFER_DAYS: i64 = 30;
-/// How long a giver whose offer was declined makes that user no other, in days.
-pub const DECLINED_DAYS: i64 = 7;
 /// Offers that are ended together when their time is over.
 const LAPSED_AT_ONCE: i64 = 1_000;
 
@@ -37,15 +28,6 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('blotter/grant
 const USER: &str = "SELECT user_id, tenant_id FROM users
     WHERE state = 'active' AND (user_id = $1 OR email = $2) FOR SHARE";
 const OWNER: &str = "SELECT user_id FROM users WHERE tenant_id = $1 FOR SHARE";
-const COUNTS: &str = "SELECT count(*) FILTER (WHERE account_id = $1) AS given,
-        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NOT NULL) AS held,
-        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL) AS offered,
-        count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL AND given_by = $3) AS of_giver
-    FROM grants WHERE revoked_at IS NULL AND (account_id = $1 OR user_id = $2)";
-const DECLINED: &str = "SELECT max(revoked_at) FROM grants
-    WHERE declined AND user_id = $1 AND given_by = $2 AND revoked_at > $3";
-const HELD: &str = "SELECT count(*) FROM grants
-    WHERE user_id = $1 AND revoked_at IS NULL AND accepted_at IS NOT NULL";
 const INSERT: &str = "INSERT INTO grants
         (grant_id, tenant_id, account_id, user_id, role, created_at, accepted_at, given_by, grantee)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -237,7 +219,7 @@ impl Grants {
         if inserted.rows_affected() == 0 {
             return Err(GrantError::Held);
         }
-        bounded(&mut transaction, &row, given_by).await?;
+        bounds::check_new(&mut transaction, &row, given_by).await?;
         let grant_id = row.grant_id;
         let fact = match row.accepted_at {
             Some(_) => Fact::Granted { account_id, grant_id, user_id, role },
@@ -277,11 +259,7 @@ impl Grants {
             let found = held.into_iter().find(|row| row.grant_id == grant_id);
             return Ok((found.ok_or(GrantError::NotFound)?, None));
         };
-        let held: i64 =
-            sqlx::query_scalar(HELD).bind(user.uuid()).fetch_one(&mut *transaction).await?;
-        if held > HELD_MAX {
-            return Err(GrantError::TooManyHeld);
-        }
+        bounds::check_held(&mut transaction, user).await?;
         let GrantRow { account_id, user_id, role, .. } = row;
         let fact = Fact::Granted { account_id, grant_id, user_id, role };
         let written = write(&mut transaction, row.tenant, cause, fact).await?;
@@ -454,39 +432,6 @@ pub(super) async fn lapse(
         let _ = over(connection, &row, OfferEnd::Lapsed, &cause).await?;
     }
     Ok(())
-}
-
-/// Sees that with this new grant or offer nobody and nothing has more than they may.
-async fn bounded(
-    connection: &mut PgConnection,
-    row: &GrantRow,
-    given_by: TenantId,
-) -> Result<(), GrantError> {
-    let (user, giver) = (row.user_id.uuid(), given_by.uuid());
-    let counts = sqlx::query(COUNTS).bind(row.account_id.uuid()).bind(user).bind(giver);
-    let counts = counts.fetch_one(&mut *connection).await?;
-    let exceeds = |name, most: i64| counts.try_get::<i64, _>(name).map(|count| count > most);
-    if exceeds("given", GRANTS_MAX)? {
-        return Err(GrantError::TooMany);
-    }
-    if row.accepted_at.is_some() {
-        let full = exceeds("held", HELD_MAX)?;
-        return if full { Err(GrantError::TooManyHeld) } else { Ok(()) };
-    }
-    if exceeds("of_giver", OFFERS_EACH)? {
-        return Err(GrantError::TooManyOffers);
-    }
-    if exceeds("offered", OFFERED_MAX)? {
-        return Err(GrantError::TooManyOffered);
-    }
-    let rest = TimeDelta::days(DECLINED_DAYS);
-    let declined: Option<DateTime<Utc>> = sqlx::query_scalar(DECLINED)
-        .bind(user)
-        .bind(giver)
-        .bind(row.created_at - rest)
-        .fetch_one(connection)
-        .await?;
-    declined.map_or(Ok(()), |declined| Err(GrantError::Declined(declined + rest)))
 }
 
 /// Writes that a grant has ended, or an offer in this way.

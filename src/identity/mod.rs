@@ -3,6 +3,7 @@
 pub mod access;
 mod access_keys;
 pub mod acts;
+pub mod bounds;
 mod denials;
 pub mod desk;
 pub mod email;
