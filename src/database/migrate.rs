@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (16, "cheaper_reads", include_str!("../../migrations/0016_cheaper_reads.sql")),
     (17, "trailing_limits", include_str!("../../migrations/0017_trailing_limits.sql")),
     (18, "notional", include_str!("../../migrations/0018_notional.sql")),
+    (19, "keys_first", include_str!("../../migrations/0019_keys_first.sql")),
 ];
 
 /// The migrations that make roles.

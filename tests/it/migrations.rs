@@ -89,3 +89,18 @@ async fn a_plain_login_works_when_another_one_migrates() {
     assert_eq!(roles_at_work(&opened).await, ROLES);
     opened.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn no_index_of_a_view_begins_with_what_all_its_rows_have() {
+    let database = TestDatabase::new().await;
+    let of_views = "SELECT index.indexrelid::regclass::text FROM pg_index AS index
+        JOIN pg_attribute AS first ON first.attrelid = index.indrelid AND first.attnum = index.indkey[0]
+        WHERE first.attname = $1";
+    let mut superuser = database.superuser().await;
+    let mut begin_with = async |column: &str| -> Vec<String> {
+        sqlx::query_scalar(of_views).bind(column).fetch_all(&mut superuser).await.unwrap()
+    };
+    assert_eq!(begin_with("generation").await, Vec::<String>::new());
+    let by_order = begin_with("order_id").await;
+    assert!(by_order.contains(&"orders_pkey".to_owned()), "{by_order:?}");
+}

@@ -3,6 +3,7 @@
 mod auctions;
 mod closing;
 mod cors;
+mod cost;
 mod edge;
 mod extended;
 mod families;
