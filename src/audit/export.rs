@@ -10,14 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
-use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::chain::Head;
 use super::error::AuditError;
 use super::row::{Content, Row};
 use super::source;
-use crate::database::AuditorPool;
+use crate::database::{AuditorPool, Read};
 
 /// What the header says of the format.
 pub const FORMAT: &str = "blotter/export/1";
@@ -77,7 +76,7 @@ struct Columns {
 
 /// An export under way: the log of a shard as it stands in one snapshot, a stretch of lines at a time.
 pub struct Exporting {
-    snapshot: Transaction<'static, Postgres>,
+    snapshot: Read,
     shard: u16,
     scope: Scope,
     header: Option<Header>,
@@ -199,10 +198,14 @@ impl<R: BufRead> Export<R> {
     /// The next row; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Row>, AuditError> {
         let mut text = String::new();
-        if self.lines.read_line(&mut text)? == 0 {
-            return Ok(None);
+        // A line without a word says nothing: shells leave one at the end.
+        while text.trim().is_empty() {
+            text.clear();
+            if self.lines.read_line(&mut text)? == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
         }
-        self.line += 1;
         let refuse = |reason: String| AuditError::Line { line: self.line, reason };
         let line: Line = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         let leaf = unhex(&line.leaf).ok_or_else(|| refuse("the leaf is not 32 bytes".into()))?;

@@ -19,7 +19,9 @@ use tracing::{info, warn};
 
 pub use embedded::{Embedded, EmbeddedError};
 pub use migrate::migrate;
-pub use pools::{AuditorPool, Connector, IdentityPool, ProjectorPool, ReaderPool, WriterPool};
+pub use pools::{
+    AuditorPool, Connector, IdentityPool, ProjectorPool, Read, ReaderPool, WriterPool,
+};
 pub use roles::Role;
 pub use visit::Visit;
 

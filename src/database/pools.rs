@@ -2,6 +2,8 @@
 //!
 //! Opening a pool opens no connection; the first use does. A connection is made its role once, when it is opened.
 
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use aggregates::id::{AccountId, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Postgres, Transaction};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::DatabaseError;
@@ -17,6 +20,10 @@ use super::roles::Role;
 
 /// How long a read that has changed nothing yet waits for a connection, when all are in use.
 const SOON: Duration = Duration::from_millis(500);
+/// How long everything else does.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How a read begins.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// How to reach the database as a role.
 #[derive(Clone, Debug)]
@@ -61,7 +68,7 @@ impl Connector {
         let session: Arc<str> = role.session(self.login).into();
         PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
                 let session = Arc::clone(&session);
                 Box::pin(async move { connection.execute(&*session).await.map(drop) })
@@ -81,7 +88,7 @@ impl Connector {
 
     /// The pool of requests.
     pub fn reader(&self) -> ReaderPool {
-        ReaderPool(self.pool(Role::Reader, 16))
+        ReaderPool(Readers::new(self.pool(Role::Reader, 16)))
     }
 
     /// The pool of users, sessions, tokens and grants.
@@ -91,7 +98,7 @@ impl Connector {
 
     /// The auditors' pool.
     pub fn auditor(&self) -> AuditorPool {
-        AuditorPool(self.pool(Role::Auditor, 4))
+        AuditorPool(Readers::new(self.pool(Role::Auditor, 4)))
     }
 }
 
@@ -137,9 +144,69 @@ impl ProjectorPool {
     }
 }
 
+/// Begins a transaction in a task of its own, which ends as it began. A caller that goes away in the middle would give a
+/// connection back on which one is open that nobody knows of: what the next ones write on it would be part of that, and gone
+/// with it. Or it would cost the connection.
+async fn begun(
+    pool: &PgPool,
+    statement: impl Into<Cow<'static, str>>,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let (pool, statement) = (pool.clone(), statement.into());
+    let begin = tokio::spawn(async move { pool.begin_with(statement).await });
+    begin.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+}
+
+/// A read-only transaction with one snapshot, and its place among those of the pool.
+#[derive(Debug)]
+pub struct Read {
+    transaction: Transaction<'static, Postgres>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Deref for Read {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Read {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+/// Connections that reads take turns on.
+#[derive(Clone, Debug)]
+struct Readers {
+    pool: PgPool,
+    /// One for each connection: who waits, waits here, where it costs nothing to give up.
+    places: Arc<Semaphore>,
+}
+
+impl Readers {
+    fn new(pool: PgPool) -> Self {
+        let places = pool.options().get_max_connections();
+        let places = Arc::new(Semaphore::new(usize::try_from(places).unwrap_or(usize::MAX)));
+        Self { pool, places }
+    }
+
+    async fn begin(
+        &self,
+        patience: Duration,
+        statement: impl Into<Cow<'static, str>>,
+    ) -> Result<Read, DatabaseError> {
+        let place = timeout(patience, Arc::clone(&self.places).acquire_owned()).await;
+        let place = place.map_err(|_| DatabaseError::Crowded)?;
+        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Read { transaction: begun(&self.pool, statement).await?, _place: place })
+    }
+}
+
 /// Serves requests: every read is a transaction of one tenant. There is no other way to its connections.
 #[derive(Clone, Debug)]
-pub struct ReaderPool(PgPool);
+pub struct ReaderPool(Readers);
 
 impl ReaderPool {
     /// Starts a read-only transaction with one snapshot, that sees the rows of `tenant` (those of `account`
@@ -151,37 +218,40 @@ impl ReaderPool {
         &self,
         tenant: TenantId,
         account: Option<AccountId>,
-    ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
-        let account = account.map(|id| id.to_string()).unwrap_or_default();
-        // The settings end with the transaction; an id is hex digits and hyphens by construction.
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-             SET LOCAL blotter.tenant = '{tenant}'; SET LOCAL blotter.account = '{account}'"
-        );
-        Ok(self.0.begin_with(begin).await?)
+    ) -> Result<Read, DatabaseError> {
+        self.begin_within(PATIENCE, tenant, account).await
     }
 
     /// The same for who had better come again than wait long: where every connection is in use, one has to become free
     /// within half a second. Beyond that the queue only grows, and its end is answered when nobody asks any more.
     ///
     /// # Errors
-    /// [`DatabaseError::Crowded`], or those of [`Self::begin`].
+    /// [`DatabaseError::Crowded`], or the database cannot be reached.
     pub async fn begin_soon(
         &self,
         tenant: TenantId,
         account: Option<AccountId>,
-    ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
-        let begun = self.begin(tenant, account);
-        // A connection that is still to be opened takes the time that it takes.
-        if self.0.size() < self.0.options().get_max_connections() || self.0.num_idle() > 0 {
-            return begun.await;
-        }
-        timeout(SOON, begun).await.unwrap_or(Err(DatabaseError::Crowded))
+    ) -> Result<Read, DatabaseError> {
+        self.begin_within(SOON, tenant, account).await
+    }
+
+    async fn begin_within(
+        &self,
+        patience: Duration,
+        tenant: TenantId,
+        account: Option<AccountId>,
+    ) -> Result<Read, DatabaseError> {
+        let account = account.map(|id| id.to_string()).unwrap_or_default();
+        // The settings end with the transaction; an id is hex digits and hyphens by construction.
+        let begin = format!(
+            "{READ}; SET LOCAL blotter.tenant = '{tenant}'; SET LOCAL blotter.account = '{account}'"
+        );
+        self.0.begin(patience, begin).await
     }
 
     /// Closes the connections.
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.0.pool.close().await;
     }
 }
 
@@ -190,27 +260,35 @@ impl ReaderPool {
 pub struct IdentityPool(PgPool);
 
 impl IdentityPool {
-    /// The connections.
+    /// The connections, for single statements.
     pub fn pool(&self) -> &PgPool {
         &self.0
+    }
+
+    /// Starts a transaction.
+    ///
+    /// # Errors
+    /// No connection within 5 s, or the database cannot be reached.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        begun(&self.0, "BEGIN").await
     }
 }
 
 /// Reads everything. A request gets it after an explicit check that its caller may.
 #[derive(Clone, Debug)]
-pub struct AuditorPool(PgPool);
+pub struct AuditorPool(Readers);
 
 impl AuditorPool {
-    /// The connections.
+    /// The connections, for single statements.
     pub fn pool(&self) -> &PgPool {
-        &self.0
+        &self.0.pool
     }
 
     /// Starts a read-only transaction with one snapshot over everything.
     ///
     /// # Errors
     /// No connection within 5 s, or the database cannot be reached.
-    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, DatabaseError> {
-        Ok(self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    pub async fn begin(&self) -> Result<Read, DatabaseError> {
+        self.0.begin(PATIENCE, READ).await
     }
 }

@@ -8,12 +8,12 @@ use std::future::Future;
 
 use aggregates::market::TapePlace;
 use projections::log::{LogError, Recorded, read_after};
-use sqlx::{PgConnection, Postgres, Row, Transaction};
+use sqlx::{PgConnection, Row};
 use tokio::sync::Mutex;
 
 use super::core::{Core, EngineState, STATE_VERSION, Settings};
 use super::tape::{TapeError, TapeLine, decode};
-use crate::database::{AuditorPool, DatabaseError, WriterPool};
+use crate::database::{AuditorPool, DatabaseError, Read, WriterPool};
 use crate::ledger::TapeBlock;
 
 /// Events of one page.
@@ -179,7 +179,7 @@ impl History for PostgresHistory {
 /// Log and tape as they stood at one moment, for whoever may read everything.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: Mutex<Transaction<'static, Postgres>>,
+    transaction: Mutex<Read>,
     shard: u16,
 }
 

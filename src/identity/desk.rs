@@ -207,7 +207,7 @@ impl Identity {
 
     /// A transaction that changes who may act.
     pub(super) async fn begin(&self) -> Result<Change, sqlx::Error> {
-        Ok(Change { transaction: self.pool.pool().begin().await?, ended: Vec::new() })
+        Ok(Change { transaction: self.pool.begin().await?, ended: Vec::new() })
     }
 
     /// Makes a change true, here at once.

@@ -173,7 +173,7 @@ impl Grants {
             Grantee::Id(id) => (Some(id.uuid()), None),
             Grantee::Email(email) => (None, Some(email)),
         };
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         sqlx::query(LOCK).execute(&mut *transaction).await?;
         let user = sqlx::query(USER).bind(id).bind(email).fetch_optional(&mut *transaction).await?;
         let user = user.ok_or(GrantError::NoUser)?;
@@ -245,7 +245,7 @@ impl Grants {
             "UPDATE grants SET accepted_at = $2 WHERE {LIVE} AND accepted_at IS NULL AND grant_id = $3 AND user_id = $4
              RETURNING {COLUMNS}"
         );
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         sqlx::query(LOCK).execute(&mut *transaction).await?;
         let accepted = sqlx::query(&accept)
             .bind(oldest(now))
@@ -305,7 +305,7 @@ impl Grants {
             "UPDATE grants SET {ENDED}, declined = $5 AND accepted_at IS NULL
              WHERE {LIVE} AND grant_id = $3 AND {column} = $4 RETURNING {COLUMNS}"
         );
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let ended = sqlx::query(&end)
             .bind(oldest(now))
             .bind(now)

@@ -22,7 +22,7 @@ impl Identity {
     /// # Errors
     /// The database failed.
     pub async fn hold(&self, tenant: TenantId) -> Result<Option<Held>, sqlx::Error> {
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let user = sqlx::query(HOLD).bind(tenant.uuid()).fetch_optional(&mut *transaction).await?;
         Ok(user.map(|_| Held(transaction)))
     }

@@ -127,7 +127,7 @@ impl Tokens {
         let secret = Opaque::new(Purpose::Token)?;
         let (fact_id, at) = new_fact();
         let token_id = TokenId::new(Uuid::now_v7());
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let tenant: Option<Uuid> =
             sqlx::query_scalar(LOCK).bind(user.uuid()).fetch_optional(&mut *transaction).await?;
         let tenant = TenantId::new(tenant.ok_or(TokenError::NoUser)?);
@@ -230,7 +230,7 @@ impl Tokens {
             true => UserEvent::TokenHalted { fact_id, at, token_id },
             false => UserEvent::TokenResumed { fact_id, at, token_id },
         };
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let change = sqlx::query(HALT).bind(at).bind(token_id.uuid()).bind(user.uuid());
         let changed = change.bind(halted).execute(&mut *transaction).await?.rows_affected() > 0;
         if !changed {
@@ -255,7 +255,7 @@ impl Tokens {
     ) -> Result<u64, TokenError> {
         let row = self.get(user, token_id).await?;
         let (fact_id, at) = new_fact();
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let change = sqlx::query(REVOKE).bind(at).bind(token_id.uuid()).bind(user.uuid());
         if change.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Err(TokenError::NotFound);
@@ -321,7 +321,7 @@ impl Tokens {
             Interface::Rest | Interface::Cli | Interface::Engine | Interface::Ledger => Face::Rest,
         };
         let (fact_id, at) = new_fact();
-        let mut transaction = self.pool.pool().begin().await?;
+        let mut transaction = self.pool.begin().await?;
         let used = sqlx::query(FIRST_USE).bind(token.token_id.uuid()).bind(now);
         if used.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Ok(());

@@ -6,9 +6,10 @@ use aggregates::id::AccountId;
 use projections::Group;
 use projections::checkpoint::{self, Status};
 use projections::log;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::{Caller, Service, ServiceError};
+use crate::database::Read;
 use crate::ledger::SHARD;
 
 /// How long a read waits for the last position committed when it arrived.
@@ -54,7 +55,7 @@ impl PageRequest {
 
 /// A read-only transaction of one tenant, with the position that its rows stand for.
 pub(super) struct Snapshot {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Read,
     /// The last event that the rows contain.
     pub(super) position: u64,
 }

@@ -24,6 +24,7 @@ mod market;
 mod mcp;
 mod migrations;
 mod parity;
+mod pools;
 mod process;
 mod projections;
 mod readme;

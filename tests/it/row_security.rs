@@ -38,7 +38,6 @@ async fn seen(database: &TestDatabase, tenant: TenantId, account: Option<Account
         .fetch_all(&mut *read)
         .await
         .unwrap();
-    read.commit().await.unwrap();
     positions
 }
 
