@@ -9,9 +9,10 @@ use aggregates::order::{
     OrderType, Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
-use aggregates::stream::{Impossible, StreamId};
+use aggregates::stream::{Event, Impossible, StreamId};
 
-use crate::fold::{Mirror, Stamped, inexact};
+use crate::error::ProjectionError;
+use crate::fold::{Mirror, Stamped, fold, inexact};
 use crate::log::Recorded;
 use crate::row::view_row;
 
@@ -164,6 +165,20 @@ impl OrderRow {
             position: 0,
         }
     }
+}
+
+/// The row that the events of one order make, the first one first: what the view shows once it has come as far. None
+/// without events.
+///
+/// # Errors
+/// An event is impossible, of another stream, or not the next.
+pub fn row_of<'a>(
+    events: impl IntoIterator<Item = (&'a Recorded, &'a Event)>,
+) -> Result<Option<OrderRow>, ProjectionError> {
+    events.into_iter().try_fold(None, |row, (recorded, event)| match event {
+        Event::Order(event) => fold::<Order, _>(row, recorded, event.clone()).map(Some),
+        _ => Err(ProjectionError::poison(recorded.position, "no event of an order".to_owned())),
+    })
 }
 
 impl Mirror<Order> for OrderRow {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::{Board, Condition};
 use super::core::Reason;
+use super::following::{Followed, Following};
 use crate::market::tick::Tick;
 
 /// Calls that wait for the engine at the most.
@@ -62,6 +63,7 @@ pub struct Engine {
     inbox: mpsc::Sender<Ask>,
     calls: mpsc::Sender<Call>,
     settled: watch::Receiver<u64>,
+    following: Following,
     board: Board,
 }
 
@@ -70,6 +72,7 @@ pub struct Works {
     pub(super) inbox: mpsc::Receiver<Ask>,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) settled: watch::Sender<u64>,
+    pub(super) following: Following,
     pub(super) board: Board,
 }
 
@@ -78,9 +81,15 @@ pub fn engine() -> (Engine, Works) {
     let (inbox, asks) = mpsc::channel(INBOX);
     let (calls, called) = mpsc::channel(INBOX);
     let (settled, settles) = watch::channel(0);
-    let board = Board::default();
-    let engine = Engine { inbox, calls, settled: settles, board: board.clone() };
-    (engine, Works { inbox: asks, calls: called, settled, board })
+    let (following, board) = (Following::default(), Board::default());
+    let works = Works {
+        inbox: asks,
+        calls: called,
+        settled,
+        following: following.clone(),
+        board: board.clone(),
+    };
+    (Engine { inbox, calls, settled: settles, following, board }, works)
 }
 
 impl Engine {
@@ -116,12 +125,18 @@ impl Engine {
         }
     }
 
+    /// Follows an order from here on: what is observed of it is kept until the answer is dropped.
+    pub fn follow(&self, order_id: OrderId) -> Followed {
+        self.following.begin(order_id)
+    }
+
     /// Waits until every order up to `position` of the log was evaluated on its arrival, and what that caused has
-    /// committed. False if that takes longer than `limit`.
-    pub async fn settled(&self, position: u64, limit: Duration) -> bool {
+    /// committed. Gives the position up to which that is so; none if it takes longer than `limit`.
+    pub async fn settled(&self, position: u64, limit: Duration) -> Option<u64> {
         let mut settled = self.settled.clone();
         let reached = settled.wait_for(|reached| *reached >= position);
-        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+        let reached = tokio::time::timeout(limit, reached).await.ok()?;
+        reached.ok().map(|reached| *reached)
     }
 
     /// The marks of trailing stops that wait, as they are now: of those among `orders` that there are. None if the engine

@@ -8,6 +8,7 @@ mod alarms;
 pub mod archive;
 pub mod board;
 pub mod core;
+pub mod following;
 pub mod handle;
 pub mod history;
 pub mod player;

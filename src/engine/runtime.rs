@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::alarms::{note_missed_auction, note_refusal};
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
+use super::following::Following;
 use super::handle::{Ask, Call, Report, Works};
 use super::history::{History, RecoveryError, recover};
 use super::replay::causation;
@@ -115,12 +116,14 @@ impl Works {
         stop: &CancellationToken,
     ) -> Ended {
         self.board.set_condition(Condition::Recovering);
+        // What it reads in the log, nobody is told of.
+        self.following.lose_sight();
         let core = match recover(history, settings.clone()).await {
             Ok(core) => core,
             Err(error) => return error.into(),
         };
         let kept = core.state().position + core.state().place;
-        let (settled, board) = (&self.settled, &self.board);
+        let (settled, following, board) = (&self.settled, &self.following, &self.board);
         let written = core.state().place;
         let mut shift = Shift {
             core,
@@ -131,6 +134,7 @@ impl Works {
             calls: &mut self.calls,
             until: BTreeMap::new(),
             settled,
+            following,
             board,
             touched: BTreeSet::new(),
             passed: 0,
@@ -165,6 +169,7 @@ struct Shift<'a, D> {
     /// How long orders of these symbols are awaited.
     until: BTreeMap<String, Instant>,
     settled: &'a watch::Sender<u64>,
+    following: &'a Following,
     board: &'a Board,
     touched: BTreeSet<String>,
     /// Lines that passed unrecorded and are not shown yet.
@@ -449,6 +454,7 @@ impl<D: Desk> Shift<'_, D> {
     }
 
     fn observe(&mut self, batch: &[Arc<CommittedEvent>]) {
+        self.following.observe(batch);
         for committed in batch {
             let row = &committed.row;
             self.core.observe(row.position, row.tenant_id, row.stream, &committed.event);

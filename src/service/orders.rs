@@ -14,7 +14,7 @@ use aggregates::refusal::Refusal;
 use aggregates::stream::StreamId;
 use projections::Group;
 use projections::log::{self, Recorded, Wanted};
-use projections::orders::OrderRow;
+use projections::orders::{OrderRow, row_of};
 use projections::query::{self, OrdersWanted};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::families::{ChildAnswer, children};
 use super::reading::Snapshot;
 use super::{Caller, EventAnswer, Fault, Fresh, Page, PageRequest, Service, ServiceError, text};
+use crate::engine::following::Followed;
 use crate::ledger::{SHARD, Words};
 
 /// The longest symbol, in characters.
@@ -357,6 +358,24 @@ impl Service {
         let mut answers = order_answers(&mut snapshot, vec![row]).await?;
         self.mark_orders(&mut answers).await;
         answers.pop().ok_or_else(ServiceError::no_order)
+    }
+
+    /// An order by what was observed of it, as its view will show it, and nothing older than `position`. It has no children.
+    pub(super) async fn order_followed(
+        &self,
+        followed: &Followed,
+        note: Option<String>,
+        position: u64,
+    ) -> Option<OrderAnswer> {
+        let events = followed.events()?;
+        let events = events.iter().map(|event| (&event.row, &event.event));
+        let row = row_of(events).inspect_err(|error| {
+            tracing::error!(%error, "an order is answered by its view: its events make no row");
+        });
+        let mut answer = [order_answer(row.ok()??, note, position)];
+        self.mark_orders(&mut answer).await;
+        let [answer] = answer;
+        Some(answer)
     }
 
     /// Orders of an account, newest first.

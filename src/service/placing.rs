@@ -1,7 +1,9 @@
 //! Placing and ending orders.
 //!
 //! An order is in the book before it is answered. The answer waits up to a second for the order's evaluation on
-//! arrival, so that what fills at once is answered as filled.
+//! arrival, so that what fills at once is answered as filled. It is folded from the order's events as they are committed,
+//! by the fold that makes the view, and waits for no view; that of a family, of an order sent again, and of one that is not
+//! evaluated in time, is read.
 
 use std::time::Duration;
 
@@ -72,6 +74,7 @@ impl Service {
             taken => taken?,
         };
         let key = Key::order(caller.tenant, account_id, &spec.client_order_id, meant);
+        let (family, followed) = (spec.order_class.is_family(), self.parts.engine.follow(order_id));
         if let Some(note) = &request.note {
             let words = &self.parts.words;
             let noting = words.note_order(caller.tenant, account_id, order_id, note);
@@ -104,10 +107,18 @@ impl Service {
         if let Some(refusal) = committed.rejected {
             return Err(ServiceError::Rejected { refusal, order_id, replayed, position });
         }
-        if !replayed {
-            self.parts.engine.settled(position, ARRIVAL).await;
-        }
-        let answer = self.order_after(caller, account_id, order_id, position).await?;
+        let settled = match replayed {
+            false => self.parts.engine.settled(position, ARRIVAL).await,
+            true => None,
+        };
+        let known = match settled.filter(|_| !family) {
+            Some(settled) => self.order_followed(&followed, request.note, settled).await,
+            None => None,
+        };
+        let answer = match known {
+            Some(answer) => answer,
+            None => self.order_after(caller, account_id, order_id, position).await?,
+        };
         match answer.reject {
             Some(refusal) => Err(ServiceError::Rejected { refusal, order_id, replayed, position }),
             None => Ok(Written { answer, replayed }),

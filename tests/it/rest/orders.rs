@@ -339,3 +339,38 @@ async fn ioc_and_fok_are_answered_terminal() {
     let none: Value = rest.post(&orders, body("1", "ioc")).await.expect(201);
     assert_eq!((&none["status"], &none["filled_qty"]), (&json!("canceled"), &json!("0")));
 }
+
+/// The answer to placing is folded from the order's own events, the answer to reading is a row of the view.
+#[tokio::test]
+async fn an_order_is_answered_when_it_is_placed_as_it_is_read_afterwards() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("1000000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let plain = json!({"symbol": "AAPL", "side": "buy", "qty": "1"});
+    for (status, more) in [
+        ("filled", json!({"type": "market", "note": "words of my own"})),
+        ("filled", json!({"type": "limit", "limit_price": "1000", "qty": "2.5"})),
+        ("partially_filled", json!({"type": "market", "qty": "5000"})),
+        ("accepted", json!({"type": "limit", "limit_price": "5", "time_in_force": "gtc"})),
+        ("accepted", json!({"type": "stop", "stop_price": "900", "client_order_id": "mine"})),
+        ("accepted", json!({"type": "trailing_stop", "side": "sell", "trail_percent": "5"})),
+        ("canceled", json!({"type": "limit", "limit_price": "5", "time_in_force": "ioc"})),
+        ("accepted", json!({"type": "market", "qty": null, "notional": "50.00"})),
+    ] {
+        let mut order = plain.clone();
+        for (field, value) in more.as_object().unwrap() {
+            order[field] = value.clone();
+        }
+        let mut placed = rest.post(&orders, order).await.expect(201);
+        let path = format!("{orders}/{}", placed["order_id"].as_str().unwrap());
+        let mut read = rest.get(&path).await.expect(200);
+        assert!(read["position"].as_u64() >= placed["position"].as_u64(), "{placed} {read}");
+        placed.as_object_mut().unwrap().remove("replayed");
+        placed["position"].take();
+        read["position"].take();
+        assert_eq!(placed, read);
+        assert_eq!(placed["status"], status, "{placed}");
+    }
+}
