@@ -5,6 +5,7 @@
 //! that the product of any two is exact in a 128-bit integer. Rounding happens once, in the named functions of this
 //! file and nowhere else; a result beyond its bound is an error.
 
+mod billionths;
 mod part;
 mod residue;
 
@@ -23,7 +24,7 @@ pub use residue::Residue;
 pub enum AmountError {
     /// Not of the one form that amounts are written in. Its first characters, fit to be shown.
     #[error(
-        "'{0}' is not a plain decimal such as 187.25 (no exponent, sign '+', separators or leading zeros)"
+        "'{0}' is not a plain decimal such as 187.25 (at most 18 digits before and 9 after the point, no exponent, sign '+', separators or leading zeros)"
     )]
     Unreadable(String),
     /// Beyond the bound of its kind.

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Clock, Tick};
 
-pub use book::{Orders, Reached, Sprung, Stop, Trailing, Working};
+pub use book::{Orders, Reach, Reached, Sprung, Stop, Trailing, Working};
 pub use holders::Holders;
 pub use judge::Reason;
 pub use passing::{Record, Stood, Written};

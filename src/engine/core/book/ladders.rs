@@ -9,10 +9,11 @@ use aggregates::money::Price;
 use aggregates::order::Side;
 
 use super::Working;
+use super::level::Level;
 use super::stops::merged;
 
-/// Where a limit stands in its side: the most aggressive price first, then time. Prices of buys are negated.
-type Rung = (Price, u64);
+/// Where a limit stands in its side: the most aggressive price first, then time. Prices of buys are turned.
+type Rung = (Level, u64);
 
 /// One side of one instrument's book.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +42,8 @@ pub enum Reach {
 }
 
 /// A price as a rung counts it.
-fn rung_price(side: Side, price: Price) -> Price {
-    match side {
-        Side::Buy => price.negated(),
-        Side::Sell => price,
-    }
+fn level(side: Side, price: Price) -> Level {
+    Level::of(price).turned(side == Side::Buy)
 }
 
 /// The sides of every instrument's book.
@@ -58,7 +56,7 @@ impl Ladders {
         match order.limit {
             None => ladder.market.insert(order.rank, order.order_id),
             Some(limit) => {
-                let rung = (rung_price(order.side, limit), order.rank);
+                let rung = (level(order.side, limit), order.rank);
                 ladder.limits_of(order).insert(rung, order.order_id)
             }
         };
@@ -69,9 +67,7 @@ impl Ladders {
         let Some(ladder) = self.0.get_mut(&key) else { return };
         match order.limit {
             None => ladder.market.remove(&order.rank),
-            Some(limit) => {
-                ladder.limits_of(order).remove(&(rung_price(order.side, limit), order.rank))
-            }
+            Some(limit) => ladder.limits_of(order).remove(&(level(order.side, limit), order.rank)),
         };
         if ladder.market.is_empty() && ladder.limits.is_empty() && ladder.extended.is_empty() {
             self.0.remove(&key);
@@ -108,11 +104,11 @@ impl Ladders {
         regular: bool,
     ) -> impl Iterator<Item = OrderId> {
         let ladder = self.0.get(&(instrument_id, side));
-        let price = rung_price(side, price);
+        let level = level(side, price);
         let end = match reach {
             Reach::MarketOnly => None,
-            Reach::Touch => Some(Bound::Included((price, u64::MAX))),
-            Reach::Through => Some(Bound::Excluded((price, 0))),
+            Reach::Touch => Some(Bound::Included((level, u64::MAX))),
+            Reach::Through => Some(Bound::Excluded((level, 0))),
         };
         let in_hours = ladder.filter(|_| regular);
         let market = in_hours.into_iter().flat_map(|ladder| ladder.market.values().copied());

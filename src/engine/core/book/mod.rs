@@ -5,6 +5,7 @@
 //! expiries follow from them and are built again after loading.
 
 mod ladders;
+mod level;
 mod stops;
 mod trails;
 

@@ -7,22 +7,15 @@ use aggregates::id::{InstrumentId, OrderId};
 use aggregates::money::Price;
 use aggregates::order::{Side, TriggerBy};
 
+use super::level::Level;
 use super::{Stop, Working};
 
-/// Where a stop stands: the price that is reached first in front, then time. Prices of sells are negated.
-pub(super) type Rung = (Price, u64);
-
-/// A price as a rung counts it.
-fn rung_price(side: Side, price: Price) -> Price {
-    match side {
-        Side::Buy => price,
-        Side::Sell => price.negated(),
-    }
-}
+/// Where a stop stands: the price that is reached first in front, then time. Prices of sells are turned.
+pub(super) type Rung = (Level, u64);
 
 /// The rung of a stop.
 pub(super) fn rung(side: Side, stop: Price, rank: u64) -> Rung {
-    (rung_price(side, stop), rank)
+    (Level::of(stop).turned(side == Side::Sell), rank)
 }
 
 /// The stops of every instrument.
@@ -69,7 +62,7 @@ impl Stops {
         price: Price,
     ) -> impl Iterator<Item = (Rung, OrderId)> {
         let rungs = self.0.get(&(instrument_id, side, by));
-        let end = (rung_price(side, price), u64::MAX);
+        let end = rung(side, price, u64::MAX);
         let reached = rungs.into_iter().flat_map(move |rungs| rungs.range(..=end));
         reached.map(|(rung, order_id)| (*rung, *order_id))
     }

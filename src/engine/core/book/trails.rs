@@ -5,7 +5,7 @@
 //! order whatever the mark is, so the first of the two is the group's next stop, and groups stand in the order of these.
 //! A tick costs O(log n + k), k the orders that it triggers, and its share of the groups that it takes together.
 //!
-//! Both sides are worked as a sell is: marks, stops and prices of buys are negated.
+//! Both sides are worked as a sell is: marks, stops and prices of buys are turned.
 
 use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,11 @@ use aggregates::id::{InstrumentId, OrderId};
 use aggregates::money::Price;
 use aggregates::order::{Side, Trail, TriggerBy};
 
+use super::level::Level;
 use super::{Stop, Trailing, Working};
 
 /// Where an order stands in its group: the smallest distance first, then time.
-type Place = (Price, u64);
+type Place = (Level, u64);
 
 /// What is watched together.
 type Key = (InstrumentId, Side, TriggerBy);
@@ -26,10 +27,12 @@ type Key = (InstrumentId, Side, TriggerBy);
 /// Orders with one mark.
 #[derive(Clone, Debug)]
 struct Group {
-    /// The mark, negated for buys.
-    mark: Price,
+    /// The mark, turned for buys.
+    mark: Level,
     amounts: BTreeMap<Place, OrderId>,
     percents: BTreeMap<Place, OrderId>,
+    /// The stop that a price reaches first, turned for buys; none without orders.
+    next_stop: Option<Level>,
 }
 
 /// The groups that watch the same prices.
@@ -37,9 +40,9 @@ struct Group {
 struct Watch {
     groups: BTreeMap<u64, Group>,
     /// Groups by mark: no two have the same.
-    marks: BTreeMap<Price, u64>,
-    /// Groups by their next stop, negated for buys.
-    stops: BTreeSet<(Price, u64)>,
+    marks: BTreeMap<Level, u64>,
+    /// Groups by their next stop.
+    stops: BTreeSet<(Level, u64)>,
     /// The number of the next group.
     next: u64,
 }
@@ -61,40 +64,44 @@ pub(super) struct Trails {
     homes: BTreeMap<OrderId, (Key, u64)>,
 }
 
-/// A price as a sell would see it; the same again gives it back.
-fn turned(side: Side, price: Price) -> Price {
-    match side {
-        Side::Buy => price.negated(),
-        Side::Sell => price,
-    }
+/// A price as a sell would see it.
+fn turned(side: Side, price: Price) -> Level {
+    Level::of(price).turned(side == Side::Buy)
+}
+
+/// The price that a sell would see so.
+fn price_of(side: Side, level: Level) -> Price {
+    level.turned(side == Side::Buy).price()
 }
 
 impl Group {
-    fn new(mark: Price) -> Self {
-        Self { mark, amounts: BTreeMap::new(), percents: BTreeMap::new() }
+    fn new(mark: Level) -> Self {
+        Self { mark, amounts: BTreeMap::new(), percents: BTreeMap::new(), next_stop: None }
     }
 
     fn len(&self) -> usize {
         self.amounts.len() + self.percents.len()
     }
 
-    fn kind(&mut self, trail: Trail) -> (&mut BTreeMap<Place, OrderId>, Price) {
+    fn kind(&mut self, trail: Trail) -> (&mut BTreeMap<Place, OrderId>, Level) {
         match trail {
-            Trail::Price(amount) => (&mut self.amounts, amount),
-            Trail::Percent(percent) => (&mut self.percents, percent),
+            Trail::Price(amount) => (&mut self.amounts, Level::of(amount)),
+            Trail::Percent(percent) => (&mut self.percents, Level::of(percent)),
         }
     }
 
-    /// The stop at a distance, turned.
-    fn stop(&self, side: Side, trail: Trail) -> Price {
-        turned(side, trail.stop(side, turned(side, self.mark)))
+    /// The stop at a distance.
+    fn stop(&self, side: Side, trail: Trail) -> Level {
+        turned(side, trail.stop(side, price_of(side, self.mark)))
     }
 
-    /// The stop that a price reaches first, turned.
-    fn next_stop(&self, side: Side) -> Option<Price> {
-        let amount = self.amounts.keys().next().map(|(amount, _)| Trail::Price(*amount));
-        let percent = self.percents.keys().next().map(|(percent, _)| Trail::Percent(*percent));
-        amount.into_iter().chain(percent).map(|trail| self.stop(side, trail)).max()
+    /// Finds its next stop again.
+    fn renew(&mut self, side: Side) {
+        let first = |places: &BTreeMap<Place, OrderId>| places.keys().next().map(|place| place.0);
+        let amount = first(&self.amounts).map(|amount| Trail::Price(amount.price()));
+        let percent = first(&self.percents).map(|percent| Trail::Percent(percent.price()));
+        let trails = amount.into_iter().chain(percent);
+        self.next_stop = trails.map(|trail| self.stop(side, trail)).max();
     }
 
     /// Its orders by kind, each in the order of its stops.
@@ -118,18 +125,18 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    /// The stop of its next order, turned.
-    fn next_stop(&mut self, side: Side) -> Option<Price> {
+    /// The stop of its next order.
+    fn next_stop(&mut self, side: Side) -> Option<Level> {
         let ((distance, _), _) = self.places.peek()?;
-        Some(self.group.stop(side, (self.measure)(*distance)))
+        Some(self.group.stop(side, (self.measure)(distance.price())))
     }
 
-    /// Takes its orders at `stop`, turned.
-    fn take_at(&mut self, side: Side, stop: Price, taken: &mut Vec<Tripped>) {
+    /// Takes its orders at `stop`.
+    fn take_at(&mut self, side: Side, stop: Level, taken: &mut Vec<Tripped>) {
         while self.next_stop(side) == Some(stop) {
             let Some(((_, rank), order_id)) = self.places.next() else { return };
             let (rank, order_id) = (*rank, *order_id);
-            let (stop, mark) = (turned(side, stop), turned(side, self.group.mark));
+            let (stop, mark) = (price_of(side, stop), price_of(side, self.group.mark));
             taken.push(Tripped { stop, rank, order_id, mark });
         }
     }
@@ -140,11 +147,11 @@ impl List<'_> {
 struct Reached<'a, I: Iterator<Item = &'a Group>> {
     side: Side,
     /// The price, turned.
-    price: Price,
+    price: Level,
     /// The groups that were not looked at, that whose next stop comes first in front.
     groups: Peekable<I>,
     /// What was looked at, by the next stop of each.
-    lists: BTreeMap<Price, Vec<List<'a>>>,
+    lists: BTreeMap<Level, Vec<List<'a>>>,
     /// The orders at the stop that was reached last.
     level: std::vec::IntoIter<Tripped>,
 }
@@ -161,9 +168,9 @@ impl<'a, I: Iterator<Item = &'a Group>> Reached<'a, I> {
     fn next_level(&mut self) -> Vec<Tripped> {
         let side = self.side;
         let known = self.lists.last_key_value().map(|(stop, _)| *stop);
-        let fresh = self.groups.peek().and_then(|group| group.next_stop(side));
+        let fresh = self.groups.peek().and_then(|group| group.next_stop);
         let Some(stop) = known.max(fresh) else { return Vec::new() };
-        while let Some(group) = self.groups.next_if(|group| group.next_stop(side) >= Some(stop)) {
+        while let Some(group) = self.groups.next_if(|group| group.next_stop >= Some(stop)) {
             group.lists().into_iter().for_each(|list| self.keep(list));
         }
         let mut level = Vec::new();
@@ -191,9 +198,10 @@ impl Watch {
     /// Changes a group, and keeps its place by its next stop; one that is empty goes.
     fn change(&mut self, side: Side, id: u64, change: impl FnOnce(&mut Group)) {
         let Some(group) = self.groups.get_mut(&id) else { return };
-        let before = group.next_stop(side);
+        let before = group.next_stop;
         change(group);
-        let after = group.next_stop(side);
+        group.renew(side);
+        let after = group.next_stop;
         if before != after {
             before.map(|stop| self.stops.remove(&(stop, id)));
             after.map(|stop| self.stops.insert((stop, id)));
@@ -206,7 +214,7 @@ impl Watch {
     }
 
     /// The group with this mark, turned; made if there is none.
-    fn group(&mut self, mark: Price) -> u64 {
+    fn group(&mut self, mark: Level) -> u64 {
         let next = self.next;
         let id = *self.marks.entry(mark).or_insert(next);
         if id == next {
@@ -217,10 +225,10 @@ impl Watch {
     }
 
     /// Takes a group out whole.
-    fn take(&mut self, side: Side, id: u64) -> Option<Group> {
+    fn take(&mut self, id: u64) -> Option<Group> {
         let group = self.groups.remove(&id)?;
         self.marks.remove(&group.mark);
-        group.next_stop(side).map(|stop| self.stops.remove(&(stop, id)));
+        group.next_stop.map(|stop| self.stops.remove(&(stop, id)));
         Some(group)
     }
 }
@@ -260,7 +268,7 @@ impl Trails {
     pub(super) fn mark(&self, order_id: OrderId) -> Option<Price> {
         let (key, id) = self.homes.get(&order_id)?;
         let group = self.watches.get(key)?.groups.get(id)?;
-        Some(turned(key.1, group.mark))
+        Some(price_of(key.1, group.mark))
     }
 
     /// Moves every mark that `price` is beyond.
@@ -280,7 +288,7 @@ impl Trails {
         let there = watch.marks.get(&price).copied();
         let ids = passed.into_iter().chain(there);
         let mut taken: Vec<(u64, Group)> =
-            ids.filter_map(|id| Some((id, watch.take(side, id)?))).collect();
+            ids.filter_map(|id| Some((id, watch.take(id)?))).collect();
         // The largest stays as it is, and the others move into it.
         taken.sort_by_key(|(_, group)| group.len());
         let Some((id, mut largest)) = taken.pop() else { return };
@@ -292,7 +300,8 @@ impl Trails {
             largest.percents.extend(group.percents);
         }
         largest.mark = price;
-        largest.next_stop(side).map(|stop| watch.stops.insert((stop, id)));
+        largest.renew(side);
+        largest.next_stop.map(|stop| watch.stops.insert((stop, id)));
         watch.marks.insert(price, id);
         watch.groups.insert(id, largest);
     }

@@ -1,0 +1,19 @@
+//! Prices as whole numbers, for what compares many of them.
+
+use super::{Price, from_units};
+
+impl Price {
+    /// It in billionths of a dollar, the finest that a price is: exact, and in the order of prices.
+    pub fn billionths(self) -> i64 {
+        let finest = Self::DECIMALS.saturating_sub(self.decimal().scale());
+        let units = self.decimal().mantissa().saturating_mul(10i128.pow(finest));
+        // The largest price has 17 digits so.
+        i64::try_from(units).unwrap_or(if units < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// The price of so many billionths; the largest where there is none.
+    pub fn of_billionths(units: i64) -> Self {
+        let price = from_units(units.into(), Self::DECIMALS).ok().and_then(|it| Self::new(it).ok());
+        price.unwrap_or(if units < 0 { Self::MAX.negated() } else { Self::MAX })
+    }
+}
