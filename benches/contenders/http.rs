@@ -22,7 +22,7 @@ use crate::report::Report;
 use crate::sample;
 
 /// Accounts that the orders are spread over.
-const ACCOUNTS: usize = 64;
+const ACCOUNTS: usize = 1_000;
 /// Requests under way at the most: one that is due beyond that is not sent, and counted.
 const IN_FLIGHT: usize = 1_000;
 /// Clients of the closed loops.
@@ -30,8 +30,8 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 /// What a server that is busy tells a client to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready, and a request to be answered.
-const PATIENCE: Duration = Duration::from_secs(30);
-const TOKEN: &str = "benchmark";
+pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TOKEN: &str = "benchmark";
 /// Log-ins a second with a wrong password, and the addresses that they come from: so many that none is throttled for long.
 /// Every other one is at one of these many users, the rest at users who do not exist.
 const BAD_LOG_INS: f64 = 200.0;
@@ -80,7 +80,7 @@ struct Arrivals {
 pub async fn play(run: &Run, time: Duration, report: &mut Report) -> anyhow::Result<()> {
     // Another contender's; from a database with rows of tenants that it does not protect the server serves nothing.
     sqlx::query("DROP TABLE bulk_events").execute(&run.superuser).await?;
-    let directory = tempfile_directory()?;
+    let directory = tempfile_directory("http")?;
     let (mut server, base) = start(run, &directory).await?;
     let desk = Arc::new(Desk::open(base).await?);
     for clients in CLIENTS {
@@ -131,13 +131,14 @@ pub async fn play(run: &Run, time: Duration, report: &mut Report) -> anyhow::Res
     std::fs::remove_dir_all(&directory).context("the scratch directory")
 }
 
-fn tempfile_directory() -> anyhow::Result<std::path::PathBuf> {
-    let directory = std::env::temp_dir().join(format!("blotter-bench-http-{}", std::process::id()));
+pub fn tempfile_directory(name: &str) -> anyhow::Result<std::path::PathBuf> {
+    let directory =
+        std::env::temp_dir().join(format!("blotter-bench-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     Ok(directory)
 }
 
-async fn start(run: &Run, directory: &std::path::Path) -> anyhow::Result<(Child, String)> {
+pub async fn start(run: &Run, directory: &std::path::Path) -> anyhow::Result<(Child, String)> {
     // The port is free now; nobody else here asks for one.
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let server = Command::new(env!("CARGO_BIN_EXE_blotter"))
@@ -165,7 +166,7 @@ async fn start(run: &Run, directory: &std::path::Path) -> anyhow::Result<(Child,
     }
 }
 
-async fn stop(server: &mut Child) -> anyhow::Result<()> {
+pub async fn stop(server: &mut Child) -> anyhow::Result<()> {
     let pid = server.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
     rustix::process::kill_process(
         pid.context("the server has ended")?,

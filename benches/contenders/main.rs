@@ -16,6 +16,8 @@ mod measure;
 mod ours;
 mod report;
 mod scene;
+mod ticks;
+mod triggers;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -94,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
     let machine = machine(&cluster).await?;
     println!("{}", serde_json::to_string_pretty(&machine)?);
     let mut report = Report::default();
-    let contenders: [&'static str; 8] = [
+    let contenders: [&'static str; 9] = [
         "ours",
         "ours, one hot account",
         "ours, resting",
@@ -103,7 +105,11 @@ async fn main() -> anyhow::Result<()> {
         "W1",
         "views",
         "http",
+        "ticks",
     ];
+    if plan.only.as_ref().is_none_or(|only| "triggers".starts_with(only.as_str())) {
+        triggers::play(&mut report)?;
+    }
     for round in 0..plan.rounds {
         println!("round {} of {}, load {}", round + 1, plan.rounds, load());
         for &clients in &plan.clients {
@@ -148,6 +154,7 @@ async fn play(
             framework(&run, "W3r", clients, plan, report).await
         }
         "views" if clients == 64 => views::play(&run, plan.time, report).await,
+        "ticks" if clients == 64 => ticks::play(&run, plan.time * 5, report).await,
         "http" if clients == 64 => http::play(&run, plan.time, report).await,
         "W1" if clients <= 64 => w1(&run, clients, plan, report).await,
         _ => Ok(()),

@@ -69,6 +69,18 @@ impl Report {
         Some(median(samples.iter().map(|sample| sample.p99_ms).collect()))
     }
 
+    /// The median of something else that a row says, if it was run.
+    pub fn extra(
+        &self,
+        id: &'static str,
+        contender: &'static str,
+        clients: usize,
+        name: &'static str,
+    ) -> Option<f64> {
+        let samples = self.samples.get(&Label { id, contender, clients })?;
+        Some(median(samples.iter().filter_map(|sample| sample.extra.get(name).copied()).collect()))
+    }
+
     /// A ratio of two rows of this run; left out if one was not run.
     pub fn ratio(&mut self, name: &str, over: Option<f64>, under: Option<f64>) {
         if let (Some(over), Some(under)) = (over, under)
