@@ -1,7 +1,7 @@
 //! Changing open orders.
 
 use aggregates::id::{AccountId, CommandId, OrderId};
-use aggregates::order::OrderChange;
+use aggregates::order::{OrderChange, OrderSpec};
 use aggregates::trading::Command;
 use uuid::Uuid;
 
@@ -46,10 +46,13 @@ impl Service {
             let command_id = CommandId::new(Uuid::now_v7());
             self.parts.ledger.submit(Self::submission(caller, command_id, command, key))
         };
-        let counted = caller.limited().is_some() && asks_more(&order, &change);
-        let seen = counted.then_some(order.revision);
+        // What an agent may is judged by this revision, so the change is of no other.
+        let seen = caller.limited().map(|_| order.revision);
+        let as_it_is = as_asked(order).spec(account_id, "-");
+        // What cannot be is refused by the ledger.
+        let meant = change.of(&as_it_is).unwrap_or_else(|_| as_it_is.clone());
         // A change that asks for more counts as an order against the limits of an agent.
-        let meant = replaced(order, &change).spec(account_id, "-");
+        let counted = seen.is_some() && asks_more(&as_it_is, &meant);
         let taken = match counted {
             true => self.count_order(caller, &meant, &market).await,
             false => Ok(None),
@@ -87,28 +90,30 @@ impl Service {
     }
 }
 
-/// Whether the change can make the order come to more: more shares, or another price.
-fn asks_more(order: &OrderAnswer, change: &OrderChange) -> bool {
-    let prices = change.limit_price.or(order.limit_price) != order.limit_price
-        || change.stop_price.or(order.stop_price) != order.stop_price
-        || change.trail.is_some();
-    prices || change.qty.is_some_and(|qty| Some(qty) > order.qty)
+/// Whether a change to `meant` can make the order come to more: more shares, or another price.
+fn asks_more(order: &OrderSpec, meant: &OrderSpec) -> bool {
+    let prices = |spec: &OrderSpec| {
+        (spec.limit_price, spec.stop_price, spec.trail, spec.limit_offset, spec.activation_price)
+    };
+    prices(order) != prices(meant) || meant.qty > order.qty
 }
 
-/// The order that would come to the same as `order` after the change.
-fn replaced(order: OrderAnswer, change: &OrderChange) -> OrderRequest {
+/// What would have to be asked for to have this order as it is.
+fn as_asked(order: OrderAnswer) -> OrderRequest {
+    let trail = order.trail();
     OrderRequest {
         symbol: order.symbol,
         side: order.side,
         order_type: order.order_type,
-        qty: change.qty.or(order.qty).unwrap_or_default(),
+        qty: order.qty.unwrap_or_default(),
         notional: order.notional.filter(|_| order.qty.is_none()),
-        limit_price: change.limit_price.or(order.limit_price),
-        stop_price: change.stop_price.or(order.stop_price),
-        trail: None,
-        limit_offset: None,
-        activation_price: None,
-        trigger_by: None,
+        limit_price: order.limit_price,
+        // That of a trailing stop is where the market has it.
+        stop_price: order.stop_price.filter(|_| trail.is_none()),
+        trail,
+        limit_offset: order.limit_offset,
+        activation_price: order.activation_price,
+        trigger_by: order.trigger_by,
         time_in_force: order.time_in_force,
         expires_at: None,
         extended_hours: order.extended_hours,

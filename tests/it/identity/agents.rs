@@ -161,6 +161,32 @@ async fn the_limits_of_a_token_hold_for_what_it_changes_an_order_to() {
         assert!(now["qty"] == "100" || now["limit_price"] == "1.00", "both came through: {now}");
         ada.delete(&orders).await.expect(200);
     }
+    // A price that asks for no more of the order that it was judged by, and for ten times as much of another.
+    for _ in 0..10 {
+        let placed = place(&token, order("9", "40")).await;
+        let (larger, same) = tokio::join!(
+            by(&token, &placed, json!({"qty": "90", "limit_price": "4"})),
+            by(&token, &placed, json!({"limit_price": "40"})),
+        );
+        for answer in [&larger, &same] {
+            assert!([200, 403, 409].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+        let now = ada.get(&format!("{orders}/{}", placed["order_id"].as_str().unwrap())).await;
+        let now = now.expect(200);
+        assert!(now["qty"] == "9" || now["limit_price"] == "4.00", "both came through: {now}");
+        ada.delete(&orders).await.expect(200);
+    }
+    let trailing = json!({"symbol": "AAPL", "side": "buy", "type": "trailing_stop", "qty": "3", "trail_price": "1"});
+    let placed = place(&token, trailing).await;
+    assert_eq!(
+        by(&token, &placed, json!({"trail": "500"})).await.expect(403)["code"],
+        "token_limit"
+    );
+    by(&token, &placed, json!({"trail": "2"})).await.expect(200);
+    let dormant = json!({"symbol": "AAPL", "side": "buy", "type": "trailing_stop", "qty": "1", "trail_price": "250", "activation_price": "90"});
+    let placed = place(&token, dormant).await;
+    assert_eq!(by(&token, &placed, json!({"qty": "2"})).await.expect(403)["code"], "token_limit");
+    ada.delete(&orders).await.expect(200);
     let large = ada.post(&orders, order("1000", "1")).await.expect(201);
     by(&token, &large, json!({"qty": "900"})).await.expect(200);
     assert_eq!(by(&token, &large, json!({"qty": "901"})).await.expect(403)["code"], "token_limit");
