@@ -11,6 +11,7 @@ use clap::Args;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::bridge::{self, Line, Remote};
 use crate::serve::{self, Host};
@@ -77,6 +78,9 @@ async fn standalone(settings: ServerSettings) -> anyhow::Result<()> {
         let Ok(address) = address.await else { return std::future::pending().await };
         let address = format!("http://{address}");
         bridge::ready(&address, START).await?;
+        if let Some(balance) = bridge::first_account(&address, &token).await? {
+            info!(balance, "opened the first account: a cash account of paper dollars");
+        }
         speak(Remote::new(&address, &token, &[])?).await
     };
     let spoken = tokio::select! {

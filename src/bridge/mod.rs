@@ -12,6 +12,7 @@
 //! clients of revisions before 2026-07-28 may subscribe to resources, which over HTTP they cannot: see [`follow`].
 
 mod envelope;
+mod first;
 mod follow;
 mod lines;
 mod remote;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use envelope::Envelope;
+pub use first::first_account;
 use follow::Follower;
 pub use lines::{Line, next as next_line};
 pub use remote::{Remote, RemoteError, ready};

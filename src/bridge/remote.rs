@@ -100,7 +100,7 @@ pub enum RemoteError {
 }
 
 /// Speaks HTTP/1.1, over TLS where the address says so.
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(super) type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A server's `/mcp`, and what every request to it brings along. Cheap to clone. It follows no redirect: that would take
 /// the token elsewhere.
@@ -115,7 +115,7 @@ pub struct Remote {
     headers: Arc<HeaderMap>,
 }
 
-fn http(endpoint: &Uri) -> Result<Http, RemoteError> {
+pub(super) fn http(endpoint: &Uri) -> Result<Http, RemoteError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);

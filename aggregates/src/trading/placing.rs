@@ -32,8 +32,10 @@ impl<W: World> Desk<'_, W> {
         }
         let instrument = self.look_instrument(spec.instrument_id)?;
         if instrument.instrument_id().is_none() {
-            let message =
-                format!("there is no symbol {}: ask for the list of instruments", spec.symbol);
+            let message = format!(
+                "there is no symbol {}: they are written in capitals; ask for the list of instruments",
+                spec.symbol
+            );
             return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
         }
         if instrument.kind() != InstrumentKind::Stock {

@@ -46,11 +46,17 @@ impl Fields {
         what: &str,
     ) -> Option<Vec<T>> {
         let texts = self.texts(field, most, long)?;
-        let parsed: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
-        if parsed.is_none() {
-            self.fault(field, "invalid_value", format!("each entry of {field} has to be {what}"));
+        let parsed = texts.iter().map(|text| text.parse().map_err(|_| text));
+        match parsed.collect::<Result<Vec<T>, &String>>() {
+            Ok(parsed) => Some(parsed),
+            Err(text) => {
+                let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+                let message =
+                    format!("each entry of {field} has to be {what}, and {shown:?} is not");
+                self.fault(field, "invalid_value", message);
+                None
+            }
         }
-        parsed
     }
 
     /// An object, read by `read`: what is wrong in it is named below the name of the field.
