@@ -15,6 +15,9 @@ pub const GRANTS_MAX: i64 = 100;
 pub const HELD_MAX: i64 = 100;
 /// Offers that wait for one user at the most.
 pub const OFFERED_MAX: i64 = 100;
+/// The part of them that givers may fill with whom the user has not had a grant in common yet: what is left over is for
+/// those with whom they have.
+pub const OF_STRANGERS_MAX: i64 = 80;
 /// Offers of one giver that wait for one user at the most: nobody fills the list of another.
 pub const OFFERS_EACH: i64 = 5;
 /// How long a giver whose offer was declined makes that user no other, in days.
@@ -25,6 +28,13 @@ const COUNTS: &str = "SELECT count(*) FILTER (WHERE account_id = $1) AS given,
         count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL) AS offered,
         count(*) FILTER (WHERE user_id = $2 AND accepted_at IS NULL AND given_by = $3) AS of_giver
     FROM grants WHERE revoked_at IS NULL AND (account_id = $1 OR user_id = $2)";
+/// Whether one of them has ever accepted a grant of the other's.
+const ACQUAINTED: &str =
+    "SELECT EXISTS (SELECT FROM grants WHERE accepted_at IS NOT NULL AND user_id = $1
+            AND (given_by = $2 OR tenant_id = $2))
+        OR EXISTS (SELECT FROM grants JOIN users giver USING (user_id), users holder
+            WHERE accepted_at IS NOT NULL AND giver.tenant_id = $2 AND holder.user_id = $1
+                AND (given_by = holder.tenant_id OR grants.tenant_id = holder.tenant_id))";
 const DECLINED: &str = "SELECT max(revoked_at) FROM grants
     WHERE declined AND user_id = $1 AND given_by = $2 AND revoked_at > $3";
 const HELD: &str = "SELECT count(*) FROM grants
@@ -50,8 +60,12 @@ pub(super) async fn check_new(
     if exceeds("of_giver", OFFERS_EACH)? {
         return Err(GrantError::TooManyOffers);
     }
-    if exceeds("offered", OFFERED_MAX)? {
-        return Err(GrantError::TooManyOffered);
+    if exceeds("offered", OF_STRANGERS_MAX)? {
+        let acquainted = sqlx::query_scalar(ACQUAINTED).bind(user).bind(giver);
+        let acquainted: bool = acquainted.fetch_one(&mut *connection).await?;
+        if !acquainted || exceeds("offered", OFFERED_MAX)? {
+            return Err(GrantError::TooManyOffered);
+        }
     }
     let rest = TimeDelta::days(DECLINED_DAYS);
     let declined: Option<DateTime<Utc>> = sqlx::query_scalar(DECLINED)

@@ -1,7 +1,8 @@
 //! Roles of users on accounts of other tenants: offered, accepted, ended.
 //!
 //! Guarantees: a grant opens nothing until its holder accepts it, the operator's apart; one that has ended has done so
-//! for every process with the next request, since none is remembered; on one account a user has one grant or offer.
+//! for every process with the next request, since none is remembered; on one account a user has one grant or offer; an
+//! offer ends with its giver's right to make it.
 //! What happens to a grant is a fact of its account in the log. A user who is being forgotten is given nothing, and
 //! nothing of theirs is given. Costs one look-up by key a request on another's account.
 
@@ -12,7 +13,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::bounds::{self, DECLINED_DAYS, GRANTS_MAX, HELD_MAX, OFFERED_MAX, OFFERS_EACH};
+use super::bounds::{
+    self, DECLINED_DAYS, GRANTS_MAX, HELD_MAX, OF_STRANGERS_MAX, OFFERED_MAX, OFFERS_EACH,
+};
 use super::facts::{Cause, Fact, Facts, Written, write};
 use crate::database::IdentityPool;
 use crate::ledger::Interface;
@@ -23,21 +26,26 @@ pub const OFFER_DAYS: i64 = 30;
 const LAPSED_AT_ONCE: i64 = 1_000;
 
 /// Whoever gives or accepts a grant has all of them to themselves until that is done: that the bounds hold.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('blotter/grants', 0))";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('blotter/grants', 0))";
 /// Nobody forgets either of them until the grant is given.
 const USER: &str = "SELECT user_id, tenant_id FROM users
-    WHERE state = 'active' AND (user_id = $1 OR email = $2) FOR SHARE";
+    WHERE user_id = $1 OR email = $2 FOR SHARE";
 const OWNER: &str = "SELECT user_id FROM users WHERE tenant_id = $1 FOR SHARE";
 const INSERT: &str = "INSERT INTO grants
         (grant_id, tenant_id, account_id, user_id, role, created_at, accepted_at, given_by, grantee)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (tenant_id, account_id, user_id) WHERE revoked_at IS NULL DO NOTHING";
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "grant_id, tenant_id, account_id, user_id, role, created_at, accepted_at, grantee";
+/// What the owner of a grant's account calls it.
+pub(super) const NAME: &str =
+    "(SELECT name FROM account_names n WHERE n.account_id = g.account_id) AS name";
 /// $1 is when the oldest offer was made that still waits.
-const LIVE: &str = "revoked_at IS NULL AND (accepted_at IS NOT NULL OR created_at > $1)";
+pub(super) const LIVE: &str = "revoked_at IS NULL AND (accepted_at IS NOT NULL OR created_at > $1)";
 /// What is known of one that ends: whose it was, and whether it was accepted.
 const ENDED: &str = "revoked_at = $2, grantee = NULL";
+const OF_GIVER: &str = "account_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL
+    AND given_by = (SELECT tenant_id FROM users WHERE user_id = $3)";
 const LAPSED: &str = "SELECT grant_id FROM grants
     WHERE accepted_at IS NULL AND revoked_at IS NULL AND created_at <= $1
         AND ($3::uuid IS NULL OR account_id = $3 OR user_id = $4)
@@ -121,7 +129,8 @@ pub enum GrantError {
     TooManyHeld,
     /// As many offers wait for the user as may.
     #[error(
-        "{OFFERED_MAX} offers wait for this user, which is as many as there may be: try again when some were answered"
+        "as many offers wait for this user as may: {OFFERED_MAX}, and {OF_STRANGERS_MAX} for an offer of somebody of whom \
+         they have accepted none yet: try again when some were answered"
     )]
     TooManyOffered,
     /// The user has declined what the same giver offered.
@@ -146,8 +155,8 @@ pub enum GrantError {
 /// The grants of one database.
 #[derive(Clone, Debug)]
 pub struct Grants {
-    pool: IdentityPool,
-    facts: Facts,
+    pub(super) pool: IdentityPool,
+    pub(super) facts: Facts,
 }
 
 impl Grants {
@@ -230,43 +239,6 @@ impl Grants {
         Ok((row, self.facts.settled(written).await?))
     }
 
-    /// Accepts an offer to `user`: the grant, and where that stands in the log, if it was not so already.
-    ///
-    /// # Errors
-    /// There is none, or the user holds as many as they may; the database failed.
-    pub async fn accept(
-        &self,
-        user: UserId,
-        grant_id: GrantId,
-        cause: &Cause,
-    ) -> Result<(GrantRow, Option<u64>), GrantError> {
-        let now = Utc::now().trunc_subsecs(6);
-        let accept = format!(
-            "UPDATE grants SET accepted_at = $2 WHERE {LIVE} AND accepted_at IS NULL AND grant_id = $3 AND user_id = $4
-             RETURNING {COLUMNS}"
-        );
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(LOCK).execute(&mut *transaction).await?;
-        let accepted = sqlx::query(&accept)
-            .bind(oldest(now))
-            .bind(now)
-            .bind(grant_id.uuid())
-            .bind(user.uuid())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(row) = accepted.as_ref().map(read).transpose()? else {
-            let held = self.of(user).await?;
-            let found = held.into_iter().find(|row| row.grant_id == grant_id);
-            return Ok((found.ok_or(GrantError::NotFound)?, None));
-        };
-        bounds::check_held(&mut transaction, user).await?;
-        let GrantRow { account_id, user_id, role, .. } = row;
-        let fact = Fact::Granted { account_id, grant_id, user_id, role };
-        let written = write(&mut transaction, row.tenant, cause, fact).await?;
-        transaction.commit().await?;
-        Ok((row, Some(self.facts.settled(written).await?)))
-    }
-
     /// Takes a grant on an account, or an offer; the position of the log that contains it.
     ///
     /// # Errors
@@ -316,6 +288,9 @@ impl Grants {
             .await?;
         let row = read(&ended.ok_or(GrantError::NotFound)?)?;
         let written = over(&mut transaction, &row, reason, cause).await?;
+        if row.accepted_at.is_some() && row.role == GrantRole::Owner {
+            withdraw_of(&mut transaction, &row, cause).await?;
+        }
         transaction.commit().await?;
         Ok(self.facts.settled(written).await?)
     }
@@ -355,8 +330,7 @@ impl Grants {
         user: UserId,
     ) -> Result<Vec<(GrantRow, Option<String>)>, sqlx::Error> {
         let statement = format!(
-            "SELECT {COLUMNS}, (SELECT name FROM account_names n WHERE n.account_id = g.account_id) AS name
-             FROM grants g WHERE {LIVE} AND user_id = $2 ORDER BY grant_id"
+            "SELECT {COLUMNS}, {NAME} FROM grants g WHERE {LIVE} AND user_id = $2 ORDER BY grant_id"
         );
         let query = sqlx::query(&statement).bind(oldest(Utc::now())).bind(user.uuid());
         let rows = query.fetch_all(self.pool.pool()).await?;
@@ -381,7 +355,26 @@ impl Grants {
     }
 }
 
-/// Ends every grant and offer to a user, and every one on the accounts of the user's tenant.
+/// Ends the offers on an account that somebody made whose grant to own it has ended.
+async fn withdraw_of(
+    connection: &mut PgConnection,
+    owned: &GrantRow,
+    cause: &Cause,
+) -> Result<(), sqlx::Error> {
+    let statement = format!("UPDATE grants SET {ENDED} WHERE {OF_GIVER} RETURNING {COLUMNS}");
+    let ended = sqlx::query(&statement)
+        .bind(owned.account_id.uuid())
+        .bind(Utc::now())
+        .bind(owned.user_id.uuid())
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &ended {
+        let _ = over(connection, &read(row)?, OfferEnd::Withdrawn, cause).await?;
+    }
+    Ok(())
+}
+
+/// Ends every grant and offer to a user, every one on the accounts of the user's tenant, and what the user has offered.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     user: UserId,
@@ -389,7 +382,8 @@ pub(super) async fn forget(
     cause: &Cause,
 ) -> Result<(), sqlx::Error> {
     let statement = format!(
-        "UPDATE grants SET {ENDED} WHERE revoked_at IS NULL AND (user_id = $1 OR tenant_id = $3) RETURNING {COLUMNS}"
+        "UPDATE grants SET {ENDED} WHERE revoked_at IS NULL
+             AND (user_id = $1 OR tenant_id = $3 OR given_by = $3 AND accepted_at IS NULL) RETURNING {COLUMNS}"
     );
     let ended = sqlx::query(&statement)
         .bind(user.uuid())
@@ -450,12 +444,12 @@ async fn over(
 }
 
 /// When the oldest offer was made that waits at `now`.
-fn oldest(now: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn oldest(now: DateTime<Utc>) -> DateTime<Utc> {
     now - TimeDelta::days(OFFER_DAYS)
 }
 
 /// One row with [`COLUMNS`].
-fn read(row: &PgRow) -> Result<GrantRow, sqlx::Error> {
+pub(super) fn read(row: &PgRow) -> Result<GrantRow, sqlx::Error> {
     let role: String = row.try_get("role")?;
     Ok(GrantRow {
         grant_id: GrantId::new(row.try_get("grant_id")?),

@@ -1,5 +1,6 @@
 //! Who is calling, what they may do, and what the log is told of it.
 
+mod accepting;
 pub mod access;
 mod access_keys;
 pub mod acts;
@@ -27,6 +28,7 @@ mod turns;
 pub mod usage;
 pub mod users;
 
+pub use accepting::Accepted;
 pub use acts::{Act, Reach, Rule, Showing};
 pub use denials::Denials;
 pub use desk::Identity;

@@ -254,8 +254,9 @@ impl Identity {
         let mut change = self.begin().await?;
         let set = sqlx::query(SET_STATE).bind(user.uuid()).bind(state);
         let Some(row) = set.fetch_optional(change.connection()).await? else {
-            self.profile(user).await?;
-            return Ok(None);
+            let there = sqlx::query(ONE).bind(user.uuid());
+            let there = there.fetch_optional(change.connection()).await?;
+            return there.map(|_| None).ok_or(IdentityError::NoUser);
         };
         let whose = super::sessions::whose(&row)?;
         let ((fact_id, at), by) = (new_fact(), By::Operator);

@@ -189,15 +189,12 @@ impl Service {
         grant_id: GrantId,
     ) -> Result<HeldGrantAnswer, ServiceError> {
         let user = caller.user_id();
-        let (_, position) = self.parts.grants.accept(user, grant_id, &caller.cause()).await?;
-        let seen = self.parts.grants.seen_by(user).await?;
-        let seen = seen.into_iter().find(|(row, _)| row.grant_id == grant_id);
-        let (row, name) = seen.ok_or(ServiceError::NotFound("grant"))?;
-        let position = match position {
+        let accepted = self.parts.grants.accept(user, grant_id, &caller.cause()).await?;
+        let position = match accepted.position {
             Some(position) => position,
             None => self.head(caller).await?,
         };
-        Ok(HeldGrantAnswer::new(&row, name, position))
+        Ok(HeldGrantAnswer::new(&accepted.row, accepted.account_name, position))
     }
 
     /// Gives a grant of the caller's back, or declines an offer.

@@ -166,11 +166,11 @@ async fn offers_of_many_strangers_keep_nobody_from_what_they_hold() {
             sqlx::query(&insert).bind(user_id).bind(count).execute(pool.pool()).await.unwrap();
         }
     };
-    crowd(99, "NULL").await;
+    crowd(79, "NULL").await;
     let other = account(&ada, "other").await;
     let path = format!("{other}/grants");
     let refused = ada.post(&path, to(&bob.email, "viewer")).await.expect(409);
-    assert!(refused["detail"].as_str().unwrap().contains("100 offers wait"), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("as many offers wait"), "{refused}");
     // What waits is no grant: the operator gives one, and the holder takes up what they like.
     let operator = async |path: &str| {
         call(rest.base(), Method::POST, path, Some(TOKEN), Some(to(&bob.email, "auditor"))).await
@@ -179,6 +179,16 @@ async fn offers_of_many_strangers_keep_nobody_from_what_they_hold() {
     crowd(98, "now()").await;
     let accept = format!("/v1/grants/{waiting}/accept");
     bob.send(Method::POST, &accept, None).await.expect(200);
+    // Of whom they have accepted one, they are offered more than of strangers.
+    crowd(15, "NULL").await;
+    let more = offer(&ada, &account(&ada, "more").await, "viewer").await;
+    bob.delete(&format!("/v1/grants/{more}")).await.expect(200);
+    let undo = "UPDATE grants SET declined = false WHERE user_id = $1";
+    let undo = sqlx::query(undo).bind(bob.user_id.parse::<Uuid>().unwrap());
+    undo.execute(database.identity.pool()).await.unwrap();
+    let eve = Person::new(rest.base(), "eve").await;
+    let strange = format!("{}/grants", account(&eve, "eve's").await);
+    eve.post(&strange, to(&bob.email, "viewer")).await.expect(409);
     // A hundred are held.
     let third = format!("{}/grants", account(&ada, "third").await);
     let refused = operator(&third).await.expect(409);
@@ -231,4 +241,65 @@ async fn grants_that_were_given_before_anybody_was_asked_stay() {
     sqlx::raw_sql(upgrade).execute(&mut owner).await.unwrap();
     bob.get(&account).await.expect(200);
     assert_eq!(held(&bob).await[0]["state"], "accepted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_ends_with_its_givers_right_to_make_it() {
+    let (database, rest, ada, bob) = started().await;
+    let eve = Person::new(rest.base(), "eve").await;
+    let account = account(&ada, "ada's").await;
+    let path = format!("{account}/grants");
+    let owned = offer(&ada, &account, "owner").await;
+    bob.send(Method::POST, &format!("/v1/grants/{owned}/accept"), None).await.expect(200);
+    let given = bob.post(&path, to(&eve.email, "trader")).await.expect(201);
+    let given = given["grant_id"].as_str().unwrap().to_owned();
+    assert_eq!(held(&eve).await.len(), 1);
+    ada.delete(&format!("{path}/{owned}")).await.expect(200);
+    assert!(held(&eve).await.is_empty(), "it went with the role of who made it");
+    let accept = format!("/v1/grants/{given}/accept");
+    eve.send(Method::POST, &accept, None).await.expect(404);
+    // One that slipped by, since it was made at the same moment, opens nothing either.
+    let open = "UPDATE grants SET revoked_at = NULL WHERE grant_id = $1";
+    let open = sqlx::query(open).bind(given.parse::<Uuid>().unwrap());
+    open.execute(database.identity.pool()).await.unwrap();
+    eve.send(Method::POST, &accept, None).await.expect(404);
+    eve.get(&account).await.expect(404);
+    assert_eq!(rest.get("/v1/audit/verify").await.expect(200)["valid"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_to_somebody_disabled_is_answered_as_to_anybody() {
+    let (_database, rest, ada, bob) = started().await;
+    let disable = format!("/v1/users/{}/disable", bob.user_id);
+    call(rest.base(), Method::POST, &disable, Some(TOKEN), None).await.expect(200);
+    let account = account(&ada, "ada's").await;
+    offer(&ada, &account, "viewer").await;
+    let again = ada.post(&format!("{account}/grants"), to(&bob.email, "viewer")).await;
+    again.expect(409);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_accepts_of_what_nobody_offered_are_in_nobodys_way() {
+    let (_database, _rest, ada, bob) = started().await;
+    let account = account(&ada, "ada's").await;
+    let grant = offer(&ada, &account, "viewer").await;
+    let began = std::time::Instant::now();
+    let flood = (0..60).map(async |_| {
+        let path = format!("/v1/grants/{}/accept", Uuid::now_v7());
+        bob.send(Method::POST, &path, None).await.status.as_u16()
+    });
+    // What is there is accepted once, however many ask for it.
+    let accept = format!("/v1/grants/{grant}/accept");
+    let rush = (0..60).map(async |_| bob.send(Method::POST, &accept, None).await.status.as_u16());
+    let read = async {
+        for _ in 0..20 {
+            ada.get("/v1/tokens").await.expect(200);
+        }
+    };
+    let (flood, rush, ()) =
+        tokio::join!(futures::future::join_all(flood), futures::future::join_all(rush), read);
+    assert_eq!((flood, rush), (vec![404; 60], vec![200; 60]));
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+    let words: Vec<_> = told(&ada, &account).await.into_iter().map(|(word, _)| word).collect();
+    assert_eq!(words, ["AccessOffered", "AccessGranted"]);
 }
