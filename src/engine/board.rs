@@ -12,7 +12,7 @@ use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
 
-use super::core::{Core, Glance, MarketNow, Reason, Settings};
+use super::core::{Core, Glance, MarketHalt, MarketNow, Reason, Settings};
 
 /// How the engine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub enum Condition {
 #[derive(Debug, Default)]
 struct Shown {
     now: Option<MarketNow>,
+    halt: Option<MarketHalt>,
     glances: BTreeMap<String, Arc<Glance>>,
     /// The symbols that each account holds that is decided with their prices.
     priced: BTreeMap<AccountId, BTreeSet<String>>,
@@ -57,6 +58,11 @@ impl Board {
     /// The market clock, once there is one.
     pub fn now(&self) -> Option<MarketNow> {
         self.read(|shown| shown.now)
+    }
+
+    /// The halt of the whole market, while it lasts.
+    pub fn market_halt(&self) -> Option<MarketHalt> {
+        self.read(|shown| shown.halt.clone())
     }
 
     /// What is known of a symbol; `None` if no line has named it.
@@ -140,6 +146,9 @@ impl Board {
         let now = core.now();
         self.write(|shown| {
             shown.now = now;
+            if shown.halt != core.state().market_halt {
+                shown.halt.clone_from(&core.state().market_halt);
+            }
             shown.glances.extend(glances);
             if shown.settings.as_ref() != Some(core.settings()) {
                 shown.settings = Some(core.settings().clone());

@@ -270,7 +270,7 @@ impl<D: Desk> Shift<'_, D> {
                 self.passed += 1;
             }
             if worked.ignored.is_none() || worked.place.is_some() {
-                self.touch(tick.symbol());
+                self.touch_all(tick);
             }
             let caused = !worked.commands.is_empty();
             self.carry(worked.commands).await?;
@@ -294,6 +294,16 @@ impl<D: Desk> Shift<'_, D> {
         for line in lines {
             self.block.push_before(after, line);
             self.touch(line.tick.symbol());
+        }
+    }
+
+    /// The symbols that a line is about: every one, when it halts or resumes the whole market.
+    fn touch_all(&mut self, tick: &Tick) {
+        match tick {
+            Tick::Status(status) if status.is_of_market() => {
+                self.touched.extend(self.core.state().symbols.keys().cloned());
+            }
+            _ => self.touch(tick.symbol()),
         }
     }
 

@@ -55,6 +55,8 @@ const PRICE: &str =
 const POSITIVE_PRICE: &str = "a price above zero as a string with at most 4 decimals";
 const SIZE: &str = "a number that is not negative, as a string";
 const SYMBOL: &str = "a symbol of 1 to 32 characters of A-Z, 0-9, '.', '-', '/' and space";
+const SYMBOL_OR_EVERY: &str =
+    "a symbol of 1 to 32 characters of A-Z, 0-9, '.', '-', '/' and space, or \"*\" for all of them";
 const TIME: &str = "a time with zone as RFC 3339 has it, in the years 1900 to 2199";
 const DATE: &str = "a date such as \"2004-11-15\", in the years 1900 to 2199";
 
@@ -137,6 +139,15 @@ impl Fields {
 
     pub(super) fn symbol(&mut self) -> Read<String> {
         self.read("symbol", SYMBOL, symbol)
+    }
+
+    /// A symbol, or the word that stands for all of them.
+    pub(super) fn symbol_or_every(&mut self, every: &str) -> Read<String> {
+        let read = |value: &Value| match value.as_str() {
+            Some(word) if word == every => Some(word.to_owned()),
+            _ => symbol(value),
+        };
+        self.read("symbol", SYMBOL_OR_EVERY, read)
     }
 
     pub(super) fn optional_symbol(&mut self, field: &str) -> Read<Option<String>> {

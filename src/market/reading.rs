@@ -78,7 +78,7 @@ fn read_tick(line: &[u8]) -> Result<Tick, LineProblem> {
         }),
         "bar" => Tick::Bar(read_bar(f)?),
         "status" => Tick::Status(Status {
-            symbol: f.symbol()?,
+            symbol: f.symbol_or_every(Status::EVERY)?,
             state: f.word("state", "\"halted\" or \"trading\"", trading_state)?,
             reason: f.optional_text("reason", 64)?,
             at: f.at()?,

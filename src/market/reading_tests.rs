@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// One line of every kind, in canonical form.
-const EVERY_KIND: [&str; 15] = [
+const EVERY_KIND: [&str; 16] = [
     r#"{"t":"clock","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"quote","symbol":"AAPL","bid":"187.20","bid_size":"300","ask":"187.25","ask_size":"200","at":"2026-11-23T14:30:00.123456789Z"}"#,
     r#"{"t":"trade","symbol":"AAPL","price":"187.22","size":"100","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"bar","symbol":"AAPL","open":"118.56","high":"132.06","low":"118.50","close":"130.31","volume":"9616100","at":"2000-03-01T05:00:00Z","span":"1d"}"#,
     r#"{"t":"status","symbol":"AAPL","state":"halted","reason":"LUDP","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"status","symbol":"AAPL","state":"trading","at":"2026-11-23T14:30:00Z"}"#,
+    r#"{"t":"status","symbol":"*","state":"halted","reason":"MWC1","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"split","symbol":"AAPL","numerator":"4","denominator":"1","id":"aapl-4-1","at":"2026-11-23T05:00:00Z"}"#,
     r#"{"t":"dividend","symbol":"MSFT","amount":"3.00","ex":"2004-11-15","pay":"2004-12-02","id":"msft-3","at":"2004-07-20T20:00:00Z"}"#,
     r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock","tick":"0.01"}"#,

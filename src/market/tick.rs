@@ -134,10 +134,10 @@ impl Span {
     }
 }
 
-/// `status`: a halt or its end.
+/// `status`: a halt or its end, of one symbol or of the whole market.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
-    /// The ticker.
+    /// The ticker, or [`Status::EVERY`].
     pub symbol: String,
     /// What holds from now on.
     pub state: TradingState,
@@ -146,6 +146,16 @@ pub struct Status {
     pub reason: Option<String>,
     /// The market time.
     pub at: MarketTime,
+}
+
+impl Status {
+    /// Stands for every symbol at once: the line of a market-wide circuit breaker.
+    pub const EVERY: &str = "*";
+
+    /// Whether it is about the whole market.
+    pub fn is_of_market(&self) -> bool {
+        self.symbol == Self::EVERY
+    }
 }
 
 /// Whether a symbol trades.
@@ -342,14 +352,14 @@ impl Tick {
         }
     }
 
-    /// The symbol that it is about; none for the clock and for the market's rates.
+    /// The symbol that it is about; none for the clock, and for the rates and the halts of the whole market.
     pub fn symbol(&self) -> Option<&str> {
         match self {
             Self::Clock(_) => None,
             Self::Quote(tick) => Some(&tick.symbol),
             Self::Trade(tick) => Some(&tick.symbol),
             Self::Bar(tick) => Some(&tick.symbol),
-            Self::Status(tick) => Some(&tick.symbol),
+            Self::Status(tick) => Some(tick.symbol.as_str()).filter(|_| !tick.is_of_market()),
             Self::Split(tick) => Some(&tick.symbol),
             Self::Dividend(tick) => Some(&tick.symbol),
             Self::Instrument(tick) => Some(&tick.symbol),

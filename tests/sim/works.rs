@@ -203,6 +203,7 @@ impl Works {
             ),
             4 => {
                 let state = if dice.permille(400) { "halted" } else { "trading" };
+                let symbol = if dice.permille(300) { "*" } else { symbol };
                 format!(r#"{{"t":"status","symbol":"{symbol}","state":"{state}","at":"{at}"}}"#)
             }
             5 => {

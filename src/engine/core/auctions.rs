@@ -100,7 +100,7 @@ impl Core {
         let Auction { kind, price, size, at: told_at, .. } = *auction;
         let session = session_on(self.settings.calendar, new_york_date(told_at));
         let found = self.issue(&auction.symbol);
-        let found = found.filter(|(_, issue)| !issue.halted && issue.gate.is_none());
+        let found = found.filter(|(_, issue)| issue.trades());
         let (Some((instrument_id, _)), Some(session)) = (found, session) else {
             return Vec::new();
         };
@@ -142,7 +142,7 @@ impl Core {
     }
 
     fn closing(&self, instrument_id: InstrumentId, issue: &Issue, now: MarketTime) -> Vec<Command> {
-        let closed = issue.closed.filter(|_| !issue.halted && issue.gate.is_none());
+        let closed = issue.closed.filter(|_| issue.trades());
         let Some((date, price)) = closed else { return Vec::new() };
         let Some(session) = session_on(self.settings.calendar, date) else { return Vec::new() };
         let wait = if issue.auctions { AUCTION_WAIT } else { TimeDelta::zero() };

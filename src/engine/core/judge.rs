@@ -122,7 +122,11 @@ impl Core {
         match tick {
             Tick::Status(status) => {
                 let halts = status.state == TradingState::Halted;
-                let halted = self.issue(&status.symbol).is_some_and(|(_, issue)| issue.halted);
+                let halted = if status.is_of_market() {
+                    self.state.market_halt.is_some()
+                } else {
+                    self.issue(&status.symbol).is_some_and(|(_, issue)| issue.halted)
+                };
                 if halted == halts {
                     return Err(Reason::Duplicate);
                 }
@@ -223,6 +227,7 @@ impl Stream {
             Tick::Quote(_) => Some(Self::Quote),
             Tick::Trade(_) => Some(Self::Trade),
             Tick::Bar(_) => Some(Self::Bar),
+            Tick::Status(status) if status.is_of_market() => Some(Self::MarketStatus),
             Tick::Status(_) => Some(Self::Status),
             Tick::Luld(_) => Some(Self::Luld),
             Tick::Auction(_) => Some(Self::Auction),

@@ -464,7 +464,7 @@ pub(super) struct Showing<'a> {
 
 impl<'a> Showing<'a> {
     fn of(issue: &'a Issue, open: bool, extended: bool) -> Self {
-        let trades = open && !issue.halted && issue.gate.is_none();
+        let trades = open && issue.trades();
         let (quote, print) = (issue.quote.as_ref(), issue.print.as_ref());
         Self { quote, print, kinds: issue.kinds, taken: issue.taken, trades, bands: None, extended }
     }

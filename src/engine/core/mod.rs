@@ -12,6 +12,7 @@ mod auctions;
 mod book;
 mod families;
 mod holders;
+mod interruptions;
 mod judge;
 mod matching;
 mod observe;
@@ -43,7 +44,7 @@ pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
 pub use state::{
-    Bands, EngineState, Issue, Kinds, Last, Mark, Print, STATE_VERSION, Standing, Taken, WorkedOn,
+    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, STATE_VERSION, Standing, Taken, WorkedOn,
 };
 pub use view::{Glance, MarketNow, Shown};
 
@@ -234,7 +235,10 @@ impl Core {
             return Worked { before, ignored, ..Worked::default() };
         }
         let mut before = self.stand_before_close(round.began);
-        before.extend(self.stand_by(tick.symbol()));
+        before.extend(match tick {
+            Tick::Status(status) if status.is_of_market() => self.stand_all(),
+            _ => self.stand_by(tick.symbol()),
+        });
         let by = self.by_beside();
         let place = Some(self.begin(Round { place: self.state.place + 1, ..round }));
         Worked { before, place, ignored, by, commands: self.again(), unfinished: false }
@@ -309,8 +313,7 @@ impl Core {
     /// The same, in regular or extended hours.
     fn trading_extended(&self, round: &Round) -> Option<(InstrumentId, &Issue)> {
         let found = self.issue(round.tick.symbol()?)?;
-        let trades = round.extended && !found.1.halted && found.1.gate.is_none();
-        trades.then_some(found)
+        (round.extended && found.1.trades()).then_some(found)
     }
 
     fn is_arriving(&self, order_id: OrderId) -> bool {

@@ -12,7 +12,7 @@ use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
 use super::book::{Sprung, Stop, Trailing, Working};
-use super::state::{EngineState, Gate, Issue, Last, Payout, WorkedOn};
+use super::state::{EngineState, Gate, Issue, Last, Payout};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 impl EngineState {
@@ -302,6 +302,7 @@ impl EngineState {
             let issue = self.issues.entry(instrument_id).or_default();
             issue.symbol.clone_from(symbol);
             issue.kind = *kind;
+            issue.market_halted = self.market_halt.is_some();
             return;
         }
         let Some(issue) = self.issues.get_mut(&instrument_id) else { return };
@@ -403,17 +404,6 @@ impl Issue {
             }
             _ => {}
         }
-    }
-
-    /// Trading is interrupted: what stands may not fill any more, and the next tick is a first one.
-    fn interrupt(&mut self) {
-        if let Some(quote) = &mut self.quote {
-            (quote.eligible, quote.extended) = (false, false);
-        }
-        if let Some(print) = &mut self.print {
-            print.eligible = false;
-        }
-        self.worked = WorkedOn::default();
     }
 
     /// Prices seen before a split, in shares after it.

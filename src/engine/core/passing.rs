@@ -258,6 +258,12 @@ impl Core {
         closing.into_iter().flat_map(|instrument_id| self.stand_of(instrument_id)).collect()
     }
 
+    /// Writes the standing lines of every symbol: something happens to all of them next.
+    pub(super) fn stand_all(&mut self) -> Vec<Written> {
+        let unwritten: Vec<InstrumentId> = self.passing.issues.keys().copied().collect();
+        unwritten.into_iter().flat_map(|instrument_id| self.stand_of(instrument_id)).collect()
+    }
+
     /// Writes the standing lines of a symbol: something is decided by them next.
     pub(super) fn stand_by(&mut self, symbol: Option<&str>) -> Vec<Written> {
         if self.passing.issues.is_empty() {

@@ -229,7 +229,7 @@ impl Core {
             Tick::Trade(trade) if !issue.kinds.quotes => trade.at,
             _ => return,
         };
-        if round.open && !issue.halted && issue.gate.is_none() {
+        if round.open && issue.trades() {
             issue.met = Some(at);
         }
     }
@@ -299,6 +299,11 @@ impl Core {
     fn take_in(&mut self, round: &mut Round) {
         let now = self.state.clock.unwrap_or(round.began);
         let dates = self.dates_of(round, now);
+        if let Tick::Status(status) = &round.tick
+            && status.is_of_market()
+        {
+            self.state.follow_market(status);
+        }
         if let Some(issue) = self.state.issue_mut(round.tick.symbol()) {
             issue.take_in(round, dates);
         }
@@ -309,7 +314,7 @@ impl Issue {
     /// Takes the tick of a round in, which came in the sessions of these dates.
     pub(super) fn take_in(&mut self, round: &mut Round, dates: WorkedOn) {
         let issue = self;
-        let trading = !issue.halted && issue.gate.is_none();
+        let trading = issue.trades();
         if matches!(round.tick, Tick::Quote(_) | Tick::Trade(_)) {
             let is_first = |date: Option<_>, before| date.is_some() && before != date;
             round.first = is_first(dates.regular, issue.worked.regular);

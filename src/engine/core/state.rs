@@ -22,7 +22,7 @@ use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 9;
+pub const STATE_VERSION: u32 = 10;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct EngineState {
     pub ending: Option<MarketTime>,
     /// The earliest session whose official closes are not all fixed.
     pub session: Option<Session>,
+    /// The halt of the whole market, while it lasts.
+    pub market_halt: Option<MarketHalt>,
     /// Instruments by symbol.
     pub symbols: BTreeMap<String, InstrumentId>,
     /// What the market says of each instrument.
@@ -73,8 +75,10 @@ pub struct Issue {
     pub symbol: String,
     /// What it is.
     pub kind: InstrumentKind,
-    /// Nothing fills while it is halted.
+    /// It is halted by itself.
     pub halted: bool,
+    /// It is halted with the whole market.
+    pub market_halted: bool,
     /// The split that gates it.
     pub gate: Option<Gate>,
     /// The splits that have begun, ever.
@@ -109,7 +113,26 @@ pub struct Issue {
     pub marks: BTreeMap<Stream, Mark>,
 }
 
+/// A halt of the whole market: nothing fills or triggers in any symbol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketHalt {
+    /// The market's word for why, such as `MWC1`.
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: MarketTime,
+}
+
 impl Issue {
+    /// Nothing fills while it is halted, by itself or with the whole market.
+    pub fn is_halted(&self) -> bool {
+        self.halted || self.market_halted
+    }
+
+    /// Whether it trades in the hours of the market: it is neither halted nor being split.
+    pub(super) fn trades(&self) -> bool {
+        !self.is_halted() && self.gate.is_none()
+    }
+
     /// The standing quote, if it is the line at `place`.
     pub(super) fn quote_at(&self, place: TapePlace) -> Option<&Standing> {
         self.quote.as_ref().filter(|quote| quote.place == place)
@@ -126,8 +149,10 @@ pub enum Stream {
     Trade,
     /// Bars.
     Bar,
-    /// Halts and resumptions.
+    /// Halts and resumptions of a symbol.
     Status,
+    /// Halts and resumptions of the whole market.
+    MarketStatus,
     /// Limit-up limit-down bands.
     Luld,
     /// Results of auctions.

@@ -48,7 +48,7 @@ pub struct Glance {
     pub instrument_id: InstrumentId,
     /// Its ticker.
     pub symbol: String,
-    /// Trading in it is halted.
+    /// Trading in it is halted, by itself or with the whole market.
     pub halted: bool,
     /// The latest valid quote, as it was displayed.
     pub quote: Option<Standing>,
@@ -76,7 +76,7 @@ impl Glance {
         Self {
             instrument_id,
             symbol: issue.symbol.clone(),
-            halted: issue.halted,
+            halted: issue.is_halted(),
             quote: issue.quote.clone(),
             last: issue.last.clone(),
             print: issue.print.clone(),

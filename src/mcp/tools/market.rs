@@ -111,6 +111,7 @@ pub const TOOLS: &[Entry] = &[
             Field::sometimes("open", Kind::Text),
             Field::sometimes("close", Kind::Text),
             Field::sometimes("is_open", Kind::Flag),
+            Field::always("halted", Kind::Flag),
             Field::sometimes("session", Kind::Text),
             Field::sometimes("next_open", Kind::Text),
             Field::sometimes("next_close", Kind::Text),

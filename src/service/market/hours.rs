@@ -32,6 +32,10 @@ pub struct HoursAnswer {
     pub after_hours_close: Option<MarketTime>,
     /// The market is in regular hours now; absent while it has no time.
     pub is_open: Option<bool>,
+    /// The whole market is halted now, as by a circuit breaker: in no symbol anything fills.
+    pub halted: bool,
+    /// The market's word for why, such as `MWC1`.
+    pub halt_reason: Option<String>,
     /// The part of the day that the market is in now.
     pub session: Option<Phase>,
     /// When it opens next.
@@ -59,6 +63,7 @@ impl Service {
         let extended = |of: fn(&Session) -> MarketTime| by_session(of).filter(|_| !always);
         // the end of the calendar ends what is known
         let is_open = now.map(|now| calendar.session_at(now).is_ok_and(|found| found.is_some()));
+        let halt = self.parts.engine.board().market_halt();
         Ok(HoursAnswer {
             date,
             hours: if always { "always" } else { "nyse" },
@@ -70,6 +75,8 @@ impl Service {
             premarket_open: extended(Session::premarket),
             after_hours_close: extended(Session::after_hours_end),
             is_open,
+            halted: halt.is_some(),
+            halt_reason: halt.and_then(|halt| halt.reason),
             session: now.and_then(|now| calendar.phase_at(now).ok()),
             next_open: now.and_then(|now| Some(calendar.next_session(now).ok()?.open)),
             next_close: now.and_then(|now| calendar.day_order_expiry(now).ok()),

@@ -8,6 +8,7 @@ mod bars;
 mod desk;
 mod extended;
 mod families;
+mod market_halts;
 mod naive;
 mod naive_families;
 mod notional;

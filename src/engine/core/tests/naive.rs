@@ -61,6 +61,8 @@ enum Step {
     },
     Halt,
     Resume,
+    HaltAll,
+    ResumeAll,
     Split,
     Rebuild,
     Reload,
@@ -121,6 +123,8 @@ fn step() -> impl Strategy<Value = Step> {
             }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
+        1 => Just(Step::HaltAll),
+        1 => Just(Step::ResumeAll),
         1 => Just(Step::Split),
         1 => Just(Step::Rebuild),
         1 => Just(Step::Reload),
@@ -165,6 +169,8 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
     scan.quote(5_000, 1, 90_000, 1);
     let before = desk.fills().len();
     let mut splits = 0;
+    // Of the symbol, and of the whole market.
+    let mut halts = (false, false);
     let mut last: Option<(String, u32, String, u32, String)> = None;
     for step in steps {
         // Prices follow the splits.
@@ -287,17 +293,20 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                     scan.end(i);
                 }
             }
-            Step::Halt | Step::Resume => {
-                let halt = matches!(step, Step::Halt);
+            Step::Halt | Step::Resume | Step::HaltAll | Step::ResumeAll => {
+                let halt = matches!(step, Step::Halt | Step::HaltAll);
+                let all = matches!(step, Step::HaltAll | Step::ResumeAll);
+                let (symbol, halted) = if all { ("*", &mut halts.1) } else { ("AAPL", &mut halts.0) };
                 let state = if halt { "halted" } else { "trading" };
                 let at = time();
                 let worked = desk.line(&format!(
-                    r#"{{"t":"status","symbol":"AAPL","state":"{state}","at":"{at}"}}"#
+                    r#"{{"t":"status","symbol":"{symbol}","state":"{state}","at":"{at}"}}"#
                 ));
-                assert_eq!(worked.place.is_some(), scan.halted != halt);
+                assert_eq!(worked.place.is_some(), *halted != halt);
                 if worked.place.is_some() {
+                    *halted = halt;
                     scan.interrupt();
-                    scan.halted = halt;
+                    scan.halted = halts.0 || halts.1;
                 }
             }
             Step::Split if splits < SPLITS => {
