@@ -104,6 +104,10 @@ codes! {
     ConcentrationLimit "concentration_limit" Business,
     /// The account has as many open orders as its policy allows.
     OpenOrdersLimit "open_orders_limit" Business,
+    /// The account has lost as much as its policy allows for a trading day.
+    DailyLossLimit "daily_loss_limit" Business,
+    /// The account has lost as much of its highest equity as its policy allows.
+    DrawdownLimit "drawdown_limit" Business,
     /// The key or `client_order_id` was used for another request.
     KeyReused "key_reused" Invalid,
 }

@@ -1,6 +1,6 @@
 //! The view of accounts: cash, what of it is reserved, limits. One row an account.
 
-use aggregates::account::{Account, AccountEvent, AccountKind, Policy, TradingState};
+use aggregates::account::{Account, AccountEvent, AccountKind, Losses, Policy, TradingState};
 use aggregates::id::{AccountId, TenantId};
 use aggregates::money::Money;
 use aggregates::stream::Impossible;
@@ -29,6 +29,8 @@ view_row! {
         trading_state: TradingState,
         /// The limits that it trades under.
         policy: Policy,
+        /// What its losses are counted from, while the policy limits them.
+        losses: Option<Losses>,
         /// The balance.
         cash: Money,
         /// What open orders reserve of it.
@@ -57,6 +59,7 @@ impl Mirror<Account> for AccountRow {
                 option_level: *option_level,
                 trading_state: TradingState::default(),
                 policy: Policy::default(),
+                losses: None,
                 cash: Money::ZERO,
                 reserved: Money::ZERO,
                 opened_at: DateTime::UNIX_EPOCH,
@@ -85,15 +88,18 @@ impl Mirror<Account> for AccountRow {
                 row.cash = *cash;
                 row.reserved = Money::ZERO;
             }
-            AccountEvent::PolicyChanged { policy } => {
-                row.trading_state = policy.trading_state;
-                row.policy = policy.clone();
-            }
-            AccountEvent::AccessOffered { .. }
+            AccountEvent::PolicyChanged { .. }
+            | AccountEvent::TradingDayBegan { .. }
+            | AccountEvent::LossLimitReached { .. }
+            | AccountEvent::LossLimitLifted { .. }
+            | AccountEvent::AccessOffered { .. }
             | AccountEvent::OfferEnded { .. }
             | AccountEvent::AccessGranted { .. }
             | AccountEvent::AccessRevoked { .. } => {}
         }
+        Losses::follow(&mut row.policy, &mut row.losses, event)
+            .map_err(|error| Impossible(error.to_string()))?;
+        row.trading_state = row.policy.trading_state;
         Ok(row)
     }
 }

@@ -186,6 +186,9 @@ impl ActivityRow {
             | AccountEvent::ReservationsAdjusted { .. }
             | AccountEvent::FillSettled { .. }
             | AccountEvent::PolicyChanged { .. }
+            | AccountEvent::TradingDayBegan { .. }
+            | AccountEvent::LossLimitReached { .. }
+            | AccountEvent::LossLimitLifted { .. }
             | AccountEvent::AccessOffered { .. }
             | AccountEvent::OfferEnded { .. }
             | AccountEvent::AccessGranted { .. }

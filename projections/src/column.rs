@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::account::{AccountKind, Policy, TradingState};
+use aggregates::account::{AccountKind, Losses, Policy, TradingState};
 use aggregates::id::{AccountId, FillId, InstrumentId, LotId, OrderId, TenantId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::Evidence;
@@ -161,4 +161,4 @@ macro_rules! documents {
     };
 }
 
-documents!(Policy, Refusal, Evidence, Trail, BTreeMap<OrderId, Quantity>);
+documents!(Policy, Losses, Refusal, Evidence, Trail, BTreeMap<OrderId, Quantity>);

@@ -293,6 +293,9 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
         }
         AccountEvent::AccountOpened { .. }
         | AccountEvent::PolicyChanged { .. }
+        | AccountEvent::TradingDayBegan { .. }
+        | AccountEvent::LossLimitReached { .. }
+        | AccountEvent::LossLimitLifted { .. }
         | AccountEvent::AccessOffered { .. }
         | AccountEvent::OfferEnded { .. }
         | AccountEvent::AccessGranted { .. }

@@ -59,6 +59,8 @@ codes! {
     Account "account",
     /// The margin that a decision relied on, or what it permits.
     Margin "margin",
+    /// What losses are counted from, or the stop that they lead to.
+    Losses "losses",
     /// A reservation that is not what the order needs (I5).
     Reservation "reservation",
     /// Shares, lots or profit of a position (I6).

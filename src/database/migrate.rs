@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "trailing_limits", include_str!("../../migrations/0017_trailing_limits.sql")),
     (18, "notional", include_str!("../../migrations/0018_notional.sql")),
     (19, "keys_first", include_str!("../../migrations/0019_keys_first.sql")),
+    (20, "losses", include_str!("../../migrations/0020_losses.sql")),
 ];
 
 /// The migrations that make roles.

@@ -12,7 +12,7 @@ use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
 
-use super::core::{Core, Glance, MarketHalt, MarketNow, Reason, Settings};
+use super::core::{Core, Counted, Glance, MarketHalt, MarketNow, Reason, Settings};
 
 /// How the engine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ struct Shown {
     glances: BTreeMap<String, Arc<Glance>>,
     /// The symbols that each account holds that is decided with their prices.
     priced: BTreeMap<AccountId, BTreeSet<String>>,
+    /// What is counted of the accounts whose policy limits losses.
+    counted: BTreeMap<AccountId, Counted>,
     settings: Option<Settings>,
     condition: Condition,
     ignored: BTreeMap<Reason, u64>,
@@ -120,6 +122,11 @@ impl Board {
         self.read(|shown| shown.marks(account_id, None))
     }
 
+    /// What is counted of an account whose policy limits losses.
+    pub fn counted(&self, account_id: AccountId) -> Option<Counted> {
+        self.read(|shown| shown.counted.get(&account_id).copied())
+    }
+
     /// How the engine is.
     pub fn condition(&self) -> Condition {
         self.read(|shown| shown.condition.clone())
@@ -162,9 +169,10 @@ impl Board {
         for account_id in core.state().priced.keys() {
             self.show_holdings(core, *account_id);
         }
+        core.watched().for_each(|account_id| self.show_counted(core, account_id));
     }
 
-    /// Shows what an event changes of the prices that an account is decided with.
+    /// Shows what an event changes of the prices that an account is decided with, and of what is counted of its losses.
     pub(super) fn follow(&self, core: &Core, stream: StreamId, event: &Event) {
         use AccountEvent::{AccountOpened, PolicyChanged};
         match (stream, event) {
@@ -177,6 +185,20 @@ impl Board {
             }
             _ => {}
         }
+        if let StreamId::Account(account_id) | StreamId::Position(account_id, _) = stream {
+            self.show_counted(core, account_id);
+        }
+    }
+
+    /// Shows what is counted of an account, if its policy limits losses.
+    pub(super) fn show_counted(&self, core: &Core, account_id: AccountId) {
+        match core.counted(account_id) {
+            Some(counted) => self.write(|shown| shown.counted.insert(account_id, counted)),
+            None if self.read(|shown| shown.counted.contains_key(&account_id)) => {
+                self.write(|shown| shown.counted.remove(&account_id))
+            }
+            None => None,
+        };
     }
 
     /// Shows what an account holds, if it is decided with prices.

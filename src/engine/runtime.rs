@@ -485,6 +485,9 @@ impl<D: Desk> Shift<'_, D> {
     fn show(&mut self) {
         let touched = std::mem::take(&mut self.touched);
         self.passed = 0;
+        for account_id in self.core.take_risen() {
+            self.board.show_counted(&self.core, account_id);
+        }
         self.board.show(&self.core, touched.iter().map(String::as_str));
     }
 }

@@ -64,6 +64,23 @@ pub fn routes() -> Routes {
             OPEN_ORDERS_MAX,
             "The most open orders; `null` lifts the limit.",
         ),
+        Field::amount(
+            "max_daily_loss",
+            "What may be lost of the equity that a trading day begins with, in dollars, above 0: then the account may only \
+             reduce positions until the next day. `null` lifts the limit.",
+        )
+        .example("500.00"),
+        Field::amount(
+            "max_daily_loss_pct",
+            "The same in percent of that equity, above 0; of both the lower one holds. `null` lifts the limit.",
+        )
+        .example("5"),
+        Field::amount(
+            "max_drawdown_pct",
+            "What may be lost of the highest equity, in percent of it, above 0: then the account may only reduce positions \
+             until its trading_state is set to active. `null` lifts the limit.",
+        )
+        .example("10"),
     ];
     let begun = [Field::amount(
         "starting_balance",
@@ -115,6 +132,9 @@ pub async fn change(
         max_open_orders: body
             .whole_or_null("max_open_orders", 1, OPEN_ORDERS_MAX)
             .map(|max| max.and_then(|max| u32::try_from(max).ok())),
+        max_daily_loss: body.amount_or_null("max_daily_loss"),
+        max_daily_loss_pct: body.amount_or_null("max_daily_loss_pct"),
+        max_drawdown_pct: body.amount_or_null("max_drawdown_pct"),
     };
     body.end([])?;
     let account = id(&account, ServiceError::no_account)?;

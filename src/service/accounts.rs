@@ -21,10 +21,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::backing::{Backed, Backing};
+use super::losses::LossesAnswer;
 use super::placing::ARRIVAL;
 use super::positions::Valued;
 use super::reading::Snapshot;
 use super::{Caller, Fault, Fresh, Service, ServiceError, Value, Written, text};
+use crate::engine::core::Counted;
 use crate::ledger::{LedgerError, Words};
 
 /// A new account.
@@ -80,6 +82,9 @@ pub struct AccountAnswer {
     pub flags: Vec<&'static str>,
     /// The limits that it trades under.
     pub policy: Policy,
+    /// What it has lost and may lose, and whether that stopped it; absent while its policy limits no losses, and until the
+    /// first line of the market after that.
+    pub losses: Option<LossesAnswer>,
     /// The oldest of the prices that it is valued at, by the market clock; absent without positions.
     pub marked_at: Option<MarketTime>,
     /// Where these prices come from.
@@ -238,8 +243,9 @@ impl Service {
             self.account(caller, account_id, fresh).await
         };
         let answer = read.await.map_err(ServiceError::after_commit)?;
-        if answer.kind == AccountKind::Margin || answer.policy.needs_prices() {
-            // The next order is decided with prices that the engine has to know to send along.
+        if answer.kind == AccountKind::Margin || answer.policy.needs_engine() {
+            // The next order is decided with prices that the engine has to know to send along, and the next line of the
+            // market counts losses.
             self.parts.engine.settled(position, ARRIVAL).await;
         }
         Ok(answer)
@@ -260,23 +266,19 @@ impl Service {
             let holdings = held.remove(&row.account_id).unwrap_or_default();
             let name = names.remove(&row.account_id);
             let worth = self.worth(&holdings)?;
-            answers.push(Self::account_worth(
-                caller,
-                &row,
-                name,
-                worth.as_ref(),
-                snapshot.position,
-            )?);
+            let counted = self.parts.engine.board().counted(row.account_id);
+            let (worth, position) = (worth.as_ref(), snapshot.position);
+            answers.push(Self::account_worth(caller, &row, name, (worth, counted), position)?);
         }
         Ok(answers)
     }
 
-    /// A row of an account, with what its holdings are worth, if that is known.
+    /// A row of an account, with what its holdings are worth, if that is known, and what the engine counts of its losses.
     pub(super) fn account_worth(
         caller: &Caller,
         row: &AccountRow,
         name: Option<String>,
-        worth: Option<&Worth>,
+        (worth, counted): (Option<&Worth>, Option<Counted>),
         position: u64,
     ) -> Result<AccountAnswer, ServiceError> {
         let equity = match worth {
@@ -284,6 +286,10 @@ impl Service {
             None => None,
         };
         let backing = Backing::of(row, equity, worth.and_then(|worth| worth.backed))?;
+        let losses = row.losses.as_ref();
+        let losses = losses
+            .map(|losses| LossesAnswer::of(&row.policy, losses, counted, equity))
+            .transpose()?;
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
@@ -302,6 +308,7 @@ impl Service {
             option_level: row.option_level,
             flags: backing.flags,
             policy: row.policy.clone(),
+            losses,
             marked_at: worth.and_then(|worth| worth.marked_at),
             mark_sources: worth
                 .map(|worth| worth.sources.iter().cloned().collect())

@@ -19,6 +19,7 @@ mod health;
 mod history;
 mod limits;
 mod listing;
+mod losses;
 mod market;
 mod orders;
 mod placing;

@@ -144,7 +144,8 @@ impl Service {
             .collect();
         let nothing = Worth::default();
         let worth = held.is_empty().then_some(&nothing);
-        let account = Self::account_worth(caller, row, names.remove(&account_id), worth, after)?;
+        let account =
+            Self::account_worth(caller, row, names.remove(&account_id), (worth, None), after)?;
         let positions = held.into_values().map(|held| HoldingThen {
             symbol: held.symbol.clone(),
             qty: held.qty,

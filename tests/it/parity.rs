@@ -40,9 +40,11 @@ enum Scene {
     Policy(&'static str),
     /// The account is a margin account that sold short what has become dear.
     Called,
+    /// The account has this policy, and has lost 10 of 10,000.
+    Lost(&'static str),
 }
 
-use Scene::{Called, Closed, Policy, Quoted, Silent};
+use Scene::{Called, Closed, Lost, Policy, Quoted, Silent};
 
 /// A request in the words of both faces. `{account}` and `{filled}` stand for ids.
 struct Request {
@@ -159,6 +161,12 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::OpenOrdersLimit => {
             Both(Policy(r#"{"max_open_orders":1}"#), order("buy", "AAPL", "1", true, &none))
         }
+        RefusalCode::DailyLossLimit => {
+            Both(Lost(r#"{"max_daily_loss":"5"}"#), order("buy", "AAPL", "1", true, &none))
+        }
+        RefusalCode::DrawdownLimit => {
+            Both(Lost(r#"{"max_drawdown_pct":"0.05"}"#), order("buy", "AAPL", "1", true, &none))
+        }
         RefusalCode::MarginCall => Both(Called, sell_of_one("1")),
         RefusalCode::FractionalShort => Both(Called, sell_of_one("0.5")),
         RefusalCode::NoMark => Inside("what an account holds has traded, so it has a price"),
@@ -168,7 +176,9 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::OrderChanged => {
             Inside("only the engine decides on what it has seen of an order")
         }
-        RefusalCode::AlreadyApplied => Inside("only the engine applies corporate actions"),
+        RefusalCode::AlreadyApplied => {
+            Inside("only the engine applies corporate actions, and stops accounts")
+        }
         RefusalCode::CorporateAction => {
             Inside("it lasts for the moment in which a split is applied")
         }
@@ -348,13 +358,17 @@ impl Stage {
         }
         match scene {
             Closed => stage.desk.feed(&[json!({"t": "clock", "at": "2024-01-17T23:00:00Z"})]).await,
-            Policy(policy) => {
+            Policy(policy) | Lost(policy) => {
                 let rests = json!({"limit_price": "50", "client_order_id": "rests"});
                 stage.rest(&order("buy", "AAPL", "1", true, &rests)).await.expect(201);
                 let path = "/v1/accounts/{account}/policy";
                 let body = serde_json::from_str(policy).unwrap();
                 let change = request(("PATCH", path), body, "", json!({}));
                 stage.rest(&change).await.expect(200);
+                if matches!(scene, Lost(_)) {
+                    let fallen = quote("AAPL", "90", "101", "2024-01-17T15:01:00Z");
+                    stage.desk.feed(&[fallen]).await;
+                }
             }
             Called => {
                 let body = json!({"name": "short", "kind": "margin", "starting_balance": "10000"});

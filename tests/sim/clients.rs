@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aggregates::account::{AccountCommand, AccountKind};
+use aggregates::account::{AccountCommand, AccountKind, PolicyChange, TradingState};
 use aggregates::id::{
     AccountId, ActorId, CommandId, ENGINE, InstrumentId, MARKET_TENANT, OPERATOR, OPERATOR_TENANT,
     OrderId, RequestId, TenantId,
@@ -70,6 +70,14 @@ pub enum Wish {
     List {
         symbol: &'static str,
     },
+    /// Limits on losses: dollars a day, percent of the highest equity.
+    Limit {
+        account: AccountId,
+        daily: Option<u64>,
+        drawdown: Option<u64>,
+        /// Sets the account active.
+        active: bool,
+    },
     /// Of the engine, by its own ids: sent as it stands.
     Engine(Box<Command>, u64),
 }
@@ -133,7 +141,13 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
     let Some(account) = pick(dice, &accounts).copied().filter(|_| dice.permille(950)) else {
         return Wish::Open { cash: dice.below(3_000), margin: dice.permille(400) };
     };
-    match dice.below(24) {
+    match dice.below(25) {
+        24 => Wish::Limit {
+            account,
+            daily: dice.permille(600).then(|| 1 + dice.below(60)),
+            drawdown: dice.permille(500).then(|| 1 + dice.below(5)),
+            active: dice.permille(500),
+        },
         0 => Wish::Deposit { account, amount: dice.below(500) },
         1..3 => Wish::Withdraw { account, amount: dice.below(1_500) },
         3..7 => {
@@ -268,8 +282,10 @@ impl Clients {
                 // What the engine asks may come to nothing: a split that an account has no part in. So may the end of
                 // all orders where there are none, and its key is kept.
                 let nothing = committed.events.is_empty();
-                let may_be_nothing =
-                    matches!(attempt.wish, Wish::CancelAll { .. } | Wish::Replace { .. });
+                let may_be_nothing = matches!(
+                    attempt.wish,
+                    Wish::CancelAll { .. } | Wish::Replace { .. } | Wish::Limit { .. }
+                );
                 if committed.replayed && !nothing
                     || nothing && !committed.replayed && attempt.key.is_some() && !may_be_nothing
                 {
@@ -412,6 +428,20 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 change,
                 seen: None,
                 market: noon_market(),
+            }
+        }
+        Wish::Limit { account, daily, drawdown, active } => {
+            let change = PolicyChange {
+                trading_state: active.then_some(TradingState::Active),
+                max_daily_loss: Some(daily.map(money)),
+                max_drawdown_pct: Some(
+                    drawdown.map(|percent| percent.to_string().parse().unwrap()),
+                ),
+                ..PolicyChange::default()
+            };
+            Command::Account {
+                account_id: *account,
+                command: AccountCommand::ChangePolicy { change },
             }
         }
         Wish::List { symbol } => {

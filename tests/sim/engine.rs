@@ -12,6 +12,7 @@ use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use blotter::ledger::TapeBlock;
 use blotter::ledger::memory::Dice;
+use chrono::TimeDelta;
 
 use crate::checker::Checker;
 use crate::clients::{SYMBOLS, near, noon, noon_marks};
@@ -98,6 +99,20 @@ impl Engine {
                 }
                 _ => {}
             }
+        }
+        for (account_id, account) in &log.accounts {
+            if !account.policy().limits_losses() || !dice.permille(300) {
+                continue;
+            }
+            let (account_id, marks, tape_place) = (*account_id, noon_marks(), last_place);
+            let rise = dice.below(50).to_string().parse().unwrap();
+            let at = noon();
+            commands.push(if dice.permille(400) {
+                let day = (noon() + TimeDelta::days(dice.below(5) as i64)).date_naive();
+                Command::BeginDay { account_id, day, rise, marks, tape_place, at }
+            } else {
+                Command::StopLosses { account_id, rise, marks, tape_place, at }
+            });
         }
         if dice.permille(100)
             && let Some(twice) = commands.first().cloned()

@@ -27,6 +27,8 @@ pub struct Tally {
     pub triggers: u64,
     pub splits: u64,
     pub shorts: u64,
+    /// Accounts that a limit on losses stopped.
+    pub stops: u64,
     pub acknowledged: u64,
     pub replayed: u64,
     pub rejected: u64,
@@ -46,6 +48,7 @@ impl Tally {
         self.triggers += other.triggers;
         self.splits += other.splits;
         self.shorts += other.shorts;
+        self.stops += other.stops;
         self.acknowledged += other.acknowledged;
         self.replayed += other.replayed;
         self.rejected += other.rejected;
@@ -65,6 +68,7 @@ impl Tally {
             self.triggers,
             self.splits,
             self.shorts,
+            self.stops,
             self.acknowledged,
             self.replayed,
             self.rejected,
@@ -440,6 +444,7 @@ impl Simulation {
             triggers: count("OrderTriggered"),
             splits: count("PositionSplit"),
             shorts: store.events().iter().filter(|it| opens_short(&it.event)).count() as u64,
+            stops: count("LossLimitReached"),
             rejected: count("OrderRejected"),
             epochs: count("WriterTookOver"),
             lines: store.head().tape_place,

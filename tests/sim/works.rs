@@ -236,6 +236,8 @@ impl Works {
             ("holders", known.holders == again.holders),
             ("issues", known.issues == again.issues),
             ("gates", known.gates == again.gates),
+            ("watch", known.watch == again.watch),
+            ("halt", known.market_halt == again.market_halt),
             ("position", known.position == again.position),
             ("place", known.place == again.place),
             ("clock", known.clock == again.clock),

@@ -9,6 +9,7 @@ use super::command::AccountCommand;
 use super::error::AccountError;
 use super::event::{AccountEvent, AccountKind, ReservationChange, TradingState};
 use super::grants::{Grant, Grants};
+use super::losses::Losses;
 use super::policy::Policy;
 use crate::id::{AccountId, GrantId, OrderId};
 use crate::money::{AmountError, Money, Quantity};
@@ -25,6 +26,8 @@ pub struct Account {
     reserved: Money,
     reservations: BTreeMap<OrderId, Money>,
     policy: Policy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    losses: Option<Losses>,
     grants: Grants,
 }
 
@@ -40,7 +43,10 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
     AccountReset "1.0",
-    PolicyChanged "1.1",
+    PolicyChanged "1.2",
+    TradingDayBegan "1.0",
+    LossLimitReached "1.0",
+    LossLimitLifted "1.0",
     AccessOffered "1.0",
     OfferEnded "1.0",
     AccessGranted "1.0",
@@ -83,6 +89,11 @@ impl Account {
         &self.policy
     }
 
+    /// What its losses are counted from; `None` while nothing limits them or the count has not begun.
+    pub fn losses(&self) -> Option<&Losses> {
+        self.losses.as_ref()
+    }
+
     /// Every grant that was ever made or offered on it.
     pub fn grants(&self) -> &BTreeMap<GrantId, Grant> {
         self.grants.all()
@@ -109,6 +120,10 @@ impl Account {
     ) -> Result<(), AccountError> {
         if !self.is_open() {
             return Err(AccountError::NotFound);
+        }
+        let stop = self.losses.as_ref().and_then(|losses| losses.stop.as_ref());
+        if let Some(stop) = stop.filter(|_| opens) {
+            return Err(AccountError::LossLimit(Box::new(stop.clone())));
         }
         match self.policy.trading_state {
             TradingState::Halted => return Err(AccountError::Halted(TradingState::Halted)),
@@ -288,6 +303,8 @@ impl Decide for Account {
                 let changed = policy != self.policy;
                 changed.then_some(AccountEvent::PolicyChanged { policy }).into_iter().collect()
             }
+            AccountCommand::BeginDay { .. } => self.begin_day(command)?,
+            AccountCommand::StopLosses { .. } => vec![self.stop_losses(command)?],
             AccountCommand::Offer { grant_id, user_id, role } => {
                 self.grants.offer(*grant_id, *user_id, *role).into_iter().collect()
             }
@@ -384,7 +401,10 @@ impl Decide for Account {
                 self.reserved = Money::ZERO;
                 self.reservations.clear();
             }
-            AccountEvent::PolicyChanged { policy } => self.policy = policy.clone(),
+            AccountEvent::TradingDayBegan { .. }
+            | AccountEvent::LossLimitReached { .. }
+            | AccountEvent::LossLimitLifted { .. } => self.counts_losses(event)?,
+            AccountEvent::PolicyChanged { .. } => {}
             AccountEvent::AccessOffered { grant_id, user_id, role } => {
                 self.grants.offered(*grant_id, *user_id, *role)?;
             }
@@ -398,6 +418,8 @@ impl Decide for Account {
                 self.grants.ended(*grant_id, *user_id, *role, false)?;
             }
         }
+        Losses::follow(&mut self.policy, &mut self.losses, event)
+            .map_err(|error| Impossible(error.to_string()))?;
         Ok(())
     }
 }

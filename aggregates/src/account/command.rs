@@ -1,10 +1,13 @@
 //! What an account is asked to do.
 
+use chrono::NaiveDate;
+
 use super::event::{AccountKind, ReleaseReason};
+use super::losses::Worth;
 use super::policy::PolicyChange;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
 use crate::margin::Standing;
-use crate::market::MarketTime;
+use crate::market::{MarketTime, TapePlace};
 use crate::money::Money;
 use crate::user::{GrantRole, OfferEnd};
 
@@ -136,6 +139,30 @@ pub enum AccountCommand {
     ChangePolicy {
         /// Which limits change.
         change: PolicyChange,
+    },
+    /// Count losses from what it is worth now: see [`crate::trading::Command::BeginDay`].
+    BeginDay {
+        /// The trading day.
+        day: NaiveDate,
+        /// How far its highest equity has risen since it was last told.
+        rise: Money,
+        /// What it is worth.
+        worth: Worth,
+        /// The line of the tape that it begins with.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Stop, since a limit on losses is reached: see [`crate::trading::Command::StopLosses`].
+    StopLosses {
+        /// How far its highest equity has risen since it was last told.
+        rise: Money,
+        /// What it is worth.
+        worth: Worth,
+        /// The line of the tape.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
     },
     /// Record that a user is offered a role on it. Recorded once, however often it is sent.
     Offer {

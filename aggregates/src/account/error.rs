@@ -1,6 +1,7 @@
 //! Why an account refuses.
 
 use super::event::TradingState;
+use super::losses::{LossLimit, LossStop};
 use crate::money::{AmountError, Money, Quantity};
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -75,6 +76,13 @@ pub enum AccountError {
     /// The trading state permits only what reduces positions.
     #[error("the account may only reduce positions")]
     ReduceOnly,
+    /// A limit on losses is reached.
+    #[error("{}", stopped(.0))]
+    LossLimit(Box<LossStop>),
+    /// The trading day has begun, the account is stopped already, or no limit is reached: the account is not as whoever
+    /// sent the command took it to be.
+    #[error("the losses of the account are not as they were taken to be: look again")]
+    LossesChanged,
     /// An order for more shares than the policy allows.
     #[error("qty {qty} is more than the {max} that the account's policy allows for one order")]
     OrderQty {
@@ -112,6 +120,22 @@ pub enum AccountError {
     Amount(#[from] AmountError),
 }
 
+/// Why an account takes no order that opens or adds to a position, and until when.
+fn stopped(stop: &LossStop) -> String {
+    let LossStop { limit, base, max_loss, equity, .. } = stop;
+    let (from, until) = match limit {
+        LossLimit::DailyLoss => (
+            "the equity that its trading day began with",
+            "with the next trading day, or when its trading_state is set",
+        ),
+        LossLimit::Drawdown => ("its highest equity", "when its trading_state is set to active"),
+    };
+    format!(
+        "the account came down to {equity} from {base}, {from}, and its policy lets it lose {max_loss}: it may only reduce \
+         positions; this ends {until}"
+    )
+}
+
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Self {
         let code = match &error {
@@ -131,6 +155,11 @@ impl From<AccountError> for Refusal {
             AccountError::OrderQty { .. } | AccountError::OrderNotional { .. } => {
                 RefusalCode::OrderLimit
             }
+            AccountError::LossLimit(stop) => match stop.limit {
+                LossLimit::DailyLoss => RefusalCode::DailyLossLimit,
+                LossLimit::Drawdown => RefusalCode::DrawdownLimit,
+            },
+            AccountError::LossesChanged => RefusalCode::AlreadyApplied,
             AccountError::NoReservation | AccountError::NotAlone => RefusalCode::OrderChanged,
             AccountError::Unsupported(_) => RefusalCode::Unsupported,
         };
@@ -167,6 +196,14 @@ impl From<AccountError> for Refusal {
             }
             AccountError::OrderNotional { cost, max } => {
                 refusal.figure("cost", cost).figure("max", max)
+            }
+            AccountError::LossLimit(stop) => {
+                let refusal = refusal.figure("equity", stop.equity).figure("base", stop.base);
+                match stop.base.minus(stop.equity) {
+                    Ok(loss) => refusal.figure("loss", loss),
+                    Err(_) => refusal,
+                }
+                .figure("max_loss", stop.max_loss)
             }
             _ => refusal,
         }

@@ -1,12 +1,14 @@
 //! What has happened to an account.
 
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::losses::LossLimit;
 use super::policy::Policy;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
-use crate::margin::Standing;
-use crate::market::MarketTime;
+use crate::margin::{Marked, Standing};
+use crate::market::{MarketTime, TapePlace};
 use crate::money::Money;
 use crate::user::{GrantRole, OfferEnd};
 
@@ -226,6 +228,58 @@ pub enum AccountEvent {
     PolicyChanged {
         /// All limits after the change.
         policy: Policy,
+    },
+    /// A trading day began for an account whose policy limits losses, or their count began within one: they are counted
+    /// from this equity.
+    TradingDayBegan {
+        /// The New York date of its session.
+        day: NaiveDate,
+        /// Cash, dividends due, and what the holdings are worth.
+        equity: Money,
+        /// The highest equity since the count began.
+        peak: Money,
+        /// Dividends that have accrued and are not yet paid.
+        dividends_due: Money,
+        /// The holdings, by instrument, at the prices of this moment.
+        holdings: Vec<Marked>,
+        /// The line of the tape that it began with: the prices are of those before it.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The account has lost what its policy lets it lose: it may only reduce positions from now on. Its open orders that
+    /// would have opened or added to a position ended by the same command.
+    LossLimitReached {
+        /// Which limit.
+        limit: LossLimit,
+        /// What it may trade from now on.
+        trading_state: TradingState,
+        /// The equity that the loss is counted from: that of the day's begin, or the highest, with what came in and went
+        /// out since.
+        base: Money,
+        /// What the policy lets it lose of that.
+        max_loss: Money,
+        /// Cash, dividends due, and what the holdings are worth.
+        equity: Money,
+        /// The highest equity since the count began.
+        peak: Money,
+        /// Dividends that have accrued and are not yet paid.
+        dividends_due: Money,
+        /// The holdings, by instrument, at the prices that reached the limit.
+        holdings: Vec<Marked>,
+        /// The line of the tape that did.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The next trading day began: an account that its daily loss had stopped may trade again.
+    LossLimitLifted {
+        /// The New York date of its session.
+        day: NaiveDate,
+        /// What it may trade from now on: what it might before the stop.
+        trading_state: TradingState,
+        /// The market time.
+        at: MarketTime,
     },
     /// A user was offered a role on the account, which permits nothing until it is accepted.
     AccessOffered {

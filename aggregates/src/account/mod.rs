@@ -5,12 +5,15 @@ mod command;
 mod error;
 mod event;
 mod grants;
+mod losses;
 mod paying;
 mod policy;
+mod stopping;
 
 pub use aggregate::Account;
 pub use command::{AccountCommand, Opening};
 pub use error::AccountError;
 pub use event::{AccountEvent, AccountKind, ReleaseReason, ReservationChange, TradingState};
 pub use grants::Grant;
+pub use losses::{LossLimit, LossStop, Losses, Reached, Worth};
 pub use policy::{Policy, PolicyChange};

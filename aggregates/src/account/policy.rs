@@ -30,12 +30,26 @@ pub struct Policy {
     /// The most open orders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_open_orders: Option<u32>,
+    /// What may be lost of the equity that a trading day begins with, in dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_daily_loss: Option<Money>,
+    /// The same in percent of that equity: 5 is 5 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_daily_loss_pct: Option<Price>,
+    /// What may be lost of the highest equity, in percent of it: 10 is 10 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_drawdown_pct: Option<Price>,
 }
 
 impl Policy {
     /// Whether a decision under it needs the prices of what the account holds.
     pub fn needs_prices(&self) -> bool {
         self.max_concentration_pct.is_some()
+    }
+
+    /// Whether the engine has to know of it before anything else happens.
+    pub fn needs_engine(&self) -> bool {
+        self.needs_prices() || self.limits_losses()
     }
 }
 
@@ -56,6 +70,12 @@ pub struct PolicyChange {
     pub max_concentration_pct: Option<Option<Price>>,
     /// The most open orders.
     pub max_open_orders: Option<Option<u32>>,
+    /// What may be lost of a trading day's first equity, in dollars.
+    pub max_daily_loss: Option<Option<Money>>,
+    /// The same in percent.
+    pub max_daily_loss_pct: Option<Option<Price>>,
+    /// What may be lost of the highest equity, in percent.
+    pub max_drawdown_pct: Option<Option<Price>>,
 }
 
 impl PolicyChange {
@@ -71,6 +91,9 @@ impl PolicyChange {
             ("max_position_qty", self.max_position_qty.flatten().map(Quantity::is_positive)),
             ("max_concentration_pct", self.max_concentration_pct.flatten().map(Price::is_positive)),
             ("max_open_orders", self.max_open_orders.flatten().map(|max| max > 0)),
+            ("max_daily_loss", self.max_daily_loss.flatten().map(Money::is_positive)),
+            ("max_daily_loss_pct", self.max_daily_loss_pct.flatten().map(Price::is_positive)),
+            ("max_drawdown_pct", self.max_drawdown_pct.flatten().map(Price::is_positive)),
         ];
         if let Some((field, _)) = named.iter().find(|(_, permits)| *permits == Some(false)) {
             return Err(AccountError::LimitNotPositive(field));
@@ -85,6 +108,9 @@ impl PolicyChange {
                 .max_concentration_pct
                 .unwrap_or(policy.max_concentration_pct),
             max_open_orders: self.max_open_orders.unwrap_or(policy.max_open_orders),
+            max_daily_loss: self.max_daily_loss.unwrap_or(policy.max_daily_loss),
+            max_daily_loss_pct: self.max_daily_loss_pct.unwrap_or(policy.max_daily_loss_pct),
+            max_drawdown_pct: self.max_drawdown_pct.unwrap_or(policy.max_drawdown_pct),
         })
     }
 }
@@ -100,6 +126,9 @@ impl From<Policy> for PolicyChange {
             max_position_qty: Some(policy.max_position_qty),
             max_concentration_pct: Some(policy.max_concentration_pct),
             max_open_orders: Some(policy.max_open_orders),
+            max_daily_loss: Some(policy.max_daily_loss),
+            max_daily_loss_pct: Some(policy.max_daily_loss_pct),
+            max_drawdown_pct: Some(policy.max_drawdown_pct),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Parts of an amount of money.
 
-use super::{AmountError, Money, Round, divide, times};
+use rust_decimal::Decimal;
+
+use super::{AmountError, Money, Price, Round, divide, times};
 
 impl Money {
     /// So many percent of this amount, rounded up to the cent: what margin has to back.
@@ -10,6 +12,18 @@ impl Money {
     pub fn percent_up(self, percent: u32) -> Result<Self, AmountError> {
         let product = times(self.units()?, percent.into())?;
         Self::of_cents(divide(product, 100, Round::Up)?)
+    }
+
+    /// So many percent of this amount, down to the cent; nothing of less than nothing: what a limit leaves. What would be
+    /// more than there can be limits nothing.
+    ///
+    /// # Errors
+    /// The part cannot be computed.
+    pub fn percent_down(self, percent: Price) -> Result<Self, AmountError> {
+        let product = self.max(Self::ZERO).decimal().checked_mul(percent.decimal());
+        let part = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));
+        let part = part.ok_or(AmountError::Inexact)?.trunc_with_scale(Self::DECIMALS);
+        Ok(Self::new(part).unwrap_or(Self::MAX))
     }
 }
 

@@ -44,7 +44,7 @@ event_sourced!(Order, "order", OrderCommand, OrderEvent {
     OrderReplaced "1.1",
     OrderResized "1.0",
     OrderAdjusted "1.1",
-    OrderCanceled "1.2",
+    OrderCanceled "1.3",
     OrderExpired "1.1",
 }, OrderError);
 

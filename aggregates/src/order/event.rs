@@ -267,6 +267,8 @@ pub enum CancelReason {
     AccountReset,
     /// Its auction did not fill it: its limit was beyond the price, or what was traded there was used up.
     AuctionUnfilled,
+    /// Its account has reached a limit on losses, and it would have opened or added to a position.
+    LossLimit,
 }
 
 impl CancelReason {
@@ -287,6 +289,7 @@ impl CancelReason {
             Self::ExitsEnded => "exits_ended",
             Self::AccountReset => "account_reset",
             Self::AuctionUnfilled => "auction_unfilled",
+            Self::LossLimit => "loss_limit",
         }
     }
 }

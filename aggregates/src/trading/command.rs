@@ -1,5 +1,7 @@
 //! What the ledger can be asked to do: one enum for REST, MCP and the engine.
 
+use chrono::NaiveDate;
+
 use crate::account::AccountCommand;
 use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
 use crate::instrument::{InstrumentCommand, InstrumentKind};
@@ -154,6 +156,35 @@ pub enum Command {
         balance: Money,
         /// The market time, once there is one.
         at: Option<MarketTime>,
+    },
+    /// Count the losses of an account from what it is worth now: a trading day has begun, or its policy limits losses
+    /// since. The stop of a daily loss ends with it.
+    BeginDay {
+        /// Whose.
+        account_id: AccountId,
+        /// The trading day, by its New York date.
+        day: NaiveDate,
+        /// How far the account's highest equity has risen since it was last told: 0 or more.
+        rise: Money,
+        /// The prices of what the account holds.
+        marks: Marks,
+        /// The line of the tape that it begins with.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Stop an account that has reached a limit on losses, and end its orders that would open or add to a position.
+    StopLosses {
+        /// Whose.
+        account_id: AccountId,
+        /// How far the account's highest equity has risen since it was last told: 0 or more.
+        rise: Money,
+        /// The prices of what the account holds.
+        marks: Marks,
+        /// The line of the tape that reached it.
+        tape_place: TapePlace,
+        /// The market time.
+        at: MarketTime,
     },
     /// Execute some of an order.
     Fill {

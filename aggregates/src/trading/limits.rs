@@ -3,13 +3,11 @@
 //! Those of position and concentration suppose that every open order fills that adds to the position, so that many small
 //! orders do not slip by. They hold nothing back that only closes.
 
-use rust_decimal::Decimal;
-
 use super::margin::{Parts, standing};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::Policy;
 use crate::id::OrderId;
-use crate::money::{AmountError, Money, Price, Quantity};
+use crate::money::{Money, Price, Quantity};
 use crate::order::{OrderSpec, Side};
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -99,7 +97,7 @@ impl<W: World> Desk<'_, W> {
         };
         let price = if spec.side == Side::Buy { mark.long.price } else { mark.short.price };
         let value = Money::of_fill(after, price)?;
-        let most = share_of(equity, percent)?;
+        let most = equity.percent_down(percent)?;
         if value <= most {
             return Ok(());
         }
@@ -112,15 +110,6 @@ impl<W: World> Desk<'_, W> {
         let refusal = refusal.figure("value", value).figure("max", most);
         Err(refusal.figure("equity", equity).figure("max_pct", percent).into())
     }
-}
-
-/// So many percent of the equity, down to the cent; nothing of less than nothing.
-fn share_of(equity: Money, percent: Price) -> Result<Money, AmountError> {
-    let product = equity.max(Money::ZERO).decimal().checked_mul(percent.decimal());
-    let share = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));
-    let share = share.ok_or(AmountError::Inexact)?.trunc_with_scale(Money::DECIMALS);
-    // More than there can be limits nothing.
-    Ok(Money::new(share).unwrap_or(Money::MAX))
 }
 
 /// A limit beyond the market by more than the collar is taken for a slip of the finger.

@@ -14,6 +14,7 @@ mod ending;
 mod exits;
 mod filling;
 mod limits;
+mod losses;
 mod margin;
 mod placing;
 mod preview;
@@ -122,6 +123,12 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::Fill { order_id, execution, marks, at } => {
             desk.fill(*order_id, execution, marks, *at)?;
         }
+        Command::BeginDay { account_id, day, rise, marks, tape_place, at } => {
+            desk.begin_day(*account_id, (*day, *rise), marks, (*tape_place, *at))?;
+        }
+        Command::StopLosses { account_id, rise, marks, tape_place, at } => {
+            desk.stop_losses(*account_id, *rise, marks, (*tape_place, *at))?;
+        }
         Command::Trigger { order_id, trigger, at } => desk.trigger(*order_id, trigger, *at)?,
         Command::FollowSplit { account_id, instrument_id, orders, at } => {
             desk.follow_split(*account_id, *instrument_id, orders, *at)?;
@@ -155,6 +162,8 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         | AccountCommand::Settle { .. }
         | AccountCommand::FollowSplit { .. }
         | AccountCommand::PayDividend { .. }
+        | AccountCommand::BeginDay { .. }
+        | AccountCommand::StopLosses { .. }
         | AccountCommand::Reset { .. } => Err(AccountError::NotAlone),
     }
 }

@@ -13,6 +13,7 @@ mod given;
 mod given_position;
 mod invariants;
 mod limits;
+mod losses;
 mod margin;
 mod margin_properties;
 mod matrix;

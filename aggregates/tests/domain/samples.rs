@@ -1,7 +1,7 @@
 //! One example of each stored event, for the golden files. `documents` checks that none is missing.
 
 use aggregates::account::{
-    AccountEvent, AccountKind, Policy, ReleaseReason, ReservationChange, TradingState,
+    AccountEvent, AccountKind, LossLimit, Policy, ReleaseReason, ReservationChange, TradingState,
 };
 use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
 use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
@@ -137,6 +137,9 @@ pub fn account() -> Vec<AccountEvent> {
                 max_position_qty: Some(quantity("500")),
                 max_concentration_pct: Some(price("25")),
                 max_open_orders: Some(20),
+                max_daily_loss: Some(money("500")),
+                max_daily_loss_pct: Some(price("5")),
+                max_drawdown_pct: Some(price("12.5")),
             },
         },
         AccountEvent::AccessGranted {
@@ -159,6 +162,32 @@ pub fn account() -> Vec<AccountEvent> {
             user_id: user_id(2),
             role: GrantRole::Trader,
             reason: OfferEnd::Declined,
+        },
+        AccountEvent::TradingDayBegan {
+            day: day(1, 17),
+            equity: money("18127.50"),
+            peak: money("18500"),
+            dividends_due: money("0"),
+            holdings: standing().unwrap().holdings,
+            tape_place: 40,
+            at: at(60),
+        },
+        AccountEvent::LossLimitReached {
+            limit: LossLimit::DailyLoss,
+            trading_state: TradingState::Reducing,
+            base: money("18640"),
+            max_loss: money("500"),
+            equity: money("18127.50"),
+            peak: money("18700"),
+            dividends_due: money("0"),
+            holdings: standing().unwrap().holdings,
+            tape_place: 42,
+            at: at(61),
+        },
+        AccountEvent::LossLimitLifted {
+            day: day(1, 18),
+            trading_state: TradingState::Active,
+            at: at(62),
         },
     ]
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::act::{Act, Moved};
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
+use super::losses::Losses;
 use crate::audit::report::{Code, Findings};
 
 /// One account.
@@ -18,6 +19,8 @@ pub(in crate::audit) struct Account {
     pub(in crate::audit) name_digest: String,
     pub(in crate::audit) trading_state: String,
     pub(in crate::audit) policy: Value,
+    /// What its losses are counted from.
+    pub(in crate::audit) losses: Option<Losses>,
     pub(in crate::audit) cash: Amount,
     pub(in crate::audit) reserved: Amount,
     pub(in crate::audit) reservations: BTreeMap<Uuid, Amount>,
@@ -71,12 +74,17 @@ impl Account {
                     format!("account {id} was opened in another's stream")
                 });
             }
-            "CashDeposited" => self.receive(above_zero(body)?, body, act, findings)?,
+            "CashDeposited" => {
+                let amount = above_zero(body)?;
+                self.move_losses(amount);
+                self.receive(amount, body, act, findings)?;
+            }
             "CashWithdrawn" => {
                 let amount = above_zero(body)?;
                 findings.expect(within(amount, self.is_margin()), position, Code::Account, || {
                     format!("{amount} was withdrawn of {available} available")
                 });
+                self.move_losses(-amount);
                 self.receive(-amount, body, act, findings)?;
             }
             "CashReserved" => {
@@ -144,6 +152,7 @@ impl Account {
             "FeeCharged" => {
                 may_leave_deficit = true;
                 let amount = above_zero(body)?;
+                self.move_losses(-amount);
                 self.receive(-amount, body, act, findings)?;
                 act.charged.push((body.uuid("fill_id")?, body.uuid("order_id")?, amount));
             }
@@ -177,12 +186,21 @@ impl Account {
                     format!("the account begins again with {cash}")
                 });
                 body.text("reset_id")?;
+                self.end_losses(true);
                 act.resets.extend(act.account);
             }
             "PolicyChanged" => {
-                let policy = body.object("policy")?;
-                self.trading_state = policy.text("trading_state")?.to_owned();
+                let state = body.object("policy")?.text("trading_state")?;
+                let stopped = self.losses.as_ref().is_some_and(|losses| losses.stop.is_some());
+                let sets = state != self.trading_state;
+                state.clone_into(&mut self.trading_state);
                 self.policy = body.value("policy")?.clone();
+                if stopped && sets || !self.limits_losses() {
+                    self.end_losses(false);
+                }
+            }
+            "TradingDayBegan" | "LossLimitReached" | "LossLimitLifted" => {
+                self.count_losses(event_type, body, act)?;
             }
             "AccessOffered" | "OfferEnded" | "AccessGranted" | "AccessRevoked" => {
                 self.access(event_type, body, position, findings)?

@@ -64,6 +64,8 @@ pub(in crate::audit) struct Act {
     pub(in crate::audit) in_lieu_paid: Vec<Moved>,
     /// Accounts that began again.
     pub(in crate::audit) resets: BTreeSet<Uuid>,
+    /// Accounts that a limit on losses stopped.
+    pub(in crate::audit) stopped: BTreeSet<Uuid>,
     /// The accounts of positions that were given up.
     pub(in crate::audit) given_up: Vec<Uuid>,
     /// Orders whose reservation has to be right when the command is over.
@@ -95,6 +97,12 @@ impl Act {
             let kept = held.find(|(_, holding)| !holding.is_blank());
             findings.expect(kept.is_none(), position, Code::Command, || {
                 format!("account {account} began again and kept {:?}", kept.map(|(id, _)| id.1))
+            });
+        }
+        for id in &self.stopped {
+            let left = streams.accounts.get(id).map(|account| account.reserved).unwrap_or_default();
+            findings.expect(left.is_zero(), position, Code::Losses, || {
+                format!("account {id} was stopped, and {left} is still reserved to open")
             });
         }
         for order in &self.touched {

@@ -72,6 +72,19 @@ impl Amount {
         Some(Self(-(-product).div_euclid(ONE * CENT) * CENT))
     }
 
+    /// So many percent of these dollars, down to the cent; nothing of less than nothing.
+    pub(in crate::audit) fn part_down(self, percent: Self) -> Option<Self> {
+        let product = self.0.max(0).checked_mul(percent.0)?;
+        Some(Self(product.div_euclid(100 * ONE * CENT) * CENT))
+    }
+
+    /// With two digits behind the point, as events have dollars.
+    pub(in crate::audit) fn dollars(self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let cents = self.0.abs() / CENT;
+        format!("{sign}{}.{:02}", cents / 100, cents % 100)
+    }
+
     /// The part `taken / whole` of these dollars to the cent, half to even.
     pub(in crate::audit) fn share(self, taken: Self, whole: Self) -> Option<Self> {
         if taken == whole {

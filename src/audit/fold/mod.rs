@@ -11,6 +11,7 @@ mod evidence;
 mod family;
 pub(super) mod fields;
 mod instrument;
+mod losses;
 mod margin;
 mod order;
 mod position;
@@ -28,6 +29,7 @@ use fields::{Fault, Fields};
 
 pub(super) use account::{Account, Grant};
 pub(super) use instrument::{Action, Instrument};
+pub(super) use losses::Losses;
 pub(super) use order::Order;
 pub(super) use position::Holding;
 pub(super) use user::User;
@@ -127,6 +129,7 @@ impl Fold {
         match stream {
             Stream::Account(id) => {
                 margin::check(streams, id, event_type, body, act, findings)?;
+                losses::check(streams, id, event_type, body, position, findings)?;
                 let account = streams.accounts.entry(id).or_default();
                 if content.sequence == 1 {
                     account.opened_at = content.recorded_at;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::shape::{Want, amounts, exactly, maybe, names, object};
 use crate::audit::fold::{
-    Account, Action, Grant, Holding, Instrument, Order, Stream, Streams, User, Writer,
+    Account, Action, Grant, Holding, Instrument, Losses, Order, Stream, Streams, User, Writer,
 };
 
 /// The state of a stream as it is now; `None` before its first event.
@@ -32,6 +32,7 @@ fn account(id: &str, account: &Account) -> Want {
         ("reserved", Want::Amount(account.reserved)),
         ("reservations", amounts(&account.reservations)),
         ("policy", exactly(account.policy.clone())),
+        ("losses", maybe(account.losses.as_ref().map(Losses::shown), exactly)),
         ("grants", Want::Object(account.grants.iter().map(grant).collect())),
     ])
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::table::Kind::{Json, Number, Plain, Time};
 use super::table::{Cells, Expected, Table};
 use crate::audit::fold::amount::Amount;
-use crate::audit::fold::{Order, Stamp, Stream, Streams};
+use crate::audit::fold::{Losses, Order, Stamp, Stream, Streams};
 
 pub(super) const ACCOUNTS: Table = Table {
     name: "accounts",
@@ -19,6 +19,7 @@ pub(super) const ACCOUNTS: Table = Table {
         ("option_level", Plain),
         ("trading_state", Plain),
         ("policy", Json),
+        ("losses", Json),
         ("cash", Number),
         ("reserved", Number),
         ("opened_at", Time),
@@ -155,6 +156,7 @@ pub(super) fn accounts(streams: &Streams) -> Expected {
             some(account.option_level),
             some(&account.trading_state),
             some(&account.policy),
+            maybe(account.losses.as_ref().map(Losses::shown)),
             some(account.cash),
             some(account.reserved),
             some(account.opened_at),

@@ -32,7 +32,8 @@ impl Core {
     }
 
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
-    /// in the order of their instants, then closing auctions, then splits under way, then dividends.
+    /// in the order of their instants, then closing auctions, then splits under way, then the trading
+    /// days of accounts whose losses are limited, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
         let mut ends: Vec<(MarketTime, Command)> = Vec::new();
         let mut families = BTreeSet::new();
@@ -70,6 +71,11 @@ impl Core {
             if !commands.is_empty() {
                 return commands;
             }
+        }
+        // A dividend accrues before the price knows of it: the day begins with neither.
+        let days = self.days(now);
+        if !days.is_empty() {
+            return days;
         }
         for (at, instrument_id, action_id) in &self.state.awaited {
             if *at > now {

@@ -34,6 +34,11 @@ impl Holders {
         self.held.is_empty()
     }
 
+    /// What an account holds now.
+    pub fn qty(&self, account_id: AccountId) -> Quantity {
+        self.held.get(&account_id).copied().unwrap_or_default()
+    }
+
     /// The accounts that hold shares now.
     pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
         self.held.keys().copied()

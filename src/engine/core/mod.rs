@@ -14,6 +14,7 @@ mod families;
 mod holders;
 mod interruptions;
 mod judge;
+mod losses;
 mod matching;
 mod observe;
 mod passing;
@@ -27,7 +28,7 @@ mod view;
 
 use std::collections::BTreeSet;
 
-use aggregates::id::{InstrumentId, MARKET_TENANT, OrderId, TenantId};
+use aggregates::id::{AccountId, InstrumentId, MARKET_TENANT, OrderId, TenantId};
 use aggregates::market::{MarketTime, TapePlace};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::Command;
@@ -40,11 +41,13 @@ use crate::market::tick::{Clock, Tick};
 pub use book::{Orders, Reach, Reached, Sprung, Stop, Trailing, Working};
 pub use holders::Holders;
 pub use judge::Reason;
+pub use losses::{Counted, Watch, Watched};
 pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
 pub use state::{
-    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, STATE_VERSION, Standing, Taken, WorkedOn,
+    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, STATE_VERSION, Standing,
+    Taken, WorkedOn,
 };
 pub use view::{Glance, MarketNow, Shown};
 
@@ -145,12 +148,20 @@ pub struct Core {
     tried: BTreeSet<Proposal>,
     /// What is known beyond the tape.
     passing: Passing,
+    /// Accounts whose highest equity has risen, for who shows it.
+    risen: BTreeSet<AccountId>,
 }
 
 impl Core {
     /// An engine that goes on from `state`: the default one, or a checkpoint.
     pub fn new(settings: Settings, state: EngineState) -> Self {
-        Self { settings, state, tried: BTreeSet::new(), passing: Passing::default() }
+        Self {
+            settings,
+            state,
+            tried: BTreeSet::new(),
+            passing: Passing::default(),
+            risen: BTreeSet::new(),
+        }
     }
 
     /// What it knows.
@@ -195,7 +206,9 @@ impl Core {
             | Command::Reset { account_id, .. }
             | Command::FollowSplit { account_id, .. }
             | Command::AccrueDividend { account_id, .. }
-            | Command::PayDividend { account_id, .. } => Some(*account_id),
+            | Command::PayDividend { account_id, .. }
+            | Command::BeginDay { account_id, .. }
+            | Command::StopLosses { account_id, .. } => Some(*account_id),
             Command::Fill { order_id, .. }
             | Command::Trigger { order_id, .. }
             | Command::Expire { order_id, .. } => order(order_id),
@@ -264,6 +277,8 @@ impl Core {
     /// The line that is worked from now on, and its place.
     fn begin(&mut self, round: Round) -> TapePlace {
         let place = round.place;
+        let risen = self.state.look_at_equity();
+        self.risen.extend(risen);
         self.state.orders.begin_line();
         self.state.place = place;
         self.state.round = Some(round);

@@ -24,6 +24,10 @@ impl EngineState {
         self.position = position;
         // Lines that passed unrecorded had moved the clock that it was told by.
         self.clock = self.clock.map(|clock| told_at(event).map_or(clock, |at| clock.max(at)));
+        if let (StreamId::Account(account_id), Event::Account(event)) = (stream, event) {
+            let held = self.held.get(&account_id);
+            self.watch.observe_account(account_id, event, held);
+        }
         match (stream, event) {
             (
                 StreamId::Account(account_id),
@@ -48,7 +52,10 @@ impl EngineState {
                 self.observe_order(position, order_id, event);
             }
             (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
-                if let Some((qty, at)) = held_after(event) {
+                let held = held_after(event);
+                let owned = (account_id, instrument_id);
+                self.watch.observe_position(owned, event, held.map(|(qty, _)| qty));
+                if let Some((qty, at)) = held {
                     self.holds(account_id, instrument_id, qty);
                     let holders = self.holders.entry(instrument_id).or_default();
                     let today = new_york_date(at);
@@ -387,6 +394,7 @@ impl Issue {
             }
             PositionEvent::DividendAccrued { action_id, .. } => {
                 if let Some(payout) = self.dividends.get_mut(action_id) {
+                    self.awaits_price = true;
                     payout.accrued.insert(account_id);
                     payout.unpaid.insert(account_id);
                 }
@@ -409,6 +417,7 @@ impl Issue {
     /// Prices seen before a split, in shares after it.
     fn rescale(&mut self, gate: &Gate) {
         self.quote = None;
+        self.awaits_price = true;
         let prices = [&mut self.last, &mut self.trade].into_iter().flatten();
         for last in prices.chain(self.daily.as_mut().map(|(_, last)| last)) {
             last.scale(gate);

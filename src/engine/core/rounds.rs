@@ -58,6 +58,8 @@ pub enum Stage {
     Barrier,
     /// A symbol that is not known is listed.
     Listing,
+    /// The tick is taken in: accounts are stopped that have reached a limit on losses by it.
+    Limits,
     /// The tick, at each point of its path.
     Work(usize),
 }
@@ -72,6 +74,8 @@ pub(super) enum Proposal {
     FollowSplit(AccountId, InstrumentId, Vec<OrderId>),
     AccrueDividend(AccountId, InstrumentId, String),
     PayDividend(AccountId, InstrumentId, String),
+    BeginDay(AccountId),
+    StopLosses(AccountId),
     Instrument(InstrumentId, &'static str, String),
     Other,
 }
@@ -96,6 +100,8 @@ impl Proposal {
             Command::PayDividend { account_id, instrument_id, action_id, .. } => {
                 Self::PayDividend(*account_id, *instrument_id, action_id.clone())
             }
+            Command::BeginDay { account_id, .. } => Self::BeginDay(*account_id),
+            Command::StopLosses { account_id, .. } => Self::StopLosses(*account_id),
             Command::Instrument { instrument_id, command } => {
                 let (what, which) = match command {
                     InstrumentCommand::List { .. } => ("list", String::new()),
@@ -170,6 +176,7 @@ impl Core {
         let mut commands = match round.stage {
             Stage::Barrier => self.due(round.began),
             Stage::Listing => self.listing(round).into_iter().collect(),
+            Stage::Limits => self.stops(round),
             Stage::Work(point) => match &round.tick {
                 Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => {
                     let opening = self.opening(round, point);
@@ -200,8 +207,9 @@ impl Core {
                 (round.open, round.extended) = self.hours_for(&round, now);
                 self.mark(&round.tick);
                 self.take_in(&mut round);
-                Some(Stage::Work(0))
+                Some(Stage::Limits)
             }
+            Stage::Limits => Some(Stage::Work(0)),
             Stage::Work(point)
                 if matches!(round.tick, Tick::Bar(_)) && point < matching::LAST_POINT =>
             {
@@ -304,8 +312,11 @@ impl Core {
         {
             self.state.follow_market(status);
         }
-        if let Some(issue) = self.state.issue_mut(round.tick.symbol()) {
+        let Some(symbol) = round.tick.symbol() else { return };
+        let Some(instrument_id) = self.state.symbols.get(symbol).copied() else { return };
+        if let Some(issue) = self.state.issues.get_mut(&instrument_id) {
             issue.take_in(round, dates);
+            self.state.watch.price_moved(instrument_id);
         }
     }
 }
@@ -333,6 +344,13 @@ impl Issue {
             tick: round.tick.clone(),
             eligible: trading && round.open,
         };
+        let priced = match &round.tick {
+            Tick::Quote(_) => true,
+            // What has quotes is valued by them.
+            Tick::Trade(_) | Tick::Bar(_) => !issue.kinds.quotes,
+            _ => false,
+        };
+        issue.awaits_price &= !priced;
         match &round.tick {
             Tick::Quote(quote) => {
                 let Quote { bid, bid_size, ask, ask_size, at, .. } = *quote;

@@ -56,6 +56,14 @@ pub fn session_on(calendar: Calendar, date: NaiveDate) -> Option<Session> {
     calendar.session_on(date).ok()?.map(Session::from)
 }
 
+/// The trading day at `at`: the date of the latest session that is not of a later New York day. It begins at midnight in
+/// New York, and lasts over what has no session. `None` outside the calendar.
+pub fn trading_day(calendar: Calendar, at: MarketTime) -> Option<NaiveDate> {
+    let today = new_york_date(at);
+    let mut days = (0..SEARCH_DAYS).filter_map(|days| today.checked_sub_days(Days::new(days)));
+    days.find(|date| session_on(calendar, *date).is_some())
+}
+
 /// No more orders for the opening auction are taken from so long before the open on.
 const OPENING_STOP: TimeDelta = TimeDelta::minutes(2);
 /// No more orders for the closing auction are taken from so long before the close on.

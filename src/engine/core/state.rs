@@ -17,6 +17,7 @@ use super::Settings;
 use super::book::Orders;
 use super::holders::Holders;
 use super::judge::fingerprint;
+use super::losses::Watch;
 use super::rounds::{Round, canonical};
 use super::sessions::Session;
 use crate::market::tick::Tick;
@@ -58,6 +59,8 @@ pub struct EngineState {
     pub held: BTreeMap<AccountId, BTreeSet<InstrumentId>>,
     /// The margin accounts, and those whose policy needs it: the prices of what they hold go with what they ask for.
     pub priced: BTreeMap<AccountId, AccountKind>,
+    /// The accounts whose policy limits losses.
+    pub watch: Watch,
     /// How far the lines have come that list nothing, by symbol: those of the market itself under an empty one.
     pub notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
     /// When dividends have their next step.
@@ -93,6 +96,8 @@ pub struct Issue {
     pub trade: Option<Last>,
     /// The close of the latest daily bar and its session.
     pub daily: Option<(NaiveDate, Last)>,
+    /// A split or a dividend has changed what a share is worth since its last price.
+    pub awaits_price: bool,
     /// The last official close.
     pub closed: Option<(NaiveDate, Price)>,
     /// The latest trade, or the latest bar while there is no trade: what a stop that arrives looks at.

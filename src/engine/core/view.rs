@@ -172,19 +172,27 @@ fn mark_of(quote: Option<&Standing>, last: Option<&Last>) -> Option<Mark> {
     })
 }
 
+impl Issue {
+    /// The prices that holdings are valued at.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        mark_of(self.quote.as_ref(), self.last.as_ref())
+    }
+}
+
 impl Core {
     /// The prices of what an account holds that is decided with them, as far as there are any; none for another one.
     pub(super) fn marks(&self, account_id: AccountId) -> Marks {
-        let state = self.state();
-        if !state.priced.contains_key(&account_id) {
+        if !self.state().priced.contains_key(&account_id) {
             return Marks::new();
         }
-        let held = state.held.get(&account_id).into_iter().flatten();
-        held.filter_map(|instrument_id| {
-            let issue = self.seen(*instrument_id)?;
-            Some((*instrument_id, mark_of(issue.quote.as_ref(), issue.last.as_ref())?))
-        })
-        .collect()
+        self.all_marks(account_id)
+    }
+
+    /// The prices of what an account holds, as far as there are any.
+    pub(super) fn all_marks(&self, account_id: AccountId) -> Marks {
+        let held = self.state().held.get(&account_id).into_iter().flatten();
+        held.filter_map(|instrument_id| Some((*instrument_id, self.seen(*instrument_id)?.mark()?)))
+            .collect()
     }
 
     /// The symbols of what an account holds that is decided with their prices; `None` for another one.

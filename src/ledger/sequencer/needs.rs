@@ -38,9 +38,9 @@ pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
 pub(super) fn ends_all_of(request: &Request) -> Option<AccountId> {
     let Request::Command(submission) = request else { return None };
     match submission.command {
-        Command::CancelAll { account_id, .. } | Command::Reset { account_id, .. } => {
-            Some(account_id)
-        }
+        Command::CancelAll { account_id, .. }
+        | Command::Reset { account_id, .. }
+        | Command::StopLosses { account_id, .. } => Some(account_id),
         _ => None,
     }
 }
@@ -69,6 +69,8 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         Command::Account { account_id, .. }
         | Command::Withdraw { account_id, .. }
         | Command::CancelAll { account_id, .. }
+        | Command::BeginDay { account_id, .. }
+        | Command::StopLosses { account_id, .. }
         | Command::Reset { account_id, .. } => vec![StreamId::Account(*account_id)],
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
         Command::User { user_id, .. } => vec![StreamId::User(*user_id)],

@@ -31,12 +31,13 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         act: Act::ReadAccount,
-        about: "account_info with the limits of the account (policy) and the time of the prices it is valued at. \
-                Example: {}. On account_not_found see get_all_accounts.",
+        about: "account_info with the limits of the account (policy), what it has lost and may lose where they limit that \
+                (losses), and the time of the prices it is valued at. Example: {}. On account_not_found see get_all_accounts.",
         takes: &[ACCOUNT],
         answers: &[
             Field::always("account_id", Kind::Text),
             Field::always("policy", Kind::Object),
+            Field::sometimes("losses", Kind::Object),
             Field::sometimes("marked_at", Kind::Text),
         ],
         run: |call, arguments| Box::pin(account_info(call, arguments)),

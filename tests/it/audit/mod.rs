@@ -1,5 +1,6 @@
 //! The audit finds what was changed behind the ledger's back, and names the first position that is not right.
 
+mod losses;
 mod margin;
 mod process;
 mod views;

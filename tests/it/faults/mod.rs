@@ -6,6 +6,7 @@
 mod crashes;
 mod damage;
 mod families;
+mod losses;
 mod lost;
 mod margin;
 mod rivals;

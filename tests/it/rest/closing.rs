@@ -166,6 +166,8 @@ async fn a_policy_is_changed_limit_by_limit_and_null_lifts_one() {
         json!({"trading_state": "on"}),
         json!({"price_collar_pct": "0"}),
         json!({"max_open_orders": 0}),
+        json!({"max_daily_loss": "0"}),
+        json!({"max_drawdown_pct": "-1"}),
         json!({"max_open_orders": "1.5"}),
         json!({"x": 1}),
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::account::{Account, AccountCommand, AccountKind};
+use aggregates::account::{Account, AccountCommand, AccountKind, PolicyChange};
 use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderId, UserId};
 use aggregates::instrument::Instrument;
 use aggregates::money::Price;
@@ -267,6 +267,21 @@ impl Desk {
         };
         self.commit(&Command::Account { account_id, command }).unwrap();
         account_id
+    }
+
+    /// Changes limits of an account.
+    pub(super) fn limit(&mut self, account_id: AccountId, change: PolicyChange) {
+        let command = AccountCommand::ChangePolicy { change };
+        self.submit(&Command::Account { account_id, command });
+    }
+
+    /// Carries a command out that cannot be refused.
+    pub(super) fn submit(&mut self, command: &Command) {
+        self.commit(command).unwrap();
+    }
+
+    pub(super) fn account_of(&self, account_id: AccountId) -> &Account {
+        &self.world.accounts[&account_id]
     }
 
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and

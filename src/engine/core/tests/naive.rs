@@ -296,7 +296,8 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
             Step::Halt | Step::Resume | Step::HaltAll | Step::ResumeAll => {
                 let halt = matches!(step, Step::Halt | Step::HaltAll);
                 let all = matches!(step, Step::HaltAll | Step::ResumeAll);
-                let (symbol, halted) = if all { ("*", &mut halts.1) } else { ("AAPL", &mut halts.0) };
+                let (symbol, halted) =
+                    if all { ("*", &mut halts.1) } else { ("AAPL", &mut halts.0) };
                 let state = if halt { "halted" } else { "trading" };
                 let at = time();
                 let worked = desk.line(&format!(
