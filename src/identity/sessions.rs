@@ -5,6 +5,8 @@
 //! costs a log-in. Somebody who is unknown, who is disabled or who sends a wrong password reads the same and takes the
 //! same time. A refresh hashes no password; it costs one transaction.
 
+use std::net::IpAddr;
+
 use aggregates::id::{ClientId, SessionId, TenantId, UserId};
 use aggregates::user::{LogInRefusal, SessionEnd, UserEvent};
 use chrono::{DateTime, Utc};
@@ -20,7 +22,8 @@ use super::error::IdentityError;
 use super::facts::{self, Cause, Fact, Written, new_fact};
 use super::opaque::{Opaque, Purpose, shown};
 use super::passwords::{Comparison, Password};
-use super::throttle::Tries;
+use super::rates::network;
+use super::throttle::{Tries, stay_home};
 
 /// Live sessions of a user at the most: a log-in beyond it ends the one that was used longest ago.
 pub const SESSIONS_MAX: i64 = 50;
@@ -30,9 +33,9 @@ const USER_AGENT_MAX: usize = 200;
 const EXPIRED_AT_ONCE: i64 = 500;
 
 const USER: &str = "SELECT user_id, tenant_id, password_hash, state FROM users WHERE email = $1";
-/// Nobody logs in by a password that is changed meanwhile.
-const STILL: &str =
-    "SELECT 1 FROM users WHERE user_id = $1 AND password_hash = $2 AND state = 'active' FOR UPDATE";
+/// Nobody logs in by a password or an address that is changed meanwhile.
+const STILL: &str = "SELECT 1 FROM users
+    WHERE user_id = $1 AND password_hash = $2 AND email = $3 AND state = 'active' FOR UPDATE";
 const REHASHED: &str = "UPDATE users SET password_hash = $2 WHERE user_id = $1";
 const CLIENT: &str = "INSERT INTO clients (client_id, tenant_id, user_id, user_agent, address)
     VALUES ($1, $2, $3, $4, $5)";
@@ -45,12 +48,14 @@ const TOKEN: &str = "INSERT INTO refresh_tokens (hash, tenant_id, session_id, st
 const BEYOND: &str =
     "SELECT session_id FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND ended_at IS NULL
     ORDER BY last_used_at DESC, session_id DESC OFFSET $3";
-const ROTATE: &str = "UPDATE refresh_tokens token SET state = 'used' FROM sessions session, users person
+const ROTATE: &str = "UPDATE refresh_tokens token SET state = 'used'
+    FROM sessions session, users person, clients client
     WHERE token.hash = $1 AND token.state = 'active'
         AND session.tenant_id = token.tenant_id AND session.session_id = token.session_id
         AND session.ended_at IS NULL AND session.idle_until > $2 AND session.expires_at > $2
-        AND person.user_id = session.user_id AND person.state = 'active'
-    RETURNING session.tenant_id, session.user_id, session.session_id, session.client_id, session.expires_at";
+        AND person.user_id = session.user_id AND person.state = 'active' AND client.client_id = session.client_id
+    RETURNING session.tenant_id, session.user_id, session.session_id, session.client_id, session.expires_at,
+        person.email, client.address";
 const USED: &str = "UPDATE sessions SET last_used_at = $3, idle_until = $4
     WHERE tenant_id = $1 AND session_id = $2 AND ended_at IS NULL";
 const REUSED: &str =
@@ -215,12 +220,12 @@ impl Identity {
             Comparison::Outdated => Some(self.hasher.place()?.again(password).await?),
             Comparison::Same | Comparison::Different => None,
         };
-        self.admit(&tries, known, stronger, audience, guest).await
+        self.admit((email, &tries), known, stronger, audience, guest).await
     }
 
     async fn admit(
         &self,
-        tries: &Tries,
+        (email, tries): (&Email, &Tries),
         known: &Known,
         stronger: Option<String>,
         audience: Audience,
@@ -232,6 +237,7 @@ impl Identity {
         let cause = guest.cause(user.actor(), session.to_string(), client.to_string());
         let mut change = self.begin().await?;
         let still = sqlx::query(STILL).bind(user.uuid()).bind(&known.password_hash);
+        let still = still.bind(email.text());
         if still.fetch_optional(change.connection()).await?.is_none() {
             return Err(IdentityError::WrongCredentials);
         }
@@ -321,6 +327,13 @@ impl Identity {
         if used.rows_affected() == 0 {
             // It ended at this very moment.
             return Err(IdentityError::SessionOver);
+        }
+        // Where the session began is a home for as long as it goes on there.
+        let began: Option<IpAddr> = row.try_get::<String, _>("address")?.parse().ok();
+        if began.map(network) == Some(network(guest.address)) {
+            let email = Email::read(row.try_get("email")?)
+                .map_err(|error| IdentityError::Defect(error.to_string()))?;
+            stay_home(change.connection(), &email, guest.address, now).await?;
         }
         let refresh = change.refresh_token(tenant, session, now).await?;
         let cause = guest.cause(user.actor(), session.to_string(), client.to_string());

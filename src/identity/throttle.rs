@@ -2,8 +2,9 @@
 //!
 //! Counted by user and address together, by address, and by user from anywhere: the first stops guessing at one user,
 //! the second guessing at many, the third guessing from many places. The wait doubles with each failure up to a quarter
-//! of an hour. The third does not hold at a *home* of the user, an address from which they have logged in of late: so
-//! nobody elsewhere keeps a user out who is where they use to be.
+//! of an hour. The third does not hold at a *home* of the user, an address from which they have logged in of late, and
+//! not in a session of theirs: so nobody elsewhere keeps a user out who is where they use to be. Nor anywhere else for
+//! long: an address that is told to wait by it has one try once it has waited [`LONGEST`], whatever others do meanwhile.
 //! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure; a try
 //! that has to wait costs none while this process remembers the wait.
 
@@ -46,6 +47,10 @@ const CLEAR: &str = "DELETE FROM throttles WHERE key_hash = $1";
 /// A home has no failures.
 const AT_HOME: &str = "INSERT INTO throttles (key_hash, failures, last_at) VALUES ($1, 0, $2)
     ON CONFLICT (key_hash) DO UPDATE SET last_at = $2";
+const STAY: &str = "UPDATE throttles SET last_at = $2 WHERE key_hash = $1";
+/// Not a failure: it says when the first try came that has to wait.
+const KNOCK: &str = "INSERT INTO throttles (key_hash, failures, last_at) VALUES ($1, 1, $2)
+    ON CONFLICT (key_hash) DO NOTHING";
 const LEAVE: &str = "DELETE FROM throttles WHERE key_hash = ANY ($1)";
 
 /// A try that has to wait is recorded once in this time, so that a flood does not write the log.
@@ -64,16 +69,18 @@ impl Holds {
         holds.get(key).and_then(|until| until.checked_duration_since(Instant::now()))
     }
 
-    /// Lets it hold of this key from now on; one key too many is not remembered.
-    fn set(&self, key: Key, time: Duration) {
+    /// Lets it hold of this key from now on; one key too many is not remembered. Whether it is.
+    fn set(&self, key: Key, time: Duration) -> bool {
         let (mut holds, now) =
             (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         if holds.len() >= REMEMBERED {
             holds.retain(|_, until| *until > now);
         }
-        if holds.len() < REMEMBERED {
+        let room = holds.len() < REMEMBERED || holds.contains_key(&key);
+        if room {
             holds.insert(key, now + time);
         }
+        room
     }
 }
 
@@ -90,11 +97,15 @@ impl Memory {
         [tries.both, tries.address].iter().filter_map(|key| self.waits.left(key)).max()
     }
 
-    /// Whether a try that has to wait is to be recorded now, which the next of this user is not.
+    /// Whether a try that has to wait is to be recorded now, which the next of this user is not. A crowd of users that
+    /// fills the memory of it within a minute is recorded no further.
     pub fn is_due(&self, tries: &Tries) -> bool {
-        let due = self.recorded.left(&tries.user).is_none();
-        if due {
-            self.recorded.set(tries.user, RECORDED_EVERY);
+        if self.recorded.left(&tries.user).is_some() {
+            return false;
+        }
+        let due = self.recorded.set(tries.user, RECORDED_EVERY);
+        if !due {
+            metrics::counter!("blotter_throttled_unrecorded_total").increment(1);
         }
         due
     }
@@ -109,26 +120,39 @@ pub struct Tries {
     address: Key,
     user: Key,
     home: Key,
+    /// Since when this address has been waiting by the count of the user.
+    knock: Key,
+    /// Whoever tries has logged in.
+    in_session: bool,
+}
+
+fn key(kind: &str, parts: [&str; 2]) -> Key {
+    let mut hash = Sha256::new();
+    for part in [kind, parts[0], parts[1]] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 impl Tries {
     /// Tries of whoever has this address for mail, from that one of the network. The user need not exist.
     pub fn new(email: &Email, address: IpAddr) -> Self {
         let network = network(address).to_string();
-        let key = |kind: &str, parts: [&str; 2]| {
-            let mut hash = Sha256::new();
-            for part in [kind, parts[0], parts[1]] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-            hash.finalize().into()
-        };
         Self {
             both: key("both", [email.text(), &network]),
             address: key("address", ["", &network]),
             user: key("user", [email.text(), ""]),
             home: key("home", [email.text(), &network]),
+            knock: key("knock", [email.text(), &network]),
+            in_session: false,
         }
+    }
+
+    /// Tries of a user in a session, which are counted by it wherever they come from; what others fail is nothing to them.
+    pub fn in_session(email: &Email, address: IpAddr, session: &str) -> Self {
+        let both = key("session", [email.text(), session]);
+        Self { both, in_session: true, ..Self::new(email, address) }
     }
 
     /// What failures are counted by.
@@ -136,8 +160,8 @@ impl Tries {
         [self.both, self.address, self.user]
     }
 
-    fn keys(&self) -> [Key; 4] {
-        [self.both, self.address, self.user, self.home]
+    fn keys(&self) -> [Key; 5] {
+        [self.both, self.address, self.user, self.home, self.knock]
     }
 
     /// How long the next try has to wait, if it has to; `memory` knows it until then.
@@ -152,7 +176,7 @@ impl Tries {
     ) -> Result<Option<Duration>, sqlx::Error> {
         let rows = sqlx::query(COUNTS).bind(self.keys()).fetch_all(&mut *connection).await?;
         let (mut of_both, mut of_address, mut of_user) = (None, None, None);
-        let (mut at_home, mut set_back) = (false, false);
+        let (mut free, mut set_back, mut knocked) = (self.in_session, false, None);
         for row in rows {
             let key: Vec<u8> = row.try_get("key_hash")?;
             let failures = row.try_get::<i32, _>("failures")?.cast_unsigned();
@@ -164,18 +188,32 @@ impl Tries {
                 of_address = left(failures, OF_ADDRESS, last, now);
             } else if key == self.user {
                 of_user = left(failures, OF_USER, last, now);
+            } else if key == self.home {
+                free |= last > now - HOME;
             } else {
-                at_home = last > now - HOME;
+                knocked = Some(last);
             }
         }
         if set_back {
-            sqlx::query(SET_BACK).bind(self.keys()).bind(now).execute(connection).await?;
+            sqlx::query(SET_BACK).bind(self.keys()).bind(now).execute(&mut *connection).await?;
         }
-        // What holds of the user is remembered of this address alone: at a home it does not hold.
-        let of_both = of_both.max(of_user.filter(|_| !at_home));
+        let mut of_user = of_user.filter(|_| !free);
+        if let Some(wait) = of_user {
+            if knocked.is_none() {
+                let knock = sqlx::query(KNOCK).bind(&self.knock[..]).bind(now);
+                knock.execute(connection).await?;
+            }
+            let waited = (now - knocked.unwrap_or(now)).to_std().unwrap_or_default();
+            of_user = LONGEST
+                .checked_sub(waited)
+                .filter(|left| !left.is_zero())
+                .map(|left| left.min(wait));
+        }
+        // What holds of the user is remembered of this address alone.
+        let of_both = of_both.max(of_user);
         for (key, wait) in [(self.both, of_both), (self.address, of_address)] {
             if let Some(wait) = wait {
-                memory.waits.set(key, wait);
+                let _remembered = memory.waits.set(key, wait);
             }
         }
         Ok(of_both.max(of_address))
@@ -194,9 +232,9 @@ impl Tries {
             .bind(self.counted())
             .bind(now)
             .bind(now - FORGOTTEN)
-            .execute(connection)
-            .await
-            .map(drop)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query(CLEAR).bind(&self.knock[..]).execute(connection).await.map(drop)
     }
 
     /// Forgets the failures of this user from this address, which is a home of the user from now on: it was the right
@@ -209,10 +247,24 @@ impl Tries {
         connection: &mut PgConnection,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(CLEAR).bind(&self.both[..]).execute(&mut *connection).await?;
+        sqlx::query(LEAVE).bind([self.both, self.knock]).execute(&mut *connection).await?;
         let home = sqlx::query(AT_HOME).bind(&self.home[..]).bind(now);
         home.execute(connection).await.map(drop)
     }
+}
+
+/// Lets an address go on to be a home for as long again, if it is one.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn stay_home(
+    connection: &mut PgConnection,
+    email: &Email,
+    address: IpAddr,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let home = Tries::new(email, address).home;
+    sqlx::query(STAY).bind(&home[..]).bind(now).execute(connection).await.map(drop)
 }
 
 /// Forgets the homes of a user among these addresses.
@@ -264,27 +316,31 @@ mod tests {
     fn what_is_remembered_is_over_in_time_and_one_too_many_is_not_remembered() {
         let (holds, key) = (Holds::default(), [7; 32]);
         assert_eq!(holds.left(&key), None);
-        holds.set(key, Duration::from_millis(40));
+        assert!(holds.set(key, Duration::from_millis(40)));
         assert!(holds.left(&key).is_some_and(|left| left <= Duration::from_millis(40)));
         for n in 1..=REMEMBERED {
             let mut other = [0; 32];
             other[..8].copy_from_slice(&n.to_be_bytes());
-            holds.set(other, Duration::from_secs(60));
+            assert_eq!(holds.set(other, Duration::from_secs(60)), n < REMEMBERED);
         }
         assert_eq!(holds.0.lock().unwrap().len(), REMEMBERED);
         std::thread::sleep(Duration::from_millis(60));
         assert_eq!(holds.left(&key), None);
-        holds.set([8; 32], Duration::from_secs(60));
+        assert!(holds.set([8; 32], Duration::from_secs(60)));
         assert!(holds.left(&[8; 32]).is_some(), "what is over makes room");
     }
 
     #[test]
     fn a_try_that_has_to_wait_is_recorded_once_a_minute_of_each_user() {
         let memory = Memory::default();
-        let tries = |text| Tries::new(&Email::read(text).unwrap(), "10.0.0.1".parse().unwrap());
+        fn tries(text: &str) -> Tries {
+            Tries::new(&Email::read(text).unwrap(), "10.0.0.1".parse().unwrap())
+        }
         let due: Vec<bool> =
             ["a@x.org", "a@x.org", "b@x.org"].map(|text| memory.is_due(&tries(text))).to_vec();
         assert_eq!(due, [true, false, true]);
+        let crowd = (0..2 * REMEMBERED).filter(|n| memory.is_due(&tries(&format!("c{n}@x.org"))));
+        assert_eq!(crowd.count(), REMEMBERED - 2, "what is not remembered is not recorded");
     }
 
     #[test]

@@ -110,18 +110,19 @@ impl Identity {
         Ok(rows.iter().map(Profile::read).collect::<Result<_, _>>()?)
     }
 
-    /// Sees that somebody who is logged in knows their password; wrong ones count as they do at a log-in.
+    /// Sees that somebody who is logged in knows their password; wrong ones count as they do at a log-in, and by the
+    /// session in place of user and address.
     async fn confirm(
         &self,
         user: UserId,
         password: &Password,
-        guest: &Guest,
+        (guest, cause): (&Guest, &Cause),
     ) -> Result<Profile, IdentityError> {
         let _turn = self.turns.take(guest.address).await?;
         let profile = self.profile(user).await?;
         let email = Email::read(&profile.email)
             .map_err(|error| IdentityError::Defect(error.to_string()))?;
-        let tries = Tries::new(&email, guest.address);
+        let tries = Tries::in_session(&email, guest.address, &cause.token);
         if let Some(wait) = self.throttled.wait(&tries) {
             return Err(IdentityError::Throttled(wait));
         }
@@ -151,7 +152,7 @@ impl Identity {
         email: &Email,
         (guest, cause): (&Guest, &Cause),
     ) -> Result<Written, IdentityError> {
-        let profile = self.confirm(user, password, guest).await?;
+        let profile = self.confirm(user, password, (guest, cause)).await?;
         let mut change = self.begin().await?;
         let set = sqlx::query(SET_EMAIL)
             .bind(user.uuid())
@@ -187,7 +188,7 @@ impl Identity {
         (guest, cause): (&Guest, &Cause),
     ) -> Result<Written, IdentityError> {
         measure(new)?;
-        let profile = self.confirm(user, password, guest).await?;
+        let profile = self.confirm(user, password, (guest, cause)).await?;
         if new.is(password) {
             return Err(IdentityError::SamePassword);
         }
@@ -282,7 +283,7 @@ impl Identity {
         password: &Password,
         (guest, cause): (&Guest, &Cause),
     ) -> Result<Written, IdentityError> {
-        let profile = self.confirm(user, password, guest).await?;
+        let profile = self.confirm(user, password, (guest, cause)).await?;
         self.forget_if(user, Some(&profile.password_hash), By::User, cause).await
     }
 

@@ -10,7 +10,7 @@ use super::people::{PASSWORD, Person, call, log_in};
 use super::processes::on;
 use super::users::{events, names, started};
 use crate::support::rest::{Answer, TOKEN, send};
-use crate::support::{Server, TestDatabase, blotter, scratch_with_cluster};
+use crate::support::{Scratch, Server, TestDatabase, blotter, scratch_with_cluster};
 
 /// Log-ins of each kind that are timed.
 const SAMPLES: usize = 200;
@@ -132,7 +132,7 @@ async fn a_log_in_that_has_to_wait_tells_nothing_of_who_is_registered() {
 }
 
 /// Stops a server and starts another one on the same database, with a memory of nothing.
-async fn restarted(mut server: Server, database: &TestDatabase, name: &str) -> (Server, impl Drop) {
+async fn restarted(mut server: Server, database: &TestDatabase, name: &str) -> (Server, Scratch) {
     server.signal(Signal::TERM);
     assert!(server.wait().success());
     on(database, name, &[]).await
@@ -217,11 +217,52 @@ async fn strangers_who_try_from_everywhere_keep_nobody_out_of_where_they_use_to_
     );
     set("UPDATE throttles SET last_at = now() WHERE failures > 0").await;
     assert_eq!(come(HOME, PASSWORD).await, 429);
+    // Who is in has no part in it.
+    let same = Some(json!({"current_password": PASSWORD, "new_password": PASSWORD}));
+    let confirmed = ada.send(Method::PUT, "/v1/users/me/password", same).await;
+    assert_eq!(confirmed.json()["code"], "same_password", "{confirmed:?}");
     // With the user, what tells of where they were is gone.
     set("UPDATE throttles SET last_at = now() WHERE failures = 0").await;
     let known = Some(json!({"password": PASSWORD}));
     ada.send(Method::DELETE, "/v1/users/me", known).await.expect(200);
     assert_eq!(set("DELETE FROM throttles WHERE failures = 0").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_has_waited_has_a_try_whatever_strangers_do_meanwhile() {
+    const ELSEWHERE: [u8; 4] = [127, 0, 0, 6];
+    let database = TestDatabase::new().await;
+    let (mut server, directory) = on(&database, "siege-0", &[]).await;
+    let mut directories = vec![directory];
+    let ada = Person::new(server.base(), "ada").await;
+    let set = async |statement: &str| {
+        sqlx::query(statement).execute(database.identity.pool()).await.unwrap().rows_affected()
+    };
+    set("DELETE FROM throttles").await;
+    let stranger = [127, 0, 0, 7];
+    assert_eq!(from(&server, stranger, &ada.email, None).await, 401);
+    for (n, tries) in [[WRONG, PASSWORD], [PASSWORD, PASSWORD]].into_iter().enumerate() {
+        set("UPDATE throttles SET failures = 120 WHERE failures > 0").await;
+        let come = async |server: &Server, from, password| {
+            send(try_from(server.base(), from, &ada.email, password)).await.status.as_u16()
+        };
+        set("UPDATE throttles SET last_at = now() WHERE failures > 0").await;
+        assert_eq!(come(&server, ELSEWHERE, PASSWORD).await, 429);
+        // The strangers go on, and this address has waited.
+        let waited =
+            "UPDATE throttles SET last_at = now() - interval '15 minutes' WHERE failures = 1";
+        assert_eq!(set(waited).await, 1);
+        set("UPDATE throttles SET last_at = now() WHERE failures > 1").await;
+        let (next, directory) = restarted(server, &database, &format!("siege-{}", n + 1)).await;
+        server = next;
+        directories.push(directory);
+        assert_eq!(come(&server, [127, 0, 0, 8], PASSWORD).await, 429, "this one has not");
+        let answered =
+            [come(&server, ELSEWHERE, tries[0]).await, come(&server, ELSEWHERE, tries[1]).await];
+        let expected = if tries[0] == WRONG { [401, 429] } else { [200, 200] };
+        assert_eq!(answered, expected, "one try, and more where it was the right one");
+        set("DELETE FROM throttles WHERE failures < 100").await;
+    }
 }
 
 /// A try at the address `who` from the address `from`, with this header or none.
