@@ -1,5 +1,8 @@
-//! How many requests a second are taken of one principal, one tenant and one address.
+//! How many requests a second are taken of one token or session, of the tokens of one user, of one user and of one
+//! address.
 //!
+//! Guarantees: no agent keeps its user from stopping it: sessions have their own allowances and what tokens leave of the
+//! user's, and what stops an agent or a session has one apart, whatever comes from the same address.
 //! Each has an allowance that fills up evenly and holds a second's worth, so that a burst of that many passes at once.
 //! Nothing is written down: a restart fills every allowance. At most [`KEYS`] callers of a kind are remembered beyond the
 //! second in which they called. The operator has no limit: it runs the server, and steers the market by it.
@@ -10,9 +13,10 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aggregates::id::{ActorId, TenantId};
+use aggregates::id::UserId;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use uuid::Uuid;
 
 use super::Principal;
 
@@ -20,9 +24,11 @@ use super::Principal;
 const KEYS: usize = 10_000;
 /// Between two such looks: each costs a walk over all of them.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How many times as much a tenant may ask as one of its principals.
-const TENANT: u32 = 4;
-/// How many times as much an address may ask as one principal: several may share it.
+/// How many times as much a user may ask as one of their tokens or sessions.
+const USER: u32 = 4;
+/// How many times as much all tokens of a user may ask together: sessions have the rest.
+const TOKENS: u32 = 3;
+/// How many times as much an address may ask as one token or session: several users may share it.
 const ADDRESS: u32 = 8;
 
 /// Registrations a second of one address, in the long run.
@@ -90,19 +96,24 @@ impl<K: Hash + Eq + Clone> Allowances<K> {
 
 /// The allowances of all callers of one process.
 pub struct Rates {
-    principals: Allowances<ActorId>,
-    tenants: Allowances<TenantId>,
+    shown: Allowances<Uuid>,
+    tokens: Allowances<UserId>,
+    users: Allowances<UserId>,
+    stopping: Allowances<UserId>,
     addresses: Allowances<IpAddr>,
     registrations: Allowances<IpAddr>,
 }
 
 impl Rates {
-    /// `each` requests a second of a principal, and so many times as much of a tenant and of an address.
+    /// `each` requests a second of a token or session, and so many times as much of all tokens of a user, of a user and of
+    /// an address.
     pub fn new(each: NonZeroU32) -> Self {
         let times = |n: u32| each.saturating_mul(NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
         Self {
-            principals: Allowances::new("this caller", each),
-            tenants: Allowances::new("this caller's tenant", times(TENANT)),
+            shown: Allowances::new("this caller", each),
+            tokens: Allowances::new("this user, by all tokens together,", times(TOKENS)),
+            users: Allowances::new("this user", times(USER)),
+            stopping: Allowances::new("this user", each),
             addresses: Allowances::new("this address", times(ADDRESS)),
             registrations: Allowances::with_burst("this address", REGISTRATIONS, AT_ONCE),
         }
@@ -127,13 +138,30 @@ impl Rates {
     /// Takes a request of this principal.
     ///
     /// # Errors
-    /// It or its tenant has sent too many.
+    /// It, its user or all tokens of its user together have sent too many.
     pub fn principal(&self, principal: &Principal) -> Result<(), Slow> {
-        if *principal == Principal::Operator {
-            return Ok(());
-        }
-        self.principals.take(&principal.actor())?;
-        self.tenants.take(&principal.tenant())
+        let user = match principal {
+            Principal::Operator => return Ok(()),
+            Principal::User(session) => {
+                self.shown.take(&session.session_id.uuid())?;
+                session.user_id
+            }
+            Principal::Token(token) => {
+                self.shown.take(&token.token_id.uuid())?;
+                self.tokens.take(&token.user_id)?;
+                token.user_id
+            }
+        };
+        self.users.take(&user)
+    }
+
+    /// Takes a request of a user to stop an agent or a session, whatever else was sent in their name or from where they
+    /// are.
+    ///
+    /// # Errors
+    /// They have sent too many of these.
+    pub fn stopping(&self, user: UserId) -> Result<(), Slow> {
+        self.stopping.take(&user)
     }
 }
 
@@ -150,19 +178,33 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use aggregates::id::{ClientId, SessionId, UserId};
-    use uuid::Uuid;
+    use std::sync::Arc;
+
+    use aggregates::id::{ClientId, SessionId, TenantId, TokenId};
+    use aggregates::user::TokenLimits;
 
     use super::*;
-    use crate::identity::UserSession;
+    use crate::identity::{AgentToken, UserSession};
 
-    fn user(n: u128, tenant: u128) -> Principal {
+    fn session(user: u128, n: u128) -> Principal {
         Principal::User(UserSession {
-            user_id: UserId::new(Uuid::from_u128(n)),
-            tenant: TenantId::new(Uuid::from_u128(tenant)),
-            session_id: SessionId::default(),
+            user_id: UserId::new(Uuid::from_u128(user)),
+            tenant: TenantId::default(),
+            session_id: SessionId::new(Uuid::from_u128(n)),
             client_id: ClientId::default(),
         })
+    }
+
+    fn token(user: u128, n: u128) -> Principal {
+        Principal::Token(Arc::new(AgentToken {
+            token_id: TokenId::new(Uuid::from_u128(n)),
+            user_id: UserId::new(Uuid::from_u128(user)),
+            tenant: TenantId::default(),
+            scopes: Default::default(),
+            accounts: None,
+            limits: TokenLimits::default(),
+            halted: false,
+        }))
     }
 
     fn rates(each: u32) -> Rates {
@@ -172,25 +214,31 @@ mod tests {
     #[test]
     fn a_principal_that_asks_too_much_is_told_when_to_come_back_and_costs_nobody_else() {
         let rates = rates(2);
-        assert_eq!(rates.principal(&user(1, 1)), Ok(()));
-        assert_eq!(rates.principal(&user(1, 1)), Ok(()));
-        let slow = rates.principal(&user(1, 1)).unwrap_err();
+        assert_eq!(rates.principal(&session(1, 1)), Ok(()));
+        assert_eq!(rates.principal(&session(1, 1)), Ok(()));
+        let slow = rates.principal(&session(1, 1)).unwrap_err();
         assert!(slow.wait > Duration::ZERO && slow.wait <= Duration::from_millis(500), "{slow:?}");
         assert!(slow.to_string().starts_with("this caller has sent more than 2 requests"));
-        assert_eq!(rates.principal(&user(2, 2)), Ok(()));
+        assert_eq!(rates.principal(&session(2, 2)), Ok(()));
         for _ in 0..100 {
             assert_eq!(rates.principal(&Principal::Operator), Ok(()));
         }
     }
 
     #[test]
-    fn the_principals_of_a_tenant_share_its_allowance() {
+    fn the_sessions_of_a_user_share_an_allowance_of_which_tokens_leave_some() {
         let rates = rates(1);
-        for n in 0..TENANT {
-            assert_eq!(rates.principal(&user(n.into(), 1)), Ok(()));
+        for n in 0..TOKENS {
+            assert_eq!(rates.principal(&token(1, n.into())), Ok(()));
         }
-        let slow = rates.principal(&user(99, 1)).unwrap_err();
-        assert!(slow.to_string().contains("tenant has sent more than 4"), "{slow}");
+        let slow = rates.principal(&token(1, 99)).unwrap_err();
+        assert!(slow.to_string().contains("tokens together, has sent more than 3"), "{slow}");
+        assert_eq!(rates.principal(&token(2, 98)), Ok(()), "another user's");
+        assert_eq!(rates.principal(&session(1, 100)), Ok(()));
+        let slow = rates.principal(&session(1, 101)).unwrap_err();
+        assert!(slow.to_string().starts_with("this user has sent more than 4"), "{slow}");
+        assert_eq!(rates.stopping(UserId::new(Uuid::from_u128(1))), Ok(()), "this is apart");
+        assert!(rates.stopping(UserId::new(Uuid::from_u128(1))).is_err());
     }
 
     #[test]

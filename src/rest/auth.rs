@@ -31,12 +31,13 @@ pub struct Gate {
     interface: Interface,
     rates: Arc<Rates>,
     open: Arc<[(Method, String)]>,
+    stops: Arc<[(Method, String)]>,
 }
 
 impl Gate {
     /// Callers of `interface`, who share `rates` with those of the others.
     pub fn new(service: Arc<Service>, interface: Interface, rates: Arc<Rates>) -> Self {
-        Self { service, interface, rates, open: Arc::default() }
+        Self { service, interface, rates, open: Arc::default(), stops: Arc::default() }
     }
 
     /// The same, which lets everybody pass to these routes.
@@ -45,14 +46,19 @@ impl Gate {
         Self { open: routes.into_iter().collect(), ..self }
     }
 
-    /// Whether a request is to a route that needs no token.
-    fn is_open(&self, request: &Request) -> bool {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let mut open = self.open.iter();
-        path.is_some_and(|path| {
-            open.any(|(method, open)| method == request.method() && open == path)
-        })
+    /// The same, which lets users pass to these routes whatever else was sent in their name: by them they stop an agent.
+    #[must_use]
+    pub fn never_shut(self, routes: impl IntoIterator<Item = (Method, String)>) -> Self {
+        Self { stops: routes.into_iter().collect(), ..self }
     }
+}
+
+/// Whether a request is to one of these routes.
+fn is_to(request: &Request, routes: &[(Method, String)]) -> bool {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    path.is_some_and(|path| {
+        routes.iter().any(|(method, route)| method == request.method() && route == path)
+    })
 }
 
 /// Said to a caller without a token, or with nobody's.
@@ -65,7 +71,7 @@ const FOR_MCP: &str = "; an access token of POST /v1/sessions opens MCP only if 
 
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if gate.is_open(&request) {
+    if is_to(&request, &gate.open) {
         // Nobody has to show anything here; the operator is known all the same.
         if bearer(request.headers()).is_some_and(|token| gate.service.is_operator(token)) {
             request.extensions_mut().insert(Operator);
@@ -74,7 +80,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         }
         return next.run(request).await;
     }
-    let shown = Shown::of(&request);
+    let shown = Shown { stops: is_to(&request, &gate.stops), ..Shown::of(&request) };
     let mut visitor = match gate.visitor(shown).await {
         Ok(visitor) => visitor,
         Err(problem) => return problem.into_response(),
@@ -120,11 +126,16 @@ fn until(void: impl Future<Output = ()> + Send + 'static, response: Response) ->
 
 impl Gate {
     async fn visitor(&self, shown: Shown) -> Result<Visitor, Problem> {
-        let Shown { token, presented, address } = shown;
+        let Shown { token, presented, address, stops } = shown;
         let visitor = match token {
             Some(token) => self.service.authenticate(&token, self.interface).await?,
             None => None,
         };
+        if let (true, Some(Visitor { principal: Principal::User(session), .. })) = (stops, &visitor)
+        {
+            self.rates.stopping(session.user_id).map_err(|slow| Problem::too_many(&slow))?;
+            return visitor.ok_or_else(|| unauthenticated(self.interface, presented));
+        }
         if visitor.as_ref().is_none_or(|visitor| visitor.principal != Principal::Operator) {
             self.rates.address(address).map_err(|slow| Problem::too_many(&slow))?;
         }
@@ -140,6 +151,8 @@ struct Shown {
     /// Whether it shows anything at all.
     presented: bool,
     address: IpAddr,
+    /// Whether a user stops an agent or a session by it.
+    stops: bool,
 }
 
 impl Shown {
@@ -148,6 +161,7 @@ impl Shown {
             token: bearer(request.headers()).map(|token| Zeroizing::new(token.to_owned())),
             presented: request.headers().contains_key(header::AUTHORIZATION),
             address: peer(request.extensions()),
+            stops: false,
         }
     }
 }

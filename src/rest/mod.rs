@@ -26,6 +26,7 @@ mod problem;
 pub mod proxies;
 mod request;
 mod routes;
+mod seats;
 mod sessions;
 mod stream;
 mod tokens;
@@ -42,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use orders::read as read_order;
 pub use problem::Problem;
-pub use stream::Streams;
+pub use seats::Streams;
 
 use crate::identity::Rates;
 use crate::service::{Interface, Service};
@@ -93,7 +94,10 @@ fn v1() -> Routes {
 pub fn router(face: Face) -> Router {
     let gate = Gate::new(Arc::clone(&face.service), Interface::Rest, Arc::clone(&face.rates));
     let open_routes = v1().into_described("/v1").filter(|route| route.operation.act().is_none());
-    let gate = gate.but_open(open_routes.map(|route| (route.method, route.path)));
+    let stops = v1().into_described("/v1").filter(|route| route.operation.is_stop());
+    let gate = gate
+        .but_open(open_routes.map(|route| (route.method, route.path)))
+        .never_shut(stops.map(|route| (route.method, route.path)));
     let with_token = |routes: Routes| {
         routes.into_router().layer(middleware::from_fn_with_state(gate.clone(), auth::authenticate))
     };

@@ -104,6 +104,7 @@ pub fn routes() -> Routes {
             end,
             Operation::write(Act::ManageSessions, "end_session", "Log out, or end another session")
                 .about("`current` is the session that asks. Its access tokens are void at once.")
+                .stops()
                 .answers::<Changed<EndedSession>>(200, "The session."),
         )
 }

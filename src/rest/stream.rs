@@ -5,14 +5,13 @@
 //! is read, at the pace of the client. One that does not take what it is sent for [`PATIENCE`] is closed, told `resync`.
 //! Costs a read of the log for each stream and growth of it, at most one every [`BEAT`].
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aggregates::id::{AccountId, ActorId};
+use aggregates::id::AccountId;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
@@ -26,13 +25,10 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Query, Visitor};
 use super::routes::Routes;
+use super::seats::{Seat, Streams};
 use crate::identity::Act;
 use crate::service::{self, EventAnswer, Followed, Service, ServiceError};
 
-/// Streams of one principal at the most.
-const STREAMS_EACH: usize = 8;
-/// Streams of one process at the most.
-const STREAMS: usize = 256;
 /// Events between the log and the client's connection at the most.
 const BUFFER: usize = 64;
 /// How long a client may leave the buffer full.
@@ -81,47 +77,6 @@ pub fn routes() -> Routes {
     )
 }
 
-/// Who follows how often.
-#[derive(Clone, Default)]
-pub struct Streams(Arc<Mutex<BTreeMap<ActorId, usize>>>);
-
-/// The right to one stream, for as long as it lives.
-struct Seat {
-    streams: Streams,
-    actor: ActorId,
-}
-
-impl Streams {
-    fn seats(&self) -> std::sync::MutexGuard<'_, BTreeMap<ActorId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, actor: ActorId) -> Result<Seat, Problem> {
-        let mut seats = self.seats();
-        let (mine, all) = (seats.get(&actor).copied().unwrap_or(0), seats.values().sum::<usize>());
-        if mine >= STREAMS_EACH || all >= STREAMS {
-            let detail = format!(
-                "{mine} streams of yours and {all} in all are open, of {STREAMS_EACH} and {STREAMS}: close one and come back"
-            );
-            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail));
-        }
-        seats.insert(actor, mine + 1);
-        Ok(Seat { streams: self.clone(), actor })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seats = self.streams.seats();
-        match seats.get_mut(&self.actor) {
-            Some(taken) if *taken > 1 => *taken -= 1,
-            _ => {
-                seats.remove(&self.actor);
-            }
-        }
-    }
-}
-
 /// `GET /v1/stream`
 async fn follow(
     State(service): State<Arc<Service>>,
@@ -139,7 +94,7 @@ async fn follow(
     let types = types.split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
     let followed = Followed { types };
     let seen = last_event_id(&headers)?;
-    let seat = streams.take(caller.actor)?;
+    let seat = streams.take(&visitor.principal)?;
     let after = service.follow(&caller, &followed, seen).await?;
     let (outlet, stream) = channel(seat);
     tokio::spawn(async move {
@@ -314,29 +269,11 @@ mod tests {
     use futures::StreamExt;
 
     use super::*;
-
-    fn actor(n: u128) -> ActorId {
-        ActorId::new(uuid::Uuid::from_u128(n))
-    }
-
-    #[test]
-    fn a_principal_has_so_many_streams_and_each_that_ends_makes_room() {
-        let streams = Streams::default();
-        let mut seats: Vec<_> =
-            (0..STREAMS_EACH).map(|_| streams.take(actor(1)).unwrap()).collect();
-        assert!(streams.take(actor(1)).is_err());
-        assert!(streams.take(actor(2)).is_ok());
-        seats.pop();
-        let _again = streams.take(actor(1)).unwrap();
-        assert!(streams.take(actor(1)).is_err());
-        drop(seats);
-        drop(_again);
-        assert!(streams.seats().is_empty());
-    }
+    use crate::identity::Principal;
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_closed_after_what_was_sent_and_told_to_come_again() {
-        let (outlet, stream) = channel(Streams::default().take(actor(1)).unwrap());
+        let (outlet, stream) = channel(Streams::default().take(&Principal::Operator).unwrap());
         for position in 0..BUFFER as u64 {
             send(&outlet.events, alive(position), PATIENCE).await.ok().unwrap();
         }

@@ -38,6 +38,7 @@ pub struct Operation {
     about: Option<&'static str>,
     act: Option<Act>,
     slow: bool,
+    stops: bool,
     query: Vec<Field>,
     headers: Vec<Field>,
     body: Option<Body>,
@@ -53,6 +54,7 @@ impl Operation {
             about: None,
             act,
             slow: false,
+            stops: false,
             query: Vec::new(),
             headers: Vec::new(),
             body: None,
@@ -87,6 +89,13 @@ impl Operation {
     #[must_use]
     pub fn slow(mut self) -> Self {
         self.slow = true;
+        self
+    }
+
+    /// A user stops an agent or a session by it: it passes whatever else was sent in their name.
+    #[must_use]
+    pub fn stops(mut self) -> Self {
+        self.stops = true;
         self
     }
 
@@ -199,6 +208,11 @@ impl Operation {
     /// Whether it may take minutes.
     pub fn is_slow(&self) -> bool {
         self.slow
+    }
+
+    /// Whether a user stops an agent or a session by it.
+    pub fn is_stop(&self) -> bool {
+        self.stops
     }
 
     /// Whether it takes a body.

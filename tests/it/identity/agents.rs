@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -199,4 +200,32 @@ async fn the_limits_of_a_token_hold_for_what_it_changes_an_order_to() {
     }
     by(&token, &placed, json!({"qty": "150"})).await.expect(200);
     assert_eq!(by(&token, &placed, json!({"qty": "160"})).await.expect(403)["code"], "token_limit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_asks_without_end_keeps_its_user_from_nothing_that_stops_it() {
+    let directory = scratch_with_cluster("flooding").await;
+    let server = Server::serve_with(directory.path(), &["--rate-limit", "3"]).await;
+    let base = server.base();
+    let ada = Person::new(base, "ada").await;
+    let mut tokens = Vec::new();
+    for n in 0..2 {
+        let body = json!({"name": format!("{n}"), "scopes": ["ledger:read"]});
+        tokens.push(ada.post("/v1/tokens", body).await.expect(201));
+    }
+    let secret = tokens[0]["token"].as_str().unwrap();
+    let flood = async || {
+        let asked = (0..40).map(|_| call(base, Method::GET, "/v1/accounts", Some(secret), None));
+        let answers = futures::future::join_all(asked).await;
+        answers.iter().filter(|answer| answer.status.as_u16() == 429).count()
+    };
+    assert!(flood().await > 10);
+    let path = |n: usize| format!("/v1/tokens/{}", tokens[n]["token_id"].as_str().unwrap());
+    let halted = ada.send(Method::PATCH, &path(0), Some(json!({"halted": true}))).await;
+    assert_eq!(halted.expect(200)["halted"], true);
+    assert!(flood().await > 10, "it may still read, and is still slowed down");
+    ada.delete(&path(0)).await.expect(200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    flood().await;
+    ada.delete("/v1/sessions/current").await.expect(200);
 }
