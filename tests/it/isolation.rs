@@ -95,6 +95,77 @@ const BROKEN: &[(&str, &str)] = &[
         "DROP TRIGGER append_only_table ON tape",
         "tape has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
     ),
+    (
+        "CREATE OR REPLACE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON events FOR EACH ROW WHEN (false)
+             EXECUTE FUNCTION blotter_refuse_change(); ALTER TABLE events ENABLE ALWAYS TRIGGER append_only_rows",
+        "events has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
+    ),
+    (
+        "CREATE OR REPLACE TRIGGER append_only_rows BEFORE UPDATE OF salt OR DELETE ON events FOR EACH ROW
+             EXECUTE FUNCTION blotter_refuse_change(); ALTER TABLE events ENABLE ALWAYS TRIGGER append_only_rows",
+        "events has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
+    ),
+    (
+        "CREATE OR REPLACE TRIGGER append_only_rows BEFORE DELETE ON tape FOR EACH ROW
+             EXECUTE FUNCTION blotter_refuse_change(); ALTER TABLE tape ENABLE ALWAYS TRIGGER append_only_rows",
+        "tape has to refuse UPDATE, DELETE and TRUNCATE by triggers that are ENABLE ALWAYS",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION blotter_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+             RETURN '00000000-0000-8000-8000-000000000001'::uuid",
+        "the function blotter_tenant() has to be what the migrations make",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION blotter_account() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE RETURN NULL::uuid",
+        "the function blotter_account() has to be what the migrations make",
+    ),
+    (
+        "ALTER FUNCTION blotter_tenant() IMMUTABLE",
+        "the function blotter_tenant() has to be what the migrations make",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION blotter_refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "the function blotter_refuse_change() has to be what the migrations make",
+    ),
+    (
+        "CREATE SCHEMA side; GRANT USAGE ON SCHEMA side TO PUBLIC; CREATE TABLE side.copy AS SELECT * FROM events;
+         GRANT SELECT ON side.copy TO blotter_reader",
+        "side.copy is in a schema of nobody's and is open to blotter_reader",
+    ),
+    (
+        "CREATE FUNCTION count_all() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public
+             AS 'SELECT count(*) FROM events'",
+        "the function count_all() is SECURITY DEFINER and is open to blotter_reader",
+    ),
+    (
+        "DROP POLICY reader ON orders",
+        "orders has no policy by which blotter_reader may SELECT its rows",
+    ),
+    (
+        "DROP POLICY writer ON events",
+        "events has no policy by which blotter_writer may INSERT its rows",
+    ),
+    (
+        "ALTER POLICY auditor ON events USING (position > 9)",
+        "events has no policy by which blotter_auditor may SELECT its rows",
+    ),
+    (
+        "CREATE POLICY narrow ON fills AS RESTRICTIVE FOR SELECT USING (qty > 9)",
+        "the policy narrow on fills is RESTRICTIVE and hides rows",
+    ),
+    (
+        "CREATE RULE kept AS ON DELETE TO sessions DO INSTEAD NOTHING",
+        "the rule kept on sessions changes what is done to it",
+    ),
+    (
+        "CREATE FUNCTION copy_hash() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER copied AFTER INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION copy_hash()",
+        "the trigger copied on tokens is none of the migrations",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO blotter_projector', current_database()); END $$",
+        "role blotter_projector has to be without CREATE on the database",
+    ),
 ];
 
 #[tokio::test]
