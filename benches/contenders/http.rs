@@ -31,7 +31,7 @@ const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready, and a request to be answered.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-pub const TOKEN: &str = "benchmark";
+pub const TOKEN: &str = "the-operators-token-of-the-benchmarks";
 /// Log-ins a second with a wrong password, and the addresses that they come from: so many that none is throttled for long.
 /// Every other one is at one of these many users, the rest at users who do not exist.
 const BAD_LOG_INS: f64 = 200.0;

@@ -1,7 +1,7 @@
 //! The operator's bearer token: it may do everything.
 //!
 //! It comes from `BLOTTER_OPERATOR_TOKEN`, else from the file `operator.token` in the data directory, which the
-//! first start makes with 32 random bytes. Only its hash stays in memory, and no log ever shows it. Comparing
+//! first start makes with 32 random bytes. One that is short is not taken, since it may be guessed at whatever pace. Only its hash stays in memory, and no log ever shows it. Comparing
 //! costs one SHA-256 and takes the same time whatever is presented.
 
 use std::hint::black_box;
@@ -13,6 +13,8 @@ use super::secret::{self, SecretError};
 
 /// The file's name in the data directory.
 const FILE: &str = "operator.token";
+/// The shortest token, in characters: 32 of hex digits are 16 random bytes.
+const SHORTEST: usize = 32;
 
 /// Knows the operator's token when it sees it.
 #[derive(Clone)]
@@ -33,10 +35,18 @@ impl OperatorToken {
     /// # Errors
     /// See [`SecretError`].
     pub fn text(given: Option<&str>, data_dir: &Path) -> Result<String, SecretError> {
-        match given.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(token.to_owned()),
-            None => secret::load(&data_dir.join(FILE)),
+        let (from, token) = match given.filter(|token| !token.is_empty()) {
+            Some(token) => ("BLOTTER_OPERATOR_TOKEN".into(), token.to_owned()),
+            None => {
+                let path = data_dir.join(FILE);
+                (path.display().to_string(), secret::load(&path)?)
+            }
+        };
+        let (length, least) = (token.chars().count(), SHORTEST);
+        if length < least {
+            return Err(SecretError::Short { from, length, least });
         }
+        Ok(token)
     }
 
     fn new(token: &str) -> Self {
@@ -63,14 +73,33 @@ mod tests {
     use super::*;
     use crate::identity::secret::Scratch;
 
+    /// As short as a token may be.
+    const GIVEN: &str = "0123456789abcdef0123456789abcdef";
+
     #[test]
     fn a_given_token_wins_and_an_empty_one_is_none() {
         let scratch = Scratch::new("given");
-        let operator = OperatorToken::load(Some("secret"), &scratch.0).unwrap();
-        assert!(operator.is("secret"));
+        let operator = OperatorToken::load(Some(GIVEN), &scratch.0).unwrap();
+        assert!(operator.is(GIVEN));
         assert!(!scratch.0.join(FILE).exists());
         assert!(!OperatorToken::load(Some(""), &scratch.0).unwrap().is(""));
         assert_eq!(format!("{operator:?}"), "OperatorToken(redacted)");
+    }
+
+    #[test]
+    fn a_token_that_is_short_is_not_taken_wherever_it_comes_from() {
+        let scratch = Scratch::new("short");
+        for short in ["x", "changeme", &GIVEN[1..]] {
+            let told = OperatorToken::load(Some(short), &scratch.0).unwrap_err().to_string();
+            assert!(
+                told.contains("BLOTTER_OPERATOR_TOKEN") && told.contains("rand -hex 32"),
+                "{told}"
+            );
+        }
+        OperatorToken::load(None, &scratch.0).unwrap();
+        std::fs::write(scratch.0.join(FILE), "changeme\n").unwrap();
+        let told = OperatorToken::load(None, &scratch.0).unwrap_err().to_string();
+        assert!(told.contains(FILE) && told.contains("has 8 characters"), "{told}");
     }
 
     #[test]

@@ -41,6 +41,19 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
+    /// A token of the operator's that could be guessed.
+    #[error(
+        "the operator's token of {from} has {length} characters, and one below {least} could be guessed: make one with \
+         `openssl rand -hex 32`, or set none and leave it to the file that the first start makes"
+    )]
+    Short {
+        /// Where it stands.
+        from: String,
+        /// Its length, in characters.
+        length: usize,
+        /// The shortest that is taken.
+        least: usize,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use sqlx::Connection;
 
+use crate::support::rest::TOKEN;
 use crate::support::{Server, blotter, scratch_directory, scratch_with_cluster};
 
 /// A session of the private Postgres in `data_dir`, from outside of the server.
@@ -178,9 +179,10 @@ fn a_wrong_or_missing_setting_ends_with_2_and_is_named() {
 async fn a_token_in_the_environment_is_taken_without_its_newline_and_only_as_text() {
     use std::os::unix::ffi::OsStrExt;
     let directory = scratch_with_cluster("token").await;
-    let server = Server::launch_with_token(directory.path(), "secret\n".as_ref());
+    let token = format!("{TOKEN}\n");
+    let server = Server::launch_with_token(directory.path(), token.as_ref());
     let url = format!("{}/v1/accounts", server.base());
-    let answer = reqwest::Client::new().get(url).bearer_auth("secret").send().await.unwrap();
+    let answer = reqwest::Client::new().get(url).bearer_auth(TOKEN).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     drop(server);
 
@@ -191,4 +193,10 @@ async fn a_token_in_the_environment_is_taken_without_its_newline_and_only_as_tex
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("BLOTTER_OPERATOR_TOKEN"), "{message}");
+
+    let mut command = blotter(&["serve", "--data-dir"]);
+    let command = command.arg(directory.path()).env("BLOTTER_OPERATOR_TOKEN", "changeme");
+    let output = command.output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains("openssl rand -hex 32"), "{message}");
 }

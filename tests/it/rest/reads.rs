@@ -186,7 +186,7 @@ async fn nobody_without_the_token_gets_in_and_health_needs_none() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
     for header in
-        ["", "Bearer", "Bearer wrong", "Basic dGVzdDp0ZXN0", "the-operators-token-of-tests"]
+        ["", "Bearer", "Bearer wrong", "Basic dGVzdDp0ZXN0", "the-operators-token-of-all-the-tests"]
     {
         for path in ["/v1/accounts", "/v1/nowhere", "/v1/audit/verify"] {
             let request = rest.request(Method::GET, path).header("authorization", header);

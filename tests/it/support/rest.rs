@@ -33,7 +33,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Scratch, TestDatabase, scratch_directory};
 
 /// The operator's token of every test server.
-pub const TOKEN: &str = "the-operators-token-of-tests";
+pub const TOKEN: &str = "the-operators-token-of-all-the-tests";
 /// A time at which the market is open: a Wednesday, 10:00 in New York.
 pub const OPEN: &str = "2024-01-17T15:00:00Z";
 
