@@ -26,6 +26,10 @@ use uuid::Uuid;
 /// Users that are read at once.
 const PAGE: i64 = 500;
 
+/// Open orders of a tenant, as far as the views are.
+const OPEN: &str = "SELECT count(*) FROM orders
+    WHERE tenant_id = $1 AND open AND generation = blotter_generation('trading')";
+
 /// What can be done with users.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -60,7 +64,7 @@ pub struct OneUser {
 pub struct Erased {
     #[command(flatten)]
     user: OneUser,
-    /// Do not ask; what is no terminal is never asked
+    /// Do not ask; needed where nobody can be asked, since standard input is no terminal
     #[arg(long)]
     yes: bool,
 }
@@ -121,9 +125,14 @@ pub async fn users(command: UserCommand) -> anyhow::Result<()> {
         UserCommand::Invite(it) => &it.database,
     };
     // Before anything is opened: a command that waits for somebody to type holds nothing.
-    if let UserCommand::Forget(Erased { user, yes: false }) = &command
-        && std::io::stdin().is_terminal()
-    {
+    if let UserCommand::Forget(Erased { user, yes: false }) = &command {
+        if !std::io::stdin().is_terminal() {
+            bail!(
+                "nothing was erased: standard input is no terminal to ask on, so say --yes to erase all that is known \
+                 of {}",
+                user.email
+            );
+        }
         let (question, answer) = (&mut std::io::stderr(), &mut std::io::stdin().lock());
         if !is_meant(&user.email, question, answer)? {
             bail!("nothing was erased: the address that was typed is another");
@@ -136,7 +145,7 @@ pub async fn users(command: UserCommand) -> anyhow::Result<()> {
     let visit = Visit::open(database.existing()?).await?;
     let pool = visit.identity();
     let done = match Identity::beside(pool.clone()) {
-        Ok(identity) => carry_out(&identity, command, password).await,
+        Ok(identity) => carry_out(&identity, &visit, command, password).await,
         Err(error) => Err(error.into()),
     };
     pool.pool().close().await;
@@ -146,6 +155,7 @@ pub async fn users(command: UserCommand) -> anyhow::Result<()> {
 
 async fn carry_out(
     identity: &Identity,
+    visit: &Visit,
     command: UserCommand,
     password: Option<Password>,
 ) -> anyhow::Result<()> {
@@ -197,9 +207,16 @@ async fn carry_out(
             writeln!(out, "enabled {user}")?;
         }
         UserCommand::Forget(Erased { user: OneUser { email, .. }, .. }) => {
-            let user = identity.by_email(&Email::read(&email)?).await?.whose.user;
+            let whose = identity.by_email(&Email::read(&email)?).await?.whose;
+            let auditor = visit.auditor();
+            let open: i64 = sqlx::query_scalar(OPEN)
+                .bind(whose.tenant.uuid())
+                .fetch_one(auditor.pool())
+                .await?;
+            auditor.pool().close().await;
+            let user = whose.user;
             let _ = identity.forget(user, &cause).await?;
-            writeln!(out, "forgot {user}")?;
+            writeln!(out, "forgot {user}; open orders that stay on their accounts: {open}")?;
         }
         UserCommand::ResetPassword(OneUser { email, .. }) => {
             let user = identity.by_email(&Email::read(&email)?).await?.whose.user;

@@ -71,8 +71,10 @@ words! {
         ReadEvents "read_events",
         /// Verify the log, and read its signed checkpoint.
         VerifyLog "verify_log",
-        /// Make, read, halt and revoke one's tokens.
+        /// Make and read one's tokens.
         ManageTokens "manage_tokens",
+        /// Halt and revoke tokens: one's own, and the operator any.
+        StopToken "stop_token",
         /// Offer, list and take roles on an account.
         ManageGrants "manage_grants",
         /// See which roles one is offered and holds; accept, decline, leave.
@@ -185,10 +187,43 @@ impl Act {
             | Self::ManageSessions
             | Self::ManageTokens
             | Self::AnswerGrants => OWN,
+            Self::StopToken => Rule { token: Showing::Nothing, roles: &[], reach: Reach::Tenant },
             Self::ManageGrants => on_account(Scope::Admin, OWNERS),
             Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics | Self::ManageUsers => {
                 OPERATOR
             }
+        }
+    }
+
+    /// What whoever does it is doing, as people say it.
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::ReadServer => "asking the server how it is",
+            Self::ListAccounts => "listing accounts",
+            Self::OpenAccount => "opening an account",
+            Self::ReadAccount => "reading an account",
+            Self::FollowEvents => "following events",
+            Self::Deposit => "paying money in",
+            Self::Withdraw => "paying money out",
+            Self::ResetAccount => "resetting an account",
+            Self::ChangePolicy => "changing the limits of an account",
+            Self::PreviewOrder => "previewing an order",
+            Self::PlaceOrder => "placing an order",
+            Self::ClosePosition => "closing a position",
+            Self::CancelOrder => "cancelling orders",
+            Self::ReadMarket => "reading the market",
+            Self::FeedMarket => "feeding the market",
+            Self::ControlMarket => "pausing or running the market",
+            Self::ReadEvents => "reading events as they are stored",
+            Self::VerifyLog => "verifying the log",
+            Self::ManageTokens => "making and reading tokens",
+            Self::StopToken => "halting or revoking a token",
+            Self::ManageGrants => "giving and taking roles on an account",
+            Self::AnswerGrants => "seeing and answering what one is offered",
+            Self::ReadMetrics => "reading metrics",
+            Self::ManageProfile => "reading and changing oneself as a user",
+            Self::ManageSessions => "listing and ending sessions",
+            Self::ManageUsers => "managing users and invitations",
         }
     }
 

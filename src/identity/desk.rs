@@ -243,6 +243,11 @@ impl Identity {
         }
     }
 
+    /// Whether this is an access token for this face that was good until its time was over.
+    pub fn has_expired(&self, token: &str, audience: Audience) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.has_expired(token, audience))
+    }
+
     /// Ready when the session has ended.
     pub fn ended(&self, session: SessionId) -> impl Future<Output = ()> + Send + 'static {
         self.revocations.ended(session)

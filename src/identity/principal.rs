@@ -64,15 +64,18 @@ pub struct AgentToken {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// It is for the operator.
-    #[error("{0} is for the operator alone")]
+    #[error("{} is for the operator alone", .0.doing())]
     OperatorOnly(Act),
     /// It is for a user who logged in.
     #[error(
-        "{0} is for a user who logged in: POST /v1/sessions, and show the access token of its answer"
+        "{} is for a user who logged in: POST /v1/sessions, and show the access token of its answer",
+        .0.doing()
     )]
     UsersOnly(Act),
     /// The token has not the scope.
-    #[error("{act} needs a token with the scope {scope}: have one made with it, or use another")]
+    #[error(
+        "{} needs a token with the scope {scope}: have one made with it, or use another", .act.doing()
+    )]
     Scope {
         /// What was asked for.
         act: Act,
@@ -81,7 +84,8 @@ pub enum Denied {
     },
     /// The role on the account is too small.
     #[error(
-        "{act} needs the role {} on this account, and yours is {role}: ask its owner for it",
+        "{} needs the role {} on this account, and yours is {role}: ask its owner for it",
+        .act.doing(),
         one_of(.act.rule().roles)
     )]
     Role {
@@ -95,11 +99,12 @@ pub enum Denied {
     Limit(#[from] LimitHit),
     /// The token is for the accounts that it names.
     #[error(
-        "this token is for the accounts that it names, and {0} makes another: use one that names none"
+        "this token is for the accounts that it names, and {} makes another: use one that names none",
+        .0.doing()
     )]
     Elsewhere(Act),
     /// The token was halted.
-    #[error("this token was halted by its owner: it may read, and {0} is more than that")]
+    #[error("this token was halted: it may read, and {} is more than that", .0.doing())]
     Halted(Act),
 }
 
@@ -324,7 +329,7 @@ mod tests {
         let denied = suffices(GrantRole::Viewer, Act::PlaceOrder).unwrap_err();
         assert_eq!(
             denied.to_string(),
-            "place_order needs the role owner or trader on this account, and yours is viewer: ask its owner for it"
+            "placing an order needs the role owner or trader on this account, and yours is viewer: ask its owner for it"
         );
         assert_eq!(suffices(GrantRole::Trader, Act::PlaceOrder), Ok(()));
         assert!(suffices(GrantRole::Trader, Act::ReadEvents).is_err());

@@ -150,6 +150,11 @@ impl Identity {
         }
     }
 
+    /// Whether nobody but the operator lets anybody in, an invitation or not.
+    pub fn is_closed(&self) -> bool {
+        self.settings.admission == Admission::Closed
+    }
+
     /// A code that lets one person register until it is over.
     ///
     /// # Errors

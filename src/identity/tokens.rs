@@ -40,10 +40,9 @@ const FIRST_USE: &str = "UPDATE tokens SET first_used_at = $2, last_used_at = $2
     WHERE token_id = $1 AND first_used_at IS NULL";
 const LATER_USE: &str =
     "UPDATE tokens SET last_used_at = $2 WHERE token_id = $1 AND last_used_at < $2";
-const HALT: &str = "UPDATE tokens SET halted_at = CASE WHEN $4 THEN $1 END
-    WHERE token_id = $2 AND user_id = $3 AND (halted_at IS NULL) = $4";
-const REVOKE: &str =
-    "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND user_id = $3 AND revoked_at IS NULL";
+const HALT: &str = "UPDATE tokens SET halted_at = CASE WHEN $3 THEN $1 END
+    WHERE token_id = $2 AND (halted_at IS NULL) = $3";
+const REVOKE: &str = "UPDATE tokens SET revoked_at = $1 WHERE token_id = $2 AND revoked_at IS NULL";
 
 /// What a new token shall be.
 #[derive(Clone, Debug)]
@@ -201,25 +200,27 @@ impl Tokens {
         query.fetch_all(self.pool.pool()).await?.iter().map(read).collect()
     }
 
-    /// One live token of a user.
+    /// One live token of a user, or of whomever it is.
     ///
     /// # Errors
     /// There is none, or the database failed.
-    pub async fn get(&self, user: UserId, token: TokenId) -> Result<TokenRow, TokenError> {
-        let statement =
-            format!("SELECT {COLUMNS} FROM tokens WHERE user_id = $2 AND token_id = $3 AND {LIVE}");
-        let query = sqlx::query(&statement).bind(Utc::now()).bind(user.uuid()).bind(token.uuid());
+    pub async fn get(&self, user: Option<UserId>, token: TokenId) -> Result<TokenRow, TokenError> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM tokens WHERE coalesce(user_id = $2, true) AND token_id = $3 AND {LIVE}"
+        );
+        let user = user.map(UserId::uuid);
+        let query = sqlx::query(&statement).bind(Utc::now()).bind(user).bind(token.uuid());
         let row = query.fetch_optional(self.pool.pool()).await?.ok_or(TokenError::NotFound)?;
         Ok(read(&row)?)
     }
 
-    /// Halts a token, or lets it go on: the row after it, and the position that contains it. Again it changes nothing.
+    /// Halts a token of a user, or of whomever it is, or lets it go on: the row after it, and the position that contains it. Again it changes nothing.
     ///
     /// # Errors
     /// There is none, or the database failed.
     pub async fn halt(
         &self,
-        user: UserId,
+        user: Option<UserId>,
         token_id: TokenId,
         cause: &Cause,
         halted: bool,
@@ -231,7 +232,7 @@ impl Tokens {
             false => UserEvent::TokenResumed { fact_id, at, token_id },
         };
         let mut transaction = self.pool.begin().await?;
-        let change = sqlx::query(HALT).bind(at).bind(token_id.uuid()).bind(user.uuid());
+        let change = sqlx::query(HALT).bind(at).bind(token_id.uuid());
         let changed = change.bind(halted).execute(&mut *transaction).await?.rows_affected() > 0;
         if !changed {
             return Ok((row, None));
@@ -243,20 +244,20 @@ impl Tokens {
         Ok((row, Some(self.facts.settled(written).await?)))
     }
 
-    /// Revokes a token for good; the position that contains it.
+    /// Revokes a token of a user, or of whomever it is, for good; the position that contains it.
     ///
     /// # Errors
     /// There is none, or the database failed.
     pub async fn revoke(
         &self,
-        user: UserId,
+        user: Option<UserId>,
         token_id: TokenId,
         cause: &Cause,
     ) -> Result<u64, TokenError> {
         let row = self.get(user, token_id).await?;
         let (fact_id, at) = new_fact();
         let mut transaction = self.pool.begin().await?;
-        let change = sqlx::query(REVOKE).bind(at).bind(token_id.uuid()).bind(user.uuid());
+        let change = sqlx::query(REVOKE).bind(at).bind(token_id.uuid());
         if change.execute(&mut *transaction).await?.rows_affected() == 0 {
             return Err(TokenError::NotFound);
         }

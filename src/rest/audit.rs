@@ -59,7 +59,8 @@ pub fn routes() -> Routes {
             "/audit/verify",
             verify,
             Operation::read(Act::VerifyLog, "verify", "The verdict on the whole log and every view")
-                .about("Reads all of the log: linear in its length. What a problem is in detail is told to the operator.")
+                .about("Reads all of the log: linear in its length, one at a time. Beside the operator's two may be asked for at the \
+                     same time, a third is `busy`. What a problem is in detail is told to the operator.")
                 .slow()
                 .answers::<VerifyReport>(
                     200,

@@ -66,6 +66,10 @@ const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token
     POST /v1/sessions, an agent's what POST /v1/tokens gave its user, the operator's what BLOTTER_OPERATOR_TOKEN was when the server started, else in the file \
     operator.token of its data directory";
 
+/// Said to who shows an access token whose time is over.
+const EXPIRED: &str = "this access token has expired: POST /v1/sessions/refresh exchanges the refresh token for the next \
+    one, or log in again";
+
 /// Said over MCP beside it, since access tokens are for one face.
 const FOR_MCP: &str = "; an access token of POST /v1/sessions opens MCP only if the log-in said {\"audience\": \"mcp\"}";
 
@@ -126,9 +130,9 @@ fn until(void: impl Future<Output = ()> + Send + 'static, response: Response) ->
 
 impl Gate {
     async fn visitor(&self, shown: Shown) -> Result<Visitor, Problem> {
-        let Shown { token, presented, address, stops } = shown;
-        let visitor = match token {
-            Some(token) => self.service.authenticate(&token, self.interface).await?,
+        let Shown { token: shown_token, presented, address, stops } = shown;
+        let visitor = match &shown_token {
+            Some(token) => self.service.authenticate(token, self.interface).await?,
             None => None,
         };
         if let (true, Some(Visitor { principal: Principal::User(session), .. })) = (stops, &visitor)
@@ -139,7 +143,12 @@ impl Gate {
         if visitor.as_ref().is_none_or(|visitor| visitor.principal != Principal::Operator) {
             self.rates.address(address).map_err(|slow| Problem::too_many(&slow))?;
         }
-        let visitor = visitor.ok_or_else(|| unauthenticated(self.interface, presented))?;
+        let visitor = visitor.ok_or_else(|| match shown_token {
+            Some(token) if self.service.has_expired(&token, self.interface) => {
+                Problem::unauthenticated(presented, EXPIRED)
+            }
+            _ => unauthenticated(self.interface, presented),
+        })?;
         self.rates.principal(&visitor.principal).map_err(|slow| Problem::too_many(&slow))?;
         Ok(visitor)
     }

@@ -91,17 +91,20 @@ pub fn routes() -> Routes {
             axum::http::Method::PATCH,
             "/tokens/{token_id}",
             halt,
-            Operation::write(Act::ManageTokens, "halt_token", "Halt a token, or let it go on")
+            Operation::write(Act::StopToken, "halt_token", "Halt a token, or let it go on")
                 .about(
-                    "A halted token may read, and change nothing. It acts with the next request.",
+                    "A halted token may read, and change nothing. It acts with the next request. The operator halts anybody's.",
                 )
                 .body(&halted, json!({"halted": true}))
+                .stops()
                 .answers::<TokenAnswer>(200, "The token after it."),
         )
         .delete(
             "/tokens/{token_id}",
             revoke,
-            Operation::write(Act::ManageTokens, "revoke_token", "Revoke a token, for good")
+            Operation::write(Act::StopToken, "revoke_token", "Revoke a token, for good")
+                .about("The operator revokes anybody's.")
+                .stops()
                 .answers::<RevokedToken>(200, "It is revoked."),
         )
 }

@@ -133,12 +133,16 @@ impl Service {
     }
 
     /// The verdict on the whole log and every view, against the checkpoints that this process keeps. Reads all of
-    /// it: linear in the length of the log, and one at a time. What a problem is in detail is said to the operator alone,
+    /// it: linear in the length of the log, and one at a time; few wait for their turn, and the operator behind few. What a problem is in detail is said to the operator alone,
     /// since it may be another's.
     ///
     /// # Errors
-    /// The database or the checkpoints cannot be read.
+    /// As many wait as may; the database or the checkpoints cannot be read.
     pub async fn verify(&self, caller: &Caller) -> Result<Report, ServiceError> {
+        let place = match caller.is_operator() {
+            true => None,
+            false => Some(self.verifications.try_acquire().map_err(|_| ServiceError::Busy)?),
+        };
         let kept = self
             .parts
             .checkpoint_files
@@ -149,6 +153,7 @@ impl Service {
         let _turn = self.verifying.lock().await;
         let evidence = Evidence::read(&kept)?;
         let mut report = verify_database(&self.parts.auditor, SHARD, evidence).await?;
+        drop(place);
         if !caller.is_operator() {
             report.notes.clear();
             for problem in &mut report.problems {

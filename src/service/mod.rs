@@ -103,6 +103,8 @@ pub use waiting::{Awaited, WaitAnswer};
 
 /// Exports at the same time, of all callers: each holds a connection of the auditors'.
 const EXPORTS: usize = 2;
+/// Verifications that others than the operator have run or wait at the same time.
+const VERIFICATIONS: usize = 2;
 /// Accounts whose tenant is remembered at the most.
 const KNOWN_ACCOUNTS: usize = 100_000;
 
@@ -148,6 +150,14 @@ pub struct Parts {
     pub cursors: CursorKey,
 }
 
+/// The access tokens that open a face.
+const fn audience(interface: Interface) -> Audience {
+    match interface {
+        Interface::Mcp => Audience::Mcp,
+        Interface::Rest | Interface::Cli | Interface::Engine | Interface::Ledger => Audience::Rest,
+    }
+}
+
 /// The use cases of one process.
 pub struct Service {
     parts: Parts,
@@ -155,6 +165,8 @@ pub struct Service {
     known: RwLock<BTreeMap<AccountId, TenantId>>,
     /// Whoever verifies the log.
     verifying: Mutex<()>,
+    /// Those of them who are not the operator, with who waits.
+    verifications: Arc<Semaphore>,
     /// Whoever exports it.
     exporting: Arc<Semaphore>,
 }
@@ -166,6 +178,7 @@ impl Service {
             parts,
             known: RwLock::default(),
             verifying: Mutex::default(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
         }
     }
@@ -203,17 +216,18 @@ impl Service {
         self.parts.operator.is(bearer)
     }
 
+    /// Whether this is an access token for this face that was good until its time was over.
+    pub fn has_expired(&self, bearer: &str, interface: Interface) -> bool {
+        self.parts.identity.has_expired(bearer, audience(interface))
+    }
+
     /// The user whose access token this is.
     async fn logged_in(
         &self,
         token: &str,
         interface: Interface,
     ) -> Result<Option<Principal>, ServiceError> {
-        let audience = match interface {
-            Interface::Mcp => Audience::Mcp,
-            _ => Audience::Rest,
-        };
-        let bearer = self.parts.identity.bearer(token, audience).await?;
+        let bearer = self.parts.identity.bearer(token, audience(interface)).await?;
         Ok(bearer.map(|Bearer { user, tenant, session }| {
             Principal::User(UserSession {
                 user_id: user,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aggregates::id::{AccountId, TokenId};
+use aggregates::id::{AccountId, TokenId, UserId};
 use aggregates::user::{Scope, TokenLimits};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -80,6 +80,13 @@ impl TokenAnswer {
     }
 }
 
+impl Caller {
+    /// Whose tokens the caller may stop: everybody's, if it is nobody's in particular.
+    fn stops(&self) -> Option<UserId> {
+        (!self.is_operator()).then(|| self.user_id())
+    }
+}
+
 impl Service {
     /// Makes a token of the caller's.
     ///
@@ -132,10 +139,10 @@ impl Service {
         token: TokenId,
     ) -> Result<TokenAnswer, ServiceError> {
         let position = self.head(caller).await?;
-        Ok(TokenAnswer::new(self.parts.tokens.get(caller.user_id(), token).await?, position))
+        Ok(TokenAnswer::new(self.parts.tokens.get(Some(caller.user_id()), token).await?, position))
     }
 
-    /// Halts a token of the caller's, or lets it go on.
+    /// Halts a token of the caller's, or lets it go on; the operator does so with anybody's.
     ///
     /// # Errors
     /// There is none.
@@ -145,8 +152,8 @@ impl Service {
         token: TokenId,
         halted: bool,
     ) -> Result<TokenAnswer, ServiceError> {
-        let (user, cause) = (caller.user_id(), caller.cause());
-        let (row, position) = self.parts.tokens.halt(user, token, &cause, halted).await?;
+        let (whose, cause) = (caller.stops(), caller.cause());
+        let (row, position) = self.parts.tokens.halt(whose, token, &cause, halted).await?;
         let position = match position {
             Some(position) => position,
             None => self.head(caller).await?,
@@ -154,7 +161,7 @@ impl Service {
         Ok(TokenAnswer::new(row, position))
     }
 
-    /// Revokes a token of the caller's, for good.
+    /// Revokes a token of the caller's, for good; the operator anybody's.
     ///
     /// # Errors
     /// There is none.
@@ -163,7 +170,7 @@ impl Service {
         caller: &Caller,
         token_id: TokenId,
     ) -> Result<RevokedToken, ServiceError> {
-        let revoked = self.parts.tokens.revoke(caller.user_id(), token_id, &caller.cause()).await;
+        let revoked = self.parts.tokens.revoke(caller.stops(), token_id, &caller.cause()).await;
         Ok(RevokedToken { token_id, position: revoked? })
     }
 }

@@ -134,7 +134,14 @@ pub struct InvitationAnswer {
     pub user_id: UserId,
     /// When it is over.
     pub expires_at: DateTime<Utc>,
+    /// Why the code opens nothing for now: nobody may register.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<&'static str>,
 }
+
+/// Said of an invitation that nobody can use.
+const CLOSED: &str = "registration is closed on this server: nobody can use this code before it is started with \
+    --registration invite, or open";
 
 /// The public keys that access tokens are verified by (RFC 7517).
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -439,7 +446,12 @@ impl Service {
         let Invited { code, user: user_id, expires_at, written } = invited;
         self.changed(
             written,
-            InvitationAnswer { invitation: code.to_string(), user_id, expires_at },
+            InvitationAnswer {
+                invitation: code.to_string(),
+                user_id,
+                expires_at,
+                warning: self.parts.identity.is_closed().then_some(CLOSED),
+            },
         )
         .await
     }

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use ed25519_dalek::{SigningKey, VerifyingKey};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -107,6 +108,14 @@ pub enum AccessError {
     /// The signature, a claim or its times do not hold.
     #[error(transparent)]
     Invalid(#[from] jsonwebtoken::errors::Error),
+}
+
+impl AccessError {
+    /// Whether everything but the time of the token holds: what is signed is looked at before it is.
+    pub fn is_of_time(&self) -> bool {
+        let Self::Invalid(error) = self else { return false };
+        matches!(error.kind(), ErrorKind::ExpiredSignature)
+    }
 }
 
 /// The public half of a key.

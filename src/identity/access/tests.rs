@@ -69,6 +69,12 @@ fn times_hold_within_five_seconds() {
     };
     assert!(at("exp", -3) && !at("exp", -7));
     assert!(at("nbf", 3) && !at("nbf", 60));
+    // Who shows one of which nothing but that is wrong is told so.
+    let expired = with(claims(), "exp", json!(now - 60));
+    let of_time = |token: &str| ring().read(token, Audience::Rest).unwrap_err().is_of_time();
+    let old = signed(&header(), &expired.to_string());
+    assert!(of_time(&old) && !of_time(&old[..old.len() - 4]));
+    assert!(!of_time(&signed(&header(), &with(claims(), "nbf", json!(now + 60)).to_string())));
 }
 
 #[test]

@@ -242,8 +242,11 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
     };
     let bob = invited("bob@example.org").await.expect(201);
     assert_eq!(invited("carol@example.org").await.status.as_u16(), 403, "good once");
-    assert!(run(&["forget", "ada@example.org"], "").0);
     let (done, text) = run(&["forget", "ada@example.org"], "");
+    assert!(!done && text.contains("--yes"), "nobody was asked: {text}");
+    let (done, text) = run(&["forget", "--yes", "ada@example.org"], "");
+    assert!(done && text.contains("stay on their accounts: 0"), "{text}");
+    let (done, text) = run(&["forget", "--yes", "ada@example.org"], "");
     assert!(!done && text.contains("no such user"), "{text}");
     tokio::time::sleep(Duration::from_millis(600)).await;
     let told: Vec<String> = sqlx::query_scalar(

@@ -32,6 +32,7 @@ async fn where_registration_is_closed_the_operator_makes_users_and_a_stranger_fi
     assert_eq!((told[0].0.as_str(), &told[0].1["by"]), ("UserRegistered", &json!("operator")));
     let invitation =
         call(base, Method::POST, "/v1/invitations", Some(TOKEN), Some(json!({}))).await.expect(201);
+    assert!(invitation["warning"].as_str().unwrap().contains("closed"), "{invitation}");
     let eve = || json!({"email": "eve@example.org", "password": PASSWORD});
     let mut invited = eve();
     invited["invitation"] = invitation["invitation"].clone();

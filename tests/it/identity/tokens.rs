@@ -320,3 +320,30 @@ async fn a_narrow_token_sees_the_tools_that_it_may_call_and_is_told_what_the_oth
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_stops_any_token_and_a_user_their_own_alone() {
+    let (database, rest, ada) = scene().await;
+    let bob = Person::register(&database, "bob").await;
+    let (secret, token_id) = ada.make(&rest, token(&[Scope::Admin, Scope::LedgerRead])).await;
+    let agent = Agent(secret);
+    let of_bob = bob.caller(&rest, Act::StopToken, None).await;
+    for halted in [true, false] {
+        rest.service.halt_token(&of_bob, token_id, halted).await.unwrap_err();
+    }
+    rest.service.revoke_token(&of_bob, token_id).await.unwrap_err();
+
+    let path = format!("/v1/tokens/{token_id}");
+    agent.call(&rest, Method::DELETE, &path).await.expect(403);
+    let halted = rest.patch(&path, json!({"halted": true})).await.expect(200);
+    assert_eq!((&halted["token_id"], &halted["halted"]), (&json!(token_id), &json!(true)));
+    let body = json!({"name": "x", "kind": "cash", "starting_balance": "1"});
+    let refused = agent.post(&rest, "/v1/accounts", &body).await.expect(403);
+    assert_eq!(refused["code"], "token_halted");
+    assert!(refused["detail"].as_str().unwrap().contains("opening an account"), "{refused}");
+    rest.patch(&path, json!({"halted": false})).await.expect(200);
+    agent.post(&rest, "/v1/accounts", &body).await.expect(201);
+    rest.delete(&path).await.expect(200);
+    agent.get(&rest, "/v1/accounts").await.expect(401);
+    rest.delete(&path).await.expect(404);
+}

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::openapi::{nowhere, operations};
+use crate::support::people::Person;
 use crate::support::rest::{Answer, TestRest, send};
 use crate::support::{Server, TestDatabase, scratch_with_cluster};
 
@@ -168,4 +169,22 @@ async fn an_address_that_knocks_too_often_is_told_when_to_come_back_and_the_oper
         let answer = send(http.get(&accounts).bearer_auth(server.token())).await;
         assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_verifications_are_refused_at_once_and_the_operators_are_not_among_them() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let ada = Person::register(&database, "ada").await;
+    let agent = ada.agent(&rest).await;
+    let many = (0..24).map(|_| agent.get(&rest, "/v1/audit/verify"));
+    let (answers, operators) = tokio::join!(
+        futures::future::join_all(many),
+        futures::future::join_all((0..3).map(|_| rest.get("/v1/audit/verify")))
+    );
+    let verified = answers.iter().filter(|answer| answer.status.as_u16() == 200).count();
+    let busy = answers.iter().filter(|answer| answer.text.contains("\"busy\"")).count();
+    assert!(verified >= 1 && busy >= 1, "{verified} {busy}");
+    assert_eq!(verified + busy, answers.len());
+    assert!(operators.iter().all(|answer| answer.status.as_u16() == 200), "{operators:?}");
 }
