@@ -191,7 +191,7 @@ async fn compose(
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp, Arc::clone(&rates));
     let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone())
         .layer(from_fn_with_state(gate, authenticate));
-    let (metrics, streams) = (metrics()?, rest::Streams::default());
+    let (metrics, streams) = (metrics()?, rest::streams());
     let origins = settings.edge.allow_origin.as_slice().into();
     let face = rest::Face { service, metrics, stop: drain.clone(), streams, rates, origins };
     let faces = cors::allow(rest::router(face).merge(mcp), &settings.edge.allow_origin);

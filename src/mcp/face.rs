@@ -13,14 +13,13 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::reading::Inexact;
 use super::shelf::Shelf;
 use super::tools::Call;
 use super::{completion, prompts, resources, subscriptions, tools};
-use crate::identity::Act;
+use crate::identity::{Act, Full, Seats};
 use crate::service::{Service, ServiceError, Visitor};
 
 /// How long a client may keep what changes only with the program: tools, prompts, templates.
@@ -43,7 +42,7 @@ const INSTRUCTIONS: &str = "Blotter is a paper-trading ledger: no order reaches 
 pub struct Face {
     service: Arc<Service>,
     shelf: Arc<Shelf>,
-    streams: Arc<Semaphore>,
+    streams: Seats,
     stop: CancellationToken,
 }
 
@@ -81,7 +80,7 @@ fn unread(error: &ServiceError) -> ErrorData {
 impl Face {
     /// What `shelf` offers of `service`, until it is asked to `stop`: then waits and subscriptions end.
     pub fn new(service: Arc<Service>, shelf: Shelf, stop: CancellationToken) -> Self {
-        let streams = Arc::new(Semaphore::new(subscriptions::STREAMS_MAX));
+        let streams = Seats::new(subscriptions::STREAMS_MAX);
         Self { service, shelf: Arc::new(shelf), streams, stop }
     }
 }
@@ -240,10 +239,8 @@ impl ServerHandler for Face {
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
         let (visitor, _) = principal(subscription.request_context(), &self.shelf)?;
-        let Ok(_stream) = self.streams.try_acquire() else {
-            let message = "there are as many subscriptions as this server takes: end one, or read the resource again";
-            return Err(ErrorData::internal_error(message, None));
-        };
+        let full = |full: Full| ErrorData::internal_error(full.to_string(), None);
+        let _seat = self.streams.take(&visitor.principal).map_err(full)?;
         subscriptions::follow(&self.service, &visitor, &subscription, &self.stop).await
     }
 }

@@ -26,7 +26,6 @@ mod problem;
 pub mod proxies;
 mod request;
 mod routes;
-mod seats;
 mod sessions;
 mod stream;
 mod tokens;
@@ -43,9 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use orders::read as read_order;
 pub use problem::Problem;
-pub use seats::Streams;
+pub use stream::streams;
 
-use crate::identity::Rates;
+use crate::identity::{Rates, Seats};
 use crate::service::{Interface, Service};
 use auth::Gate;
 use cors::Origin;
@@ -61,7 +60,7 @@ pub struct Face {
     /// Cancelled when the server was asked to stop.
     pub stop: CancellationToken,
     /// Who follows the log.
-    pub streams: Streams,
+    pub streams: Seats,
     /// How often callers may call.
     pub rates: Arc<Rates>,
     /// Whose pages may call by the cookie, beside this server's own.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aggregates::id::AccountId;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
@@ -25,10 +25,11 @@ use super::openapi::{Field, Operation};
 use super::problem::Problem;
 use super::request::{Caller, Query, Visitor};
 use super::routes::Routes;
-use super::seats::{Seat, Streams};
-use crate::identity::Act;
+use crate::identity::{Act, Full, Seat, Seats};
 use crate::service::{self, EventAnswer, Followed, Service, ServiceError};
 
+/// Streams of one process at the most.
+const STREAMS: usize = 256;
 /// Events between the log and the client's connection at the most.
 const BUFFER: usize = 64;
 /// How long a client may leave the buffer full.
@@ -77,10 +78,19 @@ pub fn routes() -> Routes {
     )
 }
 
+/// The seats of one process.
+pub fn streams() -> Seats {
+    Seats::new(STREAMS)
+}
+
+fn crowded(full: Full) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", full.to_string())
+}
+
 /// `GET /v1/stream`
 async fn follow(
     State(service): State<Arc<Service>>,
-    State(streams): State<Streams>,
+    State(streams): State<Seats>,
     State(stop): State<CancellationToken>,
     Visitor(visitor): Visitor,
     Caller(caller): Caller,
@@ -94,7 +104,7 @@ async fn follow(
     let types = types.split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
     let followed = Followed { types };
     let seen = last_event_id(&headers)?;
-    let seat = streams.take(&visitor.principal)?;
+    let seat = streams.take(&visitor.principal).map_err(crowded)?;
     let after = service.follow(&caller, &followed, seen).await?;
     let (outlet, stream) = channel(seat);
     tokio::spawn(async move {
@@ -273,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_closed_after_what_was_sent_and_told_to_come_again() {
-        let (outlet, stream) = channel(Streams::default().take(&Principal::Operator).unwrap());
+        let (outlet, stream) = channel(streams().take(&Principal::Operator).unwrap());
         for position in 0..BUFFER as u64 {
             send(&outlet.events, alive(position), PATIENCE).await.ok().unwrap();
         }

@@ -173,7 +173,7 @@ impl TestRest {
             service: Arc::clone(&service),
             metrics,
             stop: stop.clone(),
-            streams: rest::Streams::default(),
+            streams: rest::streams(),
             rates: Arc::clone(&rates),
             origins: Arc::default(),
         };
