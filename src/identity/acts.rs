@@ -229,10 +229,11 @@ impl Act {
 
     /// Whether it changes anything: what a token that was halted may not do any more.
     pub const fn writes(self) -> bool {
-        matches!(
-            self.rule().token,
-            Showing::Scope(Scope::OrdersWrite | Scope::OrdersCancel | Scope::Admin)
-        )
+        matches!(self, Self::StopToken)
+            || matches!(
+                self.rule().token,
+                Showing::Scope(Scope::OrdersWrite | Scope::OrdersCancel | Scope::Admin)
+            )
     }
 }
 
