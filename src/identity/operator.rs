@@ -1,8 +1,8 @@
 //! The operator's bearer token: it may do everything.
 //!
 //! It comes from `BLOTTER_OPERATOR_TOKEN`, else from the file `operator.token` in the data directory, which the
-//! first start makes with 32 random bytes. One that is short is not taken, since it may be guessed at whatever pace. Only its hash stays in memory, and no log ever shows it. Comparing
-//! costs one SHA-256 and takes the same time whatever is presented.
+//! first start makes with 32 random bytes. One that would soon be guessed is not taken, and one that could be is warned of.
+//! Only its hash stays in memory, and no log ever shows it. Comparing costs one SHA-256 and takes the same time whatever is presented.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -13,8 +13,12 @@ use super::secret::{self, SecretError};
 
 /// The file's name in the data directory.
 const FILE: &str = "operator.token";
-/// The shortest token, in characters: 32 of hex digits are 16 random bytes.
-const SHORTEST: usize = 32;
+/// The shortest token, in characters.
+const SHORTEST: usize = 8;
+/// The shortest that is not warned of: so many hex digits are 16 random bytes.
+const SAFE: usize = 32;
+/// What stands in examples everywhere, and is tried first.
+const EXAMPLES: [&str; 5] = ["changeme", "change-me", "password", "12345678", "00000000"];
 
 /// Knows the operator's token when it sees it.
 #[derive(Clone)]
@@ -43,8 +47,18 @@ impl OperatorToken {
             }
         };
         let (length, least) = (token.chars().count(), SHORTEST);
-        if length < least {
+        if length < least || token.trim().is_empty() {
             return Err(SecretError::Short { from, length, least });
+        }
+        if EXAMPLES.contains(&token.to_ascii_lowercase().as_str()) {
+            return Err(SecretError::Example { from });
+        }
+        if length < SAFE {
+            tracing::warn!(
+                from,
+                length,
+                "the operator's token could be guessed: `openssl rand -hex 32` makes one that cannot"
+            );
         }
         Ok(token)
     }
@@ -87,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_short_is_not_taken_wherever_it_comes_from() {
+    fn a_token_that_would_soon_be_guessed_is_not_taken_wherever_it_comes_from() {
         let scratch = Scratch::new("short");
-        for short in ["x", "changeme", &GIVEN[1..]] {
+        for short in ["x", "changeme", "Password", "        ", &GIVEN[..7]] {
             let told = OperatorToken::load(Some(short), &scratch.0).unwrap_err().to_string();
             assert!(
                 told.contains("BLOTTER_OPERATOR_TOKEN") && told.contains("rand -hex 32"),
@@ -97,9 +111,10 @@ mod tests {
             );
         }
         OperatorToken::load(None, &scratch.0).unwrap();
-        std::fs::write(scratch.0.join(FILE), "changeme\n").unwrap();
+        OperatorToken::load(Some(&GIVEN[..8]), &scratch.0).unwrap();
+        std::fs::write(scratch.0.join(FILE), "chang\n").unwrap();
         let told = OperatorToken::load(None, &scratch.0).unwrap_err().to_string();
-        assert!(told.contains(FILE) && told.contains("has 8 characters"), "{told}");
+        assert!(told.contains(FILE) && told.contains("has 5 characters"), "{told}");
     }
 
     #[test]

@@ -54,6 +54,15 @@ pub enum SecretError {
         /// The shortest that is taken.
         least: usize,
     },
+    /// It stands in examples.
+    #[error(
+        "the token in {from} is one of the first that anybody tries: make one with `openssl rand -hex 32`, or set none and \
+         leave it to the file that the first start makes"
+    )]
+    Example {
+        /// Where it stands.
+        from: String,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
