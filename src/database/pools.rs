@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aggregates::id::{AccountId, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Transaction};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -22,6 +22,8 @@ use super::roles::Role;
 const SOON: Duration = Duration::from_millis(500);
 /// How long everything else does.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that answered so lately is taken to be alive: to ask each time would be a round trip of each read.
+const FRESH: Duration = Duration::from_secs(1);
 /// How a read begins.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -69,6 +71,15 @@ impl Connector {
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 let session = Arc::clone(&session);
                 Box::pin(async move { connection.execute(&*session).await.map(drop) })
