@@ -84,6 +84,8 @@ codes! {
     NoMark "no_mark" Business,
     /// A short position is held in whole shares.
     FractionalShort "fractional_short" Business,
+    /// An order that is to open a position would close one that is held the other way.
+    OpposingPosition "opposing_position" Business,
     /// Nothing to estimate the worst cost from.
     NoReferencePrice "no_reference_price" Business,
     /// The market is closed and the order cannot wait.

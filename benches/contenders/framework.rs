@@ -165,6 +165,7 @@ async fn order(
         qty,
         price,
         amount,
+        cuts: Vec::new(),
         at: scene.at,
     };
     let position = StreamId::Position(account_id, scene.instrument).aggregate_id();

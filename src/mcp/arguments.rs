@@ -70,6 +70,11 @@ impl Arguments {
         self.text(name, most).unwrap_or_default()
     }
 
+    /// Whether it was sent and is not taken yet.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.left.contains_key(name)
+    }
+
     fn missing(&mut self, name: &str) {
         self.fault(name, "missing_field", format!("{name} is missing"));
     }

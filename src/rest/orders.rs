@@ -227,12 +227,16 @@ pub(super) fn placed() -> Vec<Field> {
         Field::word(
             "order_class",
             &CLASSES,
-            "`simple` if absent. `bracket`: a buy with both exits; `oto`: a buy with one of them; `oco`: a sell at the \
-             limit of its take_profit beside its stop_loss. `mleg` is refused as `unsupported`.",
+            "`simple` if absent. `bracket`: an order that opens a position, with both exits; `oto`: with one of them; `oco`: an \
+             exit of what is held at the limit of its take_profit, beside its stop_loss. `mleg` is refused as `unsupported`.",
         ),
         Field::object(
             "take_profit",
-            &[Field::amount("limit_price", "Its limit: above the stop-loss's stop.").required()],
+            &[Field::amount(
+                "limit_price",
+                "Its limit: above the stop-loss's stop, below it for exits that buy.",
+            )
+            .required()],
             "The exit with a profit, a limit order.",
         ),
         Field::object(

@@ -96,6 +96,15 @@ fn sell_of_one(qty: &str) -> Request {
     request(ORDERS, body, "sell_stock_market", arguments)
 }
 
+/// A bracket that buys, in an account that is not the only one.
+fn bracket_of_one() -> Request {
+    let body = json!({"symbol": "AAPL", "side": "buy", "qty": "1", "type": "market", "order_class": "bracket",
+        "take_profit": {"limit_price": "170"}, "stop_loss": {"stop_price": "150"}});
+    let arguments = json!({"symbol": "AAPL", "side": "buy", "quantity": "1", "account_id": "{account}",
+        "take_profit_limit_price": "170", "stop_loss_stop_price": "150"});
+    request(ORDERS, body, "place_bracket_order", arguments)
+}
+
 fn cause(code: RefusalCode) -> Cause {
     let none = json!({});
     match code {
@@ -169,6 +178,7 @@ fn cause(code: RefusalCode) -> Cause {
         }
         RefusalCode::MarginCall => Both(Called, sell_of_one("1")),
         RefusalCode::FractionalShort => Both(Called, sell_of_one("0.5")),
+        RefusalCode::OpposingPosition => Both(Called, bracket_of_one()),
         RefusalCode::NoMark => Inside("what an account holds has traded, so it has a price"),
         RefusalCode::InstrumentNotFound => Inside("only the engine speaks to instruments"),
         RefusalCode::UserNotFound => Inside("facts are recorded of users who are there"),

@@ -51,8 +51,10 @@ pub enum Wish {
         limit: Option<u64>,
         stop: Option<u64>,
         trail: Option<u64>,
-        /// The take-profit above and the stop-loss below what it is placed at, in cents.
+        /// The take-profit and the stop-loss, in cents.
         exits: (Option<u64>, Option<u64>),
+        /// They are for shares that are held, and no other order is.
+        oco: bool,
     },
     Cancel {
         account: AccountId,
@@ -179,22 +181,26 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
             let limit = dice.permille(500).then(|| 9_000 + dice.below(2_000));
             Wish::Replace { account, order, qty, limit }
         }
-        _ => Wish::Place {
-            account,
-            symbol: if dice.permille(20) { "NONE" } else { symbol },
-            sell: dice.permille(400),
-            qty: dice.below(8),
-            limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
-            stop: dice.permille(300).then(|| 9_000 + dice.below(2_000)),
-            trail: dice.permille(200).then(|| 1 + dice.below(500)),
-            exits: match dice.permille(400) {
-                true => (
-                    dice.permille(800).then(|| 10_001 + dice.below(1_500)),
-                    dice.permille(800).then(|| 9_000 + dice.below(1_000)),
-                ),
-                false => (None, None),
-            },
-        },
+        _ => {
+            let (sell, oco) = (dice.permille(400), dice.permille(500));
+            let above = dice.permille(800).then(|| 10_001 + dice.below(1_500));
+            let below = dice.permille(800).then(|| 9_000 + dice.below(1_000));
+            Wish::Place {
+                account,
+                symbol: if dice.permille(20) { "NONE" } else { symbol },
+                sell,
+                qty: dice.below(8),
+                limit: dice.permille(700).then(|| 9_000 + dice.below(2_000)),
+                stop: dice.permille(300).then(|| 9_000 + dice.below(2_000)),
+                trail: dice.permille(200).then(|| 1 + dice.below(500)),
+                exits: match (dice.permille(400), sell == oco) {
+                    (true, true) => (above, below),
+                    (true, false) => (below, above),
+                    (false, _) => (None, None),
+                },
+                oco,
+            }
+        }
     }
 }
 
@@ -455,7 +461,8 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             };
             Command::Instrument { instrument_id, command }
         }
-        Wish::Place { account, symbol, sell, qty, limit, stop, trail, exits: (profit, loss) } => {
+        Wish::Place { account, symbol, sell, qty, limit, stop, trail, exits, oco } => {
+            let (profit, loss) = exits;
             let limit = limit.filter(|_| trail.is_none());
             let stop = stop.filter(|_| trail.is_none());
             let offset = trail.filter(|trail| trail % 5 < 2).map(|trail| trail % 50);
@@ -464,10 +471,11 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             let take_profit = profit.map(|limit| TakeProfit { limit_price: price(limit) });
             let stop_loss = loss.map(|stop| StopLoss {
                 stop_price: price(stop),
-                limit_price: (stop % 3 == 0).then(|| price(stop - 10)),
+                limit_price: (stop % 3 == 0)
+                    .then(|| price(if sell == oco { stop - 10 } else { stop + 10 })),
             });
             // Some of them are no orders that can be: the ledger refuses them.
-            let order_class = match (sell, take_profit, stop_loss) {
+            let order_class = match (oco, take_profit, stop_loss) {
                 (_, None, None) => OrderClass::Simple,
                 (true, ..) => OrderClass::Oco,
                 (false, Some(_), Some(_)) => OrderClass::Bracket,

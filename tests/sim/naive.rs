@@ -357,6 +357,10 @@ impl Naive {
                 position.traded += if sell { -qty } else { qty };
                 position.qty = fact.optional("position_qty").unwrap_or(0);
                 let held = position.reserved.remove(&order).unwrap_or(0);
+                if let Some(of) = self.orders.get(&order).filter(|order| order.family.is_some()) {
+                    let opens = matches!(event, "PositionOpened" | "PositionIncreased");
+                    hold("an entry opens and exits close", opens == of.entry)?;
+                }
                 // Of a family one order has reserved for both: it gave up before what the other one delivers.
                 let beside = held == 0
                     && self.orders.get(&order).is_some_and(|order| order.family.is_some());
@@ -398,6 +402,7 @@ impl Naive {
         }
         hold("I6: a position is what was traded", position.qty == position.traded)?;
         hold("I6: nothing is short", margin || position.qty >= 0)?;
+        hold("I6: shorts are in whole shares", position.qty >= 0 || position.qty % ONE == 0)?;
         let reserved: Amount = position.reserved.values().sum();
         hold("I5: no more shares are reserved than held", reserved <= position.qty.abs())
     }
@@ -478,6 +483,10 @@ impl Naive {
             let Some(account) = account else { continue };
             let shares: Amount = self.positions.values().filter_map(|it| it.reserved.get(id)).sum();
             let cash = account.reserved.get(id).copied().unwrap_or(0);
+            if order.family.is_some() && !order.entry {
+                hold("I5: an exit reserves shares alone", cash == 0)?;
+                continue;
+            }
             let opens = if order.ended { 0 } else { order.qty - order.filled - shares };
             hold("I5: an order that ended reserves nothing", !order.ended || shares == 0)?;
             hold("I5: what opens reserves margin, nothing else", (opens > 0) == (cash > 0))?;

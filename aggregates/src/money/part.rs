@@ -1,8 +1,8 @@
-//! Parts of an amount of money.
+//! Parts of an amount.
 
 use rust_decimal::Decimal;
 
-use super::{AmountError, Money, Price, Round, divide, times};
+use super::{AmountError, Money, Price, Quantity, Round, divide, times};
 
 impl Money {
     /// So many percent of this amount, rounded up to the cent: what margin has to back.
@@ -27,6 +27,14 @@ impl Money {
     }
 }
 
+impl Quantity {
+    /// The whole shares of it, towards zero.
+    #[must_use]
+    pub fn whole_part(self) -> Self {
+        Self(self.0.trunc().normalize())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +49,11 @@ mod tests {
         assert_eq!(part("10.03", 25), "2.51");
         assert_eq!(part("0.00", 30), "0.00");
         assert_eq!(part("33.33", 100), "33.33");
+    }
+
+    #[test]
+    fn a_part_of_a_share_is_left_off() {
+        let whole = |qty: &str| qty.parse::<Quantity>().unwrap().whole_part().to_string();
+        assert_eq!(["2.999999999", "0.5", "10", "-1.5"].map(whole), ["2", "0", "10", "-1"]);
     }
 }

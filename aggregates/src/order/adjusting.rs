@@ -4,6 +4,7 @@ use super::aggregate::Order;
 use super::command::OrderCommand;
 use super::error::OrderError;
 use super::event::{CancelReason, OrderEvent};
+use super::exits::Part;
 use super::spec::Side;
 use super::state::Happening;
 use super::trail::Trail;
@@ -50,6 +51,8 @@ impl Order {
             return Ok(canceled(CancelReason::SplitRoundedToNothing));
         }
         let reserve_price = match limit_price {
+            // An exit closes, and reserves at no price.
+            _ if matches!(spec.part(), Some(Part::Exit(_))) => None,
             Some(limit) if spec.side == Side::Buy => Some(limit),
             _ => divided(self.reserve_price(), false)?,
         };

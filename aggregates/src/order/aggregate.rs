@@ -42,9 +42,9 @@ event_sourced!(Order, "order", OrderCommand, OrderEvent {
     OrderTriggered "1.1",
     OrderFilled "1.1",
     OrderReplaced "1.1",
-    OrderResized "1.0",
+    OrderResized "1.1",
     OrderAdjusted "1.1",
-    OrderCanceled "1.3",
+    OrderCanceled "1.4",
     OrderExpired "1.1",
 }, OrderError);
 

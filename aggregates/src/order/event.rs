@@ -233,6 +233,8 @@ pub enum ResizeCause {
     EntryReplaced,
     /// The other exit has filled in part.
     SiblingFilled,
+    /// Another order has closed some of the shares that it was for.
+    PositionReduced,
 }
 
 /// Why an order was canceled.
@@ -269,6 +271,12 @@ pub enum CancelReason {
     AuctionUnfilled,
     /// Its account has reached a limit on losses, and it would have opened or added to a position.
     LossLimit,
+    /// Another order has closed the shares that it was for.
+    PositionClosed,
+    /// It was to open a position, and would have closed one that is held the other way.
+    OpposingPosition,
+    /// The fill would have left a part of a share short.
+    FractionalShort,
 }
 
 impl CancelReason {
@@ -290,6 +298,9 @@ impl CancelReason {
             Self::AccountReset => "account_reset",
             Self::AuctionUnfilled => "auction_unfilled",
             Self::LossLimit => "loss_limit",
+            Self::PositionClosed => "position_closed",
+            Self::OpposingPosition => "opposing_position",
+            Self::FractionalShort => "fractional_short",
         }
     }
 }

@@ -284,19 +284,11 @@ impl OrderSpec {
             OrderClass::Oco => self.limit_price,
             _ => take_profit.map(|exit| exit.limit_price),
         };
-        let exits_sell = (class == OrderClass::Oco) == (self.side == Side::Sell);
+        let side = if class == OrderClass::Oco { self.side } else { self.side.opposite() };
         if let Some((profit, loss)) = profit.zip(stop_loss.map(|exit| exit.stop_price))
-            && exits_sell
-            && profit <= loss
+            && let Some(message) = not_apart(side, profit, loss)
         {
-            fault("take_profit.limit_price", apart(profit, loss));
-        }
-        if !exits_sell {
-            let what = match class {
-                OrderClass::Oco => "an oco that buys".to_owned(),
-                _ => format!("a {word} that sells first"),
-            };
-            faults.push(OrderError::Unsupported { field: "side", what });
+            fault("take_profit.limit_price", message);
         }
         faults
     }
@@ -317,9 +309,18 @@ impl Order {
     }
 }
 
-/// What is wrong with two exits that sell.
-pub(crate) fn apart(profit: Price, loss: Price) -> String {
-    format!("the take-profit's limit {profit} must be above the stop-loss's stop {loss}: both sell")
+/// What is wrong with two exits of this side: one that sells takes a profit above the price at which the other bounds a
+/// loss, one that buys below it.
+pub(crate) fn not_apart(side: Side, profit: Price, loss: Price) -> Option<String> {
+    let (wrong, where_to, what) = match side {
+        Side::Sell => (profit <= loss, "above", "sell"),
+        Side::Buy => (profit >= loss, "below", "buy"),
+    };
+    wrong.then(|| {
+        format!(
+            "the take-profit's limit {profit} must be {where_to} the stop-loss's stop {loss}: both {what}"
+        )
+    })
 }
 
 impl OrderError {

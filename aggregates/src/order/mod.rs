@@ -17,7 +17,7 @@ pub use aggregate::{Order, worst_cost};
 pub use command::{Execution, OrderCommand, Trigger};
 pub use error::OrderError;
 pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent, ResizeCause};
-pub(crate) use exits::apart;
+pub(crate) use exits::not_apart;
 pub use exits::{Exit, Exits, Part, StopLoss, TakeProfit};
 pub use spec::{
     CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce,

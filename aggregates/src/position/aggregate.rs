@@ -309,8 +309,7 @@ impl Decide for Position {
                 events
             }
             PositionCommand::Trade(trade) => {
-                let Trade { order_id, side, qty, .. } = *trade;
-                let mut events = self.cut(&self.cuts(order_id, side, qty)?)?;
+                let mut events = self.cut(&trade.cuts)?;
                 events.extend(self.trade(trade)?);
                 events
             }

@@ -1,7 +1,7 @@
 //! What orders have set aside of a holding to close it: sells of a long one, buys of a short one.
 //!
 //! No more is ever set aside than is held. A fill closes shares that are its own, then free ones; only an order of a
-//! margin account that had none goes beyond those, and takes from what the newest of the others have set aside.
+//! margin account that had none goes beyond those, and takes from what others have set aside.
 
 use super::aggregate::Position;
 use super::error::PositionError;
@@ -78,33 +78,42 @@ impl Position {
         PositionError::InsufficientShares { asked, available, held, reserved }
     }
 
-    /// What a fill of `qty` by this order takes from others, the newest first.
+    /// What a fill of `qty` by this order takes from others, in this order of theirs.
     pub fn cuts(
         &self,
         order_id: OrderId,
         side: Side,
         qty: Quantity,
+        others: &[OrderId],
     ) -> Result<Vec<Cut>, AmountError> {
-        let held = self.held_against(side);
-        if held.is_zero() {
-            return Ok(Vec::new());
-        }
-        let own = self.reservation(order_id);
-        let left = held.minus(qty.min(held))?;
-        let mut beyond = self.reserved_qty().minus(own.min(qty))?.minus(left)?;
+        let mut beyond = self.beyond(order_id, side, qty)?;
         let mut cuts = Vec::new();
-        for (other, from) in self.reservations.iter().rev() {
+        for other in others.iter().filter(|other| **other != order_id) {
             if !beyond.is_positive() {
                 break;
             }
-            if *other == order_id {
-                continue;
-            }
-            let part = beyond.min(*from);
-            cuts.push(Cut { order_id: *other, from: *from, to: from.minus(part)? });
+            let from = self.reservation(*other);
+            let part = beyond.min(from);
+            cuts.push(Cut { order_id: *other, from, to: from.minus(part)? });
             beyond = beyond.minus(part)?;
         }
         Ok(cuts)
+    }
+
+    /// The shares that a fill of `qty` by this order takes from others, beyond its own and free ones; none if not above 0.
+    pub fn beyond(
+        &self,
+        order_id: OrderId,
+        side: Side,
+        qty: Quantity,
+    ) -> Result<Quantity, AmountError> {
+        let held = self.held_against(side);
+        if held.is_zero() {
+            return Ok(Quantity::ZERO);
+        }
+        let own = self.reservation(order_id);
+        let left = held.minus(qty.min(held))?;
+        self.reserved_qty().minus(own.min(qty))?.minus(left)
     }
 
     /// The events of what a fill takes from others: they come before those of the fill, so that no more than is held is

@@ -1,5 +1,6 @@
 //! What a position is asked to do.
 
+use super::closing::Cut;
 use crate::account::ReleaseReason;
 use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
 use crate::market::MarketTime;
@@ -27,6 +28,8 @@ pub struct Trade {
     pub price: Price,
     /// `qty * price`, rounded once.
     pub amount: Money,
+    /// What it takes of the shares that other orders have set aside: see [`super::Position::cuts`].
+    pub cuts: Vec<Cut>,
     /// The market time.
     pub at: MarketTime,
 }

@@ -27,6 +27,13 @@ pub enum Arrival {
     Rest,
 }
 
+/// What an order with `leaves` shares open may take of `left` in a margin account or not: one of whole shares takes whole
+/// ones there, since it may open a short position or leave one, which is in whole shares.
+pub fn takeable(is_margin: bool, leaves: Quantity, left: Quantity) -> Quantity {
+    let qty = left.min(leaves);
+    if is_margin && leaves.is_whole() { qty.whole_part() } else { qty }
+}
+
 /// What an order with `leaves` shares open does that can have `left` of them at once: none without an offer.
 pub fn arrival(time_in_force: TimeInForce, leaves: Quantity, left: Quantity) -> Arrival {
     let qty = left.min(leaves);
@@ -42,6 +49,20 @@ pub fn arrival(time_in_force: TimeInForce, leaves: Quantity, left: Quantity) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_shares_of_a_margin_account_fill_in_whole_ones() {
+        let shares = |n: &str| n.parse::<Quantity>().expect("a quantity");
+        for (is_margin, leaves, left, takes) in [
+            (true, "10", "2.5", "2"),
+            (true, "10", "0.9", "0"),
+            (true, "10", "12.5", "10"),
+            (true, "1.5", "1.2", "1.2"),
+            (false, "10", "2.5", "2.5"),
+        ] {
+            assert_eq!(takeable(is_margin, shares(leaves), shares(left)), shares(takes));
+        }
+    }
 
     #[test]
     fn an_order_takes_what_there_is_and_only_immediate_ones_end() {

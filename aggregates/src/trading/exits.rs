@@ -1,8 +1,11 @@
 //! Orders that belong together: what placing, a fill or the end of one does to the others, in the same commit.
 //!
 //! The exits of a family are open together, for the same number of shares, and end together: those shares are what its
-//! entry has filled and no exit has sold. They are reserved once, under the name of [`OrderSpec::reserves_under`].
+//! entry has filled and no exit has closed. They are reserved once, under the name of [`OrderSpec::reserves_under`].
 //! While nothing has filled the exits are held and reserve nothing. An entry is never open without its exits.
+//!
+//! An entry opens a position or adds to it, and never closes one that is held the other way. Its exits close, and never
+//! open: what another order closes of their shares they lose, and with the last of them they end.
 
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::ReleaseReason;
@@ -11,9 +14,10 @@ use crate::market::MarketTime;
 use crate::money::{Price, Quantity};
 use crate::order::{
     CancelReason, Exit, Order, OrderClass, OrderCommand, OrderError, OrderSpec, OrderStatus,
-    OrderType, Part, ResizeCause, apart,
+    OrderType, Part, ResizeCause, not_apart,
 };
-use crate::position::PositionCommand;
+use crate::position::{Cut, PositionCommand, PositionError};
+use crate::refusal::{Refusal, RefusalCode};
 
 /// How an order has ended otherwise than by a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,86 @@ impl<'a, W: World> Desk<'a, W> {
             }
         }
         Ok(open)
+    }
+
+    /// Whether an order that belongs with others opens, if it is their entry, and closes what is free, if it is an exit.
+    pub(super) fn keeps_its_part(
+        &self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+    ) -> Result<(), Undecided> {
+        let Some(part) = spec.part() else { return Ok(()) };
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let (held, asked) = (position.qty(), spec.qty);
+        if part == Part::Entry {
+            if position.held_against(spec.side).is_zero() {
+                return Ok(());
+            }
+            let (class, side) = (spec.order_class.word(), spec.side.word());
+            let message = format!(
+                "a {class} opens a position, and its {side} would close the {held} {} that are held: close them first, or \
+                 place an oco for them",
+                spec.symbol
+            );
+            let refusal = Refusal::new(RefusalCode::OpposingPosition, message).field("side");
+            return Err(refusal.figure("held", held).into());
+        }
+        let own = self.deliverable(order_id, spec)?;
+        let available = position.free_against(spec.side)?.plus(own)?;
+        if asked <= available {
+            return Ok(());
+        }
+        let reserved = position.reserved_qty();
+        Err(PositionError::InsufficientShares { asked, available, held, reserved }.into())
+    }
+
+    /// The other orders that have shares of a position set aside, in the order in which a fill that needs them takes
+    /// them: the newest first, and exits, which protect it, after all others.
+    pub(super) fn lenders(&self, spec: &OrderSpec) -> Result<Vec<OrderId>, Undecided> {
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let mut lenders = Vec::new();
+        for order_id in position.reserving_orders() {
+            let family = self.look_spec(order_id)?.family(order_id);
+            lenders.push((family.is_none(), family.unwrap_or(order_id), order_id));
+        }
+        lenders.sort_unstable();
+        Ok(lenders.into_iter().rev().map(|(.., order_id)| order_id).collect())
+    }
+
+    /// What a fill has taken of the shares of exits they are for no more; those that are left with none end, and what is
+    /// open of their entry with them.
+    pub(super) fn after_cuts(&mut self, cuts: &[Cut], at: MarketTime) -> Result<(), Undecided> {
+        for Cut { order_id: name, from, to } in cuts {
+            let spec = self.look_spec(*name)?;
+            if !matches!(spec.part(), Some(Part::Exit(_))) {
+                continue;
+            }
+            let lost = from.minus(*to)?;
+            let mut orders = self.open_relatives(*name, spec)?;
+            let named = self.look_order(*name)?;
+            orders.extend(spec.part().map(|part| (*name, part, named)));
+            let mut ended = Vec::new();
+            for (order_id, part, order) in orders {
+                let command = match part {
+                    Part::Entry if !to.is_zero() => continue,
+                    Part::Entry => OrderCommand::Cancel { reason: CancelReason::ExitsEnded, at },
+                    Part::Exit(_) if to.is_zero() => {
+                        OrderCommand::Cancel { reason: CancelReason::PositionClosed, at }
+                    }
+                    Part::Exit(_) => {
+                        let qty =
+                            order.spec().map_or(Quantity::ZERO, |spec| spec.qty).minus(lost)?;
+                        OrderCommand::Resize { qty, cause: ResizeCause::PositionReduced, at }
+                    }
+                };
+                self.order(order_id, &command)?;
+                if part == Part::Entry {
+                    ended.push(order_id);
+                }
+            }
+            self.release(spec.account_id, &ended, ReleaseReason::Canceled)?;
+        }
+        Ok(())
     }
 
     /// The shares that an order may deliver: its own reservation, or that of its family.
@@ -141,7 +225,7 @@ impl<'a, W: World> Desk<'a, W> {
         }
     }
 
-    /// What one exit has sold the other does not: with the last share it ends, and what is open of the entry with it.
+    /// What one exit has closed the other does not: with the last share it ends, and what is open of the entry with it.
     fn after_exit(
         &mut self,
         order_id: OrderId,
@@ -223,10 +307,11 @@ impl<'a, W: World> Desk<'a, W> {
                 Exit::StopLoss => (sibling, replaced),
             };
             let prices: Option<(Price, Price)> = profit.limit_price.zip(loss.stop_price);
-            if let Some((profit, loss)) = prices.filter(|(profit, loss)| profit <= loss) {
+            let wrong = prices.and_then(|(profit, loss)| not_apart(spec.side, profit, loss));
+            if let Some(message) = wrong {
                 let field =
                     if spec.order_type == OrderType::Limit { "limit_price" } else { "stop_price" };
-                return Err(OrderError::Malformed { field, message: apart(profit, loss) }.into());
+                return Err(OrderError::Malformed { field, message }.into());
             }
         }
         Ok(())

@@ -1,14 +1,16 @@
 //! A trigger, which moves the order alone, and a fill: the order, the cash and the position move together. One that cannot be, because the account cannot pay it
 //! beyond its reservation or an amount would be beyond its bound, ends the order instead and says why.
 
+use super::margin::Fill;
 use super::{Desk, Undecided, World};
-use crate::account::AccountCommand;
+use crate::account::{AccountCommand, Opening};
 use crate::id::{FillId, OrderId};
 use crate::margin::Marks;
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
 use crate::order::{
-    CancelReason, Execution, OrderCommand, OrderError, OrderEvent, OrderSpec, Side, Trigger,
+    CancelReason, Execution, Order, OrderCommand, OrderError, OrderEvent, OrderSpec, Part, Side,
+    Trigger,
 };
 use crate::position::{PositionCommand, PositionError, Trade};
 use crate::refusal::{Refusal, RefusalCode};
@@ -30,6 +32,8 @@ impl<W: World> Desk<'_, W> {
         let reason = match refusal.code {
             RefusalCode::InsufficientBuyingPower => CancelReason::InsufficientBuyingPower,
             RefusalCode::InvalidAmount => CancelReason::AmountOutOfBounds,
+            RefusalCode::OpposingPosition => CancelReason::OpposingPosition,
+            RefusalCode::FractionalShort => CancelReason::FractionalShort,
             _ => return Err(refusal.into()),
         };
         let account_id = self.look_spec(order_id)?.account_id;
@@ -76,16 +80,7 @@ impl<W: World> Desk<'_, W> {
         };
         self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
         let change = if spec.side == Side::Buy { amount.negated() } else { amount };
-        let (keep, opening) = if self.look_account(spec.account_id)?.is_margin() {
-            let fill = self.margin_fill((order_id, order), &spec, &filled, marks)?;
-            (fill.keep, Some(fill.opening))
-        } else if spec.side == Side::Buy {
-            (order.kept_after(amount, leaves_qty, self.rules)?, None)
-        } else {
-            self.covered(order_id, &spec, qty)?;
-            self.free_for(order_id, &spec, qty)?;
-            (Money::ZERO, None)
-        };
+        let Fill { keep, opening, cuts } = self.backed((order_id, order), &spec, &filled, marks)?;
         let settle =
             AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep, opening };
         self.account(spec.account_id, &settle)?;
@@ -99,10 +94,45 @@ impl<W: World> Desk<'_, W> {
             qty,
             price,
             amount,
+            cuts: cuts.clone(),
             at,
         };
         self.position(spec.account_id, spec.instrument_id, &PositionCommand::Trade(trade))?;
-        self.after_fill(order_id, &spec, (qty, leaves_qty), at)
+        self.after_fill(order_id, &spec, (qty, leaves_qty), at)?;
+        self.after_cuts(&cuts, at)
+    }
+
+    /// What a fill leaves reserved, and what backs it: shares that its order or its family has set aside, cash, or
+    /// margin.
+    fn backed(
+        &mut self,
+        (order_id, order): (OrderId, &Order),
+        spec: &OrderSpec,
+        filled: &OrderEvent,
+        marks: &Marks,
+    ) -> Result<Fill, Undecided> {
+        let OrderEvent::OrderFilled { qty, amount, leaves_qty, .. } = filled else {
+            return Err(OrderError::NotFound.into());
+        };
+        let (part, is_margin) = (spec.part(), self.look_account(spec.account_id)?.is_margin());
+        let cuts = Vec::new();
+        if part == Some(Part::Entry) {
+            self.keeps_its_part(order_id, spec)?;
+        }
+        if !matches!(part, Some(Part::Exit(_))) {
+            if is_margin {
+                self.leaves_whole(spec, *qty)?;
+                return self.margin_fill((order_id, order), spec, filled, marks);
+            }
+            if spec.side == Side::Buy {
+                let keep = order.kept_after(*amount, *leaves_qty, self.rules)?;
+                return Ok(Fill { keep, opening: None, cuts });
+            }
+        }
+        self.covered(order_id, spec, *qty)?;
+        self.free_for(order_id, spec, *qty)?;
+        let closes = Opening { needed: Money::ZERO, margin: None, passed_on: Vec::new() };
+        Ok(Fill { keep: Money::ZERO, opening: is_margin.then_some(closes), cuts })
     }
 
     /// Nothing fills in a symbol that is halted, or between two counts of its shares.
@@ -118,7 +148,8 @@ impl<W: World> Desk<'_, W> {
         Err(Refusal::new(code, format!("{} {why}: nothing fills or triggers", spec.symbol)).into())
     }
 
-    /// A sell of a cash account delivers shares that it has reserved, never others: no fill makes it short.
+    /// A sell of a cash account and every exit close shares that they have reserved, never others: no fill of theirs opens
+    /// a position the other way.
     fn covered(
         &self,
         order_id: OrderId,

@@ -2,7 +2,8 @@
 //! and what opens.
 //!
 //! In a margin account an order closes first: it sets aside shares that are held against it and free, and reserves
-//! initial margin for the shares beyond those. In a cash account a buy opens and a sell closes, all of it.
+//! initial margin for the shares beyond those. In a cash account a buy opens and a sell closes, all of it. An exit closes in
+//! both, whichever its side.
 
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{Account, AccountCommand, AccountError, Opening};
@@ -10,7 +11,7 @@ use crate::id::{AccountId, CommandId, OrderId};
 use crate::margin::{Marked, Marks, Standing, initial_of};
 use crate::market::{MarketTime, Reference};
 use crate::money::{AmountError, Money, Price, Quantity};
-use crate::order::{Order, OrderEvent, OrderSpec, Side, worst_cost};
+use crate::order::{Order, OrderEvent, OrderSpec, Part, Side, worst_cost};
 use crate::position::Cut;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::rules::Rules;
@@ -28,10 +29,11 @@ pub(super) struct Parts {
     pub opens: Quantity,
 }
 
-/// What a fill leaves reserved, and what it takes to open.
+/// What a fill leaves reserved, what it takes to open, and what it takes of the shares of other orders.
 pub(super) struct Fill {
     pub keep: Money,
-    pub opening: Opening,
+    pub opening: Option<Opening>,
+    pub cuts: Vec<Cut>,
 }
 
 /// How a margin account stands at these prices.
@@ -96,6 +98,9 @@ impl<W: World> Desk<'_, W> {
         qty: Quantity,
     ) -> Result<Parts, Undecided> {
         let none = Quantity::ZERO;
+        if matches!(spec.part(), Some(Part::Exit(_))) {
+            return Ok(Parts { closes: qty, opens: none });
+        }
         if !self.look_account(spec.account_id)?.is_margin() {
             return Ok(match spec.side {
                 Side::Buy => Parts { closes: none, opens: qty },
@@ -231,13 +236,33 @@ impl<W: World> Desk<'_, W> {
             true => Some(standing(self.world, spec.account_id, marks)?),
             false => None,
         };
-        let cuts = position.cuts(order_id, spec.side, *qty)?;
+        let lenders = match position.beyond(order_id, spec.side, *qty)?.is_positive() {
+            true => self.lenders(spec)?,
+            false => Vec::new(),
+        };
+        let cuts = position.cuts(order_id, spec.side, *qty, &lenders)?;
         let passed_on = self.passed_on(account, &cuts, released.minus(needed.min(released))?)?;
-        Ok(Fill { keep, opening: Opening { needed, margin, passed_on } })
+        let opening = Some(Opening { needed, margin, passed_on });
+        Ok(Fill { keep, opening, cuts })
+    }
+
+    /// Whether a fill leaves no part of a share short.
+    pub(super) fn leaves_whole(&self, spec: &OrderSpec, qty: Quantity) -> Result<(), Undecided> {
+        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
+        let signed = if spec.side == Side::Buy { qty } else { qty.negated() };
+        let after = held.plus(signed)?;
+        if after.is_negative() && !after.is_whole() {
+            let message = format!(
+                "a fill of {qty} with {held} held would leave a part of a share short: short positions are in whole shares"
+            );
+            let refusal = Refusal::new(RefusalCode::FractionalShort, message).field("qty");
+            return Err(refusal.figure("qty", qty).figure("held", held).into());
+        }
+        Ok(())
     }
 
     /// Orders whose shares a fill takes have to open instead: what the fill's order had reserved to open goes over to
-    /// them, as far as they need it. What they lack is looked for when they fill.
+    /// them, as far as they need it. What they lack is looked for when they fill. Exits open nothing and get nothing.
     fn passed_on(
         &self,
         account: &Account,
@@ -246,12 +271,19 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<Vec<(OrderId, Money)>, Undecided> {
         let least = Money::new(rust_decimal::Decimal::new(LEAST_CENTS, Money::DECIMALS))?;
         let taken = |cut: &Cut| cut.from.minus(cut.to);
-        let all = cuts.iter().try_fold(Quantity::ZERO, |sum, cut| sum.plus(taken(cut)?))?;
-        let mut passed_on = Vec::with_capacity(cuts.len());
+        let mut opening = Vec::with_capacity(cuts.len());
         for cut in cuts {
+            let order = self.look_order(cut.order_id)?;
+            if order.spec().and_then(OrderSpec::part).is_none() {
+                opening.push((cut, order));
+            }
+        }
+        let all = opening.iter().try_fold(Quantity::ZERO, |sum, (cut, _)| sum.plus(taken(cut)?))?;
+        let mut passed_on = Vec::with_capacity(opening.len());
+        for (cut, order) in opening {
             let opens = taken(cut)?;
             let share = left.share(opens, all)?;
-            let needed = match self.look_order(cut.order_id)?.reserve_price() {
+            let needed = match order.reserve_price() {
                 Some(price) => to_reserve(account, opens, price, self.rules)?,
                 None => share,
             };

@@ -21,7 +21,7 @@ mod preview;
 mod replacing;
 mod resetting;
 
-pub use arrival::{Arrival, Offer, arrival};
+pub use arrival::{Arrival, Offer, arrival, takeable};
 pub use command::{AuctionEntry, Command, MarketView};
 pub use preview::{Figures, Impact, Met, Trial, preview};
 

@@ -54,15 +54,6 @@ impl<W: World> Desk<'_, W> {
                 Refusal::new(RefusalCode::AccountNotFound, "there is no such account").into()
             );
         }
-        if spec.order_class.is_family() && self.look_account(spec.account_id)?.is_margin() {
-            let class = spec.order_class.word();
-            let message = format!(
-                "{class} orders of margin accounts are not supported by this version: place the orders one by one, or use \
-                 a cash account"
-            );
-            let refusal = Refusal::new(RefusalCode::Unsupported, message);
-            return Err(refusal.field("order_class").into());
-        }
         match self.accept(order_id, spec, market) {
             Err(Undecided::Refused(reject)) if reject.code.kind() == RefusalKind::Business => {
                 self.decision.events.clear();
@@ -92,6 +83,7 @@ impl<W: World> Desk<'_, W> {
             let refusal = Refusal::new(RefusalCode::NoReferencePrice, message);
             return Err(refusal.field("symbol").into());
         }
+        self.keeps_its_part(order_id, spec)?;
         let qty = match spec.notional {
             Some(notional) => notional.shares_at(self.worst_reference(spec, market)?)?,
             None => spec.qty,

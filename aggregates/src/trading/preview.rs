@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::arrival::{Arrival, Offer, arrival};
+use super::arrival::{Arrival, Offer, arrival, takeable};
 use super::margin::standing;
 use super::{Command, Decision, MarketView, Undecided, World, decide};
 use crate::account::Account;
@@ -183,11 +183,16 @@ impl<W: World> Overlay<'_, W> {
     }
 
     fn apply(&mut self, decision: &Decision) {
+        let world = self.world;
         for (stream, event) in &decision.events {
             let applied = match (stream, event) {
                 (StreamId::Account(_), Event::Account(event)) => self.account.1.evolve(event),
+                // A fill may take of the shares of exits that were there before.
                 (StreamId::Order(order_id), Event::Order(event)) => {
-                    self.orders.entry(*order_id).or_default().evolve(event)
+                    let order = self.orders.entry(*order_id);
+                    order
+                        .or_insert_with(|| world.order(*order_id).cloned().unwrap_or_default())
+                        .evolve(event)
                 }
                 (StreamId::Position(..), Event::Position(event)) => self.position.1.evolve(event),
                 _ => Ok(()),
@@ -302,7 +307,8 @@ impl Arrived {
                 Some(offer) => order.leaves_at(offer.price)?,
                 None => order.leaves_qty()?,
             };
-            let (command, fills) = match (arrival(spec.time_in_force, leaves, left), offer) {
+            let takes = takeable(overlay.account.1.is_margin(), leaves, left);
+            let (command, fills) = match (arrival(spec.time_in_force, leaves, takes), offer) {
                 (Arrival::Fill(qty), Some(offer)) => {
                     left = left.minus(qty)?;
                     self.taken = self.taken.plus(qty)?;

@@ -37,6 +37,9 @@ impl<W: World> Desk<'_, W> {
             return Ok(());
         }
         self.permits_exit(order_id, spec, &replaced)?;
+        if spec.part() == Some(Part::Entry) {
+            self.keeps_its_part(order_id, spec)?;
+        }
         if let Some((action_id, _)) = self.look_instrument(spec.instrument_id)?.splitting() {
             let message = format!(
                 "the split {action_id} of {} is being applied: send the change again",

@@ -43,26 +43,26 @@ pub fn oco(qty: &str) -> OrderSpec {
     }
 }
 
-fn profit(n: u128) -> OrderId {
+pub fn profit(n: u128) -> OrderId {
     order_id(n).exit(Exit::TakeProfit)
 }
 
-fn loss(n: u128) -> OrderId {
+pub fn loss(n: u128) -> OrderId {
     order_id(n).exit(Exit::StopLoss)
 }
 
 /// Status, total and open shares of an order.
-fn stands(book: &Book, id: OrderId) -> (OrderStatus, String, String) {
+pub fn stands(book: &Book, id: OrderId) -> (OrderStatus, String, String) {
     let order = &book.orders[&id];
     let (total, open) = (order.spec().unwrap().qty, order.leaves_qty().unwrap());
     (order.status().unwrap(), total.to_string(), open.to_string())
 }
 
-fn is(status: OrderStatus, total: &str, open: &str) -> (OrderStatus, String, String) {
+pub fn is(status: OrderStatus, total: &str, open: &str) -> (OrderStatus, String, String) {
     (status, total.to_owned(), open.to_owned())
 }
 
-fn shares_reserved(book: &Book) -> String {
+pub fn shares_reserved(book: &Book) -> String {
     book.positions[&(me(), stock("AAPL"))].reserved_qty().to_string()
 }
 
@@ -79,7 +79,7 @@ pub fn fill(book: &Book, id: OrderId, qty: &str, at_price: &str) -> Command {
     Command::Fill { order_id: id, execution, marks: Marks::default(), at: at(2) }
 }
 
-fn filled(book: &mut Book, id: OrderId, qty: &str, at_price: &str) -> Decision {
+pub fn filled(book: &mut Book, id: OrderId, qty: &str, at_price: &str) -> Decision {
     let command = fill(book, id, qty, at_price);
     book.submit(&command).unwrap()
 }
@@ -103,7 +103,7 @@ pub fn changed(id: OrderId, change: OrderChange) -> Command {
     Command::Replace { account_id: me(), order_id: id, change, seen: None, market }
 }
 
-fn reason(book: &Book, id: OrderId) -> Option<CancelReason> {
+pub fn reason(book: &Book, id: OrderId) -> Option<CancelReason> {
     book.log.iter().find_map(|(stream, event)| match event {
         Event::Order(OrderEvent::OrderCanceled { reason, .. })
             if *stream == StreamId::Order(id) =>
@@ -122,6 +122,8 @@ fn each_class_needs_its_exits_and_takes_no_other() {
     let (buy, sell) = (bracket("10"), oco("10"));
     let (both, none) = (&buy.exits, &None);
     let (one, other) = (&exits(Some("110"), None), &exits(None, Some(("90", None))));
+    let (turned, above) =
+        (&exits(Some("90"), Some(("110", None))), &exits(None, Some(("101", None))));
     for (order, class, exits, wrong) in [
         (&buy, OrderClass::Bracket, both, vec![]),
         (&buy, OrderClass::Bracket, one, vec!["stop_loss"]),
@@ -135,9 +137,12 @@ fn each_class_needs_its_exits_and_takes_no_other() {
         (&buy, OrderClass::Mleg, none, vec!["order_class"]),
         (&sell, OrderClass::Oco, other, vec![]),
         (&sell, OrderClass::Oco, none, vec!["stop_loss"]),
-        (&sell, OrderClass::Bracket, both, vec!["side"]),
-        (&sell, OrderClass::Oto, one, vec!["side"]),
-        (&buy, OrderClass::Oco, other, vec!["side"]),
+        (&sell, OrderClass::Bracket, both, vec!["take_profit.limit_price"]),
+        (&sell, OrderClass::Bracket, turned, vec![]),
+        (&sell, OrderClass::Oto, one, vec![]),
+        (&buy, OrderClass::Bracket, turned, vec!["take_profit.limit_price"]),
+        (&buy, OrderClass::Oco, other, vec!["take_profit.limit_price"]),
+        (&buy, OrderClass::Oco, above, vec![]),
     ] {
         assert_eq!(
             with(order, class, exits),
@@ -447,10 +452,25 @@ fn a_split_multiplies_held_and_open_exits_and_their_one_reservation() {
 }
 
 #[test]
-fn a_margin_account_takes_none_by_name() {
-    let mut book = Book::default();
-    book.list("AAPL");
-    book.open_margin(me(), "10000");
-    let command = place(1, &bracket("10"), &market(Some("100")));
-    assert_eq!(book.refused(&command), RefusalCode::Unsupported);
+fn a_cash_account_opens_no_short_and_has_none_to_close() {
+    let short = OrderSpec {
+        side: Side::Sell,
+        exits: exits(Some("90"), Some(("110", None))),
+        ..bracket("10")
+    };
+    let cover = OrderSpec {
+        side: Side::Buy,
+        limit_price: Some(price("90")),
+        exits: exits(None, Some(("110", None))),
+        ..oco("10")
+    };
+    let mut book = book("10000");
+    let code = |book: &mut Book, n, order: &OrderSpec| {
+        book.place(n, order, &market(Some("100"))).rejected.map(|refusal| refusal.code)
+    };
+    assert_eq!(code(&mut book, 1, &short), Some(RefusalCode::InsufficientShares));
+    assert_eq!(code(&mut book, 2, &cover), Some(RefusalCode::InsufficientShares));
+    book.buy(3, me(), "AAPL", "10", "100");
+    assert_eq!(code(&mut book, 4, &short), Some(RefusalCode::OpposingPosition));
+    assert_eq!(code(&mut book, 5, &cover), Some(RefusalCode::InsufficientShares));
 }

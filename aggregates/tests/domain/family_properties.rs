@@ -1,18 +1,22 @@
-//! Whatever happens to brackets, ocos and otos, exits are open for what is theirs to sell and never alone.
+//! Whatever happens to brackets, ocos and otos, exits are open for what is theirs to close and never alone; and in a
+//! margin account an exit opens nothing and an entry closes nothing, whatever other orders do beside them.
 
 use aggregates::id::OrderId;
 use aggregates::market::MarketTime;
 use aggregates::order::{
-    Exit, ExpiryReason, OrderChange, OrderClass, OrderSpec, OrderStatus, Side, TimeInForce, Trigger,
+    Exit, ExpiryReason, OrderChange, OrderClass, OrderSpec, OrderStatus, Part, Side, TimeInForce,
+    Trigger,
 };
+use aggregates::position::PositionEvent;
 use aggregates::refusal::{Refusal, RefusalCode};
-use aggregates::stream::StreamId;
-use aggregates::trading::{Command, Decision};
+use aggregates::stream::{Event, StreamId};
+use aggregates::trading::{Command, Decision, MarketView};
 use proptest::prelude::*;
 
 use crate::book::*;
 use crate::examples::{book, me};
 use crate::families::{bracket, canceled, changed, exits, fill, oco};
+use crate::families_margin::{cover, short};
 use crate::invariants::{check_order, check_position, refold};
 
 /// One thing that happens to some orders of some family.
@@ -32,7 +36,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let which = 0usize..64;
     prop_oneof![
-        4 => (0usize..5, 1u32..30).prop_map(|(class, qty)| Step::Place { class, qty }),
+        4 => (0usize..8, 1u32..30).prop_map(|(class, qty)| Step::Place { class, qty }),
         8 => (which.clone(), 1u32..30).prop_map(|(which, part)| Step::Fill { which, part }),
         2 => which.clone().prop_map(|which| Step::Trigger { which }),
         1 => which.clone().prop_map(|which| Step::Cancel { which }),
@@ -50,8 +54,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What has to hold between commands, from the orders alone: exits are open together and for the same shares, an entry
-/// is open with its exits only, and what is reserved is what they are open for, once.
-fn check_families(book: &Book) {
+/// is open with its exits only, and what is reserved is what they are open for, once. In a margin account what orders by
+/// themselves reserve depends on what was free, so there the exits alone are counted.
+fn check_families(book: &Book, margin: bool) {
     let is_open = |id: OrderId| book.orders.get(&id).is_some_and(aggregates::order::Order::is_open);
     let mut needed = rust_decimal::Decimal::ZERO;
     for (id, order) in &book.orders {
@@ -65,7 +70,7 @@ fn check_families(book: &Book) {
             OrderClass::Bracket if spec.parent_order_id.is_none() => (Some(order), 2),
             OrderClass::Oto if spec.parent_order_id.is_none() => (Some(order), 1),
             OrderClass::Simple => {
-                if spec.side == Side::Sell && order.is_open() {
+                if spec.side == Side::Sell && order.is_open() && !margin {
                     needed += order.leaves_qty().unwrap().decimal();
                 }
                 continue;
@@ -95,9 +100,35 @@ fn check_families(book: &Book) {
             needed += book.orders[first].leaves_qty().unwrap().decimal();
         }
     }
-    let position = book.positions.get(&(me(), stock("AAPL")));
-    let reserved = position.map(|position| position.reserved_qty().decimal()).unwrap_or_default();
+    let Some(position) = book.positions.get(&(me(), stock("AAPL"))) else { return };
+    let counts = |id: &OrderId| {
+        let class = book.orders[id].spec().unwrap().order_class;
+        !margin || class != OrderClass::Simple
+    };
+    let named = position.reserving_orders().filter(counts);
+    let reserved: rust_decimal::Decimal = named.map(|id| position.reservation(id).decimal()).sum();
     assert_eq!(reserved, needed, "what is reserved is what exits are open for");
+    assert!(position.reserved_qty() <= position.qty().abs(), "no more than is held");
+}
+
+/// An exit has opened nothing, and an entry has closed nothing.
+fn check_parts(book: &Book, events: &[(StreamId, Event)]) {
+    for (_, event) in events {
+        let (order_id, opened) = match event {
+            Event::Position(
+                PositionEvent::PositionOpened { order_id, .. }
+                | PositionEvent::PositionIncreased { order_id, .. },
+            ) => (order_id, true),
+            Event::Position(
+                PositionEvent::PositionReduced { order_id, .. }
+                | PositionEvent::PositionClosed { order_id, .. },
+            ) => (order_id, false),
+            _ => continue,
+        };
+        let part = book.orders[order_id].spec().unwrap().part();
+        let kept = part.is_none_or(|part| (part == Part::Entry) == opened);
+        assert!(kept, "{part:?} {event:?}");
+    }
 }
 
 fn after_splits(book: &mut Book, splits: u32, (new, old): (u32, u32), orders: Vec<OrderId>) {
@@ -131,7 +162,11 @@ fn command(book: &Book, step: &Step, now: MarketTime) -> Option<Command> {
             let open = order.leaves_qty().unwrap().to_string();
             let part = if *part > 20 { open } else { part.to_string() };
             let limit = spec.limit_price.map(|limit| limit.to_string());
-            fill(book, id, &part, limit.as_deref().unwrap_or("89"))
+            let mut command = fill(book, id, &part, limit.as_deref().unwrap_or("89"));
+            if let Command::Fill { marks, .. } = &mut command {
+                *marks = shown().marks;
+            }
+            command
         }
         Step::Trigger { which } => {
             let id = pick(*which)?;
@@ -161,7 +196,11 @@ fn command(book: &Book, step: &Step, now: MarketTime) -> Option<Command> {
                 time_in_force: gtc.then_some(TimeInForce::Gtc),
                 ..OrderChange::default()
             };
-            changed(id, change)
+            let mut command = changed(id, change);
+            if let Command::Replace { market, .. } = &mut command {
+                *market = shown();
+            }
+            command
         }
         Step::Reset => Command::Reset {
             account_id,
@@ -173,12 +212,20 @@ fn command(book: &Book, step: &Step, now: MarketTime) -> Option<Command> {
     })
 }
 
-/// An order of one of the classes, or one by itself.
-fn placed(class: usize, qty: u32) -> OrderSpec {
+/// Where the market stands, and what is held at that.
+fn shown() -> MarketView {
+    marked("100", &[("AAPL", "100")])
+}
+
+/// An order of one of the classes, or one by itself; those that sell first, and buy back, for a margin account.
+fn placed(margin: bool, class: usize, qty: u32) -> OrderSpec {
     let qty = qty.to_string();
     match class {
         0 | 1 => bracket(&qty),
         2 => oco(&qty),
+        4 if margin => short(&qty),
+        5 if margin => cover(&qty),
+        6 if margin => spec(me(), "AAPL", Side::Sell, &qty, Some("100")),
         3 => OrderSpec {
             order_class: OrderClass::Oto,
             exits: exits(Some("110"), None),
@@ -195,32 +242,52 @@ proptest! {
     fn whatever_happens_no_exit_is_alone_and_none_sells_what_is_not_its_own(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let mut book = book("100000");
-        let (mut n, mut splits) = (0, 0);
-        let mut filled_before = Default::default();
-        for step in steps {
-            let command = match &step {
-                Step::Place { class, qty } => {
-                    n += 1;
-                    Some(place(n, &placed(*class, *qty), &market(Some("100"))))
+        run(false, steps);
+    }
+
+    #[test]
+    fn in_a_margin_account_exits_open_nothing_and_entries_close_nothing_whatever_happens(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        run(true, steps);
+    }
+}
+
+fn run(margin: bool, steps: Vec<Step>) {
+    let mut book = if margin { Book::default() } else { book("100000") };
+    if margin {
+        book.list("AAPL");
+        book.open_margin(me(), "100000");
+    }
+    let (mut n, mut splits) = (0, 0);
+    let mut filled_before = Default::default();
+    for step in steps {
+        let command = match &step {
+            Step::Place { class, qty } => {
+                n += 1;
+                Some(place(n, &placed(margin, *class, *qty), &shown()))
+            }
+            Step::Split { new, old } if splits < 3 => {
+                splits += 1;
+                let open = book.orders.iter().filter(|(_, order)| order.is_open());
+                let open = open.map(|(id, _)| *id).collect();
+                after_splits(&mut book, splits, (*new, *old), open);
+                None
+            }
+            other => command(&book, other, at(3)),
+        };
+        if let Some(command) = command {
+            let done: Result<Decision, Refusal> = book.submit_checked(&command, |book| {
+                if let Some((StreamId::Position(account, instrument), _)) = book.log.last()
+                    && !margin
+                {
+                    check_position(&book.positions[&(*account, *instrument)]);
                 }
-                Step::Split { new, old } if splits < 3 => {
-                    splits += 1;
-                    let open = book.orders.iter().filter(|(_, order)| order.is_open());
-                    let open = open.map(|(id, _)| *id).collect();
-                    after_splits(&mut book, splits, (*new, *old), open);
-                    None
-                }
-                other => command(&book, other, at(3)),
-            };
-            if let Some(command) = command {
-                let done: Result<Decision, Refusal> = book.submit_checked(&command, |book| {
-                    if let Some((StreamId::Position(account, instrument), _)) = book.log.last() {
-                        check_position(&book.positions[&(*account, *instrument)]);
-                    }
-                });
-                // What comes too late is refused; nothing else is.
-                if let Err(refusal) = done {
+            });
+            // What comes too late is refused; nothing else is.
+            match done {
+                Ok(decision) => check_parts(&book, &decision.events),
+                Err(refusal) => {
                     let expected = [
                         RefusalCode::OrderNotOpen,
                         RefusalCode::OrderChanged,
@@ -228,17 +295,24 @@ proptest! {
                         RefusalCode::InsufficientBuyingPower,
                         RefusalCode::InsufficientShares,
                     ];
-                    prop_assert!(expected.contains(&refusal.code), "{refusal} of {command:?}");
-                    let sells = matches!(command, Command::Fill { .. })
+                    let of_margin = [
+                        RefusalCode::MarginCall,
+                        RefusalCode::FractionalShort,
+                        RefusalCode::OpposingPosition,
+                    ];
+                    let known = expected.contains(&refusal.code)
+                        || margin && of_margin.contains(&refusal.code);
+                    assert!(known, "{refusal} of {command:?}");
+                    let closes = matches!(command, Command::Fill { .. })
                         && refusal.code == RefusalCode::InsufficientShares;
-                    prop_assert!(!sells, "a fill was short of shares: {refusal}");
+                    assert!(!closes, "a fill was short of shares: {refusal}");
                 }
             }
-            for id in book.orders.iter().filter(|(_, order)| order.spec().is_some()).map(|it| *it.0) {
-                check_order(&book, id, &mut filled_before);
-            }
-            check_families(&book);
         }
-        prop_assert_eq!(refold(&book), book);
+        for id in book.orders.iter().filter(|(_, order)| order.spec().is_some()).map(|it| *it.0) {
+            check_order(&book, id, &mut filled_before);
+        }
+        check_families(&book, margin);
     }
+    assert_eq!(refold(&book), book);
 }

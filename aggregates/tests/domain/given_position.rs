@@ -29,6 +29,7 @@ fn trade(place: u64, side: Side, qty: &str, at_price: &str, amount: &str) -> Pos
         qty: quantity(qty),
         price: price(at_price),
         amount: money(amount),
+        cuts: Vec::new(),
         at: at(1),
     })
 }

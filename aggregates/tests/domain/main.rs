@@ -8,6 +8,7 @@ mod documents;
 mod endings;
 mod examples;
 mod families;
+mod families_margin;
 mod family_properties;
 mod given;
 mod given_position;

@@ -267,7 +267,7 @@ pub fn order() -> Vec<OrderEvent> {
         OrderEvent::OrderResized {
             revision: 1,
             qty: quantity("6"),
-            cause: ResizeCause::SiblingFilled,
+            cause: ResizeCause::PositionReduced,
             at: at(2),
         },
         OrderEvent::OrderAdjusted {
@@ -285,7 +285,7 @@ pub fn order() -> Vec<OrderEvent> {
             at: at(3),
         },
         OrderEvent::OrderCanceled {
-            reason: CancelReason::ExitsEnded,
+            reason: CancelReason::PositionClosed,
             leaves_qty: quantity("16"),
             at: at(4),
         },

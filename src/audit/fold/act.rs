@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::amount::Amount;
-use super::family::families;
+use super::family::{families, keep_their_parts};
 use super::margin::percent;
 use super::{Account, Order, Streams, fields::Fault};
 use crate::audit::report::{Code, Findings};
@@ -35,6 +35,8 @@ pub(in crate::audit) struct Traded {
     pub(in crate::audit) qty: Amount,
     pub(in crate::audit) price: Amount,
     pub(in crate::audit) cash: Amount,
+    /// It opened the position or added to it.
+    pub(in crate::audit) opens: bool,
 }
 
 /// Cash by a corporate action.
@@ -108,6 +110,7 @@ impl Act {
         for order in &self.touched {
             reservation(*order, streams, !self.fills.is_empty(), position, findings)?;
         }
+        keep_their_parts(&self.traded, streams, position, findings);
         for family in families(&self.touched, streams) {
             family.check(position, findings);
         }
@@ -188,6 +191,13 @@ fn reservation(
     let holding = streams.positions.get(&(order.account, order.instrument));
     let shares =
         holding.and_then(|holding| holding.reservations.get(&id)).copied().unwrap_or_default();
+    if order.is_exit() {
+        // Exits reserve shares alone, and together: their family is checked as a whole.
+        findings.expect(cash.is_zero(), position, Code::Reservation, || {
+            format!("order {id} is an exit, and reserves {cash} of the account")
+        });
+        return Ok(());
+    }
     if account.is_some_and(Account::is_margin) {
         return on_margin(id, order, (cash, shares), filled, position, findings);
     }
@@ -198,8 +208,6 @@ fn reservation(
     });
     let (needs_cash, needs_shares) =
         match (order.is_terminal() || order.status == "held", order.is_buy) {
-            // Exits reserve together: their family is checked as a whole.
-            (_, false) if streams.family(id).is_some() => (Amount::ZERO, shares),
             (true, _) => (Amount::ZERO, Amount::ZERO),
             (false, true) => {
                 let price = order.reserve_price.unwrap_or_default();

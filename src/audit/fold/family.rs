@@ -1,11 +1,12 @@
 //! Orders that belong together, checked as a whole when a command that touched one of them is over: an entry with its
-//! exits (bracket, oto), or two exits (oco).
+//! exits (bracket, oto), or two exits (oco). An entry opens and never closes, an exit closes and never opens.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use super::Streams;
+use super::act::Traded;
 use super::amount::Amount;
 use super::order::Order;
 use crate::audit::report::{Code, Findings};
@@ -28,6 +29,23 @@ impl Streams {
             "bracket" | "oco" | "oto" => Some(order.parent.unwrap_or(id)),
             _ => None,
         }
+    }
+}
+
+/// Checks that what fills did to positions is the part of their orders.
+pub(super) fn keep_their_parts(
+    traded: &[Traded],
+    streams: &Streams,
+    position: u64,
+    findings: &mut Findings,
+) {
+    for Traded { order: id, qty, opens, .. } in traded {
+        let Some(order) = streams.orders.get(id) else { continue };
+        let other = if *opens { order.is_exit() } else { order.is_entry() };
+        findings.expect(!other, position, Code::Order, || {
+            let (part, did) = if *opens { ("exit", "opens") } else { ("entry", "closes") };
+            format!("order {id} is an {part} and {did} {qty} shares")
+        });
     }
 }
 
@@ -90,8 +108,11 @@ impl<'a> Family<'a> {
                 "exits are held beside what has filled",
             );
             let split = std::iter::once(entry).chain(exits).any(|order| !order.splits.is_empty());
-            let sold: Amount = exits.iter().map(|exit| exit.filled_qty).sum();
-            let right = leaves.first().is_none_or(|leaves| *leaves == entry.filled_qty - sold);
+            let closed: Amount = exits.iter().map(|exit| exit.filled_qty).sum();
+            // Both of them lose the same.
+            let lost = exits.first().map_or(Amount::ZERO, |exit| exit.lost);
+            let rest = entry.filled_qty - closed - lost;
+            let right = leaves.first().is_none_or(|leaves| *leaves == rest);
             // A split counts what has filled in old shares and what is open in new ones.
             expect(held > 0 || split || right, "its exits are open for what it holds");
         }

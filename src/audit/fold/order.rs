@@ -52,6 +52,8 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) created_position: u64,
     /// The splits that it has followed: each cut its reservation down, never up.
     pub(in crate::audit) splits: BTreeSet<String>,
+    /// Shares of an exit that another order has closed.
+    pub(super) lost: Amount,
 }
 
 impl Order {
@@ -62,6 +64,19 @@ impl Order {
     /// Which other orders it belongs with.
     pub(super) fn class(&self) -> &str {
         self.spec["order_class"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it closes what an entry has opened, or what is held.
+    pub(super) fn is_exit(&self) -> bool {
+        match self.class() {
+            "bracket" | "oto" => self.parent.is_some(),
+            class => class == "oco",
+        }
+    }
+
+    /// Whether its fills open what others that were placed with it close.
+    pub(super) fn is_entry(&self) -> bool {
+        matches!(self.class(), "bracket" | "oto") && self.parent.is_none()
     }
 
     /// The tick that triggered it.
@@ -152,6 +167,10 @@ impl Order {
                         "entry_filled" => !held && qty > self.qty,
                         "entry_replaced" => held,
                         "sibling_filled" => !held && qty < self.qty,
+                        "position_reduced" => {
+                            self.lost += self.qty - qty;
+                            !held && qty < self.qty && !act.fills.is_empty()
+                        }
                         _ => false,
                     };
                 findings.expect(right, position, Code::Order, || {
@@ -199,7 +218,13 @@ impl Order {
                     format!("it ends with {leaves} open, and has {} open", self.leaves())
                 });
                 self.status = if event_type == "OrderCanceled" { "canceled" } else { "expired" };
-                self.reason = Some(body.text("reason")?.to_owned());
+                let reason = body.text("reason")?;
+                let closed = reason == "position_closed";
+                let may_be = !closed || self.is_exit() && !act.fills.is_empty();
+                findings.expect(may_be, position, Code::Order, || {
+                    format!("it ends by {reason}, and no fill took its shares")
+                });
+                self.reason = Some(reason.to_owned());
                 self.ended_at = Some(at);
                 let early =
                     event_type == "OrderExpired" && self.expires_at.is_none_or(|time| at < time);

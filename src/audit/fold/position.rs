@@ -103,12 +103,12 @@ impl Holding {
                     opened_position: position,
                 });
                 self.states(body, position, findings)?;
-                self.traded((account, instrument), body, qty, cost, act)?;
+                self.traded((account, instrument), body, (qty, cost), true, act)?;
             }
             "PositionReduced" | "PositionClosed" => {
                 self.reduce(event_type, body, position, findings)?;
                 let (qty, proceeds) = (body.amount("qty")?, body.money("proceeds")?);
-                self.traded((account, instrument), body, qty, proceeds, act)?;
+                self.traded((account, instrument), body, (qty, proceeds), false, act)?;
             }
             "SharesReserved" => {
                 let (order, qty) = (body.uuid("order_id")?, body.amount("qty")?);
@@ -295,8 +295,8 @@ impl Holding {
         &mut self,
         (account, instrument): (Uuid, Uuid),
         body: Fields<'_>,
-        qty: Amount,
-        cash: Amount,
+        (qty, cash): (Amount, Amount),
+        opens: bool,
         act: &mut Act,
     ) -> Result<(), Fault> {
         let order = body.uuid("order_id")?;
@@ -310,7 +310,17 @@ impl Holding {
         act.touched.insert(order);
         let fill = body.uuid("fill_id")?;
         let (is_buy, price) = (is_buy(body)?, body.amount("price")?);
-        act.traded.push(Traded { fill, order, account, instrument, is_buy, qty, price, cash });
+        act.traded.push(Traded {
+            fill,
+            order,
+            account,
+            instrument,
+            is_buy,
+            qty,
+            price,
+            cash,
+            opens,
+        });
         Ok(())
     }
 

@@ -192,7 +192,7 @@ impl Core {
                 if !takes_part(order) {
                     continue;
                 }
-                let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
+                let qty = self.takes(order, order.leaves, left);
                 let fill = self.fill_at(order, (qty, price), &cross.evidence, Some(cross.at));
                 if let Some(fill) = fill {
                     commands.push(fill);

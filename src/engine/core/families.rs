@@ -1,10 +1,12 @@
 //! Orders that belong together, in one round: each proposal supposes that the others are accepted, so of a family one
-//! order acts, and the others are looked at again when the log says what came of it. And of two exits that one bar
-//! reaches the stop-loss is the one.
+//! order acts, and the others are looked at again when the log says what came of it. When an order by itself has acted in
+//! a margin account, it may have taken of the shares that exits of the account are for: what is behind such an exit waits
+//! with it for the next round. And of two exits that one bar reaches the stop-loss is the one.
 
 use std::collections::BTreeSet;
 
-use aggregates::id::OrderId;
+use aggregates::account::AccountKind;
+use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::market::{BarPoint, Evidence, EvidenceTick};
 use aggregates::order::{Exit, Side};
 use aggregates::trading::Command;
@@ -12,16 +14,25 @@ use aggregates::trading::Command;
 use super::Core;
 use super::book::Working;
 use super::matching::ROUND_CAP;
+use super::state::EngineState;
 
 /// The proposals of one round.
-#[derive(Debug, Default)]
-pub(super) struct Proposals {
+#[derive(Debug)]
+pub(super) struct Proposals<'a> {
+    state: &'a EngineState,
     commands: Vec<Command>,
     /// The families that act.
     bound: BTreeSet<OrderId>,
+    /// The positions of margin accounts in which an order by itself acts.
+    moved: BTreeSet<(AccountId, InstrumentId)>,
 }
 
-impl Proposals {
+impl<'a> Proposals<'a> {
+    /// None yet.
+    pub(super) fn new(state: &'a EngineState) -> Self {
+        Self { state, commands: Vec::new(), bound: BTreeSet::new(), moved: BTreeSet::new() }
+    }
+
     /// No more fit into the round.
     pub(super) fn is_full(&self) -> bool {
         self.commands.len() >= ROUND_CAP
@@ -36,8 +47,26 @@ impl Proposals {
         order.family.is_some_and(|family| self.bound.contains(&family))
     }
 
+    /// It is an exit, and what is open of it may be another number by what acts in this round.
+    pub(super) fn unsettles(&self, order: &Working) -> bool {
+        let position = (order.account_id, order.instrument_id);
+        self.moved.contains(&position) && self.is_exit(order)
+    }
+
+    fn is_exit(&self, order: &Working) -> bool {
+        let Some(family) = order.family else { return false };
+        let child = |exit| self.state.orders.get(family.exit(exit));
+        // The order that the others are named by is an exit beside one of its own side, or the entry of exits.
+        let child = child(Exit::TakeProfit).or_else(|| child(Exit::StopLoss));
+        order.order_id != family || child.is_some_and(|child| child.side == order.side)
+    }
+
     pub(super) fn push(&mut self, order: &Working, command: Command) {
         self.bound.extend(order.family);
+        let of_margin = self.state.priced.get(&order.account_id) == Some(&AccountKind::Margin);
+        if order.family.is_none() && of_margin {
+            self.moved.insert((order.account_id, order.instrument_id));
+        }
         self.commands.push(command);
     }
 

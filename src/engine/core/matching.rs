@@ -3,11 +3,12 @@
 //! A round of proposals supposes that each is accepted. A size is shared by the orders of one side in price-time
 //! order; what earlier fills took of the same tick is not there any more. Costs O(log n + k), k the orders filled.
 
+use aggregates::account::AccountKind;
 use aggregates::id::OrderId;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, Execution, Side};
-use aggregates::trading::{Arrival, Command, arrival};
+use aggregates::trading::{Arrival, Command, arrival, takeable};
 
 use super::book::{Reach, Reached, Working};
 use super::families::Proposals;
@@ -58,31 +59,6 @@ pub(super) fn left_of(size: Quantity, taken: Quantity) -> Quantity {
     if taken >= size { Quantity::ZERO } else { size.minus(taken).unwrap_or_default() }
 }
 
-impl Standing {
-    /// The price and size that one side of the book meets.
-    pub(super) fn touch(&self, side: Side) -> (Price, Quantity) {
-        match side {
-            Side::Buy => (self.ask, self.ask_size),
-            Side::Sell => (self.bid, self.bid_size),
-        }
-    }
-
-    /// The quote as evidence of a fill.
-    pub(super) fn evidence(&self) -> Evidence {
-        Evidence {
-            source: self.source.clone(),
-            tape_place: self.place,
-            at: self.at,
-            tick: EvidenceTick::Quote {
-                bid: self.bid,
-                bid_size: self.bid_size,
-                ask: self.ask,
-                ask_size: self.ask_size,
-            },
-        }
-    }
-}
-
 /// The last point of a bar's path.
 pub(super) const LAST_POINT: usize = 3;
 
@@ -101,12 +77,12 @@ pub(super) fn path(bar: &Bar) -> [BarPoint; 4] {
 impl Core {
     /// The fills of the round's tick at its present point.
     pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
-        let mut proposals = Proposals::default();
+        let mut proposals = Proposals::new(&self.state);
         self.match_all(round, point, &mut proposals);
         proposals.into_commands()
     }
 
-    fn match_all(&self, round: &Round, point: usize, commands: &mut Proposals) {
+    fn match_all(&self, round: &Round, point: usize, commands: &mut Proposals<'_>) {
         let Some((issue_id, issue)) = self.trading_extended(round) else { return };
         let bands = self.state.clock.and_then(|clock| self.bands(issue, clock));
         let holds = |price: Price| bands.is_none_or(|bands| bands.hold(price));
@@ -210,7 +186,7 @@ impl Core {
         side: Side,
         mut left: Option<Quantity>,
         evidence: &Evidence,
-        commands: &mut Proposals,
+        commands: &mut Proposals<'_>,
     ) {
         let EvidenceTick::Bar { point, close, .. } = &evidence.tick else { return };
         let point = *point;
@@ -236,7 +212,10 @@ impl Core {
             if !here || !within || over || commands.binds(order) {
                 continue;
             }
-            let qty = left.map_or(order.leaves, |left| left.min(order.leaves));
+            if commands.unsettles(order) {
+                return;
+            }
+            let qty = self.takes(order, order.leaves, left);
             if let Some(fill) = self.fill(order, qty, price, evidence) {
                 commands.push(order, fill);
                 left = left.map(|left| left_of(left, qty));
@@ -273,7 +252,7 @@ impl Core {
     }
 
     /// Lets one side of a book meet one price.
-    fn meet(&self, meeting: Meeting<'_>, commands: &mut Proposals) {
+    fn meet(&self, meeting: Meeting<'_>, commands: &mut Proposals<'_>) {
         let Meeting { issue_id, side, price, reach, regular, market_orders, began, .. } = meeting;
         let mut left = meeting.left;
         for order in self.state.orders.reached((issue_id, side), price, reach, regular) {
@@ -293,6 +272,9 @@ impl Core {
             if commands.binds(order) || self.yields(order, meeting.evidence) {
                 continue;
             }
+            if commands.unsettles(order) {
+                return;
+            }
             let improved =
                 if order.extended { meeting.improved_extended } else { meeting.improved };
             let improved = improved
@@ -301,8 +283,7 @@ impl Core {
                 Some(limit) if !improved && !self.is_new_to(order, meeting.evidence) => limit,
                 _ => price,
             };
-            let leaves = order.leaves_at(price);
-            let qty = left.map_or(leaves, |left| left.min(leaves));
+            let qty = self.takes(order, order.leaves_at(price), left);
             if let Some(fill) = self.fill(order, qty, price, meeting.evidence) {
                 commands.push(order, fill);
                 left = left.map(|left| left_of(left, qty));
@@ -310,7 +291,19 @@ impl Core {
         }
     }
 
-    /// The proposal to fill, unless the ledger refused the same one in this round.
+    /// How much of what is left an order may take with `leaves` shares open.
+    pub(super) fn takes(
+        &self,
+        order: &Working,
+        leaves: Quantity,
+        left: Option<Quantity>,
+    ) -> Quantity {
+        let kind = self.state.priced.get(&order.account_id);
+        let is_margin = kind == Some(&AccountKind::Margin);
+        left.map_or(leaves, |left| takeable(is_margin, leaves, left))
+    }
+
+    /// The proposal to fill, unless it is of nothing or the ledger refused the same one in this round.
     fn fill(
         &self,
         order: &Working,
@@ -330,19 +323,19 @@ impl Core {
         at: Option<MarketTime>,
     ) -> Option<Command> {
         let Working { order_id, revision, fills, .. } = *order;
-        if self.is_tried(&Proposal::Fill(order_id, revision, fills, qty)) {
+        if qty.is_zero() || self.is_tried(&Proposal::Fill(order_id, revision, fills, qty)) {
             return None;
         }
         let evidence = evidence.clone();
         let execution = Execution { revision, after_fills: fills, qty, price, evidence };
-        let marks = self.marks(order.account_id);
+        let marks = self.marks(order.account_id, order.instrument_id);
         Some(Command::Fill { order_id, execution, marks, at: at? })
     }
 
     /// The proposals for the orders that have arrived: each is evaluated once against the standing quote, in the
     /// order of arrival. Empty once all of them were; call it again after its commands have committed.
     pub fn arrivals(&mut self) -> Vec<Command> {
-        let mut proposals = Proposals::default();
+        let mut proposals = Proposals::new(&self.state);
         let mut done = Vec::new();
         let mut spent = std::collections::BTreeMap::new();
         for key in &self.state.arrivals {
@@ -356,6 +349,9 @@ impl Core {
             if proposals.binds(order) {
                 continue;
             }
+            if proposals.unsettles(order) {
+                break;
+            }
             let spent = spent.entry((order.instrument_id, order.side)).or_default();
             match self.arrival(order, spent) {
                 Evaluated::Does(command) => proposals.push(order, *command),
@@ -363,10 +359,10 @@ impl Core {
                 Evaluated::Waits => {}
             }
         }
+        let commands = proposals.into_commands();
         for key in done {
             self.state.arrivals.remove(&key);
         }
-        let commands = proposals.into_commands();
         self.try_all(&commands);
         if self.state.arrivals.is_empty() && self.state.round.is_none() {
             self.tried.clear();
@@ -419,7 +415,8 @@ impl Core {
         let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
         let left = met.map_or(Quantity::ZERO, |(_, _, left)| left_of(left, *spent));
         let leaves = met.map_or(order.leaves, |(_, price, _)| order.leaves_at(price));
-        let mut next = arrival(order.time_in_force, leaves, left);
+        let takes = self.takes(order, leaves, Some(left));
+        let mut next = arrival(order.time_in_force, leaves, takes);
         if let (Arrival::Fill(qty), Some((quote, price, _))) = (next, met) {
             if let Some(fill) = self.fill(order, qty, price, &quote.evidence()) {
                 *spent = spent.plus(qty).unwrap_or(Quantity::MAX);

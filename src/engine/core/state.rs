@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::account::AccountKind;
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{DividendStage, InstrumentKind, Split};
-use aggregates::market::{MarketTime, TapePlace};
+use aggregates::market::{Evidence, EvidenceTick, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
 use chrono::NaiveDate;
@@ -227,6 +227,31 @@ pub struct WorkedOn {
     pub regular: Option<NaiveDate>,
     /// In regular or extended hours.
     pub extended: Option<NaiveDate>,
+}
+
+impl Standing {
+    /// The price and size that one side of the book meets.
+    pub(super) fn touch(&self, side: Side) -> (Price, Quantity) {
+        match side {
+            Side::Buy => (self.ask, self.ask_size),
+            Side::Sell => (self.bid, self.bid_size),
+        }
+    }
+
+    /// The quote as evidence of a fill.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence {
+            source: self.source.clone(),
+            tape_place: self.place,
+            at: self.at,
+            tick: EvidenceTick::Quote {
+                bid: self.bid,
+                bid_size: self.bid_size,
+                ask: self.ask,
+                ask_size: self.ask_size,
+            },
+        }
+    }
 }
 
 /// Which kinds of prices an instrument has had: what has quotes is filled by quotes alone, else what has trades by

@@ -180,12 +180,18 @@ impl Issue {
 }
 
 impl Core {
-    /// The prices of what an account holds that is decided with them, as far as there are any; none for another one.
-    pub(super) fn marks(&self, account_id: AccountId) -> Marks {
-        if !self.state().priced.contains_key(&account_id) {
+    /// The prices of what an account holds that is decided with them, as far as there are any, and of what it may hold
+    /// when an order of `instrument_id` comes to be decided: other orders may have filled by then. None for another account.
+    pub(super) fn marks(&self, account_id: AccountId, instrument_id: InstrumentId) -> Marks {
+        let state = self.state();
+        if !state.priced.contains_key(&account_id) {
             return Marks::new();
         }
-        self.all_marks(account_id)
+        let arriving = state.arrivals.iter().filter_map(|(_, id)| state.orders.get(*id));
+        let arriving = arriving.filter(|order| order.account_id == account_id);
+        let beside = arriving.map(|order| order.instrument_id).chain([instrument_id]);
+        let beside = beside.filter_map(|id| Some((id, self.seen(id)?.mark()?)));
+        self.all_marks(account_id).into_iter().chain(beside).collect()
     }
 
     /// The prices of what an account holds, as far as there are any.

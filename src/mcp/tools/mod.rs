@@ -6,6 +6,7 @@
 
 mod account;
 mod audit;
+mod families;
 mod fields;
 mod management;
 mod market;

@@ -1,9 +1,7 @@
 //! Placing stock orders.
 
 use aggregates::id::AccountId;
-use aggregates::order::{
-    Exits, OrderClass, OrderType, Side, StopLoss, TakeProfit, TimeInForce, Trail,
-};
+use aggregates::order::{Exits, OrderClass, OrderType, Side, StopLoss, TakeProfit, Trail};
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
@@ -14,11 +12,11 @@ use super::fields::{
     LIMIT_OFFSET, LIMIT_PRICE, NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE,
     TRAIL_AMOUNT, TRAIL_TYPE, TRAIL_TYPES, TRIGGER_BY, TRIGGERS,
 };
-use super::{Answered, Call, Effect, Entry};
+use super::{Answered, Call, Effect, Entry, families};
 use crate::identity::Act;
 use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
 
-const SIDES: &[(&str, Side)] = &[("buy", Side::Buy), ("sell", Side::Sell)];
+pub(super) const SIDES: &[(&str, Side)] = &[("buy", Side::Buy), ("sell", Side::Sell)];
 const TYPES: &[(&str, OrderType)] = &[
     ("market", OrderType::Market),
     ("limit", OrderType::Limit),
@@ -28,8 +26,6 @@ const TYPES: &[(&str, OrderType)] = &[
     ("trailing_stop_limit", OrderType::TrailingStopLimit),
 ];
 
-/// How the entry of a bracket may find its price over MCP.
-const ENTRIES: &[(&str, OrderType)] = &[("market", OrderType::Market), ("limit", OrderType::Limit)];
 const CLASSES: &[(&str, OrderClass)] = &[
     ("simple", OrderClass::Simple),
     ("bracket", OrderClass::Bracket),
@@ -123,22 +119,6 @@ const TRAILING_STOP: &[Field] = &[
     NOTE,
     ACCOUNT,
 ];
-/// What a bracket takes: every word of it counts among all tools.
-const BRACKET: &[Field] = &[
-    SYMBOL.required(),
-    Field::new("side", Kind::Word(|| words(SIDES)), "sell: unsupported.").required(),
-    QUANTITY.required(),
-    Field::new("type", Kind::Word(|| words(ENTRIES)), "Default: by limit_price."),
-    LIMIT_PRICE.about("Of the entry."),
-    Field::new("take_profit_limit_price", Kind::Text, "Above the stop.").required(),
-    Field::new("stop_loss_stop_price", Kind::Text, "Dollars.").required(),
-    Field::new("stop_loss_limit_price", Kind::Text, "Default: none."),
-    Field::new("time_in_force", Kind::Word(|| words(TIMES_OF_BRACKET)), "Default: day."),
-    CLIENT_ORDER_ID.about("Your id: the same call again is the same order."),
-    ACCOUNT,
-];
-const TIMES_OF_BRACKET: &[(&str, TimeInForce)] =
-    &[("day", TimeInForce::Day), ("gtc", TimeInForce::Gtc)];
 const TIME_OF_STOP: Field =
     Field::new("time_in_force", Kind::Word(|| words(LIFETIMES)), "Default: day.");
 
@@ -277,16 +257,16 @@ pub const TOOLS: &[Entry] = &[
     },
     Entry {
         name: "place_bracket_order",
-        title: "Buy with exits",
+        title: "Place an order with exits",
         toolset: Toolset::StockOrders,
         effect: Effect::Places,
         act: Act::PlaceOrder,
-        about: "A buy with two exits (children) that are held until it fills. Example: {\"symbol\": \"AAPL\", \"side\": \
-                \"buy\", \"quantity\": \"10\", \"take_profit_limit_price\": \"210\", \"stop_loss_stop_price\": \
-                \"180\"}. On insufficient_buying_power lower the quantity.",
-        takes: BRACKET,
+        about: "A buy or (on margin) short sale with exits (children) held until it fills; oco: exits of a position. \
+                Example: {\"symbol\": \"AAPL\", \"side\": \"buy\", \"quantity\": \"10\", \
+                \"take_profit_limit_price\": \"210\", \"stop_loss_stop_price\": \"180\"}.",
+        takes: families::FAMILY,
         answers: LEFT_ANSWER,
-        run: |call, arguments| Box::pin(place_bracket(call, arguments)),
+        run: |call, arguments| Box::pin(families::place(call, arguments)),
     },
     Entry {
         name: "preview_order",
@@ -413,38 +393,6 @@ fn exits(arguments: &mut Arguments) -> Option<Exits> {
     });
     let given = take_profit.is_some() || stop_loss.is_some();
     given.then_some(Exits { take_profit, stop_loss })
-}
-
-async fn place_bracket(call: Call<'_>, mut arguments: Arguments) -> Answered {
-    let named = arguments.account_id();
-    let side = arguments.required_word("side", SIDES);
-    let limit_price = arguments.amount("limit_price");
-    let order_type = arguments.word("type", ENTRIES);
-    let entry = if limit_price.is_some() { OrderType::Limit } else { OrderType::Market };
-    let limit = arguments.required_amount("take_profit_limit_price");
-    let stop_loss = StopLoss {
-        stop_price: arguments.required_amount("stop_loss_stop_price"),
-        limit_price: arguments.amount("stop_loss_limit_price"),
-    };
-    let symbol = arguments.required_text("symbol", SYMBOL_MAX);
-    let qty = arguments.required_amount("quantity");
-    // What is missing is a fault, and faults are answered before this stands for anything.
-    let (side, order_type) = (side.unwrap_or(Side::Buy), order_type.unwrap_or(entry));
-    let request = OrderRequest {
-        limit_price,
-        time_in_force: arguments.word("time_in_force", TIMES_OF_BRACKET).unwrap_or_default(),
-        order_class: OrderClass::Bracket,
-        exits: Some(Exits {
-            take_profit: Some(TakeProfit { limit_price: limit }),
-            stop_loss: Some(stop_loss),
-        }),
-        client_order_id: arguments.client_order_id(),
-        ..OrderRequest::plain(symbol, side, order_type, qty)
-    };
-    arguments.end()?;
-    let (caller, account) = call.account(named).await?;
-    let placed = call.service.place_order(&caller, account, request).await;
-    answer(&placed.map_err(by_argument)?)
 }
 
 /// What fields of an order are called among the arguments of a tool.

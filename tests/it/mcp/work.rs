@@ -159,6 +159,27 @@ async fn work(client: &Client) {
     let cancel = json!({"order_id": waiting["order_id"]});
     let ended = call("cancel_stock_order_by_id", cancel).await;
     assert_eq!(ended["children"][0]["cancel_reason"], "parent_ended");
+    let oto = json!({"symbol": "AAPL", "side": "buy", "quantity": "1", "limit_price": "99", "order_class": "oto",
+        "stop_loss_stop_price": "90"});
+    let waiting = call("place_bracket_order", oto).await;
+    let exits = waiting["children"].as_array().unwrap().iter();
+    let exits: Vec<_> = exits.map(|exit| json!([exit["status"], exit["type"]])).collect();
+    assert_eq!(exits, [json!(["held", "stop"])]);
+    let cancel = json!({"order_id": waiting["order_id"]});
+    assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
+    let oco = json!({"symbol": "AAPL", "side": "sell", "quantity": "1", "order_class": "oco",
+        "take_profit_limit_price": "110", "stop_loss_stop_price": "90"});
+    let pair = call("place_bracket_order", oco).await;
+    let shown = json!([pair["status"], pair["limit_price"], pair["children"][0]["stop_price"]]);
+    assert_eq!(shown, json!(["accepted", "110.00", "90.00"]));
+    let cancel = json!({"order_id": pair["children"][0]["order_id"]});
+    assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
+    let body = json!({"symbol": "AAPL", "side": "sell", "type": "limit", "qty": "1", "order_class": "oco",
+        "take_profit": {"limit_price": 110}, "stop_loss": {"stop_price": "90"}});
+    let preview = call("preview_order", body).await;
+    let (before, after) = (&preview["before"], &preview["after"]);
+    let free = |figures: &Value| figures["position_qty_available"].as_str().unwrap().parse::<i64>();
+    assert_eq!(free(before).unwrap() - free(after).unwrap(), 1, "reserved once for both");
     let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1", "order_class": "bracket",
         "take_profit": {"limit_price": 110}, "stop_loss": {"stop_price": "90"}});
     let preview = call("preview_order", body).await;

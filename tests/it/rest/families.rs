@@ -167,3 +167,82 @@ async fn an_oco_sells_what_is_held_once_and_what_is_wrong_with_exits_is_named() 
     let verified = rest.get("/v1/audit/verify").await.expect(200);
     assert_eq!(verified["valid"], true, "{verified}");
 }
+
+/// A margin account with 10,000.
+async fn margin(rest: &TestRest) -> String {
+    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
+    let account = rest.post("/v1/accounts", body).await.expect(201);
+    account["account_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_sale_has_exits_that_buy_it_back_and_an_entry_closes_nothing() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = margin(&rest).await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let short = json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "10", "time_in_force": "gtc",
+        "order_class": "bracket", "take_profit": {"limit_price": "90"}, "stop_loss": {"stop_price": "110"}});
+    let placed = rest.post(&orders, short).await.expect(201);
+    assert_eq!(placed["status"], "filled");
+    let works = [json!(["limit", "accepted", "10", "0"]), json!(["stop", "accepted", "10", "0"])];
+    assert_eq!(children(&placed), works);
+    assert_eq!(placed["children"][0]["side"], "buy");
+    let refused = rest.post(&orders, bracket("5", "99")).await.expect(422);
+    assert_eq!(
+        (&refused["code"], &refused["figures"]["held"]),
+        (&json!("opposing_position"), &json!("-10"))
+    );
+    // A buy by itself takes four shares of what the exits are for.
+    let buy = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "4"});
+    assert_eq!(rest.post(&orders, buy).await.expect(201)["status"], "filled");
+    let path = format!("{orders}/{}", placed["order_id"].as_str().unwrap());
+    let less = [json!(["limit", "accepted", "6", "0"]), json!(["stop", "accepted", "6", "0"])];
+    assert_eq!(children(&rest.get(&path).await.expect(200)), less);
+    let stop = placed["children"][1]["order_id"].as_str().unwrap();
+    let events = rest.get(&format!("{orders}/{stop}/events")).await.expect(200);
+    let last = events["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&last["event_type"], &last["payload"]["OrderResized"]["cause"]),
+        (&json!("OrderResized"), &json!("position_reduced")),
+        "{last}"
+    );
+    rest.feed(&[quote("110", "111", "2024-01-17T15:00:20Z")]).await.expect(200);
+    let done = [json!(["limit", "canceled", "6", "0"]), json!(["stop", "filled", "6", "6"])];
+    assert_eq!(children(&rest.get(&path).await.expect(200)), done);
+    let held = rest.get(&format!("/v1/accounts/{account}")).await.expect(200);
+    assert_eq!((&held["reserved"], &held["initial_margin"]), (&json!("0.00"), &json!("0.00")));
+    let verified = rest.get("/v1/audit/verify").await.expect(200);
+    assert_eq!(verified["valid"], true, "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oco_buys_a_short_position_back_and_ends_when_it_is_closed_otherwise() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = margin(&rest).await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let sell = json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "10"});
+    rest.post(&orders, sell).await.expect(201);
+    let oco = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "order_class": "oco",
+        "take_profit": {"limit_price": "90"}, "stop_loss": {"stop_price": "110"}});
+    let told = rest.post(&format!("{orders}/preview"), oco.clone()).await.expect(200);
+    assert_eq!((&told["status"], &told["worst_cost"]), (&json!("accepted"), &json!("0.00")));
+    let placed = rest.post(&orders, oco.clone()).await.expect(201);
+    assert_eq!(rest.post(&orders, oco).await.expect(422)["code"], "insufficient_shares");
+    // Fifteen are bought: ten close what was short, and five are held.
+    let buy = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "15"});
+    assert_eq!(rest.post(&orders, buy).await.expect(201)["status"], "filled");
+    let path = format!("{orders}/{}", placed["order_id"].as_str().unwrap());
+    let ended = rest.get(&path).await.expect(200);
+    assert_eq!(
+        (&ended["cancel_reason"], &ended["children"][0]["cancel_reason"]),
+        (&json!("position_closed"), &json!("position_closed"))
+    );
+    let position = rest.get(&format!("/v1/accounts/{account}/positions/AAPL")).await.expect(200);
+    assert_eq!((&position["qty"], &position["qty_available"]), (&json!("5"), &json!("5")));
+    let verified = rest.get("/v1/audit/verify").await.expect(200);
+    assert_eq!(verified["valid"], true, "{verified}");
+}

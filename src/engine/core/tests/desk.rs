@@ -14,7 +14,7 @@ use aggregates::position::Position;
 use aggregates::refusal::Refusal;
 use aggregates::rules::Rules;
 use aggregates::stream::{Decide, Event, StreamId};
-use aggregates::trading::{Command, Decision, Undecided, World, decide};
+use aggregates::trading::{Command, Decision, MarketView, Undecided, World, decide};
 use aggregates::user::User;
 use aggregates::writer::Writer;
 use uuid::Uuid;
@@ -254,11 +254,19 @@ impl Desk {
     }
 
     pub(super) fn account(&mut self, cash: &str) -> AccountId {
+        self.open_account(AccountKind::Cash, cash)
+    }
+
+    pub(super) fn margin_account(&mut self, cash: &str) -> AccountId {
+        self.open_account(AccountKind::Margin, cash)
+    }
+
+    fn open_account(&mut self, kind: AccountKind, cash: &str) -> AccountId {
         self.accounts += 1;
         let account_id = AccountId::new(Uuid::from_u128(1_000_000 + self.accounts));
         let command = AccountCommand::Open {
             account_id,
-            kind: AccountKind::Cash,
+            kind,
             option_level: 0,
             name_digest: String::new(),
             starting_balance: cash.parse().unwrap(),
@@ -287,8 +295,8 @@ impl Desk {
     /// Places `"buy 100 stop 11.00 quote @ 12.00 day"`: without `@ price` at the market, without `stop price` at once, and
     /// without `quote` triggered by trades; `trail 5` and `percent 5` follow the market, `from 12.00` on, and become limit
     /// orders with `offset 0.10`; `extended` fills outside regular hours too. With `profit 13.00` and `loss 9.00` it has
-    /// exits: a buy with both is a bracket, with one an oto, a sell is an oco. `buy for 1000.00` names
-    /// dollars. Gives its number.
+    /// exits: a buy with both is a bracket, with one an oto, a sell is an oco; `sell 100 opens` and `buy 100 closes` are
+    /// the other way round. `buy for 1000.00` names dollars. Gives its number.
     pub(super) fn place(&mut self, account_id: AccountId, order: &str) -> u128 {
         let n = self.place_only(account_id, order);
         self.run(Vec::new());
@@ -348,11 +356,13 @@ impl Desk {
         };
         let stop_loss = after("loss").map(|stop_price| StopLoss { stop_price, limit_price: None });
         let take_profit = after("profit").map(|limit_price| TakeProfit { limit_price });
-        let order_class = match (side, take_profit, stop_loss) {
+        let other = if side == Side::Sell { "opens" } else { "closes" };
+        let closes = (side == Side::Sell) != words.contains(&other);
+        let order_class = match (closes, take_profit, stop_loss) {
             (_, None, None) => OrderClass::Simple,
-            (Side::Sell, ..) => OrderClass::Oco,
-            (Side::Buy, Some(_), Some(_)) => OrderClass::Bracket,
-            (Side::Buy, ..) => OrderClass::Oto,
+            (true, ..) => OrderClass::Oco,
+            (false, Some(_), Some(_)) => OrderClass::Bracket,
+            (false, ..) => OrderClass::Oto,
         };
         let exits = Exits { take_profit, stop_loss };
         let exits = Some(Box::new(exits)).filter(|_| order_class != OrderClass::Simple);
@@ -381,6 +391,10 @@ impl Desk {
         };
         let glance = self.core.glance(symbol);
         let market = now.view(glance.as_ref(), side, spec.follows(), time_in_force);
+        let market = MarketView {
+            marks: self.core.marks(account_id, InstrumentId::of_symbol(symbol)),
+            ..market
+        };
         self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
         n
     }
@@ -413,6 +427,10 @@ impl Desk {
         let spec = self.world.orders[&order_id(n)].spec().unwrap();
         let (side, time) = (spec.side, spec.time_in_force);
         let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None, time);
+        let market = MarketView {
+            marks: self.core.marks(account_id, InstrumentId::of_symbol(AAPL)),
+            ..market
+        };
         let command =
             Command::Replace { account_id, order_id: order_id(n), change, seen: None, market };
         let done = self.commit(&command).is_ok();

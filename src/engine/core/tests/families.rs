@@ -156,3 +156,119 @@ fn whatever_step_the_engine_is_lost_at_it_goes_on_there() {
     }
     assert!(all.iter().all(|trades| *trades == all[0]), "{all:?}");
 }
+
+#[test]
+fn of_exits_that_arrive_and_could_both_act_the_take_profit_is_looked_at_first() {
+    let (mut desk, account) = desk();
+    desk.place(account, "buy 10");
+    // The last trade is below the stop, and the bid beyond the take-profit.
+    desk.line(
+        r#"{"t":"trade","symbol":"AAPL","price":"89.00","size":"1","at":"2026-11-23T14:31:00Z"}"#,
+    );
+    desk.quote("111.00", 7, "112.00", 500, &minute(31));
+    let first = desk.place(account, "sell 5 @ 110.00 loss 90.00 gtc");
+    assert_eq!(desk.trades()[1..], [trade(first, "111.00", "5")]);
+    assert_eq!(desk.reason(loss(first)), Some(CancelReason::SiblingFilled));
+    // Of another two shares are left for the take-profit, and its stop-loss, triggered, waits for the rest.
+    let second = desk.place(account, "sell 5 @ 110.00 loss 90.00 gtc");
+    assert_eq!(desk.trades()[2..], [trade(second, "111.00", "2")]);
+    assert_eq!(desk.status(loss(second)), OrderStatus::Triggered);
+    desk.quote("113.00", 500, "114.00", 500, &minute(32));
+    assert_eq!(desk.trades()[3..], [trade(loss(second), "113.00", "3")], "as a market order");
+}
+
+/// A desk quoted 99.00 to 101.00 and a margin account.
+fn margin_desk() -> (Desk, aggregates::id::AccountId) {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "101.00", 500, &minute(30));
+    let account = desk.margin_account("1000000");
+    (desk, account)
+}
+
+#[test]
+fn exits_of_a_short_entry_buy_it_back() {
+    let (mut desk, account) = margin_desk();
+    let n = desk.place(account, "sell 100 opens profit 90.00 loss 110.00 gtc");
+    assert_eq!(
+        (desk.held(account), desk.status(profit(n))),
+        ("-100".into(), OrderStatus::Accepted)
+    );
+    desk.quote("89.00", 500, "90.00", 40, &minute(31));
+    assert_eq!(desk.trades()[1..], [trade(profit(n), "90.00", "40")]);
+    desk.rebuild();
+    desk.quote("109.00", 500, "110.00", 25, &minute(32));
+    desk.reload();
+    assert_eq!(desk.trades()[2..], [trade(loss(n), "110.00", "25")]);
+    desk.quote("119.00", 500, "120.00", 500, &minute(33));
+    assert_eq!(desk.trades()[3..], [trade(loss(n), "120.00", "35")]);
+    assert_eq!(desk.reason(profit(n)), Some(CancelReason::SiblingFilled));
+    assert_eq!(desk.held(account), "0");
+}
+
+#[test]
+fn in_a_bar_that_reaches_both_exits_of_a_short_the_stop_loss_is_the_one_unless_the_open_is_beyond_the_other()
+ {
+    for (bar, expected) in [
+        (["104.00", "111.00", "89.00", "100.00"], ("110.00", false)),
+        (["96.00", "111.00", "89.00", "100.00"], ("110.00", false)),
+        (["96.00", "109.99", "89.00", "100.00"], ("90.00", true)),
+        (["88.00", "111.00", "87.00", "100.00"], ("88.00", true)),
+        (["112.00", "113.00", "89.00", "100.00"], ("112.00", false)),
+    ] {
+        let mut desk = Desk::nyse();
+        desk.daily_bar("2008-10-10", ["100.00", "101.00", "99.00", "100.00"], 1_000_000);
+        let account = desk.margin_account("100000");
+        let n = desk.place(account, "sell 10 opens profit 90.00 loss 110.00 gtc");
+        desk.daily_bar("2008-10-13", ["100.00", "120.00", "80.00", "100.00"], 1_000_000);
+        desk.daily_bar("2008-10-14", bar, 1_000_000);
+        let (price, wins) = expected;
+        let which = if wins { profit(n) } else { loss(n) };
+        assert_eq!(desk.trades(), [trade(n, "100.00", "10"), trade(which, price, "10")], "{bar:?}");
+    }
+}
+
+#[test]
+fn what_another_order_closes_in_the_same_quote_exits_do_not() {
+    let (mut desk, account) = margin_desk();
+    let n = desk.place(account, "buy 10 profit 110.00 loss 90.00 gtc");
+    let other = desk.place(account, "sell 6 @ 105.00 gtc");
+    desk.quote("111.00", 500, "112.00", 500, &minute(31));
+    // The lower limit comes first, and takes six of the shares that the exits are for.
+    let expected = [trade(other, "105.00", "6"), trade(profit(n), "110.00", "4")];
+    assert_eq!(desk.trades()[1..], expected);
+    assert_eq!(desk.held(account), "0");
+    let n = desk.place(account, "buy 10 profit 120.00 loss 90.00 gtc");
+    desk.place(account, "sell 15 @ 110.00 gtc");
+    assert_eq!(desk.reason(loss(n)), Some(CancelReason::PositionClosed));
+    assert_eq!(desk.held(account), "-5");
+    let opposed = desk.place(account, "buy 5 profit 120.00 loss 90.00 gtc");
+    assert_eq!(desk.status(opposed), OrderStatus::Rejected);
+}
+
+#[test]
+fn a_short_sale_fills_in_whole_shares_of_a_size_that_is_not() {
+    let (mut desk, account) = margin_desk();
+    let cash = desk.account("100000");
+    desk.line(
+        r#"{"t":"quote","symbol":"AAPL","bid":"99.00","bid_size":"2.5","ask":"101.00","ask_size":"2.5","at":"2026-11-23T14:31:00Z"}"#,
+    );
+    let short = desk.place(account, "sell 10 gtc");
+    let long = desk.place(cash, "buy 10 gtc");
+    assert_eq!(desk.trades(), [trade(short, "99.00", "2"), trade(long, "101.00", "2.5")]);
+    desk.quote("98.00", 500, "100.00", 500, &minute(32));
+    assert_eq!((desk.held(account), desk.held(cash)), ("-10".into(), "10".into()));
+}
+
+#[test]
+fn a_fill_beyond_its_reservation_has_the_price_of_what_another_fill_of_the_same_quote_has_opened() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 1, "101.00", 1, &minute(30));
+    let account = desk.margin_account("1000000");
+    let bought = desk.place(account, "buy 11 gtc");
+    let sold = desk.place(account, "sell 21 gtc");
+    assert_eq!(desk.held(account), "0");
+    desk.quote("300.00", 500, "310.00", 500, &minute(31));
+    let expected = [trade(bought, "310.00", "10"), trade(sold, "300.00", "20")];
+    assert_eq!(desk.trades()[2..], expected);
+    assert_eq!(desk.held(account), "-10");
+}

@@ -39,10 +39,11 @@ enum Step {
     },
     Family {
         sell: bool,
+        closes: bool,
         qty: i64,
         limit: Option<i64>,
-        profit: Option<i64>,
-        loss: Option<i64>,
+        above: Option<i64>,
+        below: Option<i64>,
     },
     Trail {
         buy: bool,
@@ -108,18 +109,19 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..64, 1i64..400).prop_map(|(which, distance)| Step::Retrail { which, distance }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         8 => (
-            any::<bool>(),
+            (any::<bool>(), any::<bool>()),
             1i64..30,
             prop::option::weighted(0.8, 9_500i64..10_500),
             prop::option::weighted(0.8, 9_900i64..10_500),
             prop::option::weighted(0.8, 9_500i64..9_900),
         )
-            .prop_map(|(sell, qty, limit, profit, loss)| Step::Family {
+            .prop_map(|((sell, closes), qty, limit, above, below)| Step::Family {
                 sell,
+                closes,
                 qty,
                 limit,
-                profit,
-                loss
+                above,
+                below
             }),
         1 => Just(Step::Halt),
         1 => Just(Step::Resume),
@@ -151,19 +153,34 @@ const HOURS: [&str; 9] = [
 /// The most splits of one case: shares are bounded.
 const SPLITS: u32 = 2;
 
+/// Which account everything happens in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It holds enough to sell.
+    Cash,
+    /// It holds nothing, and sells short.
+    Margin,
+}
+
 /// Runs the steps on both and gives what each did.
-fn both(steps: &[Step]) -> (Happened, Happened) {
+fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
     let mut desk = Desk::nyse();
     let (mut second, hour) = (0u32, std::cell::Cell::new(0));
     let mut time = || {
         second += 1;
         format!("{}:{:02}:{:02}Z", HOURS[hour.get()], second / 60, second % 60)
     };
-    // Enough shares and cash that the ledger refuses nothing.
+    // Enough shares and cash that the ledger refuses nothing for want of them.
     desk.quote("100.00", 1, "100.00", 1_000_000, &time());
-    let account = desk.account("1000000000");
-    desk.place(account, "buy 100000 ioc");
+    let account = match kind {
+        Kind::Cash => desk.account("1000000000"),
+        Kind::Margin => desk.margin_account("1000000000"),
+    };
     let mut scan = Scan { place: 1, ..Scan::default() };
+    match kind {
+        Kind::Cash => assert_eq!(desk.place(account, "buy 100000 ioc"), 1),
+        Kind::Margin => scan.margin = Some(0),
+    }
     // The scan reckons in cents, so no stop may come below a dollar, where ticks are finer.
     desk.quote("50.00", 1, "900.00", 1, &time());
     scan.quote(5_000, 1, 90_000, 1);
@@ -173,6 +190,19 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
     let mut halts = (false, false);
     let mut last: Option<(String, u32, String, u32, String)> = None;
     for step in steps {
+        // Without a price a margin account opens nothing and holds nothing back: a split of what never traded leaves none.
+        let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
+        let asks = matches!(
+            step,
+            Step::Place { .. }
+                | Step::Family { .. }
+                | Step::Trail { .. }
+                | Step::Replace { .. }
+                | Step::Retrail { .. }
+        );
+        if kind == Kind::Margin && unpriced && asks {
+            continue;
+        }
         // Prices follow the splits.
         let now = |price: i64| price >> splits;
         match step {
@@ -230,10 +260,11 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                 scan.later();
             }
             Step::Later => {}
-            Step::Family { sell, qty, limit, profit, loss } => {
-                let (profit, loss) = (profit.map(now), loss.map(now));
-                let limit = limit.map(now);
-                scan.family(&mut desk, account, (*sell, *qty), limit, profit, loss);
+            Step::Family { sell, closes, qty, limit, above, below } => {
+                let (exits, limit) = ((above.map(now), below.map(now)), limit.map(now));
+                // A cash account buys before it sells.
+                let closes = if kind == Kind::Cash { *sell } else { *closes };
+                scan.family(&mut desk, account, (*sell, closes, *qty), limit, exits);
             }
             Step::Replace { which, open, limit } => {
                 let limit = limit.map(now);
@@ -271,7 +302,7 @@ fn both(steps: &[Step]) -> (Happened, Happened) {
                 scan.arrive_trailing(n, (*buy, *qty), *trail, *by_quote, (*offset, from));
             }
             Step::Retrail { which, distance } => {
-                let n = *which as u128 + 2;
+                let n = *which as u128 + 1;
                 let waits = |order: &Plain| {
                     order.n == n && order.open && order.trail.is_some() && order.stop.is_some()
                 };
@@ -336,7 +367,13 @@ proptest! {
     fn the_engine_triggers_and_fills_as_a_naive_scan_does(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let (engine, scan) = both(&steps);
+        let (engine, scan) = both(Kind::Cash, &steps);
+        prop_assert_eq!(engine, scan);
+    }
+
+    #[test]
+    fn in_a_margin_account_too(steps in prop::collection::vec(step(), 1..60)) {
+        let (engine, scan) = both(Kind::Margin, &steps);
         prop_assert_eq!(engine, scan);
     }
 }
@@ -355,7 +392,7 @@ fn the_comparison_sees_triggers_and_fills() {
         place(stop),
         Step::Quote { bid: 9_990, spread: 30, bid_size: 10, ask_size: 10 },
     ];
-    let (engine, scan) = both(&steps);
+    let (engine, scan) = both(Kind::Cash, &steps);
     assert_eq!(engine, scan);
     assert_eq!(engine.0, [(3, 5, "100.00".to_owned())]);
     let prices: Vec<&str> = engine.1.iter().map(|fill| fill.2.as_str()).collect();
@@ -380,7 +417,7 @@ fn the_comparison_sees_auctions_and_extended_hours() {
         Step::Later,
         Step::Trade { price: 10_100 },
     ];
-    let (engine, scan) = both(&steps);
+    let (engine, scan) = both(Kind::Cash, &steps);
     assert_eq!(engine, scan);
     let filled: Vec<_> = engine.1.iter().map(|fill| (fill.0, fill.2.as_str())).collect();
     assert_eq!(filled, [(2, "100.00"), (4, "98.00"), (6, "101.00")]);

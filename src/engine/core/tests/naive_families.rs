@@ -13,7 +13,7 @@ pub(super) struct Kin {
     pub(super) family: u128,
     pub(super) entry: bool,
     /// It waits for its entry.
-    held: bool,
+    pub(super) held: bool,
     /// The place of the line by which it came to work: it meets the next one.
     since: u64,
 }
@@ -24,7 +24,7 @@ impl Scan {
         order.open && order.kin.is_none_or(|kin| !kin.held && kin.since < self.place)
     }
 
-    fn of_family(&self, family: u128) -> Vec<usize> {
+    pub(super) fn of_family(&self, family: u128) -> Vec<usize> {
         let of = |order: &Plain| order.kin.is_some_and(|kin| kin.family == family);
         (0..self.orders.len()).filter(|i| of(&self.orders[*i])).collect()
     }
@@ -79,40 +79,60 @@ impl Scan {
     /// Whether an exit may be changed so.
     pub(super) fn permits(&self, i: usize, open: Option<i64>, limit: Option<i64>) -> bool {
         let order = &self.orders[i];
-        let Some(kin) = order.kin.filter(|kin| !kin.entry) else { return true };
+        let same = open.is_none_or(|open| open == order.left)
+            && limit.is_none_or(|limit| Some(limit) == order.limit);
+        let Some(kin) = order.kin.filter(|kin| !kin.entry) else {
+            return same || !self.is_opposed(i);
+        };
         let mut others = self.of_family(kin.family).into_iter().filter(|other| *other != i);
         let below = others.all(|other| {
             let sibling = &self.orders[other];
             let stop = sibling.stop_loss.filter(|_| sibling.open);
-            stop.zip(limit).is_none_or(|(stop, limit)| stop < limit)
+            let apart = |(stop, limit)| if order.buy { stop > limit } else { stop < limit };
+            stop.zip(limit).is_none_or(apart)
         });
         below && open.is_none_or(|open| open == order.left)
     }
 
-    /// Places a family on both sides of the comparison.
+    /// Places a family on both sides of the comparison: one that is for shares that are held `closes`. The prices are
+    /// for exits that sell, and those that buy have them the other way round.
     pub(super) fn family(
         &mut self,
         desk: &mut Desk,
         account: AccountId,
-        (sell, qty): (bool, i64),
+        (sell, closes, qty): (bool, bool, i64),
         limit: Option<i64>,
-        profit: Option<i64>,
-        loss: Option<i64>,
+        (above, below): (Option<i64>, Option<i64>),
     ) {
         let words = |word: &str, price: Option<i64>| {
             price.map(|price| format!(" {word} {}", cents(price))).unwrap_or_default()
         };
+        let exits_buy = sell != closes;
+        let (profit, loss) = if exits_buy { (below, above) } else { (above, below) };
+        let (far_profit, far_loss) = if exits_buy { (500, 90_000) } else { (10_500, 1) };
         let (limit, profit) =
-            if sell { (Some(profit.unwrap_or(10_500)), None) } else { (limit, profit) };
-        let loss = if sell { Some(loss.unwrap_or(1)) } else { loss };
+            if closes { (Some(profit.unwrap_or(far_profit)), None) } else { (limit, profit) };
+        let loss = if closes { Some(loss.unwrap_or(far_loss)) } else { loss };
         if profit.is_none() && loss.is_none() {
             return;
         }
-        let side = if sell { "sell" } else { "buy" };
+        let side = match (sell, closes) {
+            (true, true) => "sell",
+            (true, false) => "sell opens",
+            (false, true) => "buy closes",
+            (false, false) => "buy",
+        };
+        let (side, part) = side.split_once(' ').unwrap_or((side, ""));
         let (at, profits, losses) =
             (words("@", limit), words("profit", profit), words("loss", loss));
-        let n = desk.place(account, &format!("{side} {qty}{at}{profits}{losses} gtc"));
-        if desk.status(n) == OrderStatus::Rejected {
+        let n = desk.place(account, &format!("{side} {qty} {part}{at}{profits}{losses} gtc"));
+        let refused = desk.status(n) == OrderStatus::Rejected;
+        if let Some(held) = self.margin {
+            let against = if sell { held.max(0) } else { (-held).max(0) };
+            let fits = if closes { qty <= self.free(!sell) } else { against == 0 };
+            assert_eq!(refused, !fits, "order {n}");
+        }
+        if refused {
             return;
         }
         let plain = |n, limit, stop: Option<i64>, turn, kin: Kin| Plain {
@@ -120,7 +140,7 @@ impl Scan {
             stop: stop.map(|price| PlainStop { price, by_quote: false }),
             stop_loss: stop,
             kin: Some(kin),
-            ..Plain::new(n, (kin.entry, qty), turn)
+            ..Plain::new(n, (if kin.entry { !sell } else { exits_buy }, qty), turn)
         };
         let kin = |entry, held| Kin { family: n, entry, held, since: 0 };
         let first = self.orders.len();
@@ -129,15 +149,15 @@ impl Scan {
             self.turns
         };
         let turns = [turn(), turn(), turn()];
-        self.orders.push(plain(n, limit, None, turns[0], kin(!sell, false)));
+        self.orders.push(plain(n, limit, None, turns[0], kin(!closes, false)));
         if let Some(profit) = profit {
             self.orders.push(plain(profit_of(n), Some(profit), None, turns[1], kin(false, true)));
         }
         if let Some(loss) = loss {
-            self.orders.push(plain(loss_of(n), None, Some(loss), turns[2], kin(false, !sell)));
+            self.orders.push(plain(loss_of(n), None, Some(loss), turns[2], kin(false, !closes)));
         }
         self.meet(first, "gtc");
-        if sell && self.orders[first + 1].open {
+        if closes && self.orders[first + 1].open {
             self.meet(first + 1, "gtc");
         }
     }

@@ -98,6 +98,8 @@ pub(super) struct Plain {
     pub(super) auction: Option<Auction>,
     /// What it is among orders that belong together.
     pub(super) kin: Option<Kin>,
+    /// Shares that it has set aside in a margin account to close them.
+    pub(super) aside: i64,
 }
 
 impl Plain {
@@ -120,6 +122,7 @@ impl Plain {
             day: false,
             auction: None,
             kin: None,
+            aside: 0,
         }
     }
 }
@@ -203,6 +206,10 @@ pub(super) struct Scan {
     pub(super) quoted_in: Part,
     pub(super) place: u64,
     pub(super) turns: u64,
+    /// What a margin account holds; nothing is counted of a cash account.
+    pub(super) margin: Option<i64>,
+    /// What entries were about to take of the bid and the ask that would have closed something.
+    pub(super) supposed: [i64; 2],
 }
 
 /// A price in millionths as it is shown: to the cent, or as finely as it needs.
@@ -222,16 +229,22 @@ pub(super) fn cents(amount: i64) -> String {
 
 impl Scan {
     pub(super) fn fill(&mut self, i: usize, price: i64) -> bool {
+        let opposed = self.is_opposed(i);
         let Some(quote) = &mut self.quote else { return false };
         let order = &mut self.orders[i];
         let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
-        let qty = order.left.min(*size);
-        if qty > 0 {
+        let supposed = &mut self.supposed[usize::from(order.buy)];
+        let qty = order.left.min(*size - *supposed);
+        if qty > 0 && opposed {
+            *supposed += qty;
+            self.end(i);
+        } else if qty > 0 {
             *size -= qty;
             order.left -= qty;
             order.open = order.left > 0;
             self.fills.push((order.n, quote.4, cents(price), qty.to_string()));
             self.tell_kin(i, qty);
+            self.hold(i, qty);
         }
         qty > 0
     }
@@ -296,6 +309,7 @@ impl Scan {
         while filled {
             filled = false;
             let mut acted = Vec::new();
+            let mut moved = false;
             for buy in [true, false] {
                 let touch = if buy { ask } else { bid };
                 for i in self.in_turn(buy, touch) {
@@ -303,16 +317,22 @@ impl Scan {
                     if family.is_some_and(|family| acted.contains(&family)) {
                         continue;
                     }
+                    // Another order may have taken of its shares: it and all behind it wait.
+                    if moved && self.is_exit(i) {
+                        break;
+                    }
                     let Plain { extended, since, .. } = self.orders[i];
                     let fresh = if extended { self.fresh_extended } else { self.fresh };
                     let resting = !fresh && met >= since;
                     let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
                     if self.fill(i, price) {
                         acted.extend(family);
+                        moved |= family.is_none() && self.margin.is_some();
                         filled = true;
                     }
                 }
             }
+            self.supposed = [0, 0];
         }
         self.seen();
         for (buy, price) in [(true, ask), (false, bid)].into_iter().filter(|_| regular) {
@@ -362,13 +382,15 @@ impl Scan {
             });
             for i in turn {
                 let order = &mut self.orders[i];
-                self.fills.push((order.n, self.place, millionths(price), order.left.to_string()));
+                let qty = order.left;
+                self.fills.push((order.n, self.place, millionths(price), qty.to_string()));
                 // Of what is shown at the open there is less for others.
                 if let Some(quote) = self.quote.as_mut().filter(|quote| quote.4 == self.place) {
                     let size = if buy { &mut quote.3 } else { &mut quote.1 };
-                    *size = (*size - order.left).max(0);
+                    *size = (*size - qty).max(0);
                 }
                 order.open = false;
+                self.hold(i, qty);
             }
         }
         let rest = self.orders.iter_mut().filter(|order| order.auction == Some(auction));
@@ -494,6 +516,7 @@ impl Scan {
             ..Plain::new(n, (buy, qty), self.turns)
         });
         let i = self.orders.len() - 1;
+        self.set_aside(i);
         self.meet(i, kind);
         if kind == "ioc" || kind == "fok" {
             self.orders[i].open = false;
@@ -522,6 +545,7 @@ impl Scan {
                 limit.is_none_or(|limit| if buy { touch <= limit } else { touch >= limit });
             if reached && (kind != "fok" || size >= qty) {
                 self.fill(i, touch);
+                self.supposed = [0, 0];
             }
         }
     }
@@ -538,6 +562,7 @@ impl Scan {
             order.turn = self.turns;
         }
         (order.left, order.limit) = (open, limit);
+        self.set_aside(i);
         if !self.resize_kin(i) {
             self.meet(i, "day");
         }
@@ -556,6 +581,7 @@ impl Scan {
             stop.price = changed.stop(order.buy, *mark);
         }
         order.turn = self.turns;
+        self.set_aside(i);
         self.meet(i, "day");
     }
 
@@ -582,6 +608,7 @@ impl Scan {
             offset: offset.map(|offset| PlainTrail::new(false, offset)),
             ..Plain::new(n, (buy, qty), self.turns)
         });
+        self.set_aside(self.orders.len() - 1);
     }
 
     /// What stood is over, and the next tick is a first one.
@@ -597,11 +624,13 @@ impl Scan {
         self.shown = None;
         self.shown_last = self.shown_last.map(|last| last / 2);
         self.closing = self.closing.map(|price| price / 2);
+        self.margin = self.margin.map(|held| 2 * held);
         for order in &mut self.orders {
             order.left *= 2;
+            order.aside *= 2;
             let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
             order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
-            order.stop_loss = order.stop_loss.map(down);
+            order.stop_loss = order.stop_loss.map(if order.buy { up } else { down });
             if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
                 *mark /= 2;
                 trail.split();

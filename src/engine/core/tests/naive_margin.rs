@@ -1,0 +1,100 @@
+//! The naive scan's margin account: what it holds, what orders have set aside of that to close it, and what a fill takes
+//! of what others have set aside. Exits of orders that belong together lose what is taken of theirs, and an entry closes
+//! nothing.
+
+use super::scan::Scan;
+
+impl Scan {
+    /// Whether an order is an exit.
+    pub(super) fn is_exit(&self, i: usize) -> bool {
+        self.orders[i].kin.is_some_and(|kin| !kin.entry)
+    }
+
+    /// Shares held that an order of this side closes.
+    fn against(&self, buy: bool) -> i64 {
+        let held = self.margin.unwrap_or_default();
+        if buy { (-held).max(0) } else { held.max(0) }
+    }
+
+    /// Whether an order is an entry that would close something.
+    pub(super) fn is_opposed(&self, i: usize) -> bool {
+        let order = &self.orders[i];
+        order.kin.is_some_and(|kin| kin.entry) && self.against(order.buy) > 0
+    }
+
+    /// The orders that have shares set aside, each with how many: of exits that are open together the first. In the order
+    /// in which they have to give them up: the newest first, and exits last.
+    fn lenders(&self) -> Vec<(usize, i64)> {
+        let mut lenders: Vec<(bool, u128, usize, i64)> = Vec::new();
+        for (i, order) in self.orders.iter().enumerate().filter(|(_, order)| order.open) {
+            match order.kin {
+                None => lenders.push((true, order.n, i, order.aside)),
+                Some(kin) if self.is_exit(i) && !kin.held => {
+                    // Between a fill of one of them and its being told to the other they differ.
+                    let known = lenders.iter_mut().find(|it| !it.0 && it.1 == kin.family);
+                    match known {
+                        Some((.., left)) => *left = order.left.min(*left),
+                        None => lenders.push((false, kin.family, i, order.left)),
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        lenders.sort_by_key(|(plain, n, ..)| std::cmp::Reverse((*plain, *n)));
+        lenders.into_iter().map(|(.., i, shares)| (i, shares)).collect()
+    }
+
+    /// Shares held that an order of this side closes and nobody has set aside.
+    pub(super) fn free(&self, buy: bool) -> i64 {
+        let against = self.against(buy);
+        let aside: i64 = self.lenders().iter().map(|(_, shares)| shares).sum();
+        if against == 0 { 0 } else { against - aside }
+    }
+
+    /// An order by itself came or was changed: it closes what is free.
+    pub(super) fn set_aside(&mut self, i: usize) {
+        if self.margin.is_none() || self.orders[i].kin.is_some() {
+            return;
+        }
+        self.orders[i].aside = 0;
+        let free = self.free(self.orders[i].buy);
+        let order = &mut self.orders[i];
+        order.aside = free.min(order.left);
+    }
+
+    /// An order has filled `qty` shares.
+    pub(super) fn hold(&mut self, i: usize, qty: i64) {
+        let Some(held) = self.margin else { return };
+        let order = &mut self.orders[i];
+        let (buy, own) = (order.buy, order.aside.min(qty));
+        order.aside -= own;
+        let left = (self.against(buy) - qty).max(0);
+        if self.against(buy) > 0 {
+            let others = self.lenders();
+            let mut beyond = others.iter().map(|(_, shares)| shares).sum::<i64>() - left;
+            for (other, shares) in others.into_iter().filter(|(other, _)| *other != i) {
+                let part = beyond.clamp(0, shares);
+                beyond -= part;
+                self.lose(other, part);
+            }
+        }
+        self.margin = Some(if buy { held + qty } else { held - qty });
+    }
+
+    fn lose(&mut self, i: usize, shares: i64) {
+        let Some(kin) = self.orders[i].kin else {
+            self.orders[i].aside -= shares;
+            return;
+        };
+        let gone = self.orders[i].left == shares;
+        for other in self.of_family(kin.family) {
+            let exit = self.is_exit(other);
+            let order = &mut self.orders[other];
+            if gone {
+                order.open = false;
+            } else if exit {
+                order.left -= shares;
+            }
+        }
+    }
+}
