@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::account::AccountEvent;
-use aggregates::id::AccountId;
+use aggregates::id::{AccountId, InstrumentId};
 use aggregates::margin::Marks;
 use aggregates::market::Evidence;
-use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
+use aggregates::order::{OrderEvent, OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
 
@@ -37,16 +37,20 @@ struct Shown {
     priced: BTreeMap<AccountId, BTreeSet<String>>,
     /// What is counted of the accounts whose policy limits losses.
     counted: BTreeMap<AccountId, Counted>,
+    /// The symbols that such an account has had open orders of: one of them may fill before the next order is decided.
+    asked: BTreeMap<AccountId, BTreeSet<String>>,
     settings: Option<Settings>,
     condition: Condition,
     ignored: BTreeMap<Reason, u64>,
 }
 
 impl Shown {
-    /// The prices of what an account holds that is decided with them, and of `symbol`; none for another one.
+    /// The prices of what an account holds that is decided with them, of what it has asked for, and of `symbol`; none for
+    /// another one.
     fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
         let Some(held) = self.priced.get(&account_id) else { return Marks::new() };
-        let symbols = held.iter().map(String::as_str).chain(symbol);
+        let asked = self.asked.get(&account_id).into_iter().flatten();
+        let symbols = held.iter().chain(asked).map(String::as_str).chain(symbol);
         let glances = symbols.filter_map(|symbol| self.glances.get(symbol));
         glances.filter_map(|glance| Some((glance.instrument_id, glance.marks()?))).collect()
     }
@@ -170,6 +174,9 @@ impl Board {
             self.show_holdings(core, *account_id);
         }
         core.watched().for_each(|account_id| self.show_counted(core, account_id));
+        for order in core.state().orders.iter() {
+            self.show_asked(core, order.account_id, order.instrument_id);
+        }
     }
 
     /// Shows what an event changes of the prices that an account is decided with, and of what is counted of its losses.
@@ -182,6 +189,9 @@ impl Board {
             )
             | (StreamId::Position(account_id, _), Event::Position(_)) => {
                 self.show_holdings(core, account_id);
+            }
+            (StreamId::Order(_), Event::Order(OrderEvent::OrderPlaced { order, .. })) => {
+                self.show_asked(core, order.account_id, order.instrument_id);
             }
             _ => {}
         }
@@ -210,6 +220,17 @@ impl Board {
             }
             None => None,
         };
+    }
+
+    /// Shows that an account which is decided with prices has an order of an instrument.
+    fn show_asked(&self, core: &Core, account_id: AccountId, instrument_id: InstrumentId) {
+        let state = core.state();
+        let issue = state.issues.get(&instrument_id);
+        if let Some(issue) = issue.filter(|_| state.priced.contains_key(&account_id)) {
+            self.write(|shown| {
+                shown.asked.entry(account_id).or_default().insert(issue.symbol.clone())
+            });
+        }
     }
 
     fn read<T>(&self, look: impl FnOnce(&Shown) -> T) -> T {

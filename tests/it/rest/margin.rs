@@ -164,3 +164,26 @@ async fn a_sell_beyond_what_is_held_crosses_zero_and_a_cash_account_refuses_it()
     let verdict = rest.get("/v1/audit/verify").await.expect(200);
     assert_eq!(verdict["problems"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_beside_the_fill_of_another_symbol_has_its_price() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let msft = |bid: &str, ask: &str, second: u32| {
+        quote("MSFT", bid, ask, &format!("2024-01-17T15:{:02}:{:02}Z", second / 60, second % 60))
+    };
+    let quotes =
+        [instrument("AAPL"), instrument("MSFT"), quoted_at("99", "100", 0), msft("49", "50", 0)];
+    rest.feed(&quotes).await.expect(200);
+    for round in 0..20 {
+        let account = margin(&rest, "10000").await;
+        let waits = json!({"symbol": "MSFT", "side": "buy", "type": "limit", "qty": "1", "limit_price": "48"});
+        order(&rest, &account, waits).await;
+        let line = [msft("47", "48", 10 * round + 1), msft("49", "50", 10 * round + 2)];
+        let buy = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+        let orders = format!("/v1/accounts/{account}/orders");
+        let (fed, placed) = tokio::join!(rest.feed(&line), rest.post(&orders, buy));
+        fed.expect(200);
+        placed.expect(201);
+    }
+}
