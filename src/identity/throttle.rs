@@ -316,15 +316,17 @@ mod tests {
     fn what_is_remembered_is_over_in_time_and_one_too_many_is_not_remembered() {
         let (holds, key) = (Holds::default(), [7; 32]);
         assert_eq!(holds.left(&key), None);
-        assert!(holds.set(key, Duration::from_millis(40)));
-        assert!(holds.left(&key).is_some_and(|left| left <= Duration::from_millis(40)));
+        // Longer than a busy machine takes for the rest.
+        let time = Duration::from_secs(3);
+        assert!(holds.set(key, time));
+        assert!(holds.left(&key).is_some_and(|left| left <= time));
         for n in 1..=REMEMBERED {
             let mut other = [0; 32];
             other[..8].copy_from_slice(&n.to_be_bytes());
-            assert!(holds.set(other, Duration::from_secs(60)) || n == REMEMBERED);
+            assert_eq!(holds.set(other, Duration::from_secs(60)), n < REMEMBERED);
         }
         assert_eq!(holds.0.lock().unwrap().len(), REMEMBERED);
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(time);
         assert_eq!(holds.left(&key), None);
         assert!(holds.set([8; 32], Duration::from_secs(60)));
         assert!(holds.left(&[8; 32]).is_some(), "what is over makes room");
