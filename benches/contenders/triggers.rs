@@ -280,7 +280,9 @@ fn book(size: usize, ticks: &[Told], report: &mut Report) -> anyhow::Result<()> 
     moves.into_iter().for_each(|order| book.insert(order));
     let one = began.elapsed();
     let began = Instant::now();
-    ids.iter().for_each(|order_id| drop(black_box(book.remove(*order_id))));
+    for order_id in &ids {
+        black_box(book.remove(*order_id));
+    }
     let gone = began.elapsed();
 
     let next = &mut (size * 2);

@@ -34,11 +34,10 @@ async fn with_events() -> TestDatabase {
 
 async fn seen(database: &TestDatabase, tenant: TenantId, account: Option<AccountId>) -> Vec<i64> {
     let mut read = database.reader.begin(tenant, account).await.unwrap();
-    let positions = sqlx::query_scalar("SELECT position FROM events ORDER BY position")
+    sqlx::query_scalar("SELECT position FROM events ORDER BY position")
         .fetch_all(&mut *read)
         .await
-        .unwrap();
-    positions
+        .unwrap()
 }
 
 #[tokio::test]
