@@ -143,11 +143,11 @@ pub fn wish(dice: &mut Dice, log: &Checker) -> Wish {
     let Some(account) = pick(dice, &accounts).copied().filter(|_| dice.permille(950)) else {
         return Wish::Open { cash: dice.below(3_000), margin: dice.permille(400) };
     };
-    match dice.below(25) {
-        24 => Wish::Limit {
+    match dice.below(27) {
+        24.. => Wish::Limit {
             account,
-            daily: dice.permille(600).then(|| 1 + dice.below(60)),
-            drawdown: dice.permille(500).then(|| 1 + dice.below(5)),
+            daily: dice.permille(700).then(|| 1 + dice.below(30)),
+            drawdown: dice.permille(500).then(|| 1 + dice.below(3)),
             active: dice.permille(500),
         },
         0 => Wish::Deposit { account, amount: dice.below(500) },

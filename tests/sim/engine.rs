@@ -106,12 +106,12 @@ impl Engine {
             }
             let (account_id, marks, tape_place) = (*account_id, noon_marks(), last_place);
             let rise = dice.below(50).to_string().parse().unwrap();
-            let at = noon();
+            let (at, seen) = (noon(), account.changes() - u64::from(dice.permille(100)));
             commands.push(if dice.permille(400) {
                 let day = (noon() + TimeDelta::days(dice.below(5) as i64)).date_naive();
-                Command::BeginDay { account_id, day, rise, marks, tape_place, at }
+                Command::BeginDay { account_id, day, seen, rise, marks, tape_place, at }
             } else {
-                Command::StopLosses { account_id, rise, marks, tape_place, at }
+                Command::StopLosses { account_id, seen, rise, marks, tape_place, at }
             });
         }
         if dice.permille(100)

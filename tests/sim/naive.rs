@@ -18,6 +18,8 @@ struct Account {
     sell_fees: Amount,
     other: Amount,
     reserved: BTreeMap<String, Amount>,
+    /// It has lost as much as it may, and nobody has set it active since.
+    stopped: bool,
 }
 
 impl Account {
@@ -156,7 +158,21 @@ impl Naive {
             "CashDeposited" => account.deposits += fact.amount("amount"),
             "CashWithdrawn" => account.withdrawals += fact.amount("amount"),
             "DividendPaid" | "CashPaidInLieu" => account.other += fact.amount("amount"),
+            "LossLimitReached" => {
+                let loss = fact.amount("base") - fact.amount("equity");
+                hold("a stop is by a loss", loss > 0 && loss >= fact.amount("max_loss"))?;
+                hold("a stop restricts", fact.text("trading_state") != "active")?;
+                account.stopped = true;
+            }
+            "LossLimitLifted" => {
+                hold("what is lifted was stopped", account.stopped)?;
+                account.stopped = false;
+            }
+            "PolicyChanged" => {
+                account.stopped &= fact.0["policy"]["trading_state"] != "active";
+            }
             "CashReserved" => {
+                hold("a stopped account opens nothing", !account.stopped)?;
                 let order = fact.text("order_id");
                 let before = account.reserved.insert(order, fact.amount("amount"));
                 hold("I5: an order reserves once", before.is_none())?;
@@ -187,6 +203,11 @@ impl Naive {
                     fact.amount("amount").abs() == fill.amount,
                 )?;
                 account.fills += fact.amount("amount");
+                let buys = fact.amount("amount") < 0;
+                hold(
+                    "a stopped account buys nothing",
+                    !account.stopped || !buys || account.margin,
+                )?;
                 let (order, released) = (fact.text("order_id"), fact.amount("released"));
                 let held = account.reserved.remove(&order).unwrap_or(0);
                 hold("I5: no more is released than reserved", (0..=held).contains(&released))?;

@@ -28,6 +28,9 @@ pub struct Account {
     policy: Policy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     losses: Option<Losses>,
+    /// How often its policy was changed, money came in or went out, or it began again.
+    #[serde(default)]
+    changes: u64,
     grants: Grants,
 }
 
@@ -92,6 +95,12 @@ impl Account {
     /// What its losses are counted from; `None` while nothing limits them or the count has not begun.
     pub fn losses(&self) -> Option<&Losses> {
         self.losses.as_ref()
+    }
+
+    /// How often its policy was changed, money came in or went out, or it began again: what was decided on before such a
+    /// change is decided anew.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Every grant that was ever made or offered on it.
@@ -418,6 +427,7 @@ impl Decide for Account {
                 self.grants.ended(*grant_id, *user_id, *role, false)?;
             }
         }
+        self.changes += u64::from(event.is_change());
         Losses::follow(&mut self.policy, &mut self.losses, event)
             .map_err(|error| Impossible(error.to_string()))?;
         Ok(())

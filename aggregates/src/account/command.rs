@@ -144,6 +144,8 @@ pub enum AccountCommand {
     BeginDay {
         /// The trading day.
         day: NaiveDate,
+        /// How often it had been changed when this was proposed: see [`super::Account::changes`].
+        seen: u64,
         /// How far its highest equity has risen since it was last told.
         rise: Money,
         /// What it is worth.
@@ -155,6 +157,8 @@ pub enum AccountCommand {
     },
     /// Stop, since a limit on losses is reached: see [`crate::trading::Command::StopLosses`].
     StopLosses {
+        /// How often it had been changed when this was proposed: see [`super::Account::changes`].
+        seen: u64,
         /// How far its highest equity has risen since it was last told.
         rise: Money,
         /// What it is worth.

@@ -320,3 +320,16 @@ pub enum AccountEvent {
         role: GrantRole,
     },
 }
+
+impl AccountEvent {
+    /// Whether somebody changed by it what losses are counted by: the policy, or the money that there is.
+    pub const fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::PolicyChanged { .. }
+                | Self::CashDeposited { .. }
+                | Self::CashWithdrawn { .. }
+                | Self::AccountReset { .. }
+        )
+    }
+}

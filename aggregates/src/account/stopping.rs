@@ -18,11 +18,11 @@ impl Account {
         &self,
         command: &AccountCommand,
     ) -> Result<Vec<AccountEvent>, AccountError> {
-        let AccountCommand::BeginDay { day, rise, worth, tape_place, at } = command else {
+        let AccountCommand::BeginDay { day, seen, rise, worth, tape_place, at } = command else {
             return Err(AccountError::NotAlone);
         };
         let begun = self.losses().is_some_and(|losses| losses.day >= *day);
-        if begun || !self.policy().limits_losses() {
+        if begun || !self.policy().limits_losses() || *seen != self.changes() {
             return Err(AccountError::LossesChanged);
         }
         let (day, at, equity) = (*day, *at, worth.equity);
@@ -52,10 +52,11 @@ impl Account {
         &self,
         command: &AccountCommand,
     ) -> Result<AccountEvent, AccountError> {
-        let AccountCommand::StopLosses { rise, worth, tape_place, at } = command else {
+        let AccountCommand::StopLosses { seen, rise, worth, tape_place, at } = command else {
             return Err(AccountError::NotAlone);
         };
-        let losses = self.losses().filter(|losses| losses.stop.is_none());
+        let unchanged = *seen == self.changes();
+        let losses = self.losses().filter(|losses| losses.stop.is_none() && unchanged);
         let losses = losses.ok_or(AccountError::LossesChanged)?;
         let (peak, equity) = (Self::peak(losses, *rise)?, worth.equity);
         let reached = Losses::reached(self.policy(), (losses.opening, peak), equity)?;

@@ -164,6 +164,8 @@ pub enum Command {
         account_id: AccountId,
         /// The trading day, by its New York date.
         day: NaiveDate,
+        /// How often the account had been changed when this was proposed: after another change it is proposed anew.
+        seen: u64,
         /// How far the account's highest equity has risen since it was last told: 0 or more.
         rise: Money,
         /// The prices of what the account holds.
@@ -177,6 +179,8 @@ pub enum Command {
     StopLosses {
         /// Whose.
         account_id: AccountId,
+        /// How often the account had been changed when this was proposed: after another change it is proposed anew.
+        seen: u64,
         /// How far the account's highest equity has risen since it was last told: 0 or more.
         rise: Money,
         /// The prices of what the account holds.

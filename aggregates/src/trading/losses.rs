@@ -32,24 +32,27 @@ impl<W: World> Desk<'_, W> {
     pub(super) fn begin_day(
         &mut self,
         account_id: AccountId,
-        (day, rise): (NaiveDate, Money),
+        day: NaiveDate,
+        (seen, rise): (u64, Money),
         marks: &Marks,
         (tape_place, at): (TapePlace, MarketTime),
     ) -> Result<(), Undecided> {
         let worth = self.worth(account_id, marks)?;
-        self.account(account_id, &AccountCommand::BeginDay { day, rise, worth, tape_place, at })
+        let begin = AccountCommand::BeginDay { day, seen, rise, worth, tape_place, at };
+        self.account(account_id, &begin)
     }
 
     /// Stops an account that has reached a limit.
     pub(super) fn stop_losses(
         &mut self,
         account_id: AccountId,
-        rise: Money,
+        (seen, rise): (u64, Money),
         marks: &Marks,
         (tape_place, at): (TapePlace, MarketTime),
     ) -> Result<(), Undecided> {
         let worth = self.worth(account_id, marks)?;
-        self.account(account_id, &AccountCommand::StopLosses { rise, worth, tape_place, at })?;
+        let stop = AccountCommand::StopLosses { seen, rise, worth, tape_place, at };
+        self.account(account_id, &stop)?;
         let reservations = self.look_account(account_id)?.reservations();
         let opening: Vec<OrderId> = reservations.keys().copied().collect();
         let mut ended = Vec::new();

@@ -123,11 +123,11 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::Fill { order_id, execution, marks, at } => {
             desk.fill(*order_id, execution, marks, *at)?;
         }
-        Command::BeginDay { account_id, day, rise, marks, tape_place, at } => {
-            desk.begin_day(*account_id, (*day, *rise), marks, (*tape_place, *at))?;
+        Command::BeginDay { account_id, day, seen, rise, marks, tape_place, at } => {
+            desk.begin_day(*account_id, *day, (*seen, *rise), marks, (*tape_place, *at))?;
         }
-        Command::StopLosses { account_id, rise, marks, tape_place, at } => {
-            desk.stop_losses(*account_id, *rise, marks, (*tape_place, *at))?;
+        Command::StopLosses { account_id, seen, rise, marks, tape_place, at } => {
+            desk.stop_losses(*account_id, (*seen, *rise), marks, (*tape_place, *at))?;
         }
         Command::Trigger { order_id, trigger, at } => desk.trigger(*order_id, trigger, *at)?,
         Command::FollowSplit { account_id, instrument_id, orders, at } => {

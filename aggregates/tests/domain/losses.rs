@@ -23,10 +23,11 @@ fn state(trading_state: TradingState) -> Command {
     policy(PolicyChange { trading_state: Some(trading_state), ..PolicyChange::default() })
 }
 
-fn begin(n: u32, rise: &str, prices: &[(&str, &str)]) -> Command {
+fn begin(book: &Book, n: u32, rise: &str, prices: &[(&str, &str)]) -> Command {
     Command::BeginDay {
         account_id: me(),
         day: day(n),
+        seen: book.accounts[&me()].changes(),
         rise: money(rise),
         marks: marks(prices),
         tape_place: 1,
@@ -34,9 +35,10 @@ fn begin(n: u32, rise: &str, prices: &[(&str, &str)]) -> Command {
     }
 }
 
-fn stop(rise: &str, prices: &[(&str, &str)]) -> Command {
+fn stop(book: &Book, rise: &str, prices: &[(&str, &str)]) -> Command {
     Command::StopLosses {
         account_id: me(),
+        seen: book.accounts[&me()].changes(),
         rise: money(rise),
         marks: marks(prices),
         tape_place: 2,
@@ -49,7 +51,7 @@ fn counted(change: PolicyChange) -> Book {
     let mut book = book("10000");
     book.buy(1, me(), "AAPL", "50", "100");
     book.submit(&policy(change)).unwrap();
-    book.submit(&begin(2, "0", &[("AAPL", "100")])).unwrap();
+    book.submit(&begin(&book, 2, "0", &[("AAPL", "100")])).unwrap();
     book
 }
 
@@ -86,8 +88,8 @@ fn deposit(amount: &str) -> Command {
 #[test]
 fn a_daily_loss_that_comes_to_its_limit_stops_the_account_and_the_next_day_lifts_it() {
     let mut book = counted(dollars("500"));
-    assert_eq!(book.refused(&stop("0", &[("AAPL", "90.01")])), RefusalCode::AlreadyApplied);
-    let decision = book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+    assert_eq!(book.refused(&stop(&book, "0", &[("AAPL", "90.01")])), RefusalCode::AlreadyApplied);
+    let decision = book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
     let Event::Account(AccountEvent::LossLimitReached {
         limit,
         base,
@@ -115,12 +117,12 @@ fn a_daily_loss_that_comes_to_its_limit_stops_the_account_and_the_next_day_lifts
     book.place(3, &spec(me(), "AAPL", Side::Sell, "10", Some("90")), &market(Some("90")));
     book.fill(3, "10", "90");
     assert_eq!(
-        book.refused(&stop("0", &[("AAPL", "80")])),
+        book.refused(&stop(&book, "0", &[("AAPL", "80")])),
         RefusalCode::AlreadyApplied,
         "it is stopped"
     );
-    assert_eq!(book.refused(&begin(2, "0", &[("AAPL", "80")])), RefusalCode::AlreadyApplied);
-    let lifted = book.submit(&begin(3, "0", &[("AAPL", "80")])).unwrap();
+    assert_eq!(book.refused(&begin(&book, 2, "0", &[("AAPL", "80")])), RefusalCode::AlreadyApplied);
+    let lifted = book.submit(&begin(&book, 3, "0", &[("AAPL", "80")])).unwrap();
     let types: Vec<String> = lifted.events.iter().map(|(_, event)| event.event_type()).collect();
     assert_eq!(types, ["LossLimitLifted", "TradingDayBegan"]);
     assert_eq!((traded(&book), stopped_by(&book)), (TradingState::Active, None));
@@ -131,7 +133,7 @@ fn a_daily_loss_that_comes_to_its_limit_stops_the_account_and_the_next_day_lifts
 fn the_lower_of_dollars_and_percent_holds() {
     let percent = PolicyChange { max_daily_loss_pct: Some(Some(price("4"))), ..dollars("500") };
     let mut book = counted(percent);
-    let decision = book.submit(&stop("0", &[("AAPL", "92")])).unwrap();
+    let decision = book.submit(&stop(&book, "0", &[("AAPL", "92")])).unwrap();
     let Event::Account(AccountEvent::LossLimitReached { max_loss, .. }) = &decision.events[0].1
     else {
         panic!("{decision:?}")
@@ -144,16 +146,19 @@ fn a_drawdown_is_counted_from_the_highest_equity_and_stays_until_a_person_sets_t
 {
     let mut book = counted(drawdown("10"));
     // 12,000 were reached in between.
-    assert_eq!(book.refused(&stop("2000", &[("AAPL", "116.01")])), RefusalCode::AlreadyApplied);
+    assert_eq!(
+        book.refused(&stop(&book, "2000", &[("AAPL", "116.01")])),
+        RefusalCode::AlreadyApplied
+    );
     let rest = spec(me(), "AAPL", Side::Buy, "1", Some("90"));
-    let decision = book.submit(&stop("2000", &[("AAPL", "116")])).unwrap();
+    let decision = book.submit(&stop(&book, "2000", &[("AAPL", "116")])).unwrap();
     let Event::Account(AccountEvent::LossLimitReached { limit, base, max_loss, .. }) =
         &decision.events[0].1
     else {
         panic!("{decision:?}")
     };
     assert_eq!((*limit, *base, *max_loss), (LossLimit::Drawdown, money("12000"), money("1200")));
-    book.submit(&begin(3, "0", &[("AAPL", "116")])).unwrap();
+    book.submit(&begin(&book, 3, "0", &[("AAPL", "116")])).unwrap();
     assert_eq!(stopped_by(&book), Some(LossLimit::Drawdown));
     let refused = book.place(2, &rest, &market(Some("90"))).rejected.unwrap();
     assert_eq!(refused.code, RefusalCode::DrawdownLimit);
@@ -165,11 +170,11 @@ fn a_drawdown_is_counted_from_the_highest_equity_and_stays_until_a_person_sets_t
     assert_eq!((traded(&book), book.accounts[&me()].losses()), (TradingState::Active, None));
     assert_eq!(book.place(3, &rest, &market(Some("90"))).rejected, None);
     assert_eq!(
-        book.refused(&stop("0", &[("AAPL", "1")])),
+        book.refused(&stop(&book, "0", &[("AAPL", "1")])),
         RefusalCode::AlreadyApplied,
         "nothing is counted"
     );
-    book.submit(&begin(3, "0", &[("AAPL", "116")])).unwrap();
+    book.submit(&begin(&book, 3, "0", &[("AAPL", "116")])).unwrap();
     assert_eq!(counts(&book), (money("10800"), money("10800")));
 }
 
@@ -187,8 +192,8 @@ fn what_comes_in_and_goes_out_is_neither_a_profit_nor_a_loss() {
     };
     book.submit(&withdraw).unwrap();
     assert_eq!(counts(&book), (money("8000"), money("8000")));
-    assert_eq!(book.refused(&stop("0", &[("AAPL", "90.01")])), RefusalCode::AlreadyApplied);
-    book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+    assert_eq!(book.refused(&stop(&book, "0", &[("AAPL", "90.01")])), RefusalCode::AlreadyApplied);
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
 }
 
 #[test]
@@ -197,7 +202,7 @@ fn a_stop_ends_what_would_open_and_leaves_what_reduces() {
     let shown = market(Some("100"));
     book.place(2, &spec(me(), "AAPL", Side::Buy, "5", Some("80")), &shown);
     book.place(3, &spec(me(), "AAPL", Side::Sell, "5", Some("120")), &shown);
-    book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
     assert_eq!(book.orders[&order_id(2)].status(), Some(OrderStatus::Canceled));
     let reasons: Vec<&Event> = book.log.iter().map(|(_, event)| event).collect();
     let ended = reasons.iter().any(|event| {
@@ -214,22 +219,35 @@ fn what_a_person_has_restricted_stays_so_beyond_the_stop() {
     for restricted in [TradingState::Halted, TradingState::Reducing] {
         let mut book = counted(dollars("500"));
         book.submit(&state(restricted)).unwrap();
-        book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+        book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
         assert_eq!(traded(&book), restricted);
-        book.submit(&begin(3, "0", &[("AAPL", "90")])).unwrap();
+        book.submit(&begin(&book, 3, "0", &[("AAPL", "90")])).unwrap();
         assert_eq!((traded(&book), stopped_by(&book)), (restricted, None));
     }
     let mut book = counted(dollars("500"));
-    book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
     book.submit(&state(TradingState::Halted)).unwrap();
-    book.submit(&begin(3, "0", &[("AAPL", "90")])).unwrap();
+    book.submit(&begin(&book, 3, "0", &[("AAPL", "90")])).unwrap();
     assert_eq!(traded(&book), TradingState::Halted, "a person set it meanwhile");
+}
+
+#[test]
+fn what_was_proposed_before_a_change_is_never_carried_out_after_it() {
+    let mut book = counted(dollars("500"));
+    let (stale, stale_day) =
+        (stop(&book, "0", &[("AAPL", "90")]), begin(&book, 3, "0", &[("AAPL", "90")]));
+    book.submit(&policy(dollars("900"))).unwrap();
+    book.submit(&policy(dollars("500"))).unwrap();
+    for command in [stale, stale_day] {
+        assert_eq!(book.refused(&command), RefusalCode::AlreadyApplied);
+    }
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
 }
 
 #[test]
 fn a_reset_ends_the_stop_and_the_count() {
     let mut book = counted(dollars("500"));
-    book.submit(&stop("0", &[("AAPL", "90")])).unwrap();
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
     let reset = Command::Reset {
         account_id: me(),
         reset_id: command_id(80),
@@ -238,18 +256,18 @@ fn a_reset_ends_the_stop_and_the_count() {
     };
     book.submit(&reset).unwrap();
     assert_eq!((traded(&book), book.accounts[&me()].losses()), (TradingState::Active, None));
-    book.submit(&begin(2, "0", &[])).unwrap();
+    book.submit(&begin(&book, 2, "0", &[])).unwrap();
     assert_eq!(counts(&book), (money("2000"), money("2000")));
 }
 
 #[test]
 fn without_a_limit_or_a_price_nothing_is_counted() {
     let mut book = book("10000");
-    assert_eq!(book.refused(&begin(2, "0", &[])), RefusalCode::AlreadyApplied);
+    assert_eq!(book.refused(&begin(&book, 2, "0", &[])), RefusalCode::AlreadyApplied);
     book.buy(1, me(), "AAPL", "50", "100");
     book.submit(&policy(dollars("500"))).unwrap();
-    assert_eq!(book.refused(&begin(2, "0", &[])), RefusalCode::NoMark);
-    book.submit(&begin(2, "0", &[("AAPL", "100")])).unwrap();
+    assert_eq!(book.refused(&begin(&book, 2, "0", &[])), RefusalCode::NoMark);
+    book.submit(&begin(&book, 2, "0", &[("AAPL", "100")])).unwrap();
     let none = PolicyChange { max_daily_loss: Some(None), ..PolicyChange::default() };
     book.submit(&policy(none)).unwrap();
     assert_eq!(book.accounts[&me()].losses(), None);

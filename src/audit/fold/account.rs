@@ -21,6 +21,8 @@ pub(in crate::audit) struct Account {
     pub(in crate::audit) policy: Value,
     /// What its losses are counted from.
     pub(in crate::audit) losses: Option<Losses>,
+    /// How often its policy was changed, money came in or went out, or it began again.
+    pub(in crate::audit) changes: u64,
     pub(in crate::audit) cash: Amount,
     pub(in crate::audit) reserved: Amount,
     pub(in crate::audit) reservations: BTreeMap<Uuid, Amount>,
@@ -62,6 +64,8 @@ impl Account {
             );
         }
         let mut may_leave_deficit = false;
+        let changes = ["CashDeposited", "CashWithdrawn", "AccountReset", "PolicyChanged"];
+        self.changes += u64::from(changes.contains(&event_type));
         match event_type {
             "AccountOpened" => {
                 self.kind = body.text("kind")?.to_owned();

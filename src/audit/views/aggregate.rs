@@ -32,6 +32,7 @@ fn account(id: &str, account: &Account) -> Want {
         ("reserved", Want::Amount(account.reserved)),
         ("reservations", amounts(&account.reservations)),
         ("policy", exactly(account.policy.clone())),
+        ("changes", exactly(account.changes)),
         ("losses", maybe(account.losses.as_ref().map(Losses::shown), exactly)),
         ("grants", Want::Object(account.grants.iter().map(grant).collect())),
     ])

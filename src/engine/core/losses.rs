@@ -38,6 +38,14 @@ pub struct Watched {
     fresh: bool,
 }
 
+/// The money of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Purse {
+    cash: Money,
+    /// How often the account was changed: see [`aggregates::account::Account::changes`].
+    changes: u64,
+}
+
 /// What is known of an account's losses beyond the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -50,7 +58,7 @@ pub struct Counted {
 /// The money of all accounts, and those that are watched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
-    cash: BTreeMap<AccountId, Money>,
+    purses: BTreeMap<AccountId, Purse>,
     /// Dividends that have accrued and are not yet paid; never zero.
     dividends_due: BTreeMap<AccountId, Money>,
     accounts: BTreeMap<AccountId, Watched>,
@@ -72,9 +80,9 @@ impl Watch {
         event: &AccountEvent,
         held: Option<&BTreeSet<InstrumentId>>,
     ) {
-        if let Some(cash) = cash_after(event) {
-            self.cash.insert(account_id, cash);
-        }
+        let purse = self.purses.entry(account_id).or_default();
+        purse.cash = cash_after(event).unwrap_or(purse.cash);
+        purse.changes += u64::from(event.is_change());
         let known = self.accounts.contains_key(&account_id);
         let limited = match event {
             AccountEvent::PolicyChanged { policy } => policy.limits_losses(),
@@ -150,6 +158,10 @@ impl Watch {
         }
     }
 
+    fn purse(&self, account_id: AccountId) -> Purse {
+        self.purses.get(&account_id).copied().unwrap_or_default()
+    }
+
     /// A price of this instrument has moved.
     pub(super) fn price_moved(&mut self, instrument_id: InstrumentId) {
         if let Some(holders) = self.holders.get(&instrument_id) {
@@ -164,14 +176,7 @@ impl Watched {
         if Losses::follow(&mut self.policy, &mut self.losses, event).is_err() {
             self.losses = None;
         }
-        self.fresh |= matches!(
-            event,
-            AccountEvent::PolicyChanged { .. }
-                | AccountEvent::CashDeposited { .. }
-                | AccountEvent::CashWithdrawn { .. }
-                | AccountEvent::FillSettled { .. }
-                | AccountEvent::AccountReset { .. }
-        );
+        self.fresh |= event.is_change() || matches!(event, AccountEvent::FillSettled { .. });
         let told = matches!(
             event,
             AccountEvent::TradingDayBegan { .. } | AccountEvent::LossLimitReached { .. }
@@ -206,7 +211,7 @@ impl EngineState {
     /// What an account is worth: cash, dividends due, and its holdings. `None` while one of them is being split, or has no
     /// price since it was, or since a dividend of it accrued.
     fn worth(&self, account_id: AccountId) -> Option<Money> {
-        let cash = self.watch.cash.get(&account_id).copied().unwrap_or_default();
+        let Purse { cash, .. } = self.watch.purse(account_id);
         let due = self.watch.dividends_due.get(&account_id).copied().unwrap_or_default();
         let mut held = self.held.get(&account_id).into_iter().flatten();
         held.try_fold(cash.plus(due).ok()?, |sum, instrument_id| {
@@ -267,6 +272,7 @@ impl Core {
             let command = Command::BeginDay {
                 account_id: *account_id,
                 day,
+                seen: watch.purse(*account_id).changes,
                 rise: watched.rise,
                 marks: self.all_marks(*account_id),
                 tape_place: self.state.place,
@@ -288,6 +294,7 @@ impl Core {
             Losses::reached(&watched.policy, (losses.opening, peak), equity).ok()??;
             let command = Command::StopLosses {
                 account_id: *account_id,
+                seen: watch.purse(*account_id).changes,
                 rise: watched.rise,
                 marks: self.all_marks(*account_id),
                 tape_place: round.place,

@@ -15,6 +15,9 @@ use crate::support::history::fill;
 use crate::support::ledger::{TestLedger, buy, noon};
 use crate::support::{TestDatabase, scratch_directory};
 
+/// The deposit that the account was opened with, and the change of its policy.
+const CHANGES: u64 = 2;
+
 fn shown(instrument: InstrumentId, price: &str) -> Marks {
     let seen = Reference { price: price.parse().unwrap(), source: "feed".to_owned(), at: noon() };
     Marks::from([(instrument, Mark { long: seen.clone(), short: seen })])
@@ -22,7 +25,7 @@ fn shown(instrument: InstrumentId, price: &str) -> Marks {
 
 fn begin(account_id: AccountId, day: NaiveDate, marks: Marks) -> Command {
     let rise = "0".parse().unwrap();
-    Command::BeginDay { account_id, day, rise, marks, tape_place: 1, at: noon() }
+    Command::BeginDay { account_id, day, seen: CHANGES, rise, marks, tape_place: 1, at: noon() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,6 +54,7 @@ async fn a_day_or_a_stop_that_is_not_so_is_found_though_every_leaf_is_right() {
     test.submit(OPERATOR_TENANT, command, Some(key)).await.unwrap();
     let stop = Command::StopLosses {
         account_id,
+        seen: CHANGES,
         rise: "400".parse().unwrap(),
         marks: shown(instrument, "89"),
         tape_place: 2,
