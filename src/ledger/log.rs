@@ -72,6 +72,15 @@ pub enum Appended {
     Taken,
 }
 
+/// The keys of a batch that stood in its way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeysMet {
+    /// Those that the log has.
+    pub taken: Vec<KeyRow>,
+    /// How many were older than 24 hours: they stand in nobody's way any more.
+    pub dropped: u64,
+}
+
 /// A fault of the log's storage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogFault {
@@ -153,7 +162,7 @@ pub trait Log: Send {
     /// Finds out what became of an append whose answer was lost, and fences it.
     async fn settle(&mut self, shard: u16, epoch: u64) -> Result<Settled, LogFault>;
     /// The keys among `hashes` that are taken. Keys of requests that are older than 24 hours are dropped instead.
-    async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault>;
+    async fn keys(&mut self, hashes: &[Uuid]) -> Result<KeysMet, LogFault>;
     /// Keeps the lease; `false` if the epoch is no longer the head's.
     async fn renew(&mut self, shard: u16, epoch: u64) -> Result<bool, LogFault>;
 }

@@ -19,7 +19,8 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::log::{
-    Appended, Batch, Head, KeyRow, LoadUnit, Loaded, LoadedStream, Loader, Log, LogFault, Settled,
+    Appended, Batch, Head, KeyRow, KeysMet, LoadUnit, Loaded, LoadedStream, Loader, Log, LogFault,
+    Settled,
 };
 use super::proof::Frontier;
 use super::submission::{CommittedEvent, TapeBlock};
@@ -236,9 +237,11 @@ impl MemoryStore {
     }
 
     /// The keys among `hashes` that are taken.
-    pub fn taken(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault> {
+    pub fn taken(&mut self, hashes: &[Uuid]) -> Result<KeysMet, LogFault> {
         self.readable()?;
-        Ok(hashes.iter().filter_map(|hash| self.read_back(*hash)).collect())
+        let taken = hashes.iter().filter_map(|hash| self.read_back(*hash)).collect();
+        // It has no clock: no key is ever old.
+        Ok(KeysMet { taken, dropped: 0 })
     }
 
     /// What the log has of `unit`.
@@ -297,7 +300,7 @@ impl Log for MemoryLog {
         Ok(self.store().settle(epoch))
     }
 
-    async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault> {
+    async fn keys(&mut self, hashes: &[Uuid]) -> Result<KeysMet, LogFault> {
         self.store().taken(hashes)
     }
 

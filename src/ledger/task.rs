@@ -273,10 +273,7 @@ impl<L: Log> Driver<L> {
         let hashes = self.desk.sequencer.keys_in_flight();
         let keys = timeout(DEADLINE, self.log.keys(&hashes)).await;
         match keys.unwrap_or_else(|_| Err(LogFault::Failed("no answer in time".to_owned()))) {
-            Ok(taken) => {
-                self.desk.form_again(&LedgerError::Defect);
-                self.desk.sequencer.known(&taken);
-            }
+            Ok(taken) => self.desk.come_again(|sequencer| sequencer.taken(&taken)),
             Err(fault) => {
                 tracing::error!(%fault, "keys cannot be looked up");
                 self.desk.refuse_flight(&LedgerError::Unavailable);
@@ -298,7 +295,9 @@ impl<L: Log> Driver<L> {
             {
                 Ok(settled) => match self.desk.sequencer.settled(&settled, batch) {
                     Settlement::Committed => return Ok(Some(self.desk.commit())),
-                    Settlement::Abandoned => self.desk.form_again(&LedgerError::Unavailable),
+                    Settlement::Abandoned => {
+                        self.desk.come_again(|it| it.abandoned(&LedgerError::Unavailable));
+                    }
                     Settlement::Fenced => return Err(SteppedDown::Fenced),
                     Settlement::Corrupt(fault) => return Err(SteppedDown::Corrupt(fault)),
                 },
@@ -428,8 +427,11 @@ impl Desk {
         refuse(again, error);
     }
 
-    fn form_again(&mut self, error: &LedgerError) {
-        let (replies, again) = self.sequencer.abandoned(error);
+    fn come_again(
+        &mut self,
+        given_up: impl FnOnce(&mut Sequencer<Ticket>) -> (Vec<Reply<Ticket>>, Vec<Ask>),
+    ) {
+        let (replies, again) = given_up(&mut self.sequencer);
         answer(replies);
         self.waiting.splice(0..0, again);
     }

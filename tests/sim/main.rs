@@ -13,6 +13,7 @@
 mod checker;
 mod clients;
 mod engine;
+mod keys;
 mod naive;
 mod process;
 mod self_check;

@@ -21,7 +21,7 @@ use crate::checker::Checker;
 pub type Ticket = usize;
 
 /// Random bytes of a seed.
-struct Seeded(Dice);
+pub struct Seeded(pub Dice);
 
 impl Entropy for Seeded {
     fn salt(&mut self) -> [u8; 16] {
@@ -142,9 +142,8 @@ impl Process {
             }
             Ok(Appended::Taken) => match store.taken(&self.sequencer.keys_in_flight()) {
                 Ok(taken) => {
-                    let happened = self.again(&LedgerError::Defect);
-                    self.sequencer.known(&taken);
-                    happened
+                    let (replies, again) = self.sequencer.taken(&taken);
+                    self.form_again(replies, again)
                 }
                 Err(_) => self.refuse(&LedgerError::Unavailable),
             },
@@ -172,6 +171,10 @@ impl Process {
 
     fn again(&mut self, error: &LedgerError) -> Happened {
         let (replies, again) = self.sequencer.abandoned(error);
+        self.form_again(replies, again)
+    }
+
+    fn form_again(&mut self, replies: Vec<Reply<Ticket>>, again: Vec<Pending<Ticket>>) -> Happened {
         self.waiting.splice(0..0, again);
         Happened { replies, ..Happened::default() }
     }

@@ -12,7 +12,7 @@ use projections::log::Recorded;
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use super::log::{Appended, Batch, Head, KeyRow, Log, LogFault, Settled};
+use super::log::{Appended, Batch, Head, KeyRow, KeysMet, Log, LogFault, Settled};
 use super::proof::Frontier;
 use crate::database::WriterPool;
 pub use loading::PostgresLoader;
@@ -389,13 +389,13 @@ impl Log for PostgresLog {
         Ok(Settled::Mine { epoch, position, tape_place })
     }
 
-    async fn keys(&mut self, hashes: &[Uuid]) -> Result<Vec<KeyRow>, LogFault> {
+    async fn keys(&mut self, hashes: &[Uuid]) -> Result<KeysMet, LogFault> {
         let mut line = self.line().await?;
         let old = sqlx::query(DROP_OLD).bind(hashes).execute(&mut line.connection).await;
-        old.map_err(failed)?;
-        let keys = taken_keys(&mut line.connection, hashes).await?;
+        let dropped = old.map_err(failed)?.rows_affected();
+        let taken = taken_keys(&mut line.connection, hashes).await?;
         self.line = Some(line);
-        Ok(keys)
+        Ok(KeysMet { taken, dropped })
     }
 
     async fn renew(&mut self, shard: u16, epoch: u64) -> Result<bool, LogFault> {

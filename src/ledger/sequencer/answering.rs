@@ -9,7 +9,7 @@ use super::flight::{Decided, Flight, InFlight, regroup};
 use super::keys::KnownKey;
 use super::request::{Pending, Reply, Request};
 use super::{ATTEMPTS, Sequencer, Settlement, needs};
-use crate::ledger::log::{Batch, KeyRow, LoadUnit, Loaded, LogFault, Settled};
+use crate::ledger::log::{Batch, KeyRow, KeysMet, LoadUnit, Loaded, LogFault, Settled};
 use crate::ledger::submission::{Committed, CommittedEvent, LedgerError};
 
 impl<T> Sequencer<T> {
@@ -79,11 +79,30 @@ impl<T> Sequencer<T> {
     /// The batch was not written: memory forgets what it and the open batch touched, and the calls of both come back
     /// to be formed anew. A command that was in too many such batches is answered with `error`.
     pub fn abandoned(&mut self, error: &LedgerError) -> (Vec<Reply<T>>, Vec<Pending<T>>) {
+        self.come_back(Some(error))
+    }
+
+    /// The batch was not written because something of it is taken: its calls come back as in [`Self::abandoned`]. If
+    /// that was a key, its command goes on next time, so however many such batches follow each other, none of them is
+    /// a fault of the commands beside it; one without counts.
+    pub fn taken(&mut self, keys: &KeysMet) -> (Vec<Reply<T>>, Vec<Pending<T>>) {
+        let by_key = !keys.taken.is_empty() || keys.dropped > 0;
+        let came = self.come_back((!by_key).then_some(&LedgerError::Defect));
+        self.known(&keys.taken);
+        came
+    }
+
+    /// `counts` is the answer to commands that were in too many batches which were not written, if this is one of them.
+    fn come_back(&mut self, counts: Option<&LedgerError>) -> (Vec<Reply<T>>, Vec<Pending<T>>) {
         let Some(flight) = self.flight.take() else { return (Vec::new(), Vec::new()) };
         self.give_up_open();
         let mut replies = Vec::new();
         let mut again = Vec::new();
         for mut call in self.scrap(flight) {
+            let Some(error) = counts else {
+                again.push(call);
+                continue;
+            };
             call.members.iter_mut().for_each(|member| member.attempts += 1);
             if call.members.iter().any(|member| member.attempts >= ATTEMPTS) {
                 tracing::error!(?error, "a call cannot be appended; it is dropped");
@@ -175,7 +194,7 @@ impl<T> Sequencer<T> {
     }
 
     /// Takes in keys that the log has.
-    pub fn known(&mut self, keys: &[KeyRow]) {
+    fn known(&mut self, keys: &[KeyRow]) {
         for key in keys {
             let KeyRow { lasting, hash, fingerprint, outcome, position } = *key;
             // Where the position is not stored, the answer is that of now: the log has grown past it.
