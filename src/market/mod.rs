@@ -8,6 +8,7 @@ pub mod bars;
 pub mod calendar;
 mod calendar_table;
 pub mod fields;
+pub mod luld;
 pub mod pace;
 pub mod playback;
 pub mod reading;

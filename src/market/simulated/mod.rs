@@ -10,6 +10,7 @@
 
 mod chance;
 mod days;
+mod limits;
 mod model;
 mod moments;
 mod paths;
@@ -46,12 +47,21 @@ pub struct Simulated {
     next: Option<MarketTime>,
     /// The ways of the day that the next beat is in.
     paths: Option<Paths>,
+    /// The bands of that day which were not told yet.
+    bands: VecDeque<Tick>,
 }
 
 impl Simulated {
     /// The market of a model; it begins at `first` if nothing else has set the market's clock.
     pub const fn new(model: Arc<Model>, first: MarketTime) -> Self {
-        Self { model, first, waiting: VecDeque::new(), next: None, paths: None }
+        Self {
+            model,
+            first,
+            waiting: VecDeque::new(),
+            next: None,
+            paths: None,
+            bands: VecDeque::new(),
+        }
     }
 
     fn fill(&mut self) {
@@ -60,6 +70,8 @@ impl Simulated {
             let over = |paths: &Paths| begins >= paths.day.session.close;
             if self.paths.as_ref().is_none_or(over) {
                 self.paths = self.model.day_from(begins).map(|day| self.model.paths(&day));
+                let bands = self.paths.iter().flat_map(|paths| self.model.bands(paths));
+                self.bands = bands.filter(|tick| tick.at() >= Some(begins)).collect();
             }
             let Some(paths) = &self.paths else {
                 // the calendar has ended
@@ -67,6 +79,9 @@ impl Simulated {
                 return;
             };
             let beat = self.model.beat(paths, begins);
+            // They are told at whole minutes, which nothing of a beat comes before.
+            let due = self.bands.partition_point(|band| band.at() < Some(beat.next));
+            self.waiting.extend(self.bands.drain(..due));
             self.waiting.extend(beat.lines);
             self.next = Some(beat.next);
         }
@@ -90,7 +105,10 @@ impl MarketData for Simulated {
         let quoted = day.map_or(now, |day| now.min(day.session.close));
         let from = (quoted - OPENING).duration_trunc(TimeDelta::seconds(BEAT));
         let from = from.unwrap_or(quoted);
-        self.waiting = self.model.instruments().chain(self.model.halts(from)).collect();
+        let standing = self.model.halts(from).into_iter().chain(self.model.bands_before(from));
+        let mut standing: Vec<Tick> = standing.collect();
+        standing.sort_by_key(Tick::at);
+        self.waiting = self.model.instruments().chain(standing).collect();
         self.next = Some(from);
         self.paths = None;
         Some(now)

@@ -12,11 +12,12 @@ use aggregates::market::MarketTime;
 use chrono::{NaiveDate, TimeDelta};
 
 use super::days::{Action, Day, Days};
+use super::limits;
 use super::moments::{BEAT, Manner, Moment, Quoted, Traded, price, shares};
 use super::paths::Paths;
 use super::universe::STOCKS;
 use crate::market::bars::{BarQuery, Candle, Joined, Timeframe};
-use crate::market::calendar::Calendar;
+use crate::market::calendar::{Calendar, Hours};
 use crate::market::tick::{
     Clock, Depth, Dividend, Instrument, Quote, Split, Status, Tick, Trade, TradingState,
 };
@@ -93,7 +94,7 @@ impl Model {
                 let states = [(from, TradingState::Halted), (to, TradingState::Trading)];
                 states.into_iter().filter(|(at, _)| begins <= *at && *at < next).map(
                     |(at, state)| {
-                        let reason = (state == TradingState::Halted).then(|| "LUDP".to_owned());
+                        let reason = (state == TradingState::Halted).then(|| "T1".to_owned());
                         Tick::Status(Status { symbol: symbol(stock), state, reason, at })
                     },
                 )
@@ -114,13 +115,28 @@ impl Model {
         let mut lines: Vec<Tick> = in_force
             .filter(|(_, (from, to))| *from < at && at < *to)
             .map(|(stock, (from, _))| {
-                let reason = Some("LUDP".to_owned());
+                let reason = Some("T1".to_owned());
                 let state = TradingState::Halted;
                 Tick::Status(Status { symbol: symbol(stock), state, reason, at: from })
             })
             .collect();
         lines.sort_by_key(Tick::at);
         lines
+    }
+
+    /// The limit-up limit-down bands of the session that `paths` are of.
+    pub(super) fn bands(&self, paths: &Paths) -> Vec<Tick> {
+        limits::bands(paths, self.calendar.hours() == Hours::Nyse)
+    }
+
+    /// The bands in force just before an instant in a session, as they were told; none between sessions.
+    pub(super) fn bands_before(&self, at: MarketTime) -> Vec<Tick> {
+        let day = self.day_until(at).filter(|day| at < day.session.close);
+        let told = day.map(|day| self.bands(&self.paths(&day))).unwrap_or_default();
+        let before = told.into_iter().filter(|tick| tick.at() < Some(at));
+        let last: BTreeMap<Option<String>, Tick> =
+            before.map(|tick| (tick.symbol().map(str::to_owned), tick)).collect();
+        last.into_values().collect()
     }
 
     /// A line for each instrument.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::float_arithmetic, reason = "statistics of a simulation")]
 
+use std::collections::BTreeMap;
+
 use chrono::Days;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -9,7 +11,7 @@ use super::universe::{STOCKS, Sector};
 use super::*;
 use crate::market::bars::{Candle, Joined, Timeframe};
 use crate::market::calendar::Calendar;
-use crate::market::tick::{Trade, TradingState};
+use crate::market::tick::{Luld, Trade, TradingState};
 
 fn at(text: &str) -> MarketTime {
     text.parse().unwrap()
@@ -302,6 +304,41 @@ fn now_and_then_there_is_a_halt_a_split_and_a_dividend() {
         matches!(tick, Tick::Trade(trade) if trade.symbol == symbol && from <= trade.at && trade.at < until)
     });
     assert!(!traded, "nothing trades during a halt");
+}
+
+#[test]
+fn bands_are_five_percent_around_where_a_stock_was_and_everything_trades_within_them() {
+    let (open, late, close) =
+        (at("2026-11-23T14:30:00Z"), at("2026-11-23T20:35:00Z"), at("2026-11-23T21:00:00Z"));
+    let model = Arc::new(Model::new(4, Calendar::nyse()));
+    let mut bands: BTreeMap<String, Luld> = BTreeMap::new();
+    let (mut told, mut trades) = (0, 0);
+    for tick in lines(&mut begun(&model, open), close) {
+        match tick {
+            Tick::Luld(luld) => {
+                assert_eq!(luld.at.timestamp() % 60, 0, "{luld:?}");
+                let [down, up] = [&luld.down, &luld.up].map(|it| it.decimal().to_f64().unwrap());
+                let part = (up - down) / (up + down);
+                let width = if luld.at < late { 0.05 } else { 0.1 };
+                assert!((part - width).abs() < 0.001, "{luld:?}");
+                told += 1;
+                bands.insert(luld.symbol.clone(), luld);
+            }
+            Tick::Trade(trade) if trade.at >= open => {
+                let held = &bands[&trade.symbol];
+                assert!(held.down < trade.price && trade.price < held.up, "{trade:?} in {held:?}");
+                trades += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(bands.len(), STOCKS.len());
+    assert!((2 * 51..20 * 51).contains(&told), "{told} in a day");
+    assert!(trades > 10_000);
+    let before = model.bands_before(late + TimeDelta::minutes(1));
+    assert_eq!(before.len(), STOCKS.len());
+    assert!(before.iter().all(|tick| tick.at() <= Some(late + TimeDelta::minutes(1))));
+    assert!(model.bands_before(close).is_empty(), "none holds between sessions");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Tickers, names and sectors are those of the real companies. Every number is an assumption of the simulation:
 //! plausible, round, and nobody's data.
 
+use crate::market::luld::Tier;
+
 /// A sector: its stocks move together beyond what the market makes them do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sector {
@@ -60,6 +62,8 @@ pub(super) struct Stock {
     pub(super) volume: f64,
     /// Dividends of a year as a part of its price, paid quarterly; 0 pays none.
     pub(super) dividends: f64,
+    /// The width of its limit-up limit-down bands: all of these are in a large index.
+    pub(super) tier: Tier,
 }
 
 const fn stock(
@@ -71,7 +75,7 @@ const fn stock(
     volume: f64,
     dividends: f64,
 ) -> Stock {
-    Stock { symbol, name, sector, price, volatility, beta, volume, dividends }
+    Stock { symbol, name, sector, price, volatility, beta, volume, dividends, tier: Tier::One }
 }
 
 use Sector::{
