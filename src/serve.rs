@@ -327,7 +327,7 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(recorder)
 }
 
-/// Lets the engine work through each term of this process as the writer.
+/// Lets the engine work through each term of this process as the writer, and follow the writer between them.
 async fn work_terms(
     mut works: Works,
     mut terms: mpsc::Receiver<Tenure>,
@@ -336,7 +336,14 @@ async fn work_terms(
     rules: Settings,
     stop: CancellationToken,
 ) {
-    while let Some(Tenure { feed, .. }) = terms.recv().await {
+    loop {
+        let term = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            term = terms.recv() => term,
+            never = works.follow(&history, &rules) => match never {},
+        };
+        let Some(Tenure { feed, .. }) = term else { return };
         works.term(&ledger, &history, &rules, feed, &stop).await;
     }
 }

@@ -41,6 +41,7 @@ struct Shown {
     asked: BTreeMap<AccountId, BTreeSet<String>>,
     settings: Option<Settings>,
     condition: Condition,
+    follows: bool,
     ignored: BTreeMap<Reason, u64>,
 }
 
@@ -134,6 +135,15 @@ impl Board {
     /// How the engine is.
     pub fn condition(&self) -> Condition {
         self.read(|shown| shown.condition.clone())
+    }
+
+    /// Whether marks of trailing stops are known: it works here, or follows the process that does.
+    pub(super) fn knows_marks(&self) -> bool {
+        self.read(|shown| shown.follows || shown.condition == Condition::Working)
+    }
+
+    pub(super) fn set_follows(&self, follows: bool) {
+        self.write(|shown| shown.follows = follows);
     }
 
     /// Lines that filled nothing since the process started, by reason.

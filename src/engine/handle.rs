@@ -139,14 +139,15 @@ impl Engine {
         reached.ok().map(|reached| *reached)
     }
 
-    /// The marks of trailing stops that wait, as they are now: of those among `orders` that there are. None if the engine
-    /// does not work here, or does not answer within `limit`.
+    /// The marks of trailing stops that wait, as they are now: of those among `orders` that there are. Where another process
+    /// writes they are those of the last line on the tape. None if the engine is not so far yet, or does not answer
+    /// within `limit`.
     pub async fn marks(
         &self,
         orders: Vec<OrderId>,
         limit: Duration,
     ) -> Option<BTreeMap<OrderId, Price>> {
-        if self.board.condition() != Condition::Working {
+        if !self.board.knows_marks() {
             return None;
         }
         let (marks, told) = oneshot::channel();

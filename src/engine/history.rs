@@ -11,7 +11,7 @@ use projections::log::{LogError, Recorded, read_after};
 use sqlx::{PgConnection, Row};
 use tokio::sync::Mutex;
 
-use super::core::{Core, EngineState, STATE_VERSION, Settings};
+use super::core::{Core, EngineState, Reason, STATE_VERSION, Settings};
 use super::tape::{TapeError, TapeLine, decode};
 use crate::database::{AuditorPool, DatabaseError, Read, WriterPool};
 use crate::ledger::TapeBlock;
@@ -230,36 +230,85 @@ pub(super) async fn read_blocks(
     rows.iter().map(block).collect()
 }
 
-/// The events of the log, page by page, in order.
-struct Events<'a, H> {
+/// The core as log and tape leave it, merged by the position that each line was worked after, and read on as they grow.
+pub(super) struct Tail<'a, H> {
     history: &'a H,
+    pub(super) core: Core,
+    /// Events that were read and not yet observed.
     waiting: VecDeque<Recorded>,
+    /// There are no more.
     ended: bool,
+    /// The first line that would not be taken today, and why.
+    overruled: Option<(TapePlace, Reason)>,
 }
 
-impl<H: History> Events<'_, H> {
-    /// Lets `core` observe every event up to `last`.
-    async fn observe_up_to(&mut self, core: &mut Core, last: u64) -> Result<(), RecoveryError> {
+impl<'a, H: History> Tail<'a, H> {
+    /// Goes on from `state`. `settings` are those of a tape that says nothing.
+    pub(super) fn new(history: &'a H, settings: Settings, state: EngineState) -> Self {
+        let settings = state.by.clone().unwrap_or(settings);
+        let core = Core::new(settings, state);
+        Self { history, core, waiting: VecDeque::new(), ended: false, overruled: None }
+    }
+
+    /// Works every line that there is again, each after the events that it was worked after. Whether there were any.
+    pub(super) async fn read_on(&mut self) -> Result<bool, RecoveryError> {
+        self.ended = false;
+        let before = self.core.state().place;
+        loop {
+            let blocks = self.history.blocks(self.core.state().place).await?;
+            if blocks.is_empty() {
+                return Ok(self.core.state().place > before);
+            }
+            for block in &blocks {
+                for line in decode(block)? {
+                    self.line(line).await?;
+                }
+            }
+        }
+    }
+
+    async fn line(&mut self, line: TapeLine) -> Result<(), RecoveryError> {
+        let TapeLine { place, after, source, by, stood, tick } = line;
+        if place <= self.core.state().place {
+            return Ok(());
+        }
+        self.observe_up_to(after).await?;
+        if let Some(by) = by {
+            self.core.work_again_by(by);
+        }
+        let (at, refused) = match stood {
+            Some(stood) => (self.core.stand(&source, &tick, &stood), None),
+            None => self.core.line_again(&source, &tick),
+        };
+        if at != place {
+            return Err(RecoveryError::Gap(place));
+        }
+        self.overruled = self.overruled.or(refused.map(|reason| (place, reason)));
+        Ok(())
+    }
+
+    /// Observes every event up to `last`.
+    async fn observe_up_to(&mut self, last: u64) -> Result<(), RecoveryError> {
         loop {
             while self.waiting.front().is_some_and(|row| row.position <= last) {
                 let Some(row) = self.waiting.pop_front() else { break };
                 let event = row
                     .event()
                     .map_err(|source| LogError::Unreadable { position: row.position, source })?;
-                core.observe(row.position, row.tenant_id, row.stream, &event);
+                self.core.observe(row.position, row.tenant_id, row.stream, &event);
             }
-            if !self.waiting.is_empty() || self.ended || core.state().position >= last {
+            if !self.waiting.is_empty() || self.ended || self.core.state().position >= last {
                 return Ok(());
             }
-            self.waiting = self.history.events(core.state().position).await?.into();
+            self.waiting = self.history.events(self.core.state().position).await?.into();
             self.ended = self.waiting.is_empty();
         }
     }
 }
 
-/// The engine as log and tape left it, merged by the position that each line was worked after. What its last line
-/// and the last arrivals still cause is proposed next. A checkpoint of what they do not hold is ignored and replaced:
-/// the tape would grow beyond it, and then it could not be told from a true one.
+/// The engine as log and tape left it. What its last line and the last arrivals still cause is proposed next. A
+/// checkpoint of what they do not hold is ignored and replaced: the tape would grow beyond it, and then it could not be
+/// told from a true one.
 ///
 /// Lines are worked again by the settings that the tape has beside them; `settings` are those of a tape that says
 /// nothing. It is left working by the last of them.
@@ -268,38 +317,10 @@ pub async fn recover<H: History>(history: &H, settings: Settings) -> Result<Core
     let stored = history.checkpoint().await?;
     let is_ahead = |state: &EngineState| state.position > head.0 || state.place > head.1;
     let refused = stored.as_ref().is_some_and(is_ahead);
-    let state = stored.filter(|_| !refused).unwrap_or_default();
-    let settings = state.by.clone().unwrap_or(settings);
-    let mut core = Core::new(settings, state);
-    let mut overruled = None;
-    let mut events = Events { history, waiting: VecDeque::new(), ended: false };
-    loop {
-        let blocks = history.blocks(core.state().place).await?;
-        if blocks.is_empty() {
-            break;
-        }
-        for block in &blocks {
-            for line in decode(block)? {
-                let TapeLine { place, after, source, by, stood, tick } = line;
-                if place <= core.state().place {
-                    continue;
-                }
-                events.observe_up_to(&mut core, after).await?;
-                if let Some(by) = by {
-                    core.work_again_by(by);
-                }
-                let (at, refused) = match stood {
-                    Some(stood) => (core.stand(&source, &tick, &stood), None),
-                    None => core.line_again(&source, &tick),
-                };
-                if at != place {
-                    return Err(RecoveryError::Gap(place));
-                }
-                overruled = overruled.or(refused.map(|reason| (place, reason)));
-            }
-        }
-    }
-    events.observe_up_to(&mut core, u64::MAX).await?;
+    let mut tail = Tail::new(history, settings, stored.filter(|_| !refused).unwrap_or_default());
+    tail.read_on().await?;
+    tail.observe_up_to(u64::MAX).await?;
+    let Tail { mut core, overruled, .. } = tail;
     core.retry();
     if let Some((place, reason)) = overruled {
         let reason = reason.word();

@@ -87,6 +87,7 @@ impl Works {
         mut feed: Feed,
         stop: &CancellationToken,
     ) {
+        self.board.set_follows(false);
         loop {
             let run = self.run(desk, history, settings, &mut feed, stop);
             let why = match AssertUnwindSafe(run).catch_unwind().await {

@@ -148,7 +148,8 @@ pub struct OrderAnswer {
     pub trigger_by: Option<TriggerBy>,
     /// The mark that a trailing stop follows: the best price since it was accepted, as of now while it waits, and then as of its
     /// trigger. Its `stop_price` is the stop at its distance. Absent before the activation price is reached, and while the
-    /// process that writes cannot be asked.
+    /// engine starts. A process that does not write tells the mark of the last line that it has read, half a second old at
+    /// most; it knows lines that are not recorded as little as a restart does.
     pub hwm: Option<Price>,
     /// Where it stands.
     pub status: OrderStatus,

@@ -19,5 +19,6 @@ mod portfolio;
 mod previews;
 mod reads;
 mod replacing;
+mod standby;
 mod stream;
 mod untaken;
