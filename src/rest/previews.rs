@@ -1,4 +1,4 @@
-//! `/v1/accounts/{account_id}/orders/preview` and the closing of positions.
+//! `/v1/accounts/{account_id}/orders/preview`, the risk of an order beside it, and the closing of positions.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
 use crate::identity::Act;
 use crate::service::{
-    ClosePosition, Fault, OrderAnswer, Part, PreviewAnswer, Service, ServiceError, Written,
+    ClosePosition, Fault, OrderAnswer, Part, PreviewAnswer, RiskAnswer, Service, ServiceError,
+    Written,
 };
 
 /// The routes.
@@ -37,6 +38,22 @@ pub fn routes() -> Routes {
                     json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "limit_price": "187.25"}),
                 )
                 .answers::<PreviewAnswer>(200, "The account and the position before and after the order."),
+        )
+        .post(
+            "/accounts/{account_id}/orders/preview/risk",
+            risk,
+            Operation::write(Act::PreviewOrder, "analyze_order_risk", "Tell what an order would do to the risk of the account, and store nothing")
+                .about(
+                    "It takes the body of an order and answers margin, the distance to a margin call, position, \
+                     concentration and leverage before it, after its arrival and if all of it fills; rates are of the \
+                     equity, 0.25 is 25 %. What depends on a price that is not known is absent. What placing would refuse \
+                     is refused with the same code and figures.",
+                )
+                .body(
+                    &orders::placed(),
+                    json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "10"}),
+                )
+                .answers::<RiskAnswer>(200, "The account and the position before and after the order."),
         )
         .delete(
             "/accounts/{account_id}/positions/{symbol}",
@@ -77,6 +94,18 @@ pub async fn preview(
     let account = id(&account, ServiceError::no_account)?;
     let request = orders::read(body)?;
     Ok(Json(service.preview_order(&caller, account, &request).await?))
+}
+
+/// `POST /v1/accounts/{account_id}/orders/preview/risk`
+pub async fn risk(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<RiskAnswer>, Problem> {
+    let account = id(&account, ServiceError::no_account)?;
+    let request = orders::read(body)?;
+    Ok(Json(service.analyze_order(&caller, account, &request).await?))
 }
 
 /// `DELETE /v1/accounts/{account_id}/positions/{symbol}`

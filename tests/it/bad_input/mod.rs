@@ -84,7 +84,7 @@ async fn over_rest(desk: &mut Desk, row: &OrderRow, value: &str) {
         400 => Expected::Problem(400, "unreadable", None),
         status => Expected::Problem(status, &row.code, Some(&named)),
     };
-    for path in ["orders", "orders/preview"] {
+    for path in ["orders", "orders/preview", "orders/preview/risk"] {
         let path = format!("/v1/accounts/{}/{path}", desk.names["account"]);
         let sent = Sent::new(&row.name, value, body.clone());
         let request = desk.request("POST", &path).header("content-type", "application/json");

@@ -48,6 +48,13 @@ async fn a_margin_account_buys_for_twice_its_equity_and_borrows() {
     let preview = format!("/v1/accounts/{account}/orders/preview");
     let told = rest.post(&preview, buy("100", "100")).await.expect(200);
     assert_eq!((&told["status"], &told["worst_cost"]), (&json!("filled"), &json!("5000.00")));
+    let risk = rest.post(&format!("{preview}/risk"), buy("100", "100")).await.expect(200);
+    let shown = ["equity", "maintenance_margin", "margin_call_distance", "leverage"]
+        .map(|figure| risk["after"][figure].clone());
+    assert_eq!(json!(shown), json!(["9900.00", "2475.00", "7425.00", "1"]), "{risk}");
+    let short = json!({"symbol": "AAPL", "side": "sell", "type": "limit", "qty": "1000", "limit_price": "1"});
+    let refused = rest.post(&format!("{preview}/risk"), short).await.expect(422);
+    assert_eq!(refused["code"], "insufficient_buying_power");
     let resting = order(&rest, &account, buy("100", "98")).await;
     let rests = figures(&rest, &account).await;
     assert_eq!((&rests[1], &rests[2]), (&json!("4900.00"), &json!("10200.00")));
