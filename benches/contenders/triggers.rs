@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use aggregates::id::{AccountId, InstrumentId, OPERATOR_TENANT, OrderId};
@@ -71,9 +72,8 @@ fn cents(cents: i64) -> Price {
     Price::new(Decimal::new(cents, 2)).expect("a price in cents")
 }
 
-fn instrument() -> InstrumentId {
-    InstrumentId::of_symbol(SYMBOL)
-}
+/// Its id is a hash of its symbol, which no tick has to make again.
+static INSTRUMENT: LazyLock<InstrumentId> = LazyLock::new(|| InstrumentId::of_symbol(SYMBOL));
 
 /// The ticks of a run, always the same.
 fn walk() -> Vec<Told> {
@@ -118,7 +118,7 @@ fn order(n: usize, dice: &mut Dice, nearest: i64) -> Working {
     Working {
         order_id: OrderId::new(Uuid::now_v7()),
         account_id: AccountId::new(Uuid::from_u64_pair(1, n as u64 % 10_000)),
-        instrument_id: instrument(),
+        instrument_id: *INSTRUMENT,
         side,
         limit,
         stop,
@@ -144,7 +144,7 @@ fn began() -> MarketTime {
 
 impl Book for Orders {
     fn tick(&mut self, told: Told, fired: &mut Vec<OrderId>) {
-        let (instrument, by) = (instrument(), &[TriggerBy::Last]);
+        let (instrument, by) = (*INSTRUMENT, &[TriggerBy::Last]);
         for side in [Side::Buy, Side::Sell] {
             match told {
                 Told::Quote { bid, ask } => {
@@ -320,13 +320,13 @@ fn book(size: usize, ticks: &[Told], report: &mut Report) -> anyhow::Result<()> 
 fn line(size: usize, ticks: &[Told], report: &mut Report) -> anyhow::Result<()> {
     let mut state = EngineState::default();
     let listed = InstrumentEvent::InstrumentListed {
-        instrument_id: instrument(),
+        instrument_id: *INSTRUMENT,
         symbol: SYMBOL.to_owned(),
         name: SYMBOL.to_owned(),
         kind: InstrumentKind::Stock,
         at: None,
     };
-    let (stream, listed) = (StreamId::Instrument(instrument()), Event::Instrument(listed));
+    let (stream, listed) = (StreamId::Instrument(*INSTRUMENT), Event::Instrument(listed));
     state.observe(1, OPERATOR_TENANT, stream, &listed);
     let dice = &mut Dice(size as u64 * 2 + 1);
     (0..size).for_each(|n| state.orders.insert(order(n, dice, BAND * 4)));

@@ -361,7 +361,7 @@ impl Service {
         answers.pop().ok_or_else(ServiceError::no_order)
     }
 
-    /// An order by what was observed of it, as its view will show it, and nothing older than `position`. It has no children.
+    /// An order by what was observed of it up to `position`, as its view will show it. It has no children.
     pub(super) async fn order_followed(
         &self,
         followed: &Followed,
@@ -369,7 +369,8 @@ impl Service {
         position: u64,
     ) -> Option<OrderAnswer> {
         let events = followed.events()?;
-        let events = events.iter().map(|event| (&event.row, &event.event));
+        let seen = events.iter().filter(|event| event.row.position <= position);
+        let events = seen.map(|event| (&event.row, &event.event));
         let row = row_of(events).inspect_err(|error| {
             tracing::error!(%error, "an order is answered by its view: its events make no row");
         });
