@@ -318,10 +318,8 @@ impl<D: Desk> Shift<'_, D> {
         let (symbol, written) = match call {
             Call::Await { symbol, written } => (symbol, written),
             Call::Marks { orders, marks } => {
-                let book = &self.core.state().orders;
-                let known = orders.into_iter().filter_map(|id| Some((id, book.mark(id)?)));
                 // Whoever does not wait any more has no use for them.
-                let _gone = marks.send(known.collect());
+                let _gone = marks.send(self.core.state().orders.marks(orders));
                 return Ok(());
             }
         };

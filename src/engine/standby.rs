@@ -56,10 +56,8 @@ impl Works {
                 () = &mut over => return,
                 Some(call) = self.calls.recv() => match call {
                     Call::Marks { orders, marks } => {
-                        let book = &tail.core.state().orders;
-                        let known = orders.into_iter().filter_map(|id| Some((id, book.mark(id)?)));
                         // Whoever does not wait any more has no use for them.
-                        let _gone = marks.send(known.collect());
+                        let _gone = marks.send(tail.core.state().orders.marks(orders));
                     }
                     // An order that is on its way here is refused, and waits for nothing.
                     Call::Await { .. } => {}

@@ -294,6 +294,8 @@ async fn an_export_verifies_without_a_database_whole_and_blanked() {
     let report = verify_lines(&whole, &audited.checkpoints());
     assert!(report.valid, "{report}");
     assert_eq!((report.position, report.checkpoints, report.blanked), (audited.size, 2, 0));
+    let report = verify_lines(&format!("{whole}\n \n"), &audited.checkpoints());
+    assert!(report.valid && report.position == audited.size, "{report}");
 
     let nobody = uuid::Uuid::from_u128(7);
     let blanked = exported(&audited.database, Scope { account: Some(nobody), tenant: None }).await;

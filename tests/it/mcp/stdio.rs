@@ -280,6 +280,8 @@ async fn a_server_inside_needs_nothing_else_and_leaves_with_its_input() {
     let hello = pipe.handshake();
     assert_eq!(hello["result"]["serverInfo"]["name"], "blotter");
     assert_eq!(pipe.tool("health_check", &json!({}))["writer"], true);
+    // There is something to trade with: no tool opens an account.
+    assert_eq!(pipe.tool("account_info", &json!({}))["cash"], "100000.00");
     assert_eq!(pipe.end(), Some(0));
     assert!(!directory.path().join("pg/postmaster.pid").exists(), "its Postgres left too");
 }

@@ -467,6 +467,11 @@ impl Orders {
         self.trails.mark(order_id).or_else(|| waiting()?.mark)
     }
 
+    /// The marks of these, of those that there are.
+    pub fn marks(&self, orders: Vec<OrderId>) -> BTreeMap<OrderId, Price> {
+        orders.into_iter().filter_map(|id| Some((id, self.mark(id)?))).collect()
+    }
+
     /// The orders whose time is over at `now`, the earliest first.
     pub fn expired(&self, now: MarketTime) -> impl Iterator<Item = (MarketTime, &Working)> {
         let expired = self.expiries.iter().take_while(move |(at, _)| *at <= now);
