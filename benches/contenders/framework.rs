@@ -143,8 +143,12 @@ async fn order(
     let fill_id = Scene::fill_id(order_id);
     let execution = scene.execution();
     let (qty, price) = (execution.qty, execution.price);
-    execute(&frameworks.orders, &order, OrderCommand::Fill { fill_id, execution, at: scene.at })
-        .await?;
+    execute(
+        &frameworks.orders,
+        &order,
+        OrderCommand::Fill { fill_id, execution, most: None, at: scene.at },
+    )
+    .await?;
     let (fees, keep) = (Money::ZERO, Money::ZERO);
     let settle = AccountCommand::Settle {
         order_id,

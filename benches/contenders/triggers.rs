@@ -135,6 +135,7 @@ fn order(n: usize, dice: &mut Dice, nearest: i64) -> Working {
         placed_at: began(),
         expires_at: None,
         rank: n as u64 + 1,
+        unmet: None,
     }
 }
 

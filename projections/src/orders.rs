@@ -253,6 +253,8 @@ impl Mirror<Order> for OrderRow {
                 limit_price,
                 stop_price,
                 trail,
+                limit_offset,
+                activation_price,
                 lifetime,
                 at,
                 ..
@@ -261,6 +263,8 @@ impl Mirror<Order> for OrderRow {
                 let triggered = row.trail.and(row.stop_price);
                 (row.limit_price, row.stop_price) = (*limit_price, stop_price.or(triggered));
                 row.trail = *trail;
+                row.limit_offset = limit_offset.or(row.limit_offset);
+                row.activation_price = activation_price.or(row.activation_price);
                 if let Some(Lifetime { time_in_force, expires_at }) = lifetime {
                     (row.time_in_force, row.expires_at) = (*time_in_force, *expires_at);
                 }

@@ -1,9 +1,13 @@
 //! What the engine tells whoever watches it: each has a metric and a line of the process's log.
 
+use std::collections::BTreeSet;
+
+use aggregates::id::OrderId;
 use aggregates::order::{ExpiryReason, OrderEvent};
 use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::{Event, StreamId};
 
+use super::core::Core;
 use crate::ledger::Submission;
 
 /// A proposal may lose a race: the order was canceled or replaced meanwhile. Any other refusal is for somebody to look
@@ -27,4 +31,23 @@ pub(super) fn note_missed_auction(stream: StreamId, event: &Event) {
     };
     metrics::counter!("blotter_auctions_missed_total").increment(1);
     tracing::warn!(%stream, %at, "the auction of an order had no price");
+}
+
+/// The orders for closing auctions that wait for an official close which the market did not tell of.
+#[derive(Debug, Default)]
+pub(super) struct MissingCloses(BTreeSet<OrderId>);
+
+impl MissingCloses {
+    /// Tells of each order once, and how many there are.
+    pub(super) fn note(&mut self, core: &Core) {
+        let waiting: BTreeSet<OrderId> = core.without_close().collect();
+        if waiting == self.0 {
+            return;
+        }
+        for order_id in waiting.difference(&self.0) {
+            tracing::warn!(%order_id, "an order for the closing auction waits: its session has no official close");
+        }
+        metrics::gauge!("blotter_closes_missing").set(waiting.len() as f64);
+        self.0 = waiting;
+    }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::alarms::{note_missed_auction, note_refusal};
+use super::alarms::{MissingCloses, note_missed_auction, note_refusal};
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
 use super::following::Following;
@@ -139,6 +139,7 @@ impl Works {
             board,
             touched: BTreeSet::new(),
             passed: 0,
+            closes: MissingCloses::default(),
         };
         board.show_all(&shift.core);
         tracing::info!(
@@ -175,6 +176,7 @@ struct Shift<'a, D> {
     touched: BTreeSet<String>,
     /// Lines that passed unrecorded and are not shown yet.
     passed: u64,
+    closes: MissingCloses,
 }
 
 impl<D: Desk> Shift<'_, D> {
@@ -252,6 +254,7 @@ impl<D: Desk> Shift<'_, D> {
         self.arrivals().await?;
         self.commit(&[]).await?;
         report.position = self.core.state().position;
+        self.closes.note(&self.core);
         self.show();
         // A caller that went away has no use for the answer.
         let _gone = ask.answer.send(report);

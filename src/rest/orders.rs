@@ -164,6 +164,12 @@ fn changed() -> Vec<Field> {
         Field::amount("limit_price", "The new limit of limit types."),
         Field::amount("stop_price", "The new trigger of stop types."),
         Field::amount("trail", "The new distance of trailing types, in the measure that it has."),
+        Field::amount("limit_offset", "The new offset of a trailing_stop_limit, in dollars."),
+        Field::amount(
+            "activation_price",
+            "The new price from which on a trailing type follows the market. One whose mark has come there keeps it; \
+             another waits for it.",
+        ),
         Field::word("time_in_force", &TIMES, "`day`, `gtc` or `gtd`."),
         Field::time("expires_at", "When a gtd order ends, by the market's clock."),
     ]
@@ -178,7 +184,8 @@ pub(super) fn placed() -> Vec<Field> {
         Field::amount("qty", "Shares, above 0; a fractional order is a day order.").example("10"),
         Field::amount(
             "notional",
-            "Dollars to buy for, in place of `qty`: of a market order for the day. It has no qty until it is filled.",
+            "Dollars to buy or to sell for, in place of `qty`: of a market order for the day. It has no qty until it is \
+             filled. A sell is of shares that are held, and done when there are none left.",
         ),
         Field::amount(
             "limit_price",
@@ -435,6 +442,8 @@ pub async fn replace(
         limit_price: body.amount("limit_price"),
         stop_price: body.amount("stop_price"),
         trail: body.amount("trail"),
+        limit_offset: body.amount("limit_offset"),
+        activation_price: body.amount("activation_price"),
         time_in_force: body.word("time_in_force", &TIMES),
         good_till: body.time("expires_at"),
     };

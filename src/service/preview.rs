@@ -219,8 +219,9 @@ fn estimate(
     rest_price: Option<Price>,
 ) -> Result<Option<(Option<Price>, Money)>, AmountError> {
     if let Some(notional) = spec.notional.filter(|_| !impact.status.is_terminal()) {
-        // What is not spent at once is spent later.
-        return Ok(Some((None, notional.plus(impact.fees)?)));
+        // What is not spent, or had, at once is later.
+        let signed = if spec.side == Side::Buy { notional } else { notional.negated() };
+        return Ok(Some((None, signed.plus(impact.fees)?)));
     }
     let rests = !impact.status.is_terminal() && !open.is_zero();
     let (rest, residue) = match rest_price.filter(|_| rests) {

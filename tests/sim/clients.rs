@@ -500,7 +500,7 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                     (Some(_), Some(_)) => OrderType::StopLimit,
                 },
                 qty: qty.to_string().parse::<Quantity>().unwrap(),
-                notional: (*qty == 0 && at_once && !sell && limit.is_none()).then(|| money(1_000)),
+                notional: (*qty == 0 && at_once && limit.is_none()).then(|| money(1_000)),
                 limit_price: limit.map(price),
                 stop_price: stop.map(price),
                 // Hundredths of a percent, or cents.

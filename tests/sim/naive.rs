@@ -307,7 +307,10 @@ impl Naive {
                 if let Some(notional) = order.notional {
                     let left = notional - order.spent;
                     hold("I9: no more dollars than was asked", left >= 0)?;
-                    hold("I9: what is left buys what is open", left * ONE / price == leaves)?;
+                    let open = left * ONE / price;
+                    // A sell is open for what is held of that.
+                    let right = if order.sell { leaves <= open } else { leaves == open };
+                    hold("I9: what is left buys what is open", right)?;
                     // Its quantity is what has filled and what is open.
                     order.qty = order.filled + leaves;
                 }
@@ -392,6 +395,11 @@ impl Naive {
                 }
             }
             "SharesReserved" => {
+                let order = self.orders.get_mut(&fact.text("order_id"));
+                if let Some(order) = order.filter(|order| order.notional.is_some()) {
+                    // As many as its dollars come to, or as are free.
+                    order.qty = fact.amount("qty");
+                }
                 let before = position.reserved.insert(fact.text("order_id"), fact.amount("qty"));
                 hold("I5: an order reserves once", before.is_none())?;
             }

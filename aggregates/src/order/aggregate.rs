@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
 use super::event::{Lifetime, OrderEvent};
-use super::spec::{OrderChange, OrderSpec, Side, TimeInForce};
+use super::spec::{OrderSpec, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
@@ -41,10 +41,10 @@ event_sourced!(Order, "order", OrderCommand, OrderEvent {
     OrderActivated "1.0",
     OrderTriggered "1.1",
     OrderFilled "1.1",
-    OrderReplaced "1.1",
+    OrderReplaced "1.2",
     OrderResized "1.1",
     OrderAdjusted "1.1",
-    OrderCanceled "1.4",
+    OrderCanceled "1.5",
     OrderExpired "1.1",
 }, OrderError);
 
@@ -137,7 +137,7 @@ impl Order {
         &self,
         fill_id: FillId,
         execution: &Execution,
-        at: MarketTime,
+        (most, at): (Option<Quantity>, MarketTime),
         rules: &Rules,
     ) -> Result<OrderEvent, OrderError> {
         let spec = self.open_spec()?;
@@ -152,6 +152,7 @@ impl Order {
         if !qty.is_positive() || *qty > leaves {
             return Err(OrderError::Overfill { asked: *qty, leaves });
         }
+        let qty = most.map_or(*qty, |most| most.min(*qty));
         let within_limit = match (spec.side, spec.limit_price) {
             (Side::Buy, Some(limit)) => *price <= limit,
             (Side::Sell, Some(limit)) => *price >= limit,
@@ -160,23 +161,26 @@ impl Order {
         if !within_limit || !price.is_positive() {
             return Err(OrderError::BeyondLimit);
         }
-        if spec.time_in_force == TimeInForce::Fok && *qty != leaves {
-            return Err(OrderError::AllOrNothing { asked: *qty, leaves });
+        if spec.time_in_force == TimeInForce::Fok && qty != leaves {
+            return Err(OrderError::AllOrNothing { asked: qty, leaves });
         }
-        let amount = Money::of_fill(*qty, *price)?;
+        let amount = Money::of_fill(qty, *price)?;
         let leaves_qty = match self.left_notional()? {
-            Some(left) => left.minus(amount)?.shares_at(*price)?,
-            None => leaves.minus(*qty)?,
+            Some(left) => {
+                let open = left.minus(amount)?.shares_at(*price)?;
+                most.map_or(Ok(open), |most| Ok::<_, AmountError>(open.min(most.minus(qty)?)))?
+            }
+            None => leaves.minus(qty)?,
         };
         self.permits(if leaves_qty.is_zero() { Happening::FillRest } else { Happening::FillPart })?;
         Ok(OrderEvent::OrderFilled {
             fill_id,
             n: self.fills + 1,
-            qty: *qty,
+            qty,
             price: *price,
             amount,
-            fees: rules.fees.fee(*qty)?,
-            filled_qty: self.filled_qty.plus(*qty)?,
+            fees: rules.fees.fee(qty)?,
+            filled_qty: self.filled_qty.plus(qty)?,
             leaves_qty,
             revision: self.revision,
             evidence: evidence.clone(),
@@ -200,72 +204,6 @@ impl Order {
         let Trigger { mark, stop_price, evidence, .. } = trigger.clone();
         let limit_price = spec.limit_once_triggered(stop_price);
         Ok(OrderEvent::OrderTriggered { stop_price, mark, limit_price, evidence, at })
-    }
-
-    /// The order as a replacement would leave it.
-    ///
-    /// # Errors
-    /// It is not open, the change makes no sense for it, or leaves less than what has filled.
-    pub fn replaced(&self, change: &OrderChange) -> Result<OrderSpec, OrderError> {
-        let spec = self.open_spec()?;
-        self.permits(Happening::Replace)?;
-        if spec.notional.is_some() {
-            return Err(OrderError::Malformed {
-                field: "qty",
-                message: "a notional order is not changed: cancel it and send another one".into(),
-            });
-        }
-        let replaced = change.of(spec)?;
-        let waits = matches!(self.status, Some(OrderStatus::Held | OrderStatus::Accepted));
-        if !waits && (replaced.stop_price, replaced.trail) != (spec.stop_price, spec.trail) {
-            return Err(OrderError::Malformed {
-                field: "stop_price",
-                message: "the stop was reached: it can be changed no more".into(),
-            });
-        }
-        // What was triggered is a limit order, or one at the market. Its exits are orders of their own by now.
-        let faults = if waits || !spec.order_type.trails() {
-            replaced.own_faults()
-        } else {
-            replaced.once_triggered().own_faults()
-        };
-        if let Some(fault) = faults.into_iter().next() {
-            return Err(fault);
-        }
-        if replaced.qty <= self.filled_qty {
-            return Err(OrderError::BelowFilled { qty: replaced.qty, filled: self.filled_qty });
-        }
-        Ok(replaced)
-    }
-
-    /// None if the order is so already.
-    fn replace(
-        &self,
-        change: &OrderChange,
-        reserve_price: Option<Price>,
-        expires_at: Option<MarketTime>,
-        at: MarketTime,
-    ) -> Result<Option<OrderEvent>, OrderError> {
-        let (spec, replaced) = (self.open_spec()?, self.replaced(change)?);
-        let OrderSpec { qty, limit_price, stop_price, trail, time_in_force, .. } = replaced;
-        if replaced == *spec {
-            return Ok(None);
-        }
-        let lifetime = (!replaced.lives_as(spec)).then_some(Lifetime { time_in_force, expires_at });
-        let loses_priority = qty > spec.qty
-            || (limit_price, stop_price, trail) != (spec.limit_price, spec.stop_price, spec.trail);
-        let revision = self.revision + 1;
-        Ok(Some(OrderEvent::OrderReplaced {
-            revision,
-            qty,
-            limit_price,
-            stop_price,
-            reserve_price,
-            trail,
-            lifetime,
-            loses_priority,
-            at,
-        }))
     }
 }
 
@@ -312,8 +250,8 @@ impl Decide for Order {
                     at: *at,
                 }
             }
-            OrderCommand::Fill { fill_id, execution, at } => {
-                self.fill(*fill_id, execution, *at, rules)?
+            OrderCommand::Fill { fill_id, execution, most, at } => {
+                self.fill(*fill_id, execution, (*most, *at), rules)?
             }
             OrderCommand::Trigger { trigger, at } => self.trigger(trigger, *at)?,
             OrderCommand::Activate { qty, at } => {
@@ -474,9 +412,13 @@ impl Decide for Order {
                     spec.activation_price = *activation_price;
                 }
             }
-            OrderEvent::OrderReplaced { trail, lifetime, .. } => {
+            OrderEvent::OrderReplaced {
+                trail, limit_offset, activation_price, lifetime, ..
+            } => {
                 if let Some(spec) = &mut self.spec {
                     spec.trail = *trail;
+                    spec.limit_offset = limit_offset.or(spec.limit_offset);
+                    spec.activation_price = activation_price.or(spec.activation_price);
                     if let Some(Lifetime { time_in_force, expires_at }) = lifetime {
                         spec.time_in_force = *time_in_force;
                         spec.good_till = expires_at.filter(|_| *time_in_force == TimeInForce::Gtd);

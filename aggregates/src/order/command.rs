@@ -1,7 +1,8 @@
 //! What an order is asked to do.
 
 use super::event::{CancelReason, ExpiryReason, ResizeCause};
-use super::spec::{OrderChange, OrderSpec, Side};
+use super::replacing::OrderChange;
+use super::spec::{OrderSpec, Side};
 use crate::id::FillId;
 use crate::market::{BarPoint, Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
 use crate::money::{Price, Quantity};
@@ -98,6 +99,9 @@ pub enum OrderCommand {
         fill_id: FillId,
         /// What the engine proposes.
         execution: Execution,
+        /// The most shares that it can deliver, of an order that sells for dollars: of a larger execution so many fill, and
+        /// with the last of them it is done.
+        most: Option<Quantity>,
         /// The market time.
         at: MarketTime,
     },

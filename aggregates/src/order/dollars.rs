@@ -12,7 +12,7 @@ impl Order {
         notional.map(|notional| notional.minus(self.filled_amount)).transpose()
     }
 
-    /// Shares still open at `price`: of a notional order those that what is left buys.
+    /// Shares still open at `price`: of a notional order those that what is left buys or sells, whether they are held or not.
     pub fn leaves_at(&self, price: Price) -> Result<Quantity, AmountError> {
         match self.left_notional()? {
             Some(left) => left.shares_at(price),
@@ -36,15 +36,18 @@ impl Order {
 }
 
 impl OrderSpec {
-    /// What is wrong with the dollars that it buys for.
+    /// Whether it sells shares for dollars: no more than are held.
+    pub fn sells_for_dollars(&self) -> bool {
+        self.side == Side::Sell && self.notional.is_some()
+    }
+
+    /// What is wrong with the dollars that it is for.
     pub(super) fn notional_fault(&self, notional: Money) -> Option<String> {
         let (word, time) = (self.order_type.word(), self.time_in_force.word());
         if !notional.is_positive() {
             Some(format!("notional {notional} must be above 0, in dollars with at most 2 decimals"))
         } else if !self.qty.is_zero() {
             Some("an order has a qty or a notional, not both: leave one out".into())
-        } else if self.side == Side::Sell {
-            Some("a notional order buys: sell by qty".into())
         } else if self.order_class != OrderClass::Simple {
             Some("a notional order has no exits: place them once it is filled".into())
         } else if self.order_type != OrderType::Market || self.time_in_force != TimeInForce::Day {

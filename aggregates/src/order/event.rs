@@ -92,7 +92,8 @@ pub enum OrderEvent {
         fees: Money,
         /// Shares filled so far, this fill included.
         filled_qty: Quantity,
-        /// Shares still open: of a notional order those that what is left buys at this price.
+        /// Shares still open: of a notional order those that what is left buys at this price, or sells as far as there are
+        /// shares to sell.
         leaves_qty: Quantity,
         /// The revision that was filled.
         revision: u32,
@@ -119,6 +120,13 @@ pub enum OrderEvent {
         /// The new distance of a trailing stop.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trail: Option<Trail>,
+        /// The new offset of a trailing stop limit; absent if that stays as it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_offset: Option<Price>,
+        /// The new price from which on a trailing type follows the market; absent if that stays as it was. A mark that has
+        /// come to it stays, else the order waits for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        activation_price: Option<Price>,
         /// How long it lives from now on; absent if that stays as it was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lifetime: Option<Lifetime>,
@@ -277,6 +285,8 @@ pub enum CancelReason {
     OpposingPosition,
     /// The fill would have left a part of a share short.
     FractionalShort,
+    /// Other orders have sold the shares that it was to sell for dollars.
+    SharesGone,
 }
 
 impl CancelReason {
@@ -301,6 +311,7 @@ impl CancelReason {
             Self::PositionClosed => "position_closed",
             Self::OpposingPosition => "opposing_position",
             Self::FractionalShort => "fractional_short",
+            Self::SharesGone => "shares_gone",
         }
     }
 }

@@ -181,6 +181,7 @@ impl OrderSpec {
     /// Every rule that the request breaks by itself, whatever the account and the market say.
     pub fn faults(&self) -> Vec<OrderError> {
         let mut faults = self.own_faults();
+        faults.extend(self.fraction_fault());
         faults.extend(self.exit_faults());
         faults
     }
@@ -208,9 +209,6 @@ impl OrderSpec {
             let message =
                 format!("the orders of a {word} are for regular hours: leave extended_hours out");
             fault("extended_hours", message);
-        }
-        if self.order_class.is_family() && !self.qty.is_whole() {
-            fault("qty", format!("qty {} is fractional: a {word} is of whole shares", self.qty));
         }
         faults
     }

@@ -9,6 +9,7 @@ mod dollars;
 mod error;
 mod event;
 mod exits;
+mod replacing;
 mod spec;
 mod state;
 mod trail;
@@ -19,8 +20,7 @@ pub use error::OrderError;
 pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent, ResizeCause};
 pub(crate) use exits::not_apart;
 pub use exits::{Exit, Exits, Part, StopLoss, TakeProfit};
-pub use spec::{
-    CLIENT_ORDER_ID_MAX, OrderChange, OrderClass, OrderSpec, OrderType, Side, TimeInForce,
-};
+pub use replacing::OrderChange;
+pub use spec::{CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce};
 pub use state::{Happening, OrderStatus, TABLE, next};
 pub use trail::{Trail, TriggerBy};

@@ -218,7 +218,7 @@ pub struct OrderSpec {
     pub order_type: OrderType,
     /// Shares, above zero; 0 of a notional order until it is filled.
     pub qty: Quantity,
-    /// Dollars to buy for, in place of a quantity.
+    /// Dollars to buy or to sell for, in place of a quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notional: Option<Money>,
     /// The worst price of limit types.
@@ -269,7 +269,7 @@ const NANOSECONDS: u32 = 1_000_000_000;
 pub const CLIENT_ORDER_ID_MAX: usize = 128;
 
 impl OrderSpec {
-    /// Every rule that the order breaks by its own terms, its exits left out.
+    /// Every rule that the order breaks by its own terms, its exits and [`Self::fraction_fault`] left out.
     pub(super) fn own_faults(&self) -> Vec<OrderError> {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, message: String| {
@@ -373,12 +373,24 @@ impl OrderSpec {
             });
         }
         faults.extend(self.class_faults());
-        if !self.qty.is_whole() && self.time_in_force != TimeInForce::Day {
-            let message =
-                format!("qty {} is fractional: fractional orders are day orders", self.qty);
-            faults.push(OrderError::Malformed { field: "qty", message });
-        }
         faults
+    }
+
+    /// A part of a share is asked for by itself and in the day alone. An exit may be left with one all the same: it follows
+    /// fills.
+    pub(super) fn fraction_fault(&self) -> Option<OrderError> {
+        let qty = self.qty;
+        let message = match self.order_class {
+            _ if qty.is_whole() => return None,
+            class if class.is_family() => {
+                format!("qty {qty} is fractional: a {} is of whole shares", class.word())
+            }
+            _ if self.time_in_force != TimeInForce::Day => {
+                format!("qty {qty} is fractional: fractional orders are day orders")
+            }
+            _ => return None,
+        };
+        Some(OrderError::Malformed { field: "qty", message })
     }
 
     /// Whether it lives as long as `other`.
@@ -419,66 +431,5 @@ impl OrderSpec {
         let raised = reference.map(|price| price.raised_by(collar)).transpose()?;
         let named = self.limit_price.max(self.stop_price);
         Ok(raised.map(|raised| named.map_or(raised, |named| named.max(raised))))
-    }
-}
-
-/// What a replacement changes of an open order; what is `None` stays.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OrderChange {
-    /// The new total quantity, what has filled included.
-    pub qty: Option<Quantity>,
-    /// The new limit.
-    pub limit_price: Option<Price>,
-    /// The new stop.
-    pub stop_price: Option<Price>,
-    /// The new distance of a trailing stop, in the measure that it has.
-    pub trail: Option<Price>,
-    /// How long it lives from now on: day, gtc or gtd.
-    pub time_in_force: Option<TimeInForce>,
-    /// When a gtd order ends.
-    pub good_till: Option<MarketTime>,
-}
-
-impl OrderChange {
-    /// The order as it would be.
-    ///
-    /// # Errors
-    /// The change names nothing, or something that an order of this kind does not have.
-    pub fn of(&self, spec: &OrderSpec) -> Result<OrderSpec, OrderError> {
-        let malformed = |field, message: String| Err(OrderError::Malformed { field, message });
-        if *self == Self::default() {
-            let message = "nothing to change: name qty, limit_price, stop_price, trail, time_in_force or expires_at";
-            return malformed("qty", message.into());
-        }
-        let trail = match (self.trail, spec.trail) {
-            (None, trail) => trail,
-            (Some(distance), Some(Trail::Price(_))) => Some(Trail::Price(distance)),
-            (Some(distance), Some(Trail::Percent(_))) => Some(Trail::Percent(distance)),
-            (Some(_), None) => {
-                let word = spec.order_type.word();
-                return malformed("trail", format!("a {word} order has no trail to change"));
-            }
-        };
-        let time_in_force = self.time_in_force.unwrap_or(spec.time_in_force);
-        let rests = !time_in_force.is_immediate();
-        if !rests
-            || matches!(time_in_force, TimeInForce::Opg | TimeInForce::Cls)
-                && time_in_force != spec.time_in_force
-        {
-            let word = time_in_force.word();
-            let message =
-                format!("an open order cannot become {word}: day, gtc and gtd can be had");
-            return malformed("time_in_force", message);
-        }
-        let kept = spec.good_till.filter(|_| time_in_force == TimeInForce::Gtd);
-        Ok(OrderSpec {
-            qty: self.qty.unwrap_or(spec.qty),
-            limit_price: self.limit_price.or(spec.limit_price),
-            stop_price: self.stop_price.or(spec.stop_price),
-            trail,
-            time_in_force,
-            good_till: self.good_till.or(kept),
-            ..spec.clone()
-        })
     }
 }

@@ -59,6 +59,14 @@ impl Trail {
     /// The most decimals of a percentage.
     const PERCENT_DECIMALS: u32 = 4;
 
+    /// Another distance, in the same measure.
+    pub fn at(self, distance: Price) -> Self {
+        match self {
+            Self::Price(_) => Self::Price(distance),
+            Self::Percent(_) => Self::Percent(distance),
+        }
+    }
+
     /// The stop at this distance from a mark: below it for a sell, above it for a buy, rounded half up to the tick. What
     /// would be below 0 is 0, and what would be beyond the largest price is that: no price reaches it.
     pub fn stop(self, side: Side, mark: Price) -> Price {

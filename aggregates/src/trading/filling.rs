@@ -34,6 +34,9 @@ impl<W: World> Desk<'_, W> {
             RefusalCode::InvalidAmount => CancelReason::AmountOutOfBounds,
             RefusalCode::OpposingPosition => CancelReason::OpposingPosition,
             RefusalCode::FractionalShort => CancelReason::FractionalShort,
+            RefusalCode::InsufficientShares if self.look_spec(order_id)?.sells_for_dollars() => {
+                CancelReason::SharesGone
+            }
             _ => return Err(refusal.into()),
         };
         let account_id = self.look_spec(order_id)?.account_id;
@@ -69,7 +72,8 @@ impl<W: World> Desk<'_, W> {
             execution.evidence.tape_place,
             execution.after_fills + 1,
         );
-        let command = OrderCommand::Fill { fill_id, execution: execution.clone(), at };
+        let most = self.sellable(order_id, &spec, execution.qty)?;
+        let command = OrderCommand::Fill { fill_id, execution: execution.clone(), most, at };
         let events = order.decide(&command, self.rules)?;
         let Some(filled) = events.first().cloned() else {
             return Err(OrderError::NotFound.into());
@@ -84,6 +88,9 @@ impl<W: World> Desk<'_, W> {
         let settle =
             AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep, opening };
         self.account(spec.account_id, &settle)?;
+        if most.is_some() {
+            self.set_aside(order_id, &spec, (qty, leaves_qty))?;
+        }
         let trade = Trade {
             account_id: spec.account_id,
             instrument_id: spec.instrument_id,
@@ -119,7 +126,7 @@ impl<W: World> Desk<'_, W> {
         if part == Some(Part::Entry) {
             self.keeps_its_part(order_id, spec)?;
         }
-        if !matches!(part, Some(Part::Exit(_))) {
+        if !matches!(part, Some(Part::Exit(_))) && !spec.sells_for_dollars() {
             if is_margin {
                 self.leaves_whole(spec, *qty)?;
                 return self.margin_fill((order_id, order), spec, filled, marks);
@@ -129,8 +136,10 @@ impl<W: World> Desk<'_, W> {
                 return Ok(Fill { keep, opening: None, cuts });
             }
         }
-        self.covered(order_id, spec, *qty)?;
-        self.free_for(order_id, spec, *qty)?;
+        if !spec.sells_for_dollars() {
+            self.covered(order_id, spec, *qty)?;
+            self.free_for(order_id, spec, *qty)?;
+        }
         let closes = Opening { needed: Money::ZERO, margin: None, passed_on: Vec::new() };
         Ok(Fill { keep: Money::ZERO, opening: is_margin.then_some(closes), cuts })
     }

@@ -10,6 +10,7 @@
 mod actions;
 mod arrival;
 mod command;
+mod dollars;
 mod ending;
 mod exits;
 mod filling;

@@ -2,7 +2,7 @@
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use super::margin::{Parts, to_reserve};
+use super::margin::to_reserve;
 use super::{AuctionEntry, Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
@@ -85,7 +85,7 @@ impl<W: World> Desk<'_, W> {
         }
         self.keeps_its_part(order_id, spec)?;
         let qty = match spec.notional {
-            Some(notional) => notional.shares_at(self.worst_reference(spec, market)?)?,
+            Some(notional) => self.shares_for(notional, spec, market)?,
             None => spec.qty,
         };
         let parts = self.parts(order_id, spec, qty)?;
@@ -98,13 +98,13 @@ impl<W: World> Desk<'_, W> {
                 worst_cost(parts.opens, price, self.rules)?,
                 to_reserve(account, parts.opens, price, self.rules)?,
             ),
-            (None, Some(notional)) => {
+            (None, Some(notional)) if !spec.sells_for_dollars() => {
                 self.opens_long(spec, &parts)?;
                 let fee = self.rules.fees.fee(qty)?;
                 let margin = if account.is_margin() { initial_of(notional)? } else { notional };
                 (notional.plus(fee)?, margin.plus(fee)?)
             }
-            (None, None) => (Money::ZERO, Money::ZERO),
+            (None, _) => (Money::ZERO, Money::ZERO),
         };
         account.permits_order(!parts.opens.is_zero(), qty, cost)?;
         self.is_whole(spec, &parts)?;
@@ -142,31 +142,6 @@ impl<W: World> Desk<'_, W> {
             self.account(spec.account_id, &reserve)?;
         }
         self.place_children(order_id, spec, market, expires_at)
-    }
-
-    /// The price that the shares of a notional order are counted at.
-    fn worst_reference(&self, spec: &OrderSpec, market: &MarketView) -> Result<Price, Undecided> {
-        if let Some(reference) = &market.reference {
-            return Ok(reference.price);
-        }
-        let message = format!(
-            "{} has no price yet, so the shares of a notional order cannot be estimated: wait for a quote",
-            spec.symbol
-        );
-        Err(Refusal::new(RefusalCode::NoReferencePrice, message).field("symbol").into())
-    }
-
-    /// A notional order buys parts of shares, and short positions are in whole ones.
-    fn opens_long(&self, spec: &OrderSpec, parts: &Parts) -> Result<(), Undecided> {
-        if parts.closes.is_zero() {
-            return Ok(());
-        }
-        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
-        let message = format!(
-            "a notional order buys parts of shares, and with {held} held it would close a short position: buy by qty"
-        );
-        let refusal = Refusal::new(RefusalCode::FractionalShort, message).field("notional");
-        Err(refusal.figure("held", held).into())
     }
 
     /// The price that a buy reserves for each share: see [`OrderSpec::worst_price`].

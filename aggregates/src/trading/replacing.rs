@@ -137,6 +137,10 @@ impl<W: World> Desk<'_, W> {
 
 /// Whether the price that a buy reserves stays what it was.
 fn same_price(spec: &OrderSpec, replaced: &OrderSpec) -> bool {
-    let priced = |spec: &OrderSpec| (spec.limit_price, spec.stop_price, spec.trail);
+    let priced = |spec: &OrderSpec| {
+        let OrderSpec { limit_price, stop_price, trail, limit_offset, activation_price, .. } =
+            *spec;
+        (limit_price, stop_price, trail, limit_offset, activation_price)
+    };
     priced(spec) == priced(replaced)
 }

@@ -238,6 +238,7 @@ fn execution(after_fills: u32, qty: &str, at_price: &str) -> OrderCommand {
             price: price(at_price),
             evidence,
         },
+        most: None,
         at: at(1),
     }
 }

@@ -36,6 +36,7 @@ fn command(order: &Order, happening: Happening, stops: bool) -> OrderCommand {
             price: price("99"),
             evidence: evidence(1, price("99")),
         },
+        most: None,
         at: at(1),
     };
     match happening {

@@ -257,6 +257,8 @@ pub fn order() -> Vec<OrderEvent> {
             stop_price: None,
             reserve_price: Some(price("187")),
             trail: Some(Trail::Percent(price("5"))),
+            limit_offset: Some(price("0.75")),
+            activation_price: Some(price("190")),
             lifetime: Some(Lifetime {
                 time_in_force: TimeInForce::Gtd,
                 expires_at: Some(at(7200)),

@@ -198,6 +198,47 @@ fn a_trailing_stop_limit_is_a_limit_order_beyond_the_stop_that_triggers_it() {
 }
 
 #[test]
+fn offset_and_activation_price_can_be_changed_until_the_trigger_and_the_reservation_follows() {
+    let mut book = book("2000");
+    let changed = |limit_offset: Option<&str>, activation: Option<&str>| OrderChange {
+        limit_offset: limit_offset.map(price),
+        activation_price: activation.map(price),
+        ..OrderChange::default()
+    };
+    book.place(1, &limited(Side::Buy, "10", "10", "0.5"), &market(Some("100")));
+    book.submit(&replace(1, me(), changed(Some("2"), None))).unwrap();
+    assert_eq!(book.reserved(me()), "1120.10", "the ask is 100.01 by now");
+    // It follows from 90 on now, so its stop is at most 100.
+    book.submit(&replace(1, me(), changed(None, Some("90")))).unwrap();
+    assert_eq!(book.reserved(me()), "1020.00");
+    let same = book.submit(&replace(1, me(), changed(Some("2"), Some("90")))).unwrap();
+    assert_eq!(same.events, [], "it is so already");
+    for wrong in [changed(Some("-1"), None), changed(Some("1.001"), None), changed(None, Some("0"))]
+    {
+        assert_eq!(book.refused(&replace(1, me(), wrong)), RefusalCode::InvalidOrder);
+    }
+    let trigger = |mark: &str, stop: &str| {
+        let Command::Trigger { order_id, trigger, at } = trigger_at(1, mark, stop, "106") else {
+            panic!("a trigger")
+        };
+        Command::Trigger { order_id, trigger: Trigger { revision: 2, ..trigger }, at }
+    };
+    assert_eq!(book.refused(&trigger("95", "105")), RefusalCode::OrderChanged, "it waits for 90");
+    let decision = book.submit(&trigger("90", "100")).unwrap();
+    let [(_, Event::Order(OrderEvent::OrderTriggered { limit_price, .. }))] = &decision.events[..]
+    else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(*limit_price, Some(price("102")));
+    for late in [changed(Some("3"), None), changed(None, Some("80"))] {
+        assert_eq!(book.refused(&replace(1, me(), late)), RefusalCode::InvalidOrder);
+    }
+    book.place(2, &trailing(Side::Buy, "1", Trail::Price(price("5"))), &market(Some("100")));
+    let offset = replace(2, me(), changed(Some("1"), None));
+    assert_eq!(book.refused(&offset), RefusalCode::InvalidOrder, "it is no limit order");
+}
+
+#[test]
 fn a_limit_beyond_a_low_stop_is_the_smallest_price() {
     let order = limited(Side::Sell, "1", "1", "5");
     assert_eq!(order.limit_once_triggered(price("4.99")), Some(price("0.0001")));

@@ -198,6 +198,12 @@ fn reservation(
         });
         return Ok(());
     }
+    if order.sold_out && filled {
+        let free = holding.map_or(Amount::ZERO, |holding| holding.qty.abs() - holding.reserved);
+        findings.expect(free.is_zero(), position, Code::Reservation, || {
+            format!("order {id} sells fewer shares than its dollars come to, with {free} free")
+        });
+    }
     if account.is_some_and(Account::is_margin) {
         return on_margin(id, order, (cash, shares), filled, position, findings);
     }
@@ -214,7 +220,7 @@ fn reservation(
                 let cost = order.left().or_else(|| order.leaves().cash_up(price));
                 (cost.ok_or("the reservation has no bound")?, Amount::ZERO)
             }
-            (false, false) => (Amount::ZERO, order.leaves()),
+            (false, false) => (Amount::ZERO, needed_shares(order, shares)),
         };
     // Fees are reserved on top, and a split never raises what is reserved.
     let enough = if needs_cash.is_zero() || !order.splits.is_empty() {
@@ -237,6 +243,16 @@ fn reservation(
     Ok(())
 }
 
+/// The shares that a sell which works has to have set aside, `shares` as it has.
+fn needed_shares(order: &Order, shares: Amount) -> Amount {
+    match order.sells_for_dollars() {
+        None => order.leaves(),
+        Some((Some(open), _)) => open,
+        // Free shares may be fewer than its dollars come to.
+        Some((None, at_most)) => at_most.filter(|most| shares > *most).unwrap_or(shares),
+    }
+}
+
 /// The same in a margin account: shares that it closes are set aside, and initial margin for the others. A fill of
 /// another order may have taken of the shares: then it has at least something to open with.
 fn on_margin(
@@ -249,13 +265,19 @@ fn on_margin(
 ) -> Result<(), Fault> {
     let idle = order.is_terminal() || order.status == "held";
     // Of a notional order it is dollars that are open.
-    let open = order.left().unwrap_or(order.leaves());
+    // Nothing says how many shares one that sells for dollars had before its first fill, so how many others have taken.
+    let untold = matches!(order.sells_for_dollars(), Some((None, _)));
+    let open = match order.sells_for_dollars() {
+        Some(_) => needed_shares(order, shares),
+        None => order.left().unwrap_or(order.leaves()),
+    };
     let opens = if idle { Amount::ZERO } else { open - shares };
     let least = match order.reserve_price.filter(|_| !filled && order.splits.is_empty()) {
         Some(price) => percent(opens.cash_up(price).ok_or("the reservation has no bound")?, "0.5")?,
         None => Amount::ZERO,
     };
-    let right = opens.is_zero() == cash.is_zero() && cash >= least && (!idle || shares.is_zero());
+    let fits = untold && !idle || opens.is_zero() == cash.is_zero();
+    let right = fits && cash >= least && (!idle || shares.is_zero());
     findings.expect(right && opens.sign() >= 0, position, Code::Reservation, || {
         format!(
             "order {id} is {} with {} open, and reserves {shares} shares and {cash} of margin, where {least} belongs",

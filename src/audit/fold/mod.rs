@@ -120,7 +120,7 @@ impl Fold {
             serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
         let event_type = content.event_type.as_str();
         let body = Fields::of_event(&payload, event_type)?;
-        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4") {
+        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4" | "1.5") {
             return Err(format!("version {} is not known", content.event_version));
         }
         let stream = stream(content)?;

@@ -30,6 +30,10 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) reserve_price: Option<Amount>,
     pub(in crate::audit) filled_qty: Amount,
     pub(in crate::audit) filled_amount: Amount,
+    /// What its last fill left open.
+    open_shares: Option<Amount>,
+    /// That is less than its dollars would sell: there are no more shares to sell.
+    pub(super) sold_out: bool,
     /// What rounding the cash of its fills left off.
     pub(in crate::audit) filled_residue: Residue,
     pub(in crate::audit) fees: Amount,
@@ -45,7 +49,7 @@ pub(in crate::audit) struct Order {
     triggered: Option<Triggered>,
     /// The mark of a trailing stop when it was triggered.
     pub(in crate::audit) mark: Option<Amount>,
-    /// The price that it was accepted by.
+    /// The price that it was accepted by; none once its owner has it follow the market from another price on.
     pub(super) reference: Option<Amount>,
     pub(in crate::audit) replaced_at: Option<i64>,
     pub(in crate::audit) ended_at: Option<i64>,
@@ -92,6 +96,14 @@ impl Order {
     /// Shares still open; 0 of a notional order.
     pub(in crate::audit) fn leaves(&self) -> Amount {
         if self.left().is_some() { Amount::ZERO } else { self.qty - self.filled_qty }
+    }
+
+    /// The shares that it sells of those that are held, for dollars: what its last fill left open, and before that no more
+    /// than they come to at the price that it was accepted by. `None` of another order.
+    pub(super) fn sells_for_dollars(&self) -> Option<(Option<Amount>, Option<Amount>)> {
+        let left = self.left().filter(|_| !self.is_buy)?;
+        let at_most = self.reference.and_then(|price| left.shares_at(price));
+        Some((self.open_shares, at_most))
     }
 
     /// What is left of the dollars of a notional order.
@@ -189,6 +201,8 @@ impl Order {
                 if event_type == "OrderReplaced" {
                     self.replaced_at = Some(at);
                     self.live_on(body)?;
+                    self.reference =
+                        self.reference.filter(|_| body.get("activation_price").is_none());
                 } else {
                     self.follow_split(body, position, findings)?;
                     let first = self.splits.insert(body.text("action_id")?.to_owned());
@@ -311,10 +325,13 @@ impl Order {
             Some(left) => left.shares_at(price),
             None => Some(self.leaves()),
         };
+        self.open_shares = Some(leaves);
+        self.sold_out =
+            self.sells_for_dollars().is_some() && open.is_some_and(|open| leaves < open);
         let sums = qty.sign() > 0
             && leaves.sign() >= 0
             && filled == self.filled_qty
-            && Some(leaves) == open
+            && (Some(leaves) == open || self.sold_out)
             && body.whole("n")? == self.fills
             && body.whole("revision")? == self.revision;
         findings.expect(sums, position, Code::Order, || {

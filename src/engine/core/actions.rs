@@ -14,7 +14,7 @@ use super::Core;
 use super::book::Working;
 use super::matching::ROUND_CAP;
 use super::rounds::Round;
-use super::sessions::Session;
+use super::sessions::{Session, session_on};
 use super::state::{Gate, Issue, Last, Payout};
 use crate::market::tick::{Tick, TradingState};
 
@@ -32,8 +32,8 @@ impl Core {
     }
 
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
-    /// in the order of their instants, then closing auctions, then splits under way, then the trading
-    /// days of accounts whose losses are limited, then dividends.
+    /// in the order of their instants, then closing auctions and what waits for one in vain, then splits under way, then
+    /// the trading days of accounts whose losses are limited, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
         let mut ends: Vec<(MarketTime, Command)> = Vec::new();
         let mut families = BTreeSet::new();
@@ -57,11 +57,13 @@ impl Core {
         if !ends.is_empty() {
             return ends.into_iter().map(|(_, command)| command).collect();
         }
+        let late = self.late_closes(now);
+        if !late.is_empty() {
+            return late;
+        }
         let mut closings = self.closings(now);
         if closings.is_empty() {
-            // Only now is it known that their auction had no price.
-            let missed = self.state.orders.expired(now).filter(|(_, order)| closes(order));
-            closings.extend(missed.filter_map(|(_, order)| self.expire(order)).take(ROUND_CAP));
+            closings.extend(self.missed_closings(now).take(ROUND_CAP));
         }
         if !closings.is_empty() {
             return closings;
@@ -89,19 +91,26 @@ impl Core {
         Vec::new()
     }
 
-    /// The last trade in (open, close], else the daily bar's close, of every instrument that has either. A trade at
-    /// the close itself may still come until the clock has `passed` it.
+    /// The official close of every instrument that has one.
     fn official_closes(&self, session: Session, passed: bool) -> impl Iterator<Item = Command> {
         let closes = self.state.issues.iter().filter_map(move |(instrument_id, issue)| {
-            let trade = issue.trade.as_ref().filter(|trade| session.counts_for_close(trade.at));
-            if trade.is_some() && !passed {
-                return None;
-            }
-            let daily = issue.daily.as_ref().filter(|(date, _)| *date == session.date);
-            let last = trade.or(daily.map(|(_, last)| last))?;
+            let last = issue.last_of(session, passed)?;
             self.close(*instrument_id, issue, session, last)
         });
         closes.take(ROUND_CAP)
+    }
+
+    /// The official closes of sessions that are long over, where the market has told of them since: orders for their
+    /// auctions still wait for them.
+    fn late_closes(&self, now: MarketTime) -> Vec<Command> {
+        let closes = self.waiting_for_close(now).filter_map(|(order, date)| {
+            let session = session_on(self.settings.calendar, date)?;
+            let issue = self.state.issues.get(&order.instrument_id)?;
+            self.close(order.instrument_id, issue, session, issue.last_of(session, true)?)
+        });
+        // Several orders wait for one close.
+        let first = closes.take(1);
+        first.collect()
     }
 
     fn close(
@@ -265,6 +274,17 @@ impl Core {
 }
 
 impl Issue {
+    /// What a session closed at: the last trade in (open, close], else the daily bar's close. A trade at the close itself
+    /// may still come until the clock has `passed` it.
+    fn last_of(&self, session: Session, passed: bool) -> Option<&Last> {
+        let trade = self.trade.as_ref().filter(|trade| session.counts_for_close(trade.at));
+        if trade.is_some() && !passed {
+            return None;
+        }
+        let daily = self.daily.as_ref().filter(|(date, _)| *date == session.date);
+        trade.or(daily.map(|(_, last)| last))
+    }
+
     /// What a share is paid with that a split leaves a fraction of: the last official close, else the last price,
     /// else the standing bid.
     pub(super) fn price_of_a_fraction(&self) -> Option<Price> {

@@ -5,13 +5,14 @@
 //! orders for the auction fill that this price reaches: nobody says how much was traded. One whose auctions it does tell
 //! of waits [`AUCTION_WAIT`] for the line. Costs O(log n + k), k the orders for the auction.
 
-use aggregates::id::InstrumentId;
+use aggregates::id::{InstrumentId, OrderId};
 use aggregates::market::{AuctionKind, BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, Side, TimeInForce};
 use aggregates::trading::Command;
 use chrono::{NaiveDate, TimeDelta};
 
+use super::book::Working;
 use super::matching::{ROUND_CAP, left_of};
 use super::rounds::Round;
 use super::sessions::session_on;
@@ -127,11 +128,13 @@ impl Core {
 
     /// What official closes make of the orders for closing auctions, when the clock comes to `now`.
     pub(super) fn closings(&self, now: MarketTime) -> Vec<Command> {
-        // What a session under way is to close at is not known.
-        if self.state.session.is_some_and(|session| session.is_open(now)) {
-            return Vec::new();
-        }
-        for instrument_id in self.state.orders.in_auctions(TimeInForce::Cls) {
+        // What a session under way is to close at is not known: only what was told late of one before it is.
+        let instruments = if self.state.session.is_some_and(|session| session.is_open(now)) {
+            self.waiting_for_close(now).map(|(order, _)| order.instrument_id).collect()
+        } else {
+            self.state.orders.in_auctions(TimeInForce::Cls)
+        };
+        for instrument_id in instruments {
             let Some(issue) = self.state.issues.get(&instrument_id) else { continue };
             let commands = self.closing(instrument_id, issue, now);
             if !commands.is_empty() {
@@ -139,6 +142,32 @@ impl Core {
             }
         }
         Vec::new()
+    }
+
+    /// The orders for closing auctions whose after-hours are over at `now`, each with the date of its session, the earliest
+    /// first.
+    pub(super) fn waiting_for_close(
+        &self,
+        now: MarketTime,
+    ) -> impl Iterator<Item = (&Working, NaiveDate)> {
+        let over = self.state.orders.expired(now).map(|(ends, order)| (order, new_york_date(ends)));
+        over.filter(|(order, _)| order.time_in_force == TimeInForce::Cls)
+    }
+
+    /// Those of them that wait, when the market is where it is.
+    pub fn without_close(&self) -> impl Iterator<Item = OrderId> {
+        let waiting = self.state.clock.map(|now| self.waiting_for_close(now));
+        waiting.into_iter().flatten().map(|(order, _)| order.order_id)
+    }
+
+    /// The ends of those of them that have no price to come: it is known and could not be had, or the next session has
+    /// closed. The others wait for theirs.
+    pub(super) fn missed_closings(&self, now: MarketTime) -> impl Iterator<Item = Command> {
+        let missed = self.waiting_for_close(now).filter(|(order, session)| {
+            let issue = self.state.issues.get(&order.instrument_id);
+            issue.and_then(|issue| issue.closed).is_some_and(|(date, _)| date >= *session)
+        });
+        missed.filter_map(|(order, _)| self.expire(order))
     }
 
     fn closing(&self, instrument_id: InstrumentId, issue: &Issue, now: MarketTime) -> Vec<Command> {
@@ -174,7 +203,7 @@ impl Core {
     fn cross(&self, cross: &Cross) -> Vec<Command> {
         let orders_for = orders_for(cross.kind);
         let issue = self.state.issues.get(&cross.instrument_id);
-        let takes_part = |order: &super::Working| {
+        let takes_part = |order: &Working| {
             order.placed_at <= cross.began
                 && order.expires_at.is_some_and(|ends| new_york_date(ends) == cross.session)
                 && !self.is_arriving(order.order_id)

@@ -7,7 +7,7 @@ use aggregates::account::AccountKind;
 use aggregates::id::OrderId;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CancelReason, Execution, Side};
+use aggregates::order::{CancelReason, Execution, Side, TimeInForce};
 use aggregates::trading::{Arrival, Command, arrival, takeable};
 
 use super::book::{Reach, Reached, Working};
@@ -237,12 +237,18 @@ impl Core {
         evidence.at < sprung.at || earlier_point
     }
 
-    /// Whether an order was triggered and has met no quote or trade since: what meets it first is better than its limit,
-    /// as for an order that arrives. The points of a bar have rules of their own.
+    /// Whether an order has met no quote yet, or was triggered and has met no quote or trade since: what meets it first is
+    /// better than its limit, as for an order that arrives. The points of a bar have rules of their own.
     fn is_new_to(&self, order: &Working, evidence: &Evidence) -> bool {
+        let issue = self.state.issues.get(&order.instrument_id);
+        let quoted = issue.map(|issue| issue.quoted).unwrap_or_default();
+        let quoted = if order.extended { quoted.extended } else { quoted.regular };
+        let quote = matches!(evidence.tick, EvidenceTick::Quote { .. });
+        if quote && order.unmet.is_some_and(|since| quoted <= since) {
+            return true;
+        }
         let bar = matches!(evidence.tick, EvidenceTick::Bar { .. });
         let Some(sprung) = order.sprung().filter(|_| !bar) else { return false };
-        let issue = self.state.issues.get(&order.instrument_id);
         let met = issue.and_then(|issue| issue.met);
         met.is_none_or(|at| at < sprung.at)
     }
@@ -386,11 +392,13 @@ impl Core {
     fn on_arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
         let clock = self.state.clock?;
         // It was placed by a clock that has gone on since, beyond its close.
-        if order.is_over(Some(clock)) {
-            return self.expire(order);
-        }
-        if order.time_in_force.is_auction() {
-            return None;
+        let over = order.is_over(Some(clock));
+        match order.time_in_force {
+            // Whether its auction has a price the next line finds out.
+            TimeInForce::Cls => return None,
+            _ if over => return self.expire(order),
+            TimeInForce::Opg => return None,
+            _ => {}
         }
         let issue = self.state.issues.get(&order.instrument_id)?;
         let open = if order.extended { self.is_extended(clock) } else { self.is_open(clock) };
@@ -460,7 +468,7 @@ pub(super) struct Showing<'a> {
 }
 
 impl<'a> Showing<'a> {
-    fn of(issue: &'a Issue, open: bool, extended: bool) -> Self {
+    pub(super) fn of(issue: &'a Issue, open: bool, extended: bool) -> Self {
         let trades = open && issue.trades();
         let (quote, print) = (issue.quote.as_ref(), issue.print.as_ref());
         Self { quote, print, kinds: issue.kinds, taken: issue.taken, trades, bands: None, extended }

@@ -46,11 +46,12 @@ pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
 pub use state::{
-    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, STATE_VERSION, Standing,
-    Taken, WorkedOn,
+    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, Quoted, STATE_VERSION,
+    Standing, Taken, WorkedOn,
 };
 pub use view::{Glance, MarketNow, Shown};
 
+use matching::Showing;
 use passing::Passing;
 use rounds::Proposal;
 use sessions::session_not_before;
@@ -277,12 +278,31 @@ impl Core {
     /// The line that is worked from now on, and its place.
     fn begin(&mut self, round: Round) -> TapePlace {
         let place = round.place;
+        self.note_unmet();
         let risen = self.state.look_at_equity();
         self.risen.extend(risen);
         self.state.orders.begin_line();
         self.state.place = place;
         self.state.round = Some(round);
         place
+    }
+
+    /// Finds out which of the orders that came since the last line have met no quote. That stands in the log and on the tape:
+    /// a recovery finds the same.
+    fn note_unmet(&mut self) {
+        let Some(clock) = self.state.clock else { return };
+        for order_id in std::mem::take(&mut self.state.arrived) {
+            let found = self.state.orders.get(order_id);
+            let Some((order, issue)) =
+                found.and_then(|order| Some((order, self.state.issues.get(&order.instrument_id)?)))
+            else {
+                continue;
+            };
+            let open = if order.extended { self.is_extended(clock) } else { self.is_open(clock) };
+            let standing = Showing::of(issue, open, order.extended).standing(clock, &self.settings);
+            let unmet = standing.is_none().then_some(self.state.place);
+            self.state.orders.set_unmet(order_id, unmet);
+        }
     }
 
     /// Works a line of the tape again, as part of a recovery: what it proposes was decided before, and stands in the

@@ -126,9 +126,11 @@ impl EngineState {
                     placed_at: *at,
                     expires_at: *expires_at,
                     rank: position,
+                    unmet: None,
                 });
                 if !held {
                     self.arrivals.insert((position, order_id));
+                    self.arrived.insert(order_id);
                 }
             }
             OrderEvent::OrderActivated { qty, at } => {
@@ -138,6 +140,7 @@ impl EngineState {
                     // What began before the fill of its entry does not meet it.
                     (order.rank, order.placed_at) = (position, *at);
                 });
+                self.arrived.insert(order_id);
             }
             OrderEvent::OrderResized { revision, qty, .. } => {
                 self.change(order_id, |order| {
@@ -168,6 +171,7 @@ impl EngineState {
                 limit_price,
                 stop_price,
                 trail,
+                activation_price,
                 lifetime,
                 loses_priority,
                 at,
@@ -178,6 +182,7 @@ impl EngineState {
                     if let Some((trailing, trail)) = order.trailing_mut().zip(*trail) {
                         trailing.trail = trail;
                     }
+                    order.follow_from(*activation_price);
                     if let Some(lifetime) = lifetime {
                         order.time_in_force = lifetime.time_in_force;
                         order.expires_at = lifetime.expires_at;
@@ -193,6 +198,7 @@ impl EngineState {
                 if self.orders.get(order_id).is_some_and(|order| !order.held) {
                     self.arrivals.retain(|(_, waiting)| *waiting != order_id);
                     self.arrivals.insert((position, order_id));
+                    self.arrived.insert(order_id);
                 }
             }
             OrderEvent::OrderAdjusted {

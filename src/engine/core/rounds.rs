@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Core;
 use super::matching;
 use super::sessions::{is_extended, session_after};
-use super::state::{Bands, Issue, Last, Mark, Print, Standing, Stream, WorkedOn};
+use super::state::{Bands, Issue, Last, Mark, Print, Quoted, Standing, Stream, WorkedOn};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::parse_line;
 use crate::market::tick::{Luld, Quote, Span, Tick};
@@ -237,8 +237,17 @@ impl Core {
             Tick::Trade(trade) if !issue.kinds.quotes => trade.at,
             _ => return,
         };
-        if round.open && issue.trades() {
+        if !issue.trades() {
+            return;
+        }
+        if round.open {
             issue.met = Some(at);
+        }
+        if matches!(round.tick, Tick::Quote(_)) {
+            let Quoted { regular, extended } = &mut issue.quoted;
+            for (place, meets) in [(regular, round.open), (extended, round.extended)] {
+                *place = if meets { round.place } else { *place };
+            }
         }
     }
 

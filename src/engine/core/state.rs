@@ -23,7 +23,7 @@ use super::sessions::Session;
 use crate::market::tick::Tick;
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 11;
+pub const STATE_VERSION: u32 = 12;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct EngineState {
     pub orders: Orders,
     /// Orders that have arrived and were not yet evaluated against the standing quote.
     pub arrivals: BTreeSet<(u64, OrderId)>,
+    /// Orders that came, or were changed, since the last line began.
+    pub arrived: BTreeSet<OrderId>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,
     /// What each account holds.
@@ -114,6 +116,8 @@ pub struct Issue {
     pub taken: Taken,
     /// The instant of the latest quote that orders have met; of the latest trade, without quotes.
     pub met: Option<MarketTime>,
+    /// The latest quotes that orders have met.
+    pub quoted: Quoted,
     /// How far each kind of line has come.
     pub marks: BTreeMap<Stream, Mark>,
 }
@@ -227,6 +231,15 @@ pub struct WorkedOn {
     pub regular: Option<NaiveDate>,
     /// In regular or extended hours.
     pub extended: Option<NaiveDate>,
+}
+
+/// The places of the latest quotes that orders could meet; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quoted {
+    /// In regular hours.
+    pub regular: TapePlace,
+    /// In regular or extended hours.
+    pub extended: TapePlace,
 }
 
 impl Standing {

@@ -84,13 +84,13 @@ pub const EXTENDED_HOURS: Field = Field::new(
 pub const CLIENT_ORDER_ID: Field = Field::new(
     "client_order_id",
     Kind::Text,
-    "Your id for it, up to 128 characters: the same call again is the same order. Made if absent; no \
+    "Your id for it, up to 128 characters: the same again is the same order. Made if absent; no \
      personal data.",
 );
 pub const IDEMPOTENCY_KEY: Field = Field::new(
     "idempotency_key",
     Kind::Text,
-    "Your key for this call, up to 128 characters, good for 24 hours: the same call again happens once.",
+    "Your key for this call, up to 128 characters: within 24 hours it happens once.",
 );
 pub const NOTE: Field = Field::new("note", Kind::Text, "For yourself, up to 500 characters.");
 pub const ORDER_ID: Field = Field::new("order_id", Kind::Text, "The order's id.").required();

@@ -152,6 +152,8 @@ pub const TOOLS: &[Entry] = &[
                 Kind::Text,
                 "New distance of a trailing stop, in the measure that it has.",
             ),
+            Field::new("limit_offset", Kind::Text, "New, in dollars."),
+            Field::new("activation_price", Kind::Text, "New."),
             Field::new(
                 "time_in_force",
                 Kind::Word(|| words(LIFETIMES)),
@@ -289,6 +291,8 @@ async fn replace(call: Call<'_>, mut arguments: Arguments) -> Answered {
         limit_price: arguments.amount("limit_price"),
         stop_price: arguments.amount("stop_price"),
         trail: arguments.amount("trail_amount"),
+        limit_offset: arguments.amount("limit_offset"),
+        activation_price: arguments.amount("activation_price"),
         time_in_force: arguments.word("time_in_force", LIFETIMES),
         good_till: arguments.time("expires_at"),
     };

@@ -49,7 +49,7 @@ pub(super) const ORDER: &[Field] = &[
     Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
     Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
     Field::new("qty", Kind::Text, "Shares, such as \"10\"."),
-    Field::new("notional", Kind::Text, "Dollars to buy for, in place of qty."),
+    Field::new("notional", Kind::Text, "Dollars, in place of qty."),
     LIMIT_PRICE,
     STOP_PRICE,
     Field::new("trail_price", Kind::Text, "Distance in dollars."),

@@ -145,6 +145,11 @@ async fn work(client: &Client) {
     let waiting = call("sell_stock_trailing_stop", order).await;
     let shown = json!([waiting["type"], waiting["hwm"], waiting["activation_price"]]);
     assert_eq!(shown, json!(["trailing_stop_limit", null, "120.00"]));
+    let change =
+        json!({"order_id": waiting["order_id"], "limit_offset": "1", "activation_price": "130"});
+    let changed = call("replace_order", change).await;
+    let shown = json!([changed["limit_offset"], changed["activation_price"], changed["revision"]]);
+    assert_eq!(shown, json!(["1.00", "130.00", 1]));
     let cancel = json!({"order_id": waiting["order_id"]});
     assert_eq!(call("cancel_stock_order_by_id", cancel).await["status"], "canceled");
     let bracket = json!({"symbol": "AAPL", "side": "buy", "quantity": "1", "limit_price": "99",

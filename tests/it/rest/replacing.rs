@@ -59,6 +59,51 @@ async fn an_order_is_changed_in_place_and_meets_the_quote_that_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offset_and_activation_price_of_an_order_that_follows_the_market_are_changed_until_its_trigger()
+ {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("10000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "trailing_stop_limit", "qty": "10",
+        "trail_price": "5", "limit_offset": "0.50", "trigger_by": "quote", "time_in_force": "gtc"});
+    let placed = rest.post(&orders, body).await.expect(201);
+    let path = format!("{orders}/{}", placed["order_id"].as_str().unwrap());
+    rest.feed(&[quote("98", ("99", "100"), "2024-01-17T15:00:01Z")]).await.expect(200);
+    let shown = |order: &Value| {
+        json!([order["hwm"], order["stop_price"], order["limit_offset"], order["activation_price"]])
+    };
+    assert_eq!(shown(&rest.get(&path).await.expect(200)), json!(["99.00", "104.00", "0.50", null]));
+    let change = json!({"limit_offset": "2", "activation_price": "99"});
+    let changed = rest.patch(&path, change).await.expect(200);
+    assert_eq!(shown(&changed), json!(["99.00", "104.00", "2.00", "99.00"]), "it has come there");
+    let changed = rest.patch(&path, json!({"activation_price": "97"})).await.expect(200);
+    assert_eq!(shown(&changed), json!([null, null, "2.00", "97.00"]), "it waits for it");
+    rest.feed(&[
+        quote("109", ("110", "100"), "2024-01-17T15:00:02Z"),
+        quote("95", ("96", "100"), "2024-01-17T15:00:03Z"),
+    ])
+    .await
+    .expect(200);
+    assert_eq!(
+        shown(&rest.get(&path).await.expect(200)),
+        json!(["96.00", "101.00", "2.00", "97.00"])
+    );
+    rest.feed(&[quote("101", ("102", "100"), "2024-01-17T15:00:04Z")]).await.expect(200);
+    let filled = rest.get(&path).await.expect(200);
+    assert_eq!(json!([filled["status"], filled["limit_price"]]), json!(["filled", "103.00"]));
+    for late in [json!({"limit_offset": "3"}), json!({"activation_price": "96"})] {
+        rest.patch(&path, late).await.expect(409);
+    }
+    let limit = resting(&rest, &account, "1", "50").await;
+    let refused = rest.patch(&format!("{orders}/{limit}"), json!({"limit_offset": "1"})).await;
+    assert_eq!(refused.expect(422)["code"], "invalid_order");
+    let verified = rest.get("/v1/audit/verify").await.expect(200);
+    assert_eq!(verified["valid"], true, "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_price_goes_to_the_end_of_the_queue_and_fewer_shares_stay() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;

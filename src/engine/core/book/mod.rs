@@ -67,6 +67,10 @@ pub struct Working {
     pub expires_at: Option<MarketTime>,
     /// Its time priority: the log position that gave it its place in the queue.
     pub rank: u64,
+    /// It came, or was changed, when no quote could fill it: the last line of the tape before that was known. The first
+    /// quote after it is to this order what a standing one is to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmet: Option<TapePlace>,
 }
 
 /// What an order waits for, or waited for.
@@ -143,6 +147,18 @@ impl Working {
     /// What makes its stop follow the market.
     pub fn trailing_mut(&mut self) -> Option<&mut Trailing> {
         self.stop.as_mut()?.trailing.as_mut()
+    }
+
+    /// It follows the market from `price` on, where that is named: its mark stays if it has come there.
+    pub fn follow_from(&mut self, price: Option<Price>) {
+        let side = self.side;
+        if let Some((trailing, price)) = self.trailing_mut().zip(price) {
+            trailing.activation = Some(price);
+            trailing.mark = trailing.mark.filter(|mark| match side {
+                Side::Buy => *mark <= price,
+                Side::Sell => *mark >= price,
+            });
+        }
     }
 
     /// Its stop is `price` from now on, if it has one that is fixed.
@@ -458,6 +474,13 @@ impl Orders {
                 }
                 self.insert(order);
             }
+        }
+    }
+
+    /// Whether an order has met a quote: see [`Working::unmet`].
+    pub(super) fn set_unmet(&mut self, order_id: OrderId, unmet: Option<TapePlace>) {
+        if let Some(order) = self.by_id.get_mut(&order_id) {
+            order.unmet = unmet;
         }
     }
 

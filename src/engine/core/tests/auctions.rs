@@ -135,7 +135,7 @@ fn a_symbol_whose_auctions_are_told_waits_five_minutes_for_the_line_and_then_tak
 }
 
 #[test]
-fn an_auction_without_a_price_ends_its_orders_at_the_close_or_with_the_after_hours() {
+fn an_auction_without_a_price_ends_opening_orders_and_leaves_closing_ones_until_the_next_close() {
     let (mut desk, account) = friday();
     let opening = desk.place(account, "buy 10 opg");
     let closing = desk.place(account, "sell 10 cls");
@@ -144,7 +144,55 @@ fn an_auction_without_a_price_ends_its_orders_at_the_close_or_with_the_after_hou
     desk.clock("2026-11-24T00:59:59Z");
     assert_eq!(desk.status(closing), OrderStatus::Accepted, "quotes make no official close");
     desk.clock("2026-11-24T01:00:00Z");
-    assert_eq!(desk.status(closing), OrderStatus::Expired);
+    assert_eq!(desk.status(closing), OrderStatus::Accepted, "it waits for the close");
+    assert_eq!(desk.core.without_close().count(), 1);
+    let next = desk.place(account, "sell 10 cls");
+    desk.rebuild();
+    print(&mut desk, "97.00", "2026-11-24T20:59:00Z");
+    assert_eq!(desk.status(closing), OrderStatus::Accepted);
+    desk.clock("2026-11-24T21:00:01Z");
+    assert_eq!(desk.status(closing), OrderStatus::Expired, "its own will not be told any more");
+    assert_eq!(desk.trades()[1..], [trade(next, "97.00", "10")]);
+    assert_eq!(desk.core.without_close().count(), 0);
+}
+
+#[test]
+fn a_close_that_is_told_late_fills_the_orders_that_wait_for_it_and_no_others() {
+    let late: [fn(&mut Desk); 3] = [
+        |desk| print(desk, "97.00", "2026-11-23T20:59:00Z"),
+        |desk| {
+            desk.daily_bar("2026-11-23", ["102", "105", "96", "97"], 5000);
+        },
+        |desk| auction(desk, "close", "97.00", "500", "2026-11-23T21:00:00Z"),
+    ];
+    for tell in late {
+        let (mut desk, account) = friday();
+        let waits = desk.place(account, "sell 10 cls");
+        let beyond = desk.place(account, "sell 10 @ 97.01 cls");
+        // Monday ends, and Tuesday is under way.
+        desk.clock("2026-11-24T15:00:00Z");
+        let next = desk.place(account, "sell 10 cls");
+        tell(&mut desk);
+        desk.clock("2026-11-24T15:00:01Z");
+        assert_eq!(desk.trades()[1..], [trade(waits, "97.00", "10")]);
+        assert_eq!(desk.reason(beyond), Some(CancelReason::AuctionUnfilled));
+        assert_eq!(desk.status(next), OrderStatus::Accepted);
+        desk.rebuild();
+        assert_eq!(desk.trades().len(), 2);
+    }
+}
+
+#[test]
+fn a_close_that_could_not_be_had_in_a_halt_ends_its_orders_with_the_after_hours() {
+    let (mut desk, account) = friday();
+    let n = desk.place(account, "sell 10 cls");
+    print(&mut desk, "97.00", "2026-11-23T20:59:00Z");
+    let at = "2026-11-23T20:59:30Z";
+    desk.line(&format!(r#"{{"t":"status","symbol":"AAPL","state":"halted","at":"{at}"}}"#));
+    desk.clock("2026-11-24T00:59:59Z");
+    assert_eq!(desk.status(n), OrderStatus::Accepted);
+    desk.clock("2026-11-24T01:00:00Z");
+    assert_eq!(desk.status(n), OrderStatus::Expired);
 }
 
 #[test]

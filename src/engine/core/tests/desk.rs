@@ -423,6 +423,24 @@ impl Desk {
         self.change(account_id, n, OrderChange { trail, ..OrderChange::default() })
     }
 
+    /// Changes from where on an order follows the market, or its offset, in cents; false if that was refused.
+    pub(super) fn refollow(
+        &mut self,
+        account_id: AccountId,
+        n: u128,
+        from: Option<i64>,
+        offset: Option<i64>,
+    ) -> bool {
+        let dollars =
+            |amount: i64| format!("{}.{:02}", amount / 100, amount % 100).parse().unwrap();
+        let change = OrderChange {
+            limit_offset: offset.map(dollars),
+            activation_price: from.map(dollars),
+            ..OrderChange::default()
+        };
+        self.change(account_id, n, change)
+    }
+
     fn change(&mut self, account_id: AccountId, n: u128, change: OrderChange) -> bool {
         let spec = self.world.orders[&order_id(n)].spec().unwrap();
         let (side, time) = (spec.side, spec.time_in_force);

@@ -14,6 +14,7 @@ mod naive;
 mod naive_families;
 mod naive_losses;
 mod naive_margin;
+mod naive_trails;
 mod notional;
 mod print_scan;
 mod prints;

@@ -8,7 +8,8 @@ use aggregates::order::OrderStatus;
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
-use super::scan::{Auction, Part, Plain, PlainStop, PlainTrail, Scan, Triggered, cents};
+use super::naive_trails::PlainTrail;
+use super::scan::{Auction, NANO, Part, PlainStop, Scan, Triggered, cents};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -30,6 +31,10 @@ enum Step {
         stop: Option<PlainStop>,
         kind: &'static str,
         extended: bool,
+    },
+    Dollars {
+        buy: bool,
+        amount: i64,
     },
     Later,
     Replace {
@@ -56,6 +61,11 @@ enum Step {
     Retrail {
         which: usize,
         distance: i64,
+    },
+    Refollow {
+        which: usize,
+        from: Option<i64>,
+        offset: Option<i64>,
     },
     Cancel {
         which: usize,
@@ -94,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
                 let may = limit.is_some() && stop.is_none() && matches!(kind, "gtc" | "day");
                 Step::Place { buy, qty, limit, stop, kind, extended: extended && may }
             }),
+        3 => (any::<bool>(), 1i64..300_000).prop_map(|(buy, amount)| Step::Dollars { buy, amount }),
         1 => Just(Step::Later),
         4 => (0usize..64, prop::option::of(1i64..30), prop::option::of(9_500i64..10_500))
             .prop_map(|(which, open, limit)| Step::Replace { which, open, limit }),
@@ -107,6 +118,10 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Trail { buy, qty, trail, by_quote, offset, from }
             }),
         2 => (0usize..64, 1i64..400).prop_map(|(which, distance)| Step::Retrail { which, distance }),
+        2 => (0usize..64, 9_500i64..10_500, 0i64..100, 0u8..3).prop_map(|(which, from, offset, what)| {
+            let (from, offset) = (Some(from).filter(|_| what > 0), Some(offset).filter(|_| what < 2));
+            Step::Refollow { which, from, offset }
+        }),
         2 => (0usize..64).prop_map(|which| Step::Cancel { which }),
         8 => (
             (any::<bool>(), any::<bool>()),
@@ -176,10 +191,10 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
         Kind::Cash => desk.account("1000000000"),
         Kind::Margin => desk.margin_account("1000000000"),
     };
-    let mut scan = Scan { place: 1, ..Scan::default() };
-    match kind {
-        Kind::Cash => assert_eq!(desk.place(account, "buy 100000 ioc"), 1),
-        Kind::Margin => scan.margin = Some(0),
+    let mut scan = Scan { place: 1, margin: kind == Kind::Margin, ..Scan::default() };
+    if kind == Kind::Cash {
+        assert_eq!(desk.place(account, "buy 100000 ioc"), 1);
+        scan.held = 100_000 * NANO;
     }
     // The scan reckons in cents, so no stop may come below a dollar, where ticks are finer.
     desk.quote("50.00", 1, "900.00", 1, &time());
@@ -199,8 +214,13 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 | Step::Trail { .. }
                 | Step::Replace { .. }
                 | Step::Retrail { .. }
+                | Step::Refollow { .. }
         );
         if kind == Kind::Margin && unpriced && asks {
+            continue;
+        }
+        // Parts of shares are counted in a cash account alone.
+        if kind == Kind::Margin && matches!(step, Step::Dollars { .. }) {
             continue;
         }
         // Prices follow the splits.
@@ -254,6 +274,15 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 assert!(!untaken);
                 scan.arrive(n, (*buy, *qty), limit, stop, (*kind, *extended));
             }
+            Step::Dollars { buy, amount } => {
+                let side = if *buy { "buy" } else { "sell" };
+                let n = desk.place(account, &format!("{side} for {}", cents(*amount)));
+                let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
+                assert_eq!(desk.status(n) == OrderStatus::Rejected, unpriced);
+                if !unpriced {
+                    scan.arrive_dollars(n, *buy, *amount);
+                }
+            }
             Step::Later if hour.get() + 1 < HOURS.len() => {
                 hour.set(hour.get() + 1);
                 desk.clock(&time());
@@ -275,6 +304,8 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                     let limit = limit.filter(|_| order.limit.is_some());
                     let taken = order.auction.is_none_or(|it| it.takes_orders(scan.part));
                     let may = order.open
+                        && order.dollars.is_none()
+                        && open.is_none_or(|open| order.may_have(open))
                         && taken
                         && (open.is_some() || limit.is_some())
                         && scan.permits(i, *open, limit);
@@ -301,12 +332,17 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 }
                 scan.arrive_trailing(n, (*buy, *qty), *trail, *by_quote, (*offset, from));
             }
+            Step::Refollow { which, from, offset } => {
+                let n = *which as u128 + 2;
+                if let Some(i) = scan.orders.iter().position(|order| order.trails(n)) {
+                    let from = from.map(now);
+                    let may = scan.refollow(i, from, *offset);
+                    assert_eq!(desk.refollow(account, n, from, *offset), may, "order {n}");
+                }
+            }
             Step::Retrail { which, distance } => {
                 let n = *which as u128 + 1;
-                let waits = |order: &Plain| {
-                    order.n == n && order.open && order.trail.is_some() && order.stop.is_some()
-                };
-                if let Some(i) = scan.orders.iter().position(waits) {
+                if let Some(i) = scan.orders.iter().position(|order| order.trails(n)) {
                     // A buy needs a price to reserve at: there is none after a split of what never traded.
                     let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
                     let may = !(scan.orders[i].buy && unpriced);

@@ -4,7 +4,7 @@ use aggregates::id::AccountId;
 use aggregates::order::OrderStatus;
 
 use super::desk::{Desk, loss as loss_of, profit as profit_of};
-use super::scan::{Plain, PlainStop, Scan, cents};
+use super::scan::{NANO, Plain, PlainStop, Scan, cents};
 
 /// What an order is among those that it belongs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Scan {
     /// Whether an exit may be changed so.
     pub(super) fn permits(&self, i: usize, open: Option<i64>, limit: Option<i64>) -> bool {
         let order = &self.orders[i];
-        let same = open.is_none_or(|open| open == order.left)
+        let same = open.is_none_or(|open| open * NANO == order.left)
             && limit.is_none_or(|limit| Some(limit) == order.limit);
         let Some(kin) = order.kin.filter(|kin| !kin.entry) else {
             return same || !self.is_opposed(i);
@@ -91,7 +91,7 @@ impl Scan {
             let apart = |(stop, limit)| if order.buy { stop > limit } else { stop < limit };
             stop.zip(limit).is_none_or(apart)
         });
-        below && open.is_none_or(|open| open == order.left)
+        below && open.is_none_or(|open| open * NANO == order.left)
     }
 
     /// Places a family on both sides of the comparison: one that is for shares that are held `closes`. The prices are
@@ -127,9 +127,9 @@ impl Scan {
             (words("@", limit), words("profit", profit), words("loss", loss));
         let n = desk.place(account, &format!("{side} {qty} {part}{at}{profits}{losses} gtc"));
         let refused = desk.status(n) == OrderStatus::Rejected;
-        if let Some(held) = self.margin {
-            let against = if sell { held.max(0) } else { (-held).max(0) };
-            let fits = if closes { qty <= self.free(!sell) } else { against == 0 };
+        if self.margin {
+            let fits =
+                if closes { qty * NANO <= self.free(!sell) } else { self.against(!sell) == 0 };
             assert_eq!(refused, !fits, "order {n}");
         }
         if refused {

@@ -11,9 +11,9 @@ impl Scan {
     }
 
     /// Shares held that an order of this side closes.
-    fn against(&self, buy: bool) -> i64 {
-        let held = self.margin.unwrap_or_default();
-        if buy { (-held).max(0) } else { held.max(0) }
+    pub(super) fn against(&self, buy: bool) -> i64 {
+        let held = if buy { -self.held } else { self.held };
+        if self.margin { held.max(0) } else { 0 }
     }
 
     /// Whether an order is an entry that would close something.
@@ -53,7 +53,7 @@ impl Scan {
 
     /// An order by itself came or was changed: it closes what is free.
     pub(super) fn set_aside(&mut self, i: usize) {
-        if self.margin.is_none() || self.orders[i].kin.is_some() {
+        if !self.margin || self.orders[i].kin.is_some() {
             return;
         }
         self.orders[i].aside = 0;
@@ -64,7 +64,6 @@ impl Scan {
 
     /// An order has filled `qty` shares.
     pub(super) fn hold(&mut self, i: usize, qty: i64) {
-        let Some(held) = self.margin else { return };
         let order = &mut self.orders[i];
         let (buy, own) = (order.buy, order.aside.min(qty));
         order.aside -= own;
@@ -78,7 +77,7 @@ impl Scan {
                 self.lose(other, part);
             }
         }
-        self.margin = Some(if buy { held + qty } else { held - qty });
+        self.held += if buy { qty } else { -qty };
     }
 
     fn lose(&mut self, i: usize, shares: i64) {

@@ -61,3 +61,27 @@ fn it_keeps_its_turn_beside_orders_for_shares() {
     desk.quote("99.00", 500, "100.00", 8, "2026-11-23T14:30:00Z");
     assert_eq!(desk.trades(), [trade(dollars, "100.00", "5"), trade(shares, "100.00", "3")]);
 }
+
+#[test]
+fn a_sell_for_dollars_takes_what_is_held_at_each_price_and_leaves_the_rest_of_the_bid_to_others() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "100.00", 500, &minute(0));
+    let account = desk.account("10000");
+    desk.place(account, "buy 10");
+    desk.quote("125.00", 2, "126.00", 500, &minute(1));
+    let n = desk.place(account, "sell for 1000.00");
+    assert_eq!(desk.trades()[1..], [trade(n, "125.00", "2")]);
+    let other = desk.account("10000");
+    desk.place(other, "buy 10");
+    let beside = desk.place(other, "sell 10");
+    desk.reload();
+    desk.rebuild();
+    // 750.00 would be 10 shares and 8 are held: the other order has the two that are left at the bid.
+    desk.quote("75.00", 10, "76.00", 500, &minute(2));
+    assert_eq!(desk.trades()[3..], [trade(n, "75.00", "8"), trade(beside, "75.00", "2")]);
+    assert_eq!(desk.status(n), OrderStatus::Filled);
+    assert_eq!(desk.cash(account), "9850.00");
+    let before = desk.fills();
+    desk.rebuild();
+    assert_eq!(desk.fills(), before);
+}

@@ -1,7 +1,8 @@
 //! The naive scan of a symbol that has no quotes: every order is looked at with every trade, or at every point of a bar.
 
 use super::desk::{Fill, loss, profit};
-use super::scan::{MILLIONTHS, PlainTrail, Triggered, cents};
+use super::naive_trails::PlainTrail;
+use super::scan::{MILLIONTHS, Triggered, cents};
 
 pub(super) struct Plain {
     pub(super) n: u128,

@@ -5,8 +5,9 @@ use aggregates::order::OrderStatus;
 use proptest::prelude::*;
 
 use super::desk::{Desk, Fill};
+use super::naive_trails::PlainTrail;
 use super::print_scan::{Plain, Scan};
-use super::scan::{MILLIONTHS, PlainStop, PlainTrail, Triggered, cents};
+use super::scan::{MILLIONTHS, PlainStop, Triggered, cents};
 
 /// What the symbol prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

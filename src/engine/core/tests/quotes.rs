@@ -14,6 +14,39 @@ fn open_desk() -> Desk {
 }
 
 #[test]
+fn an_order_that_has_met_no_quote_gets_the_first_ones_price_and_its_limit_from_then_on() {
+    let mut desk = Desk::nyse();
+    let print = |desk: &mut Desk, at: &str| {
+        let line = format!(
+            r#"{{"t":"trade","symbol":"AAPL","price":"101.00","size":"5","at":"2026-11-23T{at}Z"}}"#
+        );
+        assert!(desk.line(&line).place.is_some());
+    };
+    print(&mut desk, "15:00:00");
+    let account = desk.account("1000000");
+    let buy = desk.place(account, "buy 10 @ 100.00 gtc");
+    let below = desk.place(account, "buy 10 @ 98.00 gtc");
+    print(&mut desk, "15:00:01");
+    desk.rebuild();
+    desk.quote("98.50", 500, "99.00", 4, "2026-11-23T15:00:02Z");
+    assert_eq!(desk.trades(), [trade(buy, "99.00", "4")], "it was never evaluated before");
+    desk.reload();
+    desk.quote("97.00", 500, "97.50", 500, "2026-11-23T15:00:03Z");
+    assert_eq!(desk.trades()[1..], [trade(buy, "100.00", "6"), trade(below, "98.00", "10")]);
+    // One that is changed while none stands meets none by that.
+    let other = desk.place(account, "buy 10 @ 90.00 gtc");
+    let status = |state: &str, at: &str| {
+        format!(r#"{{"t":"status","symbol":"AAPL","state":"{state}","at":"2026-11-23T{at}Z"}}"#)
+    };
+    desk.line(&status("halted", "15:01:00"));
+    desk.line(&status("trading", "15:01:01"));
+    assert!(desk.replace(account, other, None, Some("95.00")));
+    print(&mut desk, "15:01:02");
+    desk.quote("93.00", 500, "94.00", 500, "2026-11-23T15:01:03Z");
+    assert_eq!(desk.trades()[3..], [trade(other, "94.00", "10")]);
+}
+
+#[test]
 fn a_market_buy_gets_the_ask_on_arrival_and_a_market_sell_the_bid() {
     let mut desk = open_desk();
     let account = desk.account("100000");

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use super::super::{Reason, Record, Settings};
 use super::desk::Desk;
-use super::scan::{PlainStop, PlainTrail, cents};
+use super::naive_trails::PlainTrail;
+use super::scan::{PlainStop, cents};
 use crate::market::calendar::Calendar;
 use crate::market::tick::Tick;
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::desk::Fill;
 use super::naive_families::Kin;
+use super::naive_trails::PlainTrail;
 
 /// One trigger as the tests compare it: order, place on the tape, stop.
 pub(super) type Triggered = (u128, u64, String);
@@ -24,47 +25,8 @@ impl PlainStop {
     }
 }
 
-/// The distance of an order that follows the market, in hundredths of a cent or of a percent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainTrail {
-    pub(super) percent: bool,
-    pub(super) distance: i64,
-}
-
-impl PlainTrail {
-    /// In the words of [`Desk::place`].
-    pub(super) fn words(self) -> String {
-        let kind = if self.percent { "percent" } else { "trail" };
-        let shown = if self.percent { self.distance } else { self.distance / 100 };
-        format!(" {kind} {}", cents(shown))
-    }
-
-    /// A distance in cents, or in hundredths of a percent.
-    pub(super) fn new(percent: bool, distance: i64) -> Self {
-        Self { percent, distance: if percent { distance } else { 100 * distance } }
-    }
-
-    /// Two new shares for an old one: to the cent from a dollar on, up.
-    fn split(&mut self) {
-        if self.percent {
-            return;
-        }
-        let tick = if self.distance < 20_000 { 1 } else { 100 };
-        self.distance = (self.distance + 2 * tick - 1) / (2 * tick) * tick;
-    }
-
-    /// The stop in cents at this distance from a mark in millionths.
-    pub(super) fn stop(self, buy: bool, mark: i64) -> i64 {
-        let (sign, mark) = (if buy { 1 } else { -1 }, i128::from(mark));
-        let millionths = if self.percent {
-            mark * i128::from(10_000 + sign * self.distance)
-        } else {
-            (mark + i128::from(sign * self.distance * 100)) * 10_000
-        };
-        let cent = i128::from(MILLIONTHS) * 10_000;
-        i64::try_from((millionths + cent / 2).div_euclid(cent)).unwrap()
-    }
-}
+/// Billionths of a share in one.
+pub(super) const NANO: i64 = 1_000_000_000;
 
 /// Millionths of a dollar in a cent.
 pub(super) const MILLIONTHS: i64 = 10_000;
@@ -73,7 +35,12 @@ pub(super) const MILLIONTHS: i64 = 10_000;
 pub(super) struct Plain {
     pub(super) n: u128,
     pub(super) buy: bool,
+    /// In billionths of a share.
     pub(super) left: i64,
+    /// The same of what has filled.
+    pub(super) filled: i64,
+    /// What is left of the cents that it is for, in place of shares.
+    pub(super) dollars: Option<i64>,
     pub(super) limit: Option<i64>,
     /// Until it is triggered; of one that follows the market its price is that of the mark.
     pub(super) stop: Option<PlainStop>,
@@ -83,11 +50,15 @@ pub(super) struct Plain {
     pub(super) since: u64,
     /// What it follows at, and its mark in millionths.
     pub(super) trail: Option<(PlainTrail, i64)>,
+    /// Where it was told to follow from.
+    pub(super) activation: Option<i64>,
     /// From where on it follows; none once it does.
     pub(super) from: Option<i64>,
     /// How far beyond its stop its limit is.
     pub(super) offset: Option<PlainTrail>,
     pub(super) open: bool,
+    /// It came when no quote could fill it, and has met none since.
+    pub(super) unmet: bool,
     /// Its turn among orders at one price.
     pub(super) turn: u64,
     /// It fills outside regular hours too.
@@ -96,6 +67,8 @@ pub(super) struct Plain {
     pub(super) day: bool,
     /// It is for this auction alone.
     pub(super) auction: Option<Auction>,
+    /// The number of the session that it came for.
+    pub(super) session: u32,
     /// What it is among orders that belong together.
     pub(super) kin: Option<Kin>,
     /// Shares that it has set aside in a margin account to close them.
@@ -103,24 +76,39 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// An open market order that comes at this turn, and has nothing that only some orders have.
+    /// Whether it is for this auction of this session.
+    fn is_for(&self, auction: Auction, session: u32) -> bool {
+        self.auction == Some(auction) && (auction == Auction::Opening || self.session == session)
+    }
+
+    /// Whether so many shares may be open of it: a part of one is asked for in the day alone.
+    pub(super) fn may_have(&self, open: i64) -> bool {
+        self.day || open * NANO == self.left || self.filled % NANO == 0
+    }
+
+    /// An open market order for whole shares that comes at this turn, and has nothing that only some orders have.
     pub(super) fn new(n: u128, (buy, left): (bool, i64), turn: u64) -> Self {
         Self {
             n,
             buy,
-            left,
+            left: left * NANO,
+            filled: 0,
+            dollars: None,
             limit: None,
             stop: None,
             stop_loss: None,
             since: 0,
             trail: None,
+            activation: None,
             from: None,
             offset: None,
             open: true,
+            unmet: false,
             turn,
             extended: false,
             day: false,
             auction: None,
+            session: 0,
             kin: None,
             aside: 0,
         }
@@ -182,6 +170,8 @@ impl Part {
 pub(super) struct Scan {
     pub(super) orders: Vec<Plain>,
     pub(super) fills: Vec<Fill>,
+    /// Billionths of a share.
+    pub(super) held: i64,
     pub(super) triggers: Vec<Triggered>,
     /// bid, bid size left, ask, ask size left, place
     pub(super) quote: Option<(i64, i64, i64, i64, u64)>,
@@ -196,6 +186,8 @@ pub(super) struct Scan {
     pub(super) traded: bool,
     /// The last trade of the session, in millionths.
     pub(super) closing: Option<i64>,
+    /// The number of the session that is under way or comes next.
+    pub(super) session: u32,
     pub(super) halted: bool,
     /// The next tick of regular hours is the first.
     pub(super) fresh: bool,
@@ -206,8 +198,8 @@ pub(super) struct Scan {
     pub(super) quoted_in: Part,
     pub(super) place: u64,
     pub(super) turns: u64,
-    /// What a margin account holds; nothing is counted of a cash account.
-    pub(super) margin: Option<i64>,
+    /// In a margin account orders set aside what they close.
+    pub(super) margin: bool,
     /// What entries were about to take of the bid and the ask that would have closed something.
     pub(super) supposed: [i64; 2],
 }
@@ -219,6 +211,18 @@ fn millionths(price: i64) -> String {
     }
     let text = format!("{}.{:06}", price / 1_000_000, price % 1_000_000);
     text.trim_end_matches('0').to_owned()
+}
+
+/// Shares as they are shown.
+fn shares(qty: i64) -> String {
+    let text = format!("{}.{:09}", qty / NANO, qty % NANO);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Cents of billionths of them, half to even.
+fn half_even(amount: i64) -> i64 {
+    let (whole, rest) = (amount / NANO, amount % NANO);
+    whole + i64::from(2 * rest > NANO || 2 * rest == NANO && whole % 2 == 1)
 }
 
 pub(super) fn cents(amount: i64) -> String {
@@ -234,15 +238,22 @@ impl Scan {
         let order = &mut self.orders[i];
         let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
         let supposed = &mut self.supposed[usize::from(order.buy)];
-        let qty = order.left.min(*size - *supposed);
+        let whole = order.dollars.map_or(order.left, |left| left * NANO / price);
+        let qty = whole.min(*size - *supposed);
         if qty > 0 && opposed {
             *supposed += qty;
             self.end(i);
         } else if qty > 0 {
             *size -= qty;
-            order.left -= qty;
-            order.open = order.left > 0;
-            self.fills.push((order.n, quote.4, cents(price), qty.to_string()));
+            order.filled += qty;
+            if let Some(left) = &mut order.dollars {
+                *left -= half_even(qty * price);
+                order.open = *left * NANO / price > 0;
+            } else {
+                order.left -= qty;
+                order.open = order.left > 0;
+            }
+            self.fills.push((order.n, quote.4, cents(price), shares(qty)));
             self.tell_kin(i, qty);
             self.hold(i, qty);
         }
@@ -291,7 +302,7 @@ impl Scan {
             return;
         }
         let met = self.met;
-        self.quote = Some((bid, bid_size, ask, ask_size, self.place));
+        self.quote = Some((bid, bid_size * NANO, ask, ask_size * NANO, self.place));
         self.quoted_in = self.part;
         let traded = self.traded;
         let regular = self.part == Part::Regular;
@@ -321,19 +332,22 @@ impl Scan {
                     if moved && self.is_exit(i) {
                         break;
                     }
-                    let Plain { extended, since, .. } = self.orders[i];
+                    let Plain { extended, since, unmet, .. } = self.orders[i];
                     let fresh = if extended { self.fresh_extended } else { self.fresh };
-                    let resting = !fresh && met >= since;
+                    let resting = !fresh && !unmet && met >= since;
                     let price = self.orders[i].limit.filter(|_| resting).unwrap_or(touch);
                     if self.fill(i, price) {
                         acted.extend(family);
-                        moved |= family.is_none() && self.margin.is_some();
+                        moved |= family.is_none() && self.margin;
                         filled = true;
                     }
                 }
             }
             self.supposed = [0, 0];
         }
+        let part = self.part;
+        let meets = |order: &&mut Plain| part.fills(order.extended);
+        self.orders.iter_mut().filter(meets).for_each(|order| order.unmet = false);
         self.seen();
         for (buy, price) in [(true, ask), (false, bid)].into_iter().filter(|_| regular) {
             self.follow(buy, price, |stop| stop.by_quote || !traded);
@@ -372,7 +386,7 @@ impl Scan {
                     let reached = order.limit.is_none_or(|limit| {
                         if buy { price <= limit * MILLIONTHS } else { price >= limit * MILLIONTHS }
                     });
-                    order.open && order.auction == Some(auction) && order.buy == buy && reached
+                    order.open && order.is_for(auction, self.session) && order.buy == buy && reached
                 })
                 .collect();
             turn.sort_by_key(|i| {
@@ -383,7 +397,7 @@ impl Scan {
             for i in turn {
                 let order = &mut self.orders[i];
                 let qty = order.left;
-                self.fills.push((order.n, self.place, millionths(price), qty.to_string()));
+                self.fills.push((order.n, self.place, millionths(price), shares(qty)));
                 // Of what is shown at the open there is less for others.
                 if let Some(quote) = self.quote.as_mut().filter(|quote| quote.4 == self.place) {
                     let size = if buy { &mut quote.3 } else { &mut quote.1 };
@@ -393,8 +407,17 @@ impl Scan {
                 self.hold(i, qty);
             }
         }
-        let rest = self.orders.iter_mut().filter(|order| order.auction == Some(auction));
+        let session = self.session;
+        let rest = self.orders.iter_mut().filter(|order| order.is_for(auction, session));
         rest.for_each(|order| order.open = false);
+    }
+
+    /// Once a session has a close, orders for an earlier one have none to come.
+    fn give_up_closes(&mut self) {
+        let session = self.session;
+        let over =
+            |order: &&mut Plain| order.auction == Some(Auction::Closing) && order.session < session;
+        self.orders.iter_mut().filter(over).for_each(|order| order.open = false);
     }
 
     /// After the close the orders for the closing auction fill at the last trade, unless it is halted.
@@ -425,38 +448,25 @@ impl Scan {
         match self.part {
             Part::Night | Part::Late => {
                 let late = self.part == Part::Late;
-                if !late {
-                    self.settle_close();
+                if late && self.closing.is_some() {
+                    self.give_up_closes();
                 }
-                let over = if late { Auction::Opening } else { Auction::Closing };
-                let ends = |order: &&mut Plain| {
-                    order.day && order.extended != late || order.auction == Some(over)
+                self.settle_close();
+                let (over, session) = (self.closing.is_some(), self.session);
+                let ends = |order: &&mut Plain| match order.auction {
+                    // One whose close was not told waits for it.
+                    Some(Auction::Closing) => !late && over && order.session == session,
+                    Some(Auction::Opening) => late,
+                    None => order.day && order.extended != late,
                 };
                 self.orders.iter_mut().filter(ends).for_each(|order| order.open = false);
-                self.settle_close();
-                self.closing = self.closing.filter(|_| late);
+                if !late {
+                    self.closing = None;
+                    self.session += 1;
+                }
             }
             Part::Early => (self.fresh, self.fresh_extended) = (true, true),
             Part::Regular => {}
-        }
-    }
-
-    /// Moves the marks of one side that look at such prices and that `price` is better than.
-    pub(super) fn follow(&mut self, buy: bool, price: i64, looks: impl Fn(PlainStop) -> bool) {
-        for order in self.orders.iter_mut().filter(|order| order.buy == buy && order.open) {
-            if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop)
-                && looks(*stop)
-            {
-                let here = price * MILLIONTHS;
-                if let Some(from) = order.from {
-                    if if buy { price > from } else { price < from } {
-                        continue;
-                    }
-                    (*mark, order.from) = (here, None);
-                }
-                *mark = if buy { here.min(*mark) } else { here.max(*mark) };
-                stop.price = trail.stop(buy, *mark);
-            }
         }
     }
 
@@ -513,6 +523,7 @@ impl Scan {
             extended,
             day: kind == "day",
             auction: Auction::of(kind),
+            session: self.session,
             ..Plain::new(n, (buy, qty), self.turns)
         });
         let i = self.orders.len() - 1;
@@ -521,6 +532,14 @@ impl Scan {
         if kind == "ioc" || kind == "fok" {
             self.orders[i].open = false;
         }
+    }
+
+    /// A market order for the day, for so many cents.
+    pub(super) fn arrive_dollars(&mut self, n: u128, buy: bool, amount: i64) {
+        self.turns += 1;
+        let order = Plain::new(n, (buy, 0), self.turns);
+        self.orders.push(Plain { dollars: Some(amount), day: true, ..order });
+        self.meet(self.orders.len() - 1, "day");
     }
 
     /// Lets an order meet what stands, once.
@@ -539,6 +558,7 @@ impl Scan {
         let Plain { since, limit, extended, .. } = self.orders[i];
         let stands = !self.halted && self.stands(extended);
         let met = self.quote.filter(|quote| stands && quote.4 >= since);
+        self.orders[i].unmet = self.quote.is_none() || !stands;
         if let Some((bid, bid_left, ask, ask_left, _)) = met {
             let (touch, size) = if buy { (ask, ask_left) } else { (bid, bid_left) };
             let reached =
@@ -553,7 +573,7 @@ impl Scan {
     /// Changes an open order; one that has a limit may get another one.
     pub(super) fn replace(&mut self, i: usize, open: Option<i64>, limit: Option<i64>) {
         let order = &mut self.orders[i];
-        let (open, limit) = (open.unwrap_or(order.left), limit.or(order.limit));
+        let (open, limit) = (open.map_or(order.left, |open| open * NANO), limit.or(order.limit));
         if (open, limit) == (order.left, order.limit) {
             return;
         }
@@ -566,49 +586,6 @@ impl Scan {
         if !self.resize_kin(i) {
             self.meet(i, "day");
         }
-    }
-
-    /// Changes how far an order stays behind the market, and lets it meet what stands.
-    pub(super) fn retrail(&mut self, i: usize, distance: i64) {
-        self.turns += 1;
-        let order = &mut self.orders[i];
-        if let (Some((trail, mark)), Some(stop)) = (&mut order.trail, &mut order.stop) {
-            let changed = PlainTrail::new(trail.percent, distance);
-            if changed.distance == trail.distance {
-                return;
-            }
-            *trail = changed;
-            stop.price = changed.stop(order.buy, *mark);
-        }
-        order.turn = self.turns;
-        self.set_aside(i);
-        self.meet(i, "day");
-    }
-
-    /// An order that follows the market from the price that it is accepted by, if there is one, or from another one on.
-    pub(super) fn arrive_trailing(
-        &mut self,
-        n: u128,
-        (buy, qty): (bool, i64),
-        trail: PlainTrail,
-        by_quote: bool,
-        (offset, from): (Option<i64>, Option<i64>),
-    ) {
-        let touch = self.shown.map(|(bid, ask)| MILLIONTHS * if buy { ask } else { bid });
-        let seen = if by_quote || !self.traded { touch } else { self.shown_last };
-        let mark = seen.or(self.shown_last).unwrap();
-        self.turns += 1;
-        let stop = Some(PlainStop { price: trail.stop(buy, mark), by_quote });
-        self.orders.push(Plain {
-            stop,
-            trail: Some((trail, mark)),
-            from: from.filter(|from| {
-                if buy { mark > from * MILLIONTHS } else { mark < from * MILLIONTHS }
-            }),
-            offset: offset.map(|offset| PlainTrail::new(false, offset)),
-            ..Plain::new(n, (buy, qty), self.turns)
-        });
-        self.set_aside(self.orders.len() - 1);
     }
 
     /// What stood is over, and the next tick is a first one.
@@ -624,10 +601,20 @@ impl Scan {
         self.shown = None;
         self.shown_last = self.shown_last.map(|last| last / 2);
         self.closing = self.closing.map(|price| price / 2);
-        self.margin = self.margin.map(|held| 2 * held);
+        let mut broken = Vec::new();
         for order in &mut self.orders {
+            let whole = order.left % NANO == 0 || !order.buy && self.held % NANO == 0;
             order.left *= 2;
             order.aside *= 2;
+            if whole {
+                order.left -= order.left % NANO;
+            }
+            // Nothing that is left ends an order, and with it those that it belongs with.
+            let ends = order.dollars.is_some() || order.left == 0;
+            if ends && order.open {
+                order.open = false;
+                broken.extend(order.kin.map(|kin| kin.family));
+            }
             let (down, up) = (|price: i64| price / 2, |price: i64| (price + 1) / 2);
             order.limit = order.limit.map(|limit| if order.buy { down(limit) } else { up(limit) });
             order.stop_loss = order.stop_loss.map(if order.buy { up } else { down });
@@ -635,11 +622,16 @@ impl Scan {
                 *mark /= 2;
                 trail.split();
                 order.offset.iter_mut().for_each(PlainTrail::split);
-                order.from = order.from.map(if order.buy { up } else { down });
+                let divided = if order.buy { up } else { down };
+                order.from = order.from.map(divided);
+                order.activation = order.activation.map(divided);
                 stop.price = trail.stop(order.buy, *mark);
             } else if let Some(stop) = &mut order.stop {
                 stop.price = if order.buy { up(stop.price) } else { down(stop.price) };
             }
         }
+        self.held *= 2;
+        let ends = |order: &&mut Plain| order.kin.is_some_and(|kin| broken.contains(&kin.family));
+        self.orders.iter_mut().filter(ends).for_each(|order| order.open = false);
     }
 }

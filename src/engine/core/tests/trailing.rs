@@ -147,6 +147,31 @@ fn one_that_waits_for_a_price_follows_the_market_from_there_on_across_restarts()
 }
 
 #[test]
+fn another_activation_price_leaves_a_mark_that_has_come_there_and_else_begins_anew() {
+    let (mut desk, account) = holder();
+    let marks =
+        |desk: &Desk, n| desk.core.state().orders.mark(order_id(n)).map(|mark| mark.to_string());
+    let n = desk.place(account, "sell 10 trail 5 offset 1.00 gtc");
+    print(&mut desk, "112.00", 32);
+    assert!(desk.refollow(account, n, Some(11_000), None));
+    assert_eq!(marks(&desk, n).as_deref(), Some("112.00"));
+    assert!(desk.refollow(account, n, Some(11_500), Some(200)));
+    assert_eq!(marks(&desk, n), None);
+    desk.rebuild();
+    print(&mut desk, "90.00", 33);
+    assert_eq!(desk.triggers(), [], "it does not follow the market any more");
+    assert!(desk.refollow(account, n, Some(8_000), None));
+    assert_eq!(marks(&desk, n), None, "the next price counts, and none that was");
+    desk.reload();
+    print(&mut desk, "116.00", 34);
+    print(&mut desk, "111.00", 35);
+    assert_eq!(desk.triggers(), [(n, 6, "111.00".to_owned())]);
+    let limit = desk.order(n).spec().unwrap().limit_price;
+    assert_eq!(limit, Some("109.00".parse().unwrap()));
+    assert!(!desk.refollow(account, n, Some(9_000), None), "it was triggered");
+}
+
+#[test]
 fn a_bar_lets_a_stop_follow_by_its_extreme_and_tests_the_close() {
     let mut desk = Desk::nyse();
     let account = desk.account("1000000");
