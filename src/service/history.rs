@@ -12,6 +12,8 @@ use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use chrono::{Days, Months, NaiveDate, TimeDelta};
 use projections::Group;
+use projections::accounts::AccountRow;
+use projections::positions::PositionRow;
 use projections::query::{self, ClosedSession, Moved, Reach};
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
@@ -147,35 +149,21 @@ pub(super) struct AtClose {
 pub(super) struct Timeline {
     /// Its cash when it began, without what was paid in since; absent when the first of the closes is what the others
     /// are compared with.
-    begun_with: Option<Value>,
+    pub(super) begun_with: Option<Value>,
     pub(super) closes: Vec<AtClose>,
     /// Cash paid in since the last close, net.
     paid_in_since: Value,
+    /// Whether anything has moved since the last close.
+    pub(super) moved_since: bool,
+    /// The place of the last entry before the first of the closes, or where the account began.
+    pub(super) behind: u64,
 }
 
-/// The value from which profit is counted, and what was paid in since.
-pub(super) struct Base {
-    pub(super) session: Option<NaiveDate>,
-    pub(super) value: Option<Value>,
-    pub(super) paid_in_since: Value,
-}
-
-impl Timeline {
-    /// What the present is compared with: the last close, or the beginning.
-    pub(super) fn last(&self) -> Result<Base, ServiceError> {
-        Ok(match self.closes.last() {
-            Some(last) => Base {
-                session: Some(last.close.session),
-                value: last.equity,
-                paid_in_since: self.paid_in_since,
-            },
-            None => Base {
-                session: None,
-                value: self.begun_with.map(|cash| cash.plus(self.paid_in_since)).transpose()?,
-                paid_in_since: Value::default(),
-            },
-        })
-    }
+/// What an account holds at the position of a snapshot.
+#[derive(Clone, Copy)]
+pub(super) struct Now<'a> {
+    pub(super) account: &'a AccountRow,
+    pub(super) held: &'a [PositionRow],
 }
 
 impl Service {
@@ -208,7 +196,12 @@ impl Service {
             None => self.market_time().and_then(|at| period.later_than(new_york_date(at))),
         };
         let reach = later_than.map_or(Reach::All, Reach::LaterThan);
-        let timeline = timeline(&mut snapshot, account_id, reach).await?;
+        let account = query::account(snapshot.connection(), account_id).await?;
+        let account = account.ok_or_else(ServiceError::no_account)?;
+        let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
+        let held = held.remove(&account_id).unwrap_or_default();
+        let now = Now { account: &account, held: &held };
+        let timeline = timeline(&mut snapshot, now, reach).await?;
         let unmarked: BTreeSet<InstrumentId> =
             timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
         let unmarked: Vec<_> = unmarked.into_iter().collect();
@@ -226,18 +219,25 @@ impl Service {
     }
 }
 
+/// Where an account began: its opening, or its last reset.
+pub(super) async fn beginning(
+    snapshot: &mut Snapshot,
+    account: &AccountRow,
+) -> Result<u64, ServiceError> {
+    let up_to = snapshot.position;
+    let reset = query::last_reset(snapshot.connection(), account.account_id, up_to).await?;
+    Ok(reset.unwrap_or(account.opened_position))
+}
+
 /// An account close by close, as far back as `reach` says: what it holds now, less what moved since.
 pub(super) async fn timeline(
     snapshot: &mut Snapshot,
-    account_id: AccountId,
+    Now { account, held }: Now<'_>,
     reach: Reach,
 ) -> Result<Timeline, ServiceError> {
-    let up_to = snapshot.position;
+    let (account_id, up_to) = (account.account_id, snapshot.position);
+    let begun = beginning(snapshot, account).await?;
     let connection = snapshot.connection();
-    let account = query::account(connection, account_id).await?;
-    let account = account.ok_or_else(ServiceError::no_account)?;
-    let begun = query::last_reset(connection, account_id, up_to).await?;
-    let begun = begun.unwrap_or(account.opened_position);
     let sessions = query::closed_sessions(connection, (begun, up_to), reach).await?;
     let base = sessions.first().filter(|first| match reach {
         Reach::All => false,
@@ -249,12 +249,8 @@ pub(super) async fn timeline(
         None => begun,
     };
     let moved = query::moved(connection, account_id, &sessions, (behind, up_to)).await?;
-    let holdings = query::holdings(connection, &[account_id]).await?.remove(&account_id);
-    let mut held: Held = holdings
-        .unwrap_or_default()
-        .iter()
-        .map(|row| (Some(row.instrument_id), row.qty.decimal()))
-        .collect();
+    let mut held: Held =
+        held.iter().map(|row| (Some(row.instrument_id), row.qty.decimal())).collect();
     held.insert(None, account.cash.decimal());
     for part in &moved {
         *held.entry(part.instrument_id).or_default() -= part.held;
@@ -267,7 +263,7 @@ pub(super) async fn timeline(
     let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
     let prices = query::closes(connection, &ids, &dates, up_to).await?;
     let prices = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
-    fold(begun_with, held, &sessions, &moved, &prices)
+    fold((begun_with, behind), held, &sessions, &moved, &prices)
 }
 
 /// Shares by instrument, and cash.
@@ -275,7 +271,7 @@ type Held = BTreeMap<Option<InstrumentId>, Decimal>;
 
 /// Adds up what moved, close by close, to what was held before.
 fn fold(
-    begun_with: Option<Value>,
+    (begun_with, behind): (Option<Value>, u64),
     mut held: Held,
     sessions: &[ClosedSession],
     moved: &[Moved],
@@ -309,7 +305,8 @@ fn fold(
         closes.push(AtClose { close: *close, cash, equity, unmarked, paid_in });
     }
     let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
-    Ok(Timeline { begun_with, closes, paid_in_since: paid_in(since) })
+    let (paid_in_since, moved_since) = (paid_in(since), !since.is_empty());
+    Ok(Timeline { begun_with, closes, paid_in_since, moved_since, behind })
 }
 
 /// The points later than a date, with the profit since the close before them.

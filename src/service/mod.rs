@@ -8,6 +8,7 @@ mod accounts;
 mod answers;
 mod audit;
 mod backing;
+mod base;
 mod books;
 mod caller;
 mod closing;
@@ -71,6 +72,7 @@ pub use crate::market::calendar::new_york_midnight;
 pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
 pub use audit::{EventAnswer, EventFilter, Export};
+use base::Bases;
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
 use caller::WATCH;
 pub use caller::{Caller, Visitor};
@@ -163,6 +165,8 @@ pub struct Service {
     parts: Parts,
     /// Whose accounts are, as far as that was asked: an account never changes its tenant.
     known: RwLock<BTreeMap<AccountId, TenantId>>,
+    /// What the worth of accounts is compared with.
+    bases: Bases,
     /// Whoever verifies the log.
     verifying: Mutex<()>,
     /// Those of them who are not the operator, with who waits.
@@ -177,6 +181,7 @@ impl Service {
         Self {
             parts,
             known: RwLock::default(),
+            bases: Bases::default(),
             verifying: Mutex::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),

@@ -13,12 +13,11 @@ use aggregates::money::{Money, Price, Quantity};
 use chrono::NaiveDate;
 use projections::Group;
 use projections::positions::PositionRow;
-use projections::query::{self, Reach};
+use projections::query;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backing::{Backed, Backing};
-use super::history::timeline;
 use super::positions::{Valued, rate};
 use super::{Caller, Fresh, Service, ServiceError, Value};
 
@@ -131,7 +130,7 @@ impl Service {
         let realized_pl = Value::sum([query::realized(connection, account_id).await?]);
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
-        let base = timeline(&mut snapshot, account_id, Reach::Last).await?.last()?;
+        let base = self.base(&mut snapshot, &row, &held).await?;
 
         let mut totals = Totals::nothing();
         let mut positions = Vec::with_capacity(held.len());

@@ -23,6 +23,8 @@ pub struct ClosedSession {
     pub session: NaiveDate,
     /// The instant of its close.
     pub at: MarketTime,
+    /// The place of the last of its closes in the log.
+    pub told: u64,
 }
 
 /// What moved in one unit between two closes.
@@ -78,7 +80,8 @@ pub async fn closed_sessions(
     (after, up_to): (u64, u64),
     reach: Reach,
 ) -> Result<Vec<ClosedSession>, ProjectionError> {
-    const CLOSED_SESSIONS: &str = "SELECT session, max(at) AS at FROM official_closes
+    const CLOSED_SESSIONS: &str =
+        "SELECT session, max(at) AS at, max(position) AS told FROM official_closes
         WHERE generation = blotter_generation('market') AND position <= $2
         AND ($4 OR session >= coalesce((SELECT max(session) FROM official_closes
             WHERE generation = blotter_generation('market') AND position <= $2
@@ -97,7 +100,8 @@ pub async fn closed_sessions(
         .await?;
     let read = |row| -> Result<_, sqlx::Error> {
         let row: &sqlx::postgres::PgRow = row;
-        Ok(ClosedSession { session: row.try_get("session")?, at: row.try_get("at")? })
+        let told = row.try_get::<i64, _>("told")?.cast_unsigned();
+        Ok(ClosedSession { session: row.try_get("session")?, at: row.try_get("at")?, told })
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
@@ -198,6 +202,23 @@ pub async fn moved(
         })
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Cash paid into an account behind one position of the log and up to another, less what was paid out. Costs what was
+/// paid in and out since the account was opened.
+///
+/// # Errors
+/// The database failed.
+pub async fn paid_in(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    (behind, up_to): (u64, u64),
+) -> Result<Decimal, ProjectionError> {
+    const PAID_IN: &str = "SELECT -coalesce(sum(amount), 0) FROM journal_postings
+        WHERE generation = blotter_generation('books') AND account_id = $1 AND book = 'external'
+        AND instrument_id IS NULL AND position > $2 AND position <= $3";
+    let paid_in = sqlx::query_scalar(PAID_IN).bind(account_id.uuid());
+    Ok(paid_in.bind(behind.cast_signed()).bind(up_to.cast_signed()).fetch_one(connection).await?)
 }
 
 /// The profit that an account has taken in all its positions, closed ones included.

@@ -13,7 +13,8 @@ mod positions;
 pub use accounts::{account, account_names, accounts};
 pub use books::{ActivitiesWanted, activities, journal};
 pub use history::{
-    ClosedSession, Moved, Reach, closed_sessions, closes, last_entry, last_reset, moved, realized,
+    ClosedSession, Moved, Reach, closed_sessions, closes, last_entry, last_reset, moved, paid_in,
+    realized,
 };
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders, orders_named};

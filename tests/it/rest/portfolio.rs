@@ -138,6 +138,74 @@ async fn a_history_worked_by_hand_is_as_of_each_close() {
     assert_eq!(now["unmarked"], json!([]));
 }
 
+/// What a portfolio is compared with is remembered, and the history is not: whatever happens in between, both say the
+/// same, however often they were asked before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portfolio_is_compared_with_the_last_close_of_the_history_whatever_was_asked_before() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    let base = format!("/v1/accounts/{account}");
+    let mut paid_in = 0;
+    let check = async |paid_in: i64| {
+        for _ in 0..2 {
+            let now = rest.get(&format!("{base}/portfolio")).await.expect(200);
+            let history =
+                rest.get(&format!("{base}/portfolio/history?period=all")).await.expect(200);
+            let last = history["items"].as_array().unwrap().last();
+            let (value, session) = match last {
+                Some(last) => (&last["equity"], &last["session"]),
+                None => (&history["base_value"], &json!(null)),
+            };
+            assert_eq!((&now["last_equity"], &now["last_session"]), (value, session), "{now}");
+            let since = if last.is_some() { paid_in } else { 0 };
+            assert_eq!(now["paid_in"], format!("{since}.00"), "{now}");
+        }
+    };
+    let deposit = async |amount: &str| {
+        let body = json!({ "amount": amount });
+        rest.post(&format!("{base}/deposits"), body).await.expect(201);
+    };
+    let buy = async |qty: &str| {
+        let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": qty});
+        rest.post(&format!("{base}/orders"), body).await.expect(201);
+    };
+    check(paid_in).await;
+    rest.quoted().await;
+    for day in 17..20 {
+        let at = |time: &str| format!("2024-01-{day}T{time}Z");
+        rest.feed(&[quote("AAPL", "99", "100", &at("15:00:00"))]).await.expect(200);
+        check(paid_in).await;
+        buy("2").await;
+        check(paid_in).await;
+        deposit("7").await;
+        paid_in += 7;
+        check(paid_in).await;
+        // At the instant of the close, which is before it.
+        rest.feed(&[trade("AAPL", "101", &at("20:59:00")), clock(&at("21:00:00"))])
+            .await
+            .expect(200);
+        check(paid_in).await;
+        deposit("11").await;
+        rest.feed(&[clock(&at("21:00:01"))]).await.expect(200);
+        paid_in = 0;
+        check(paid_in).await;
+        deposit("13").await;
+        paid_in += 13;
+        check(paid_in).await;
+    }
+    rest.post(&format!("{base}/reset"), json!({"starting_balance": "500"})).await.expect(200);
+    check(0).await;
+    deposit("3").await;
+    check(0).await;
+    rest.feed(&[trade("AAPL", "90", "2024-01-22T20:59:00Z"), clock("2024-01-22T21:00:01Z")])
+        .await
+        .expect(200);
+    check(0).await;
+    deposit("4").await;
+    check(4).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holding_without_a_price_is_named_and_never_counted_as_nothing() {
     let database = TestDatabase::new().await;
