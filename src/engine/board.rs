@@ -6,13 +6,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, InstrumentId};
+use aggregates::instrument::Right;
 use aggregates::margin::Marks;
 use aggregates::market::Evidence;
+use aggregates::money::Price;
 use aggregates::order::{OrderEvent, OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
+use chrono::NaiveDate;
 
-use super::core::{Core, Counted, Glance, MarketHalt, MarketNow, Reason, Settings};
+use super::core::{Core, Counted, Glance, Listed, MarketHalt, MarketNow, Rates, Reason, Settings};
 
 /// How the engine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,9 @@ struct Shown {
     now: Option<MarketNow>,
     halt: Option<MarketHalt>,
     glances: BTreeMap<String, Arc<Glance>>,
+    /// The symbols of the options on each underlying, by expiration, strike and right.
+    chains: BTreeMap<String, BTreeMap<Place, String>>,
+    rates: BTreeMap<String, Rates>,
     /// The symbols that each account holds that is decided with their prices.
     priced: BTreeMap<AccountId, BTreeSet<String>>,
     /// What is counted of the accounts whose policy limits losses.
@@ -45,7 +51,37 @@ struct Shown {
     ignored: BTreeMap<Reason, u64>,
 }
 
+/// Where an option stands in the chain of its underlying; its root tells an adjusted one from the others.
+type Place = (NaiveDate, Price, Right, String);
+
+fn place(option: &Listed) -> Place {
+    let contract = &option.contract;
+    (contract.expiration(), contract.strike(), contract.right(), contract.root().to_owned())
+}
+
 impl Shown {
+    /// The rates of a symbol: its own, else those of the market.
+    fn rates(&self, symbol: &str) -> Rates {
+        let own = self.rates.get(symbol).cloned().unwrap_or_default();
+        let all = self.rates.get("").cloned().unwrap_or_default();
+        Rates {
+            risk_free: own.risk_free.or(all.risk_free),
+            dividend_yield: own.dividend_yield.or(all.dividend_yield),
+        }
+    }
+
+    /// Shows an option in the chain of its underlying, which a line may have named only now.
+    fn link(&mut self, before: Option<&Listed>, glance: &Glance) {
+        let Some(option) = &glance.option else { return };
+        if let Some(before) = before.filter(|before| before.underlying != option.underlying)
+            && let Some(chain) = self.chains.get_mut(&before.underlying)
+        {
+            chain.remove(&place(before));
+        }
+        let chain = self.chains.entry(option.underlying.clone()).or_default();
+        chain.entry(place(option)).or_insert_with(|| glance.symbol.clone());
+    }
+
     /// The prices of what an account holds that is decided with them, of what it has asked for, and of `symbol`; none for
     /// another one.
     fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
@@ -80,6 +116,20 @@ impl Board {
     /// What is known of every symbol, in their order.
     pub fn glances(&self) -> Vec<Arc<Glance>> {
         self.read(|shown| shown.glances.values().cloned().collect())
+    }
+
+    /// The options on an underlying that expire on `from` or later, by expiration, strike and right.
+    pub fn chain(&self, underlying: &str, from: NaiveDate) -> Vec<Arc<Glance>> {
+        self.read(|shown| {
+            let chain = shown.chains.get(underlying).into_iter().flatten();
+            let chain = chain.skip_while(|((expiration, ..), _)| *expiration < from);
+            chain.filter_map(|(_, symbol)| shown.glances.get(symbol).cloned()).collect()
+        })
+    }
+
+    /// The rates that option maths uses of an underlying: its own, else those of the market.
+    pub fn rates(&self, underlying: &str) -> Rates {
+        self.read(|shown| shown.rates(underlying))
     }
 
     /// Whether an order of this symbol need not be awaited: its lines are on the tape, or no line has named it.
@@ -170,7 +220,13 @@ impl Board {
             if shown.halt != core.state().market_halt {
                 shown.halt.clone_from(&core.state().market_halt);
             }
-            shown.glances.extend(glances);
+            if shown.rates != core.state().rates {
+                shown.rates.clone_from(&core.state().rates);
+            }
+            for (symbol, glance) in glances {
+                let before = shown.glances.insert(symbol, Arc::clone(&glance));
+                shown.link(before.as_ref().and_then(|before| before.option.as_ref()), &glance);
+            }
             if shown.settings.as_ref() != Some(core.settings()) {
                 shown.settings = Some(core.settings().clone());
             }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use aggregates::instrument::{Contract, ContractError};
 use aggregates::market::MarketTime;
 use aggregates::money::{Price, Quantity, parse_decimal};
 use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
@@ -45,6 +46,19 @@ pub enum LineProblem {
     /// A field that its kind does not have.
     #[error("field '{0}' is not one of this kind of line")]
     Unknown(String),
+    /// The symbol of an option is no OCC symbol.
+    #[error("field 'symbol': {0}")]
+    NoContract(ContractError),
+    /// An option's symbol and its underlying contradict each other.
+    #[error(
+        "field 'underlying': expected one that the symbol's root '{root}' begins with, found {underlying}"
+    )]
+    NotItsUnderlying {
+        /// The root of the symbol.
+        root: String,
+        /// The underlying that the line names.
+        underlying: String,
+    },
 }
 
 /// What is left of a line's fields.
@@ -242,8 +256,10 @@ fn symbol(value: &Value) -> Option<String> {
     let symbol = value.as_str()?;
     let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b".-/ ".contains(&b);
     let trimmed = symbol.trim() == symbol;
-    ((1..=32).contains(&symbol.len()) && trimmed && symbol.bytes().all(fits))
-        .then(|| symbol.to_owned())
+    let fits = (1..=32).contains(&symbol.len()) && trimmed && symbol.bytes().all(fits);
+    // The padded spelling of a contract is the same contract.
+    let contract = || symbol.parse::<Contract>().ok().filter(|_| symbol.contains(' '));
+    fits.then(|| contract().map_or_else(|| symbol.to_owned(), |contract| contract.to_string()))
 }
 
 fn text(value: &Value, most: usize) -> Option<String> {

@@ -4,7 +4,7 @@
 //! unknown fields, fields given twice, numbers in place of strings and hidden characters are refused; no input
 //! panics. Costs about two microseconds a line and no more memory than the line.
 
-use aggregates::instrument::InstrumentKind;
+use aggregates::instrument::{Contract, InstrumentKind};
 use aggregates::market::AuctionKind;
 
 use super::fields::{Fields, LineProblem, unfit};
@@ -28,13 +28,13 @@ pub struct TickError {
     pub problem: LineProblem,
 }
 
-/// Reads all lines or none: the first malformed one is the error. Blank lines are skipped but numbered.
+/// Reads all lines from outside or none: the first malformed one is the error. Blank lines are skipped but numbered.
 ///
 /// At most `max_lines` ticks.
 pub fn parse_lines(bytes: &[u8], max_lines: usize) -> Result<Vec<Tick>, TickError> {
     let mut ticks = Vec::new();
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
-        let Some(tick) = parse_line(line, number)? else { continue };
+        let Some(tick) = parse_told(line, number)? else { continue };
         if ticks.len() == max_lines {
             return Err(TickError { line: number, problem: LineProblem::TooMany(max_lines) });
         }
@@ -43,7 +43,17 @@ pub fn parse_lines(bytes: &[u8], max_lines: usize) -> Result<Vec<Tick>, TickErro
     Ok(ticks)
 }
 
-/// Reads the line of this number; `None` if it is blank.
+/// Reads the line of this number, which somebody outside tells; `None` if it is blank. What an option's line says of
+/// its contract agrees with its symbol.
+pub fn parse_told(line: &[u8], number: u64) -> Result<Option<Tick>, TickError> {
+    let tick = parse_line(line, number)?;
+    if let Some(Tick::Instrument(instrument)) = &tick {
+        agrees(instrument).map_err(|problem| TickError { line: number, problem })?;
+    }
+    Ok(tick)
+}
+
+/// Reads the line of this number as a tape has it; `None` if it is blank.
 pub fn parse_line(line: &[u8], number: u64) -> Result<Option<Tick>, TickError> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
@@ -195,6 +205,17 @@ fn read_instrument(f: &mut Fields) -> Result<Instrument, LineProblem> {
             f.optional_word("settlement", "\"physical\" or \"cash\"", settlement)?;
     }
     Ok(instrument)
+}
+
+/// Whether the symbol of an option is one of a contract on its underlying.
+fn agrees(instrument: &Instrument) -> Result<(), LineProblem> {
+    let Some(underlying) = &instrument.underlying else { return Ok(()) };
+    let contract: Contract = instrument.symbol.parse().map_err(LineProblem::NoContract)?;
+    if contract.may_be_on(underlying) && *underlying != instrument.symbol {
+        return Ok(());
+    }
+    let (root, underlying) = (contract.root().to_owned(), underlying.clone());
+    Err(LineProblem::NotItsUnderlying { root, underlying })
 }
 
 fn span(word: &str) -> Option<Span> {

@@ -133,6 +133,41 @@ fn a_bar_contradicting_itself_is_refused() {
     assert_eq!(field_of(&problem(&bar("2", "3", "0", "3"))), "low");
 }
 
+fn option_on(symbol: &str, underlying: &str) -> String {
+    format!(
+        r#"{{"t":"instrument","symbol":"{symbol}","kind":"option","underlying":"{underlying}"}}"#
+    )
+}
+
+#[test]
+fn an_option_whose_symbol_and_underlying_contradict_each_other_is_refused_from_outside() {
+    let told = |symbol: &str, underlying: &str| {
+        parse_told(option_on(symbol, underlying).as_bytes(), 1).map_err(|error| error.to_string())
+    };
+    assert!(told("AAPL240119C00190000", "AAPL").is_ok());
+    assert!(told("SPXW240119C04900000", "SPX").is_ok());
+    let error = told("AAPL240119C00190000", "MSFT").unwrap_err();
+    assert_eq!(
+        error,
+        "line 1: field 'underlying': expected one that the symbol's root 'AAPL' begins with, found MSFT"
+    );
+    assert!(told("AAPL240119C00190000", "AAPL240119C00190000").is_err());
+    let error = told("AAPL240230C00190000", "AAPL").unwrap_err();
+    assert!(error.contains("field 'symbol': the expiration of an OCC symbol"), "{error}");
+    let tape = option_on("AAPL240119C00190000", "MSFT");
+    assert!(parse_line(tape.as_bytes(), 1).is_ok(), "a tape stays readable");
+}
+
+#[test]
+fn the_padded_spelling_of_a_contract_is_the_same_contract() {
+    let line = option_on("AAPL  240119C00190000", "AAPL");
+    let tick = parse_told(line.as_bytes(), 1).unwrap().unwrap();
+    assert_eq!(tick.symbol(), Some("AAPL240119C00190000"));
+    let other =
+        r#"{"t":"trade","symbol":"BRK B","price":"1","size":"1","at":"2026-11-23T14:30:00Z"}"#;
+    assert_eq!(parse_told(other.as_bytes(), 1).unwrap().unwrap().symbol(), Some("BRK B"));
+}
+
 #[test]
 fn hidden_characters_in_texts_are_refused() {
     for hidden in ["\\u0000", "\\u001b", "\\u202e", "\\u2066", "\\u200f", "\u{202e}"] {

@@ -13,7 +13,7 @@ use std::path::Path;
 use aggregates::market::MarketTime;
 use flate2::bufread::MultiGzDecoder;
 
-use super::reading::{MAX_LINE_BYTES, parse_line};
+use super::reading::{MAX_LINE_BYTES, parse_told};
 use super::source::{Capability, MarketData, SourceError};
 use super::tick::Tick;
 
@@ -82,7 +82,7 @@ impl Recorded {
                 return Ok(None);
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            let Some(tick) = parse_line(text, self.line)? else { continue };
+            let Some(tick) = parse_told(text, self.line)? else { continue };
             if let (Some(at), Some(before)) = (tick.at(), self.latest)
                 && at < before
             {

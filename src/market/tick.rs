@@ -13,7 +13,8 @@ use aggregates::market::{AuctionKind, MarketTime};
 use aggregates::money::{Price, Quantity};
 use chrono::{NaiveDate, TimeDelta};
 use rust_decimal::Decimal;
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One line of a market.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -225,7 +226,7 @@ pub struct Instrument {
 }
 
 /// When an option may be exercised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExerciseStyle {
     /// Until it expires.
@@ -235,7 +236,7 @@ pub enum ExerciseStyle {
 }
 
 /// What the exercise of an option delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Settlement {
     /// Shares.
@@ -312,14 +313,30 @@ pub struct Rate {
     /// The symbol that it is of; `None` (written `null`) for the market's.
     pub symbol: Option<String>,
     /// The rate.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text::serialize")]
     pub value: Decimal,
     /// The market time.
     pub at: MarketTime,
 }
 
-fn as_text<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+/// A rate is written as text.
+pub(crate) mod as_text {
+    use aggregates::money::parse_decimal;
+    use rust_decimal::Decimal;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Decimal,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Decimal, D::Error> {
+        parse_decimal(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 /// The rates that option maths uses.

@@ -3,10 +3,12 @@
 
 mod aggregate;
 mod command;
+mod contract;
 mod error;
 mod event;
 
 pub use aggregate::Instrument;
 pub use command::InstrumentCommand;
+pub use contract::{Contract, ContractError, MULTIPLIER, Right};
 pub use error::InstrumentError;
 pub use event::{Dividend, DividendStage, InstrumentEvent, InstrumentKind, Split};

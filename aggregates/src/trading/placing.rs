@@ -39,7 +39,8 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
         }
         if instrument.kind() != InstrumentKind::Stock {
-            let message = format!("{} is an option: this version trades stocks", spec.symbol);
+            let message =
+                format!("{} is an option: options cannot be traded yet, stocks can", spec.symbol);
             return Err(Refusal::new(RefusalCode::Unsupported, message).field("symbol").into());
         }
         if let Some((action_id, _)) = instrument.splitting() {

@@ -4,6 +4,7 @@
 
 mod book;
 mod bounds;
+mod contracts;
 mod documents;
 mod endings;
 mod examples;

@@ -10,7 +10,7 @@ use super::Core;
 use super::holders::known_since;
 use super::rounds::{Round, Stage};
 use super::sessions::{session_after, session_on};
-use super::state::Stream;
+use super::state::{Stream, Terms};
 use crate::market::calendar::new_york_date;
 use crate::market::tick::{Bar, Clock, RateKind, Tick, TradingState};
 
@@ -36,6 +36,8 @@ pub enum Reason {
     TooLate,
     /// A split of what is held and has no price, so that a fraction could not be paid: to be sent after a quote.
     Unpriced,
+    /// An instrument that is listed already as another kind, or with other terms.
+    Contradictory,
 }
 
 impl Reason {
@@ -51,6 +53,7 @@ impl Reason {
             Self::OutsideCalendar => "outside_calendar",
             Self::TooLate => "too_late",
             Self::Unpriced => "unpriced",
+            Self::Contradictory => "contradictory",
         }
     }
 }
@@ -156,8 +159,15 @@ impl Core {
                 };
             }
             Tick::Instrument(listing) => {
-                let known = self.state.symbols.contains_key(&listing.symbol);
-                return if known { Err(Reason::Duplicate) } else { Ok(()) };
+                let Some((_, issue)) = self.issue(&listing.symbol) else { return Ok(()) };
+                let terms = Terms::of(listing);
+                return match &issue.terms {
+                    _ if issue.kind != listing.kind => Err(Reason::Contradictory),
+                    // An option that its quotes have listed: now it is said what it is.
+                    None if terms.is_some() => Ok(()),
+                    known if *known == terms => Err(Reason::Duplicate),
+                    _ => Err(Reason::Contradictory),
+                };
             }
             Tick::Clock(Clock { at }) => {
                 // The market may be there by lines that passed: on the tape it says where a restart begins.

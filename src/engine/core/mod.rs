@@ -46,10 +46,10 @@ pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
 pub use state::{
-    Bands, EngineState, Issue, Kinds, Last, Mark, MarketHalt, Print, Quoted, STATE_VERSION,
-    Standing, Taken, WorkedOn,
+    Bands, EngineState, Interest, Issue, Kinds, Last, Mark, MarketHalt, Print, Quoted, Rates,
+    STATE_VERSION, Standing, Taken, Terms, ToldRate, WorkedOn,
 };
-pub use view::{Glance, MarketNow, Shown};
+pub use view::{Glance, Listed, MarketNow, Shown};
 
 use matching::Showing;
 use passing::Passing;

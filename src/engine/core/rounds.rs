@@ -6,7 +6,7 @@
 //! state, so a restart in the middle goes on where the log stands: what was done is not proposed again.
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
-use aggregates::instrument::{InstrumentCommand, InstrumentKind};
+use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, TapePlace};
 use aggregates::money::Quantity;
 use aggregates::trading::Command;
@@ -15,10 +15,13 @@ use serde::{Deserialize, Serialize};
 use super::Core;
 use super::matching;
 use super::sessions::{is_extended, session_after};
-use super::state::{Bands, Issue, Last, Mark, Print, Quoted, Standing, Stream, WorkedOn};
+use super::state::{
+    Bands, EngineState, Interest, Issue, Last, Mark, Print, Quoted, Standing, Stream, Terms,
+    ToldRate, WorkedOn,
+};
 use crate::market::calendar::new_york_date;
 use crate::market::reading::parse_line;
-use crate::market::tick::{Luld, Quote, Span, Tick};
+use crate::market::tick::{Luld, OpenInterest, Quote, Rate, RateKind, Span, Tick};
 
 /// The line being worked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -321,11 +324,36 @@ impl Core {
         {
             self.state.follow_market(status);
         }
+        self.state.take_note(round);
         let Some(symbol) = round.tick.symbol() else { return };
         let Some(instrument_id) = self.state.symbols.get(symbol).copied() else { return };
         if let Some(issue) = self.state.issues.get_mut(&instrument_id) {
             issue.take_in(round, dates);
             self.state.watch.price_moved(instrument_id);
+        }
+    }
+}
+
+impl EngineState {
+    /// Takes in what is said of no listed instrument: open interest and rates.
+    fn take_note(&mut self, round: &Round) {
+        let source = round.source.clone();
+        match &round.tick {
+            Tick::OpenInterest(told) => {
+                let OpenInterest { value, volume, at, .. } = *told;
+                let interest = Interest { value, volume, at, source };
+                self.interest.insert(told.symbol.clone(), interest);
+            }
+            Tick::Rate(told) => {
+                let Rate { value, at, .. } = *told;
+                let rates = self.rates.entry(told.symbol.clone().unwrap_or_default()).or_default();
+                let rate = match told.kind {
+                    RateKind::RiskFree => &mut rates.risk_free,
+                    RateKind::DividendYield => &mut rates.dividend_yield,
+                };
+                *rate = Some(ToldRate { value, at, source });
+            }
+            _ => {}
         }
     }
 }
@@ -396,6 +424,7 @@ impl Issue {
                 }
             }
             Tick::Auction(_) => issue.auctions = true,
+            Tick::Instrument(listing) => issue.terms = Terms::of(listing),
             Tick::Luld(luld) => {
                 let Luld { down, up, at, .. } = *luld;
                 issue.bands = Some(Bands { down, up, at, date: new_york_date(at) });
@@ -407,17 +436,7 @@ impl Issue {
 
 /// A symbol of the OCC's form is an option until an instrument line says otherwise.
 fn kind_of(symbol: &str) -> InstrumentKind {
-    let root = symbol.len().saturating_sub(15);
-    let is_occ = symbol.is_ascii() && (1..=6).contains(&root) && {
-        let (root, rest) = symbol.split_at(root);
-        let (date, rest) = rest.split_at(6);
-        let (right, strike) = rest.split_at(1);
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        root.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && digits(date)
-            && matches!(right, "C" | "P")
-            && digits(strike)
-    };
+    let is_occ = symbol.parse::<Contract>().is_ok();
     if is_occ { InstrumentKind::Option } else { InstrumentKind::Stock }
 }
 

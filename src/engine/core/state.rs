@@ -11,6 +11,7 @@ use aggregates::market::{Evidence, EvidenceTick, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
 use chrono::NaiveDate;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
@@ -20,10 +21,10 @@ use super::judge::fingerprint;
 use super::losses::Watch;
 use super::rounds::{Round, canonical};
 use super::sessions::Session;
-use crate::market::tick::Tick;
+use crate::market::tick::{ExerciseStyle, Instrument, Settlement, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 12;
+pub const STATE_VERSION: u32 = 13;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,10 @@ pub struct EngineState {
     pub watch: Watch,
     /// How far the lines have come that list nothing, by symbol: those of the market itself under an empty one.
     pub notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
+    /// The latest open interest of each contract that the market has told it of.
+    pub interest: BTreeMap<String, Interest>,
+    /// The latest rates, by symbol: those of the market itself under an empty one.
+    pub rates: BTreeMap<String, Rates>,
     /// When dividends have their next step.
     pub awaited: BTreeSet<(MarketTime, InstrumentId, String)>,
     /// Instruments in the middle of a split.
@@ -80,6 +85,8 @@ pub struct Issue {
     pub symbol: String,
     /// What it is.
     pub kind: InstrumentKind,
+    /// Of an option, what its line says beyond its symbol.
+    pub terms: Option<Terms>,
     /// It is halted by itself.
     pub halted: bool,
     /// It is halted with the whole market.
@@ -120,6 +127,59 @@ pub struct Issue {
     pub quoted: Quoted,
     /// How far each kind of line has come.
     pub marks: BTreeMap<Stream, Mark>,
+}
+
+/// What the line of an option says of it; its symbol says the rest. What the line leaves out is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What it is on.
+    pub underlying: String,
+    /// When it may be exercised.
+    pub style: Option<ExerciseStyle>,
+    /// What its exercise delivers.
+    pub settlement: Option<Settlement>,
+}
+
+impl Terms {
+    /// Those of an option's line; a stock has none.
+    pub(super) fn of(listing: &Instrument) -> Option<Self> {
+        let underlying = listing.underlying.clone()?;
+        Some(Self { underlying, style: listing.style, settlement: listing.settlement })
+    }
+}
+
+/// How many contracts are open, as the market last told it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interest {
+    /// Contracts open.
+    pub value: Quantity,
+    /// Contracts traded in the session of that time, where the source says.
+    pub volume: Option<Quantity>,
+    /// The market time.
+    pub at: MarketTime,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// The rates that option maths uses, as far as the market has told them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// What money earns without risk.
+    pub risk_free: Option<ToldRate>,
+    /// What holders of a share are paid.
+    pub dividend_yield: Option<ToldRate>,
+}
+
+/// One rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToldRate {
+    /// A year's: 0.045 is 4.5 %.
+    #[serde(with = "as_text")]
+    pub value: Decimal,
+    /// The market time.
+    pub at: MarketTime,
+    /// Where it came from.
+    pub source: String,
 }
 
 /// A halt of the whole market: nothing fills or triggers in any symbol.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use aggregates::id::{AccountId, InstrumentId};
+use aggregates::instrument::{Contract, InstrumentKind};
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{AuctionKind, Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
@@ -13,9 +14,10 @@ use serde::Serialize;
 
 use super::matching::Showing;
 use super::sessions::{Session, auction_entry, extended_close_after, is_extended};
-use super::state::{Bands, Issue, Kinds, Last, Print, Standing, Taken};
+use super::state::{Bands, Interest, Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
 use crate::market::calendar::Calendar;
+use crate::market::tick::{ExerciseStyle, Settlement};
 
 /// The market clock and the session that it is in, or the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +70,48 @@ pub struct Glance {
     pub taken: Taken,
     /// Its lines are on the tape.
     pub recorded: bool,
+    /// Of an option, what it is.
+    pub option: Option<Listed>,
+}
+
+/// What a reader sees of an option beyond its prices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// What its symbol says.
+    pub contract: Contract,
+    /// What it is on: the root of its symbol, where no line has said.
+    pub underlying: String,
+    /// When it may be exercised, where a line has said.
+    pub style: Option<ExerciseStyle>,
+    /// What its exercise delivers, where a line has said.
+    pub settlement: Option<Settlement>,
+    /// How many contracts are open, where a line has said.
+    pub interest: Option<Interest>,
+}
+
+impl Listed {
+    /// What is known of an option; none of a stock.
+    fn of(issue: &Issue, interest: Option<&Interest>) -> Option<Self> {
+        let contract: Contract = match issue.kind {
+            InstrumentKind::Option => issue.symbol.parse().ok()?,
+            InstrumentKind::Stock => return None,
+        };
+        let terms = issue.terms.as_ref();
+        let underlying =
+            terms.map_or_else(|| contract.root().to_owned(), |it| it.underlying.clone());
+        Some(Self {
+            contract,
+            underlying,
+            style: terms.and_then(|terms| terms.style),
+            settlement: terms.and_then(|terms| terms.settlement),
+            interest: interest.cloned(),
+        })
+    }
 }
 
 impl Glance {
     /// What is known of one instrument.
-    fn of(instrument_id: InstrumentId, issue: &Issue) -> Self {
+    fn of(instrument_id: InstrumentId, issue: &Issue, interest: Option<&Interest>) -> Self {
         Self {
             instrument_id,
             symbol: issue.symbol.clone(),
@@ -86,6 +125,7 @@ impl Glance {
             splitting: issue.gate.is_some(),
             taken: issue.taken,
             recorded: true,
+            option: Listed::of(issue, interest),
         }
     }
 
@@ -221,7 +261,9 @@ impl Core {
     pub fn glance(&self, symbol: &str) -> Option<Glance> {
         let instrument_id = *self.state().symbols.get(symbol)?;
         let recorded = self.is_recorded(instrument_id);
-        Some(Glance { recorded, ..Glance::of(instrument_id, self.seen(instrument_id)?) })
+        let interest = self.state().interest.get(symbol);
+        let glance = Glance::of(instrument_id, self.seen(instrument_id)?, interest);
+        Some(Glance { recorded, ..glance })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The market as clients see it: simulated, recorded and fed, through the real server.
 
+mod options;
 mod reads;
 mod recorded;
 mod recording;

@@ -236,6 +236,28 @@ fn option_symbols_are_listed_as_options() {
 }
 
 #[test]
+fn an_options_line_may_come_after_its_quotes_and_then_says_what_it_is_once() {
+    let mut desk = Desk::nyse();
+    let line = |kind: &str| {
+        format!(r#"{{"t":"instrument","symbol":"AAPL261218C00190000","kind":{kind}}}"#)
+    };
+    let american = line(r#""option","underlying":"AAPL","style":"american""#);
+    let ignored = |desk: &mut Desk, line: &str| desk.line(line).ignored;
+    desk.line(r#"{"t":"quote","symbol":"AAPL261218C00190000","bid":"1.00","bid_size":"5","ask":"1.10","ask_size":"5","at":"2026-11-23T15:00:00Z"}"#);
+    assert_eq!(ignored(&mut desk, &line(r#""stock""#)), Some(Reason::Contradictory));
+    assert_eq!(ignored(&mut desk, &american), None);
+    assert_eq!(ignored(&mut desk, &american), Some(Reason::Duplicate));
+    let european = line(r#""option","underlying":"AAPL","style":"european""#);
+    assert_eq!(ignored(&mut desk, &european), Some(Reason::Contradictory));
+    assert_eq!(desk.market_events(), ["InstrumentListed"]);
+    let known = desk.core.state().clone();
+    let terms = known.issues[&known.symbols["AAPL261218C00190000"]].terms.clone();
+    assert_eq!(terms.map(|terms| terms.underlying).as_deref(), Some("AAPL"));
+    desk.rebuild();
+    assert_eq!(desk.core.state().issues, known.issues);
+}
+
+#[test]
 fn instruments_may_come_before_the_market_has_a_time() {
     let mut desk = Desk::nyse();
     desk.line(r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock"}"#);
