@@ -1,5 +1,6 @@
 //! Blotter: an event-sourced trading ledger for paper trading, on Postgres.
 
+pub mod analysis;
 pub mod audit;
 pub mod body;
 pub mod config;

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("identity", &["database", "ledger"]),
     ("config", &["database", "identity", "market", "mcp", "rest"]),
+    ("analysis", &[]),
     ("market", &[]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),
