@@ -29,6 +29,8 @@ const CLEAR: Duration = Duration::from_secs(600);
 /// How long what is known of a session that has ended is kept.
 const KEPT_AFTER_END: TimeDelta = TimeDelta::days(30);
 
+/// Of one transaction.
+const MAY_WAIT: &str = "SET LOCAL synchronous_commit = off";
 const CLEAR_REVOCATIONS: &str = "DELETE FROM revocations WHERE made_at < $1";
 const CLEAR_THROTTLES: &str = "DELETE FROM throttles WHERE failures > 0 AND last_at < $1";
 const CLEAR_HOMES: &str = "DELETE FROM throttles WHERE last_at < $1";
@@ -207,14 +209,16 @@ impl Identity {
 
     /// A transaction that changes who may act.
     pub(super) async fn begin(&self) -> Result<Change, sqlx::Error> {
-        Ok(Change { transaction: self.pool.begin().await?, ended: Vec::new() })
+        Ok(Change { transaction: self.pool.begin().await?, ended: Vec::new(), hurries: true })
     }
 
     /// Makes a change true, here at once.
     pub(super) async fn commit(&self, change: Change) -> Result<(), IdentityError> {
         change.transaction.commit().await?;
         self.revocations.note(&change.ended);
-        self.facts.wake();
+        if change.hurries {
+            self.facts.wake();
+        }
         Ok(())
     }
 
@@ -272,12 +276,21 @@ impl Identity {
 pub(super) struct Change {
     pub(super) transaction: Transaction<'static, Postgres>,
     pub(super) ended: Vec<SessionId>,
+    /// Whether its facts are carried to the log at once, and it waits for the disk.
+    hurries: bool,
 }
 
 impl Change {
     /// The connection that it is made on.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// Lets it commit without waiting for the disk, and its facts wait for others: what comes in floods must not hold
+    /// up what comes beside it. A crash of the database within a second can take it back whole.
+    pub(super) async fn may_wait(&mut self) -> Result<(), sqlx::Error> {
+        self.hurries = false;
+        sqlx::query(MAY_WAIT).execute(&mut *self.transaction).await.map(drop)
     }
 
     /// Says to every process that a session has ended.

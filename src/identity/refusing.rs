@@ -43,6 +43,7 @@ impl Identity {
         guest: &Guest,
     ) -> Result<Tokens, IdentityError> {
         let mut change = self.begin().await?;
+        change.may_wait().await?;
         tries.failed(change.connection(), Utc::now()).await?;
         match whose {
             Some(whose) => self.refused(change, whose, reason, guest).await?,
