@@ -5,7 +5,7 @@
 //! of an hour. The third does not hold at a *home* of the user, an address from which they have logged in of late, and
 //! not in a session of theirs: so nobody elsewhere keeps a user out who is where they use to be. Nor anywhere else for
 //! long: an address that is told to wait by it has one try once it has waited [`LONGEST`], whatever others do meanwhile.
-//! Counts stand in the database: they survive a restart and hold in every process. Two short statements a failure; a try
+//! Counts stand in the database: they survive a restart and hold in every process. Short statements that wait for no disk; a try
 //! that has to wait costs none while this process remembers the wait.
 
 use std::collections::HashMap;
