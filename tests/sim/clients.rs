@@ -462,6 +462,7 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
             Command::Instrument { instrument_id, command }
         }
         Wish::Place { account, symbol, sell, qty, limit, stop, trail, exits, oco } => {
+            let order_id = OrderId::new(fresh(dice));
             let (profit, loss) = exits;
             let limit = limit.filter(|_| trail.is_none());
             let stop = stop.filter(|_| trail.is_none());
@@ -519,12 +520,11 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 time_in_force: if auctioned { TimeInForce::Opg } else { TimeInForce::Day },
                 extended_hours: at_once && !auctioned && limit.is_some() && qty % 2 == 0,
                 order_class,
-                client_order_id: "client".to_owned(),
+                client_order_id: order_id.to_string(),
                 note_digest: None,
                 parent_order_id: None,
                 exits,
             };
-            let order_id = OrderId::new(fresh(dice));
             Command::Place { order_id, spec, market: noon_market() }
         }
     }

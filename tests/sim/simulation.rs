@@ -419,6 +419,7 @@ impl Simulation {
         }
         self.clients.agree_in_the_end(&self.checker)?;
         self.checker.views_agree()?;
+        self.checker.audit_agrees(self.log.store().events(), self.works.is_some())?;
         self.checker.root_is(&self.log.store().head().frontier)
     }
 

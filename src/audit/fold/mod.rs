@@ -231,9 +231,13 @@ fn owner(content: &Content, account: Uuid, position: u64, findings: &mut Finding
 
 /// The stream that a row is of.
 pub(super) fn stream(content: &Content) -> Result<Stream, Fault> {
-    let id = content.aggregate_id.as_str();
+    named(content.shard, &content.aggregate_type, &content.aggregate_id)
+}
+
+/// The stream of this name in a shard.
+pub(super) fn named(shard: u16, kind: &str, id: &str) -> Result<Stream, Fault> {
     let uuid = |text: &str| text.parse::<Uuid>().map_err(|_| format!("no stream is named {id}"));
-    Ok(match content.aggregate_type.as_str() {
+    Ok(match kind {
         "account" => Stream::Account(uuid(id)?),
         "order" => Stream::Order(uuid(id)?),
         "instrument" => Stream::Instrument(uuid(id)?),
@@ -243,7 +247,7 @@ pub(super) fn stream(content: &Content) -> Result<Stream, Fault> {
                 id.split_once('/').ok_or_else(|| format!("no stream is named {id}"))?;
             Stream::Position(uuid(account)?, uuid(instrument)?)
         }
-        "writer" if id == content.shard.to_string() => Stream::Writer,
+        "writer" if id == shard.to_string() => Stream::Writer,
         other => return Err(format!("no stream is named {other} {id}")),
     })
 }

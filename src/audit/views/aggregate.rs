@@ -66,7 +66,9 @@ fn order(order: &Order) -> Want {
     }
     spec.insert("qty".into(), Want::Amount(order.qty));
     spec.insert("limit_price".into(), maybe(order.limit_price, Want::Amount));
-    spec.insert("stop_price".into(), maybe(order.stop_price, Want::Amount));
+    // A trailing stop was asked for without one: it has that of the event that triggered it.
+    let asked = order.stop_price.filter(|_| !spec.contains_key("trail"));
+    spec.insert("stop_price".into(), maybe(asked, Want::Amount));
     object([
         ("status", exactly(order.status)),
         ("spec", Want::Object(spec)),

@@ -13,11 +13,12 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::error::AuditError;
-use super::fold::Streams;
+use super::fold::{Stream, Streams};
 use super::report::{Code, Findings};
 use super::row::Row;
 use history::{ACTIVITIES, Books, ENTRIES, FILLS, Filled, POSTINGS};
@@ -26,6 +27,14 @@ use table::{Expected, Table};
 
 const GROUPS: &str = "SELECT name, generation, position, status FROM projections WHERE active";
 const KEYS: &str = "SELECT outcome FROM order_keys";
+
+/// The first place at which the state of a stream is another than its events say.
+pub(super) fn difference(stream: Stream, streams: &Streams, state: &Value) -> Option<String> {
+    match aggregate::state(stream, streams) {
+        Some(want) => want.difference(state),
+        None => Some(format!(" is {state}, and nothing has happened")),
+    }
+}
 
 /// A group of views and how far it has come.
 #[derive(Clone, Copy, Debug)]

@@ -57,7 +57,7 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     let place = async |server: &Server, body: Value| -> Value {
         call(server, Method::POST, &orders, Some(body)).await
     };
-    place(&server, json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "40"})).await;
+    place(&server, json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "50"})).await;
     let stop = json!({"symbol": "AAPL", "side": "sell", "type": "stop", "qty": "10",
         "stop_price": "95.00", "time_in_force": "gtc"});
     let first = place(&server, stop.clone()).await;
@@ -75,6 +75,12 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
         &server,
         json!({"symbol": "AAPL", "side": "sell", "type": "trailing_stop_limit", "qty": "10", "trail_price": "4.00",
             "limit_offset": "0.50", "activation_price": "99.50", "trigger_by": "quote", "time_in_force": "gtc"}),
+    )
+    .await;
+    let kept = place(
+        &server,
+        json!({"symbol": "AAPL", "side": "sell", "type": "trailing_stop_limit", "qty": "10", "trail_price": "4.00",
+            "limit_offset": "0", "trigger_by": "quote", "time_in_force": "gtc"}),
     )
     .await;
     let shown = |order: &Value| json!([order["hwm"], order["stop_price"], order["limit_price"]]);
@@ -136,6 +142,10 @@ async fn a_stop_that_was_triggered_before_a_kill_fills_after_it_and_one_that_wai
     let sold = read(&server, &trailing).await;
     let shown = json!([sold["filled_avg_price"], sold["hwm"], sold["stop_price"]]);
     assert_eq!(shown, json!(["88.00", "99.50", "91.50"]));
+
+    // What the audit finds kept of it is what its events say.
+    let kept = read(&server, &kept).await;
+    assert_eq!((&kept["status"], &kept["stop_price"]), (&json!("triggered"), &json!("95.50")));
 
     let path = format!("{orders}/{}/events", first["order_id"].as_str().unwrap());
     let events = call(&server, Method::GET, &path, None).await;
