@@ -88,7 +88,19 @@ pub struct Losses {
     pub stop: Option<LossStop>,
 }
 
+impl LossStop {
+    /// Whether the account may be stopped by `limit` after this: by a drawdown, which stops for longer than a daily loss.
+    pub fn gives_way_to(&self, limit: LossLimit) -> bool {
+        (self.limit, limit) == (LossLimit::DailyLoss, LossLimit::Drawdown)
+    }
+}
+
 impl Losses {
+    /// Whether this limit can stop the account, as it stands.
+    pub fn may_stop_by(&self, limit: LossLimit) -> bool {
+        self.stop.as_ref().is_none_or(|stop| stop.gives_way_to(limit))
+    }
+
     /// The limit that an account with this equity has reached, when its highest was `peak`: the drawdown before the
     /// daily loss, since it stops for longer.
     ///
@@ -145,8 +157,10 @@ impl Losses {
                 at,
                 ..
             } => {
-                let before = std::mem::replace(&mut policy.trading_state, *trading_state);
+                let state = std::mem::replace(&mut policy.trading_state, *trading_state);
                 if let Some(losses) = losses {
+                    // A daily loss had stopped it before: what it might trade then is given back when this ends.
+                    let before = losses.stop.as_ref().map_or(state, |stop| stop.before);
                     losses.peak = *peak;
                     losses.stop = Some(LossStop {
                         limit: *limit,

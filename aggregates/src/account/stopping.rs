@@ -56,10 +56,10 @@ impl Account {
             return Err(AccountError::NotAlone);
         };
         let unchanged = *seen == self.changes();
-        let losses = self.losses().filter(|losses| losses.stop.is_none() && unchanged);
-        let losses = losses.ok_or(AccountError::LossesChanged)?;
+        let losses = self.losses().filter(|_| unchanged).ok_or(AccountError::LossesChanged)?;
         let (peak, equity) = (Self::peak(losses, *rise)?, worth.equity);
         let reached = Losses::reached(self.policy(), (losses.opening, peak), equity)?;
+        let reached = reached.filter(|reached| losses.may_stop_by(reached.limit));
         let Reached { limit, base, max_loss } = reached.ok_or(AccountError::LossesChanged)?;
         // What a person has halted stays halted.
         let trading_state = match self.policy().trading_state {
@@ -89,7 +89,9 @@ impl Account {
                     && equity <= peak
                     && self.losses().is_none_or(|losses| losses.day < *day)
             }
-            AccountEvent::LossLimitReached { .. } => self.losses().is_some() && stopped.is_none(),
+            AccountEvent::LossLimitReached { limit, .. } => {
+                self.losses().is_some_and(|losses| losses.may_stop_by(*limit))
+            }
             AccountEvent::LossLimitLifted { trading_state, .. } => {
                 stopped.is_some_and(|stop| stop.before == *trading_state)
             }

@@ -179,6 +179,30 @@ fn a_drawdown_is_counted_from_the_highest_equity_and_stays_until_a_person_sets_t
 }
 
 #[test]
+fn a_drawdown_stops_what_a_daily_loss_has_stopped_and_gives_back_what_was_before_both() {
+    let mut book =
+        counted(PolicyChange { max_daily_loss: dollars("300").max_daily_loss, ..drawdown("8") });
+    book.submit(&stop(&book, "0", &[("AAPL", "94")])).unwrap();
+    assert_eq!(stopped_by(&book), Some(LossLimit::DailyLoss));
+    let again = stop(&book, "0", &[("AAPL", "84.01")]);
+    assert_eq!(book.refused(&again), RefusalCode::AlreadyApplied);
+    book.submit(&stop(&book, "0", &[("AAPL", "84")])).unwrap();
+    assert_eq!(stopped_by(&book), Some(LossLimit::Drawdown));
+    assert_eq!(book.refused(&stop(&book, "0", &[("AAPL", "70")])), RefusalCode::AlreadyApplied);
+    let begun = book.submit(&begin(&book, 3, "0", &[("AAPL", "99")])).unwrap();
+    assert_eq!(begun.events.len(), 1, "nothing is lifted");
+    assert_eq!(traded(&book), TradingState::Reducing);
+    let reset = Command::Reset {
+        account_id: me(),
+        reset_id: command_id(80),
+        balance: money("2000"),
+        at: Some(at(9)),
+    };
+    book.submit(&reset).unwrap();
+    assert_eq!(traded(&book), TradingState::Active);
+}
+
+#[test]
 fn what_comes_in_and_goes_out_is_neither_a_profit_nor_a_loss() {
     let mut book = counted(PolicyChange { ..dollars("500") });
     book.submit(&deposit("1000")).unwrap();

@@ -110,9 +110,10 @@ impl Account {
                 self.losses = Some(Losses { day, opening, peak, stop });
             }
             "LossLimitReached" => {
-                let before = self.trading_state.clone();
+                let state = self.trading_state.clone();
                 self.set_state(body.text("trading_state")?);
                 if let Some(losses) = &mut self.losses {
+                    let before = losses.stop.take().map_or(state, |stop| stop.before);
                     losses.peak = body.money("peak")?;
                     losses.stop = Some(Stop {
                         limit: body.text("limit")?.to_owned(),
@@ -192,9 +193,10 @@ pub(super) fn check(
         format!("a {limit} of {max_loss} is told as allowed, and {allowed:?} is"),
     );
     let loss = base - equity;
-    let stopped = losses.is_some_and(|losses| losses.stop.is_some());
+    let stop = losses.and_then(|losses| losses.stop.as_ref());
+    let may_stop = stop.is_none_or(|stop| stop.limit == "daily_loss" && limit == "drawdown");
     expect(
-        loss >= max_loss && loss.sign() > 0 && !stopped,
+        loss >= max_loss && loss.sign() > 0 && may_stop,
         format!(
             "the account is stopped by a loss of {loss}, may lose {max_loss}, and is {losses:?}"
         ),

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aggregates::account::{AccountEvent, Losses, Policy};
+use aggregates::account::{AccountEvent, LossLimit, Losses, Policy};
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Quantity};
@@ -286,12 +286,18 @@ impl Core {
     /// The stops of watched accounts that have reached a limit by the tick of this round.
     pub(super) fn stops(&self, round: &Round) -> Vec<Command> {
         let (watch, at) = (&self.state.watch, self.state.clock.unwrap_or(round.began));
+        let day = trading_day(self.settings.calendar, at);
         let commands = watch.looked.union(&watch.moved).filter_map(|account_id| {
             let watched = watch.accounts.get(account_id).filter(|watched| !watched.fresh)?;
-            let losses = watched.losses.as_ref().filter(|losses| losses.stop.is_none())?;
+            let losses = watched.losses.as_ref()?;
             let equity = self.state.worth(*account_id)?;
             let peak = losses.peak.plus(watched.rise).ok()?;
-            Losses::reached(&watched.policy, (losses.opening, peak), equity).ok()??;
+            let reached =
+                Losses::reached(&watched.policy, (losses.opening, peak), equity).ok()??;
+            // What a day began with says nothing of the next one, which begins once all that is held has a price.
+            let is_over = day.is_some_and(|day| losses.day < day);
+            let counts = reached.limit == LossLimit::Drawdown || !is_over;
+            (counts && losses.may_stop_by(reached.limit)).then_some(())?;
             let command = Command::StopLosses {
                 account_id: *account_id,
                 seen: watch.purse(*account_id).changes,

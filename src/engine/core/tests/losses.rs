@@ -113,6 +113,54 @@ fn the_highest_equity_is_that_of_any_line_and_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn a_drawdown_that_is_reached_while_a_daily_loss_stops_the_account_stops_it_beyond_the_day() {
+    let (mut desk, account) =
+        held(PolicyChange { max_daily_loss: daily("300").max_daily_loss, ..drawdown("8") });
+    quote(&mut desk, "94.00", "2026-11-23T15:01:00Z");
+    assert_eq!(stopped(&desk, account), Some(LossLimit::DailyLoss));
+    quote(&mut desk, "84.01", "2026-11-23T15:02:00Z");
+    assert_eq!(stopped(&desk, account), Some(LossLimit::DailyLoss), "799.50 of 10,000");
+    quote(&mut desk, "84.00", "2026-11-23T15:03:00Z");
+    let stop = desk.account_of(account).losses().unwrap().stop.clone().unwrap();
+    assert_eq!((stop.limit, stop.before), (LossLimit::Drawdown, TradingState::Active));
+    assert_eq!((&*stop.equity.to_string(), &*stop.max_loss.to_string()), ("9200.00", "800.00"));
+    quote(&mut desk, "99.00", "2026-11-23T15:04:00Z");
+    desk.rebuild();
+    desk.clock("2026-11-24T15:00:00Z");
+    assert_eq!(stopped(&desk, account), Some(LossLimit::Drawdown), "what was reached was reached");
+    let told = ["TradingDayBegan", "LossLimitReached", "LossLimitReached", "TradingDayBegan"];
+    assert_eq!(words(&desk, account), told);
+}
+
+#[test]
+fn the_first_price_after_a_split_overnight_is_not_held_against_what_the_day_before_began_with() {
+    let (mut desk, account) = held(daily("500"));
+    quote(&mut desk, "96.00", "2026-11-23T15:01:00Z");
+    desk.place(account, "buy 10 @ 20.00 gtc");
+    let split = r#"{"t":"split","symbol":"AAPL","numerator":"2","denominator":"1","id":"s","at":"2026-11-23T22:00:00Z"}"#;
+    desk.line(split);
+    desk.clock("2026-11-24T05:00:00Z");
+    quote(&mut desk, "44.50", "2026-11-24T14:30:00Z");
+    assert_eq!(stopped(&desk, account), None, "550 are lost since the day before began");
+    desk.clock("2026-11-24T14:31:00Z");
+    let losses = desk.account_of(account).losses().unwrap();
+    assert_eq!(
+        (losses.day.to_string(), losses.opening.to_string()),
+        ("2026-11-24".into(), "9450.00".into())
+    );
+    quote(&mut desk, "39.51", "2026-11-24T14:32:00Z");
+    assert_eq!((stopped(&desk, account), desk.status(2)), (None, OrderStatus::Accepted));
+    quote(&mut desk, "39.50", "2026-11-24T14:33:00Z");
+    assert_eq!(stopped(&desk, account), Some(LossLimit::DailyLoss));
+    // A drawdown is of no day.
+    let (mut desk, account) = held(drawdown("5"));
+    quote(&mut desk, "96.00", "2026-11-23T15:01:00Z");
+    desk.line(split);
+    quote(&mut desk, "45.00", "2026-11-24T14:30:00Z");
+    assert_eq!(stopped(&desk, account), Some(LossLimit::Drawdown));
+}
+
+#[test]
 fn a_stop_that_was_not_committed_comes_after_the_restart() {
     let (mut desk, account) = held(daily("500"));
     quote(&mut desk, "100.00", "2026-11-23T15:01:00Z");

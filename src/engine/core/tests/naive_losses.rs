@@ -40,6 +40,8 @@ enum Step {
     },
     State(u8),
     Pay(i64),
+    /// Two new shares for an old one.
+    Split(usize),
     NextDay,
     Rebuild,
     Reload,
@@ -61,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(dollars, percent, drawdown)| Step::Limits { dollars, percent, drawdown }),
         1 => (0u8..3).prop_map(Step::State),
         1 => (-20_000i64..20_000).prop_map(Step::Pay),
+        1 => (0usize..2).prop_map(Step::Split),
         2 => Just(Step::NextDay),
         1 => Just(Step::Rebuild),
         1 => Just(Step::Reload),
@@ -149,7 +152,7 @@ impl Plain {
         if let Some((which, quote)) = quote {
             self.quotes[which] = Some(quote);
         }
-        let (Some((_, opening, highest)), None) = (self.count, self.stopped) else { return };
+        let Some((counted, opening, highest)) = self.count else { return };
         let Some(equity) = self.equity(cash, held) else { return };
         let part = |base: i64, percent: i64| base.max(0) * percent / 100;
         let daily = [self.dollars, self.percent.map(|percent| part(opening, percent))];
@@ -159,9 +162,13 @@ impl Plain {
         };
         let by_drawdown = reached(highest, drawdown);
         let by_day = reached(opening, daily.into_iter().flatten().min());
+        // A day's loss is of that day, and a drawdown stops what a day's loss has stopped, too.
+        let by_drawdown = by_drawdown.filter(|_| self.stopped.is_none_or(|it| !it.drawdown));
+        let by_day = by_day.filter(|_| self.stopped.is_none() && counted == day);
         if let Some((base, most)) = by_drawdown.or(by_day) {
             let drawdown = by_drawdown.is_some();
-            self.stopped = Some(Stopped { drawdown, before: self.state });
+            let before = self.stopped.map_or(self.state, |stopped| stopped.before);
+            self.stopped = Some(Stopped { drawdown, before });
             if self.state == TradingState::Active {
                 self.state = TradingState::Reducing;
             }
@@ -222,7 +229,7 @@ fn both(steps: &[Step]) -> (Vec<String>, Vec<String>) {
     };
     desk.clock(&time(day));
     let account = desk.account("10000");
-    let (mut plain, mut payments) = (Plain::new(), 0);
+    let (mut plain, mut payments, mut splits) = (Plain::new(), 0, 0);
     let standing = |desk: &Desk| {
         let held = SYMBOLS
             .map(|symbol| desk.held_of(account, InstrumentId::of_symbol(symbol)).parse().unwrap());
@@ -317,6 +324,15 @@ fn both(steps: &[Step]) -> (Vec<String>, Vec<String>) {
                     *opening += amount;
                     *highest += amount;
                 }
+            }
+            Step::Split(which) => {
+                splits += 1;
+                plain.line(day, None, standing(&desk));
+                plain.quotes[*which] = None;
+                let (at, symbol) = (time(day), SYMBOLS[*which]);
+                desk.line(&format!(
+                    r#"{{"t":"split","symbol":"{symbol}","numerator":"2","denominator":"1","id":"{splits}","at":"{at}"}}"#
+                ));
             }
             Step::NextDay if day + 1 < DAYS.len() => {
                 day += 1;
