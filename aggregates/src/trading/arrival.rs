@@ -27,11 +27,16 @@ pub enum Arrival {
     Rest,
 }
 
-/// What an order with `leaves` shares open may take of `left` in a margin account or not: one of whole shares takes whole
-/// ones there, since it may open a short position or leave one, which is in whole shares.
-pub fn takeable(is_margin: bool, leaves: Quantity, left: Quantity) -> Quantity {
+/// What an order with `leaves` shares open may take of `left`, in a margin account or not and for dollars or not: one that
+/// names whole shares takes whole ones of a margin account, since it may open a short position or leave one, which is in
+/// whole shares. One for dollars does neither.
+pub fn takeable(
+    (is_margin, for_dollars): (bool, bool),
+    leaves: Quantity,
+    left: Quantity,
+) -> Quantity {
     let qty = left.min(leaves);
-    if is_margin && leaves.is_whole() { qty.whole_part() } else { qty }
+    if is_margin && !for_dollars && leaves.is_whole() { qty.whole_part() } else { qty }
 }
 
 /// What an order with `leaves` shares open does that can have `left` of them at once: none without an offer.
@@ -53,14 +58,15 @@ mod tests {
     #[test]
     fn whole_shares_of_a_margin_account_fill_in_whole_ones() {
         let shares = |n: &str| n.parse::<Quantity>().expect("a quantity");
-        for (is_margin, leaves, left, takes) in [
-            (true, "10", "2.5", "2"),
-            (true, "10", "0.9", "0"),
-            (true, "10", "12.5", "10"),
-            (true, "1.5", "1.2", "1.2"),
-            (false, "10", "2.5", "2.5"),
+        for (order, leaves, left, takes) in [
+            ((true, false), "10", "2.5", "2"),
+            ((true, false), "10", "0.9", "0"),
+            ((true, false), "10", "12.5", "10"),
+            ((true, false), "1.5", "1.2", "1.2"),
+            ((false, false), "10", "2.5", "2.5"),
+            ((true, true), "10", "0.9", "0.9"),
         ] {
-            assert_eq!(takeable(is_margin, shares(leaves), shares(left)), shares(takes));
+            assert_eq!(takeable(order, shares(leaves), shares(left)), shares(takes));
         }
     }
 

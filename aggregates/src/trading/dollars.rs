@@ -3,7 +3,6 @@
 //! A sell sets aside the shares that its dollars come to at the reference, as far as there are free ones. Each fill may take
 //! free ones beside those, and sets aside what is left to sell at its price: so it sells what is held, and never more.
 
-use super::margin::Parts;
 use super::{Desk, MarketView, Undecided, World};
 use crate::id::OrderId;
 use crate::money::{Money, Price, Quantity};
@@ -35,12 +34,13 @@ impl<W: World> Desk<'_, W> {
         Ok(shares.min(free))
     }
 
-    /// A notional order buys parts of shares, and short positions are in whole ones.
-    pub(super) fn opens_long(&self, spec: &OrderSpec, parts: &Parts) -> Result<(), Undecided> {
-        if parts.closes.is_zero() {
+    /// A notional order buys parts of shares, and short positions are in whole ones: so it closes none, neither one that is
+    /// there when it comes nor one that was opened since.
+    pub(super) fn opens_long(&self, spec: &OrderSpec) -> Result<(), Undecided> {
+        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
+        if spec.notional.is_none() || spec.side == Side::Sell || !held.is_negative() {
             return Ok(());
         }
-        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
         let message = format!(
             "a notional order buys parts of shares, and with {held} held it would close a short position: buy by qty"
         );

@@ -128,6 +128,7 @@ impl<W: World> Desk<'_, W> {
         }
         if !matches!(part, Some(Part::Exit(_))) && !spec.sells_for_dollars() {
             if is_margin {
+                self.opens_long(spec)?;
                 self.leaves_whole(spec, *qty)?;
                 return self.margin_fill((order_id, order), spec, filled, marks);
             }

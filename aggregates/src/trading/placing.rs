@@ -100,7 +100,7 @@ impl<W: World> Desk<'_, W> {
                 to_reserve(account, parts.opens, price, self.rules)?,
             ),
             (None, Some(notional)) if !spec.sells_for_dollars() => {
-                self.opens_long(spec, &parts)?;
+                self.opens_long(spec)?;
                 let fee = self.rules.fees.fee(qty)?;
                 let margin = if account.is_margin() { initial_of(notional)? } else { notional };
                 (notional.plus(fee)?, margin.plus(fee)?)

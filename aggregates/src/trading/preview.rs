@@ -307,7 +307,8 @@ impl Arrived {
                 Some(offer) => order.leaves_at(offer.price)?,
                 None => order.leaves_qty()?,
             };
-            let takes = takeable(overlay.account.1.is_margin(), leaves, left);
+            let takes =
+                takeable((overlay.account.1.is_margin(), spec.notional.is_some()), leaves, left);
             let (command, fills) = match (arrival(spec.time_in_force, leaves, takes), offer) {
                 (Arrival::Fill(qty), Some(offer)) => {
                     left = left.minus(qty)?;

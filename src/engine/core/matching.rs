@@ -306,7 +306,8 @@ impl Core {
     ) -> Quantity {
         let kind = self.state.priced.get(&order.account_id);
         let is_margin = kind == Some(&AccountKind::Margin);
-        left.map_or(leaves, |left| takeable(is_margin, leaves, left))
+        let order = (is_margin, order.notional.is_some());
+        left.map_or(leaves, |left| takeable(order, leaves, left))
     }
 
     /// The proposal to fill, unless it is of nothing or the ledger refused the same one in this round.

@@ -1,6 +1,7 @@
 //! Orders for an amount of dollars: what they take of each quote, when they are done, restarts.
 
-use aggregates::order::OrderStatus;
+use aggregates::order::{CancelReason, OrderStatus};
+use aggregates::refusal::RefusalCode;
 
 use super::desk::{Desk, trade};
 
@@ -84,4 +85,43 @@ fn a_sell_for_dollars_takes_what_is_held_at_each_price_and_leaves_the_rest_of_th
     let before = desk.fills();
     desk.rebuild();
     assert_eq!(desk.fills(), before);
+}
+
+#[test]
+fn dollars_take_every_part_of_a_share_that_is_shown_in_a_margin_account_too() {
+    for open in [Desk::account, Desk::margin_account] {
+        let mut desk = Desk::nyse();
+        let shown = |size: &str, at: &str| {
+            format!(
+                r#"{{"t":"quote","symbol":"AAPL","bid":"99.00","bid_size":"9","ask":"100.00","ask_size":"{size}","at":"{at}"}}"#
+            )
+        };
+        desk.line(&shown("0.5", &minute(0)));
+        let account = open(&mut desk, "2000");
+        let n = desk.place(account, "buy for 1000.00");
+        assert_eq!(desk.trades(), [trade(n, "100.00", "0.5")]);
+        desk.line(&shown("5.5", &minute(1)));
+        desk.rebuild();
+        desk.line(&shown("50", &minute(2)));
+        assert_eq!(desk.trades()[1..], [trade(n, "100.00", "5.5"), trade(n, "100.00", "4")]);
+        assert_eq!(desk.status(n), OrderStatus::Filled);
+    }
+}
+
+#[test]
+fn dollars_close_no_short_position_whether_it_is_there_when_they_come_or_when_they_would_fill() {
+    let mut desk = Desk::nyse();
+    desk.quote("99.00", 500, "100.00", 2, &minute(0));
+    let account = desk.margin_account("10000");
+    let dollars = desk.place(account, "buy for 1000.00");
+    desk.place(account, "sell 10");
+    assert_eq!(desk.held(account), "-8");
+    desk.quote("89.00", 500, "90.00", 500, &minute(1));
+    assert_eq!(desk.reason(dollars), Some(CancelReason::FractionalShort));
+    assert_eq!((desk.held(account).as_str(), desk.trades().len()), ("-8", 2));
+    assert!(desk.account_of(account).reserved().is_zero());
+    // All of its shares are set aside by another order, which changes nothing.
+    desk.place(account, "buy 8 @ 50.00");
+    let late = desk.place(account, "buy for 100.00");
+    assert_eq!(desk.rejection(late).code, RefusalCode::FractionalShort);
 }
