@@ -58,10 +58,10 @@ pub enum ServiceError {
         /// Where the rejection stands in the log.
         position: u64,
     },
-    /// Nothing of a position can be sold; nothing was stored.
+    /// Nothing of a position can be closed; nothing was stored.
     #[error(
-        "nothing of {symbol} can be closed: {held} shares are held and open sells have reserved {reserved}; cancel \
-         those sells first if there are any"
+        "nothing of {symbol} can be closed: {held} shares are held and open orders have reserved {reserved} to close them; \
+         cancel those orders first if there are any"
     )]
     NothingToClose {
         /// The ticker.

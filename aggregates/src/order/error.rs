@@ -17,7 +17,7 @@ pub enum OrderError {
     },
     /// Known to the rules, not handled by this version.
     #[error(
-        "{what} is not supported by this version: it takes orders of classes simple, bracket, oco and oto, of which an entry buys and exits sell"
+        "{what} is not supported by this version: it takes orders of classes simple, bracket, oco and oto"
     )]
     Unsupported {
         /// The field.

@@ -235,7 +235,8 @@ impl OrderSpec {
             }
             return faults;
         }
-        let needs = |field: &str| format!("a {word} order needs {field}");
+        let article = if class == OrderClass::Bracket { "a" } else { "an" };
+        let needs = |field: &str| format!("{article} {word} order needs {field}");
         match class {
             OrderClass::Oto => match (take_profit, stop_loss) {
                 (None, None) => fault("take_profit", needs("a take_profit or a stop_loss")),

@@ -355,7 +355,7 @@ impl OrderSpec {
             (other, Some(_)) => faults.push(OrderError::Malformed {
                 field: "expires_at",
                 message: format!(
-                    "a {} order takes no expires_at: leave it out, or use time_in_force gtd",
+                    "time_in_force {} takes no expires_at: leave it out, or use gtd",
                     other.word()
                 ),
             }),
