@@ -287,9 +287,10 @@ impl Service {
         };
         let backing = Backing::of(row, equity, worth.and_then(|worth| worth.backed))?;
         let losses = row.losses.as_ref();
-        let losses = losses
-            .map(|losses| LossesAnswer::of(&row.policy, losses, counted, equity))
-            .transpose()?;
+        let outdated = worth.is_some_and(|worth| worth.outdated);
+        let now = equity.filter(|_| !outdated);
+        let losses =
+            losses.map(|losses| LossesAnswer::of(&row.policy, losses, counted, now)).transpose()?;
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
@@ -322,7 +323,10 @@ impl Service {
     fn worth(&self, holdings: &[PositionRow]) -> Result<Option<Worth>, ServiceError> {
         let mut worth = Worth::default();
         for row in holdings {
-            let Some(Valued { value, mark }) = self.valued(row)? else { return Ok(None) };
+            let Some(Valued { value, mark, outdated }) = self.valued(row)? else {
+                return Ok(None);
+            };
+            worth.outdated |= outdated;
             if value.is_negative() {
                 worth.short = worth.short.plus(value)?;
             } else {
@@ -345,6 +349,8 @@ pub(super) struct Worth {
     pub(super) backed: Option<Backed>,
     pub(super) marked_at: Option<MarketTime>,
     pub(super) sources: BTreeSet<String>,
+    /// One of the prices is of before a split or a dividend that has changed what a share is worth.
+    pub(super) outdated: bool,
 }
 
 impl Default for Worth {
@@ -356,6 +362,7 @@ impl Default for Worth {
             backed: Some(Backed::default()),
             marked_at: None,
             sources: BTreeSet::new(),
+            outdated: false,
         }
     }
 }

@@ -19,13 +19,14 @@ pub struct LossesAnswer {
     pub day: NaiveDate,
     /// The equity that it began with, and what came in and went out since.
     pub day_opening_equity: Money,
-    /// What is lost since then, below zero when it is a profit; absent when a position has no price.
+    /// What is lost since then, below zero when it is a profit; absent when a position has no price, or none since a split
+    /// or a dividend changed what its shares are worth.
     pub day_loss: Option<Value>,
     /// What may be lost in the day.
     pub max_daily_loss: Option<Money>,
     /// The highest equity since the count began, and what came in and went out since.
     pub peak_equity: Money,
-    /// What is lost of it; absent when a position has no price.
+    /// What is lost of it; absent as `day_loss` is.
     pub drawdown: Option<Value>,
     /// What may be lost of it.
     pub max_drawdown: Option<Money>,
@@ -37,8 +38,8 @@ pub struct LossesAnswer {
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "LossStop")]
 pub struct StopAnswer {
-    /// Which limit was reached: a daily loss stops until the next trading day, a drawdown until the trading state is set
-    /// to active.
+    /// Which limit was reached: a daily loss stops until the next trading day, a drawdown until a person sets the trading
+    /// state.
     pub limit: LossLimit,
     /// The equity that the loss was counted from.
     pub base: Money,
@@ -53,7 +54,7 @@ pub struct StopAnswer {
 }
 
 impl LossesAnswer {
-    /// Of an account with this equity, if that is known. `counted` is what the engine knows beyond the log: the highest
+    /// Of an account with this equity, if losses are counted by it now. `counted` is what the engine knows beyond the log: the highest
     /// equity, and dividends due.
     ///
     /// # Errors

@@ -212,7 +212,7 @@ impl Totals {
         let cost = row.cost_basis;
         self.cost = self.cost.plus(cost)?;
         self.cost_signed = self.cost_signed.plus(if short { cost.negated() } else { cost })?;
-        let Some(Valued { value, mark }) = valued else {
+        let Some(Valued { value, mark, .. }) = valued else {
             self.unmarked.push(row.symbol.clone());
             return Ok(());
         };

@@ -83,6 +83,8 @@ pub struct PositionAnswer {
 pub(super) struct Valued {
     pub(super) value: Value,
     pub(super) mark: Shown,
+    /// The price is of before a split or a dividend that has changed what a share is worth.
+    pub(super) outdated: bool,
 }
 
 impl Valued {
@@ -196,9 +198,10 @@ impl Service {
         }
         let side = if row.qty.is_negative() { Side::Sell } else { Side::Buy };
         let glance = self.parts.engine.board().glance(&row.symbol);
-        let Some(mark) = glance.and_then(|glance| glance.mark(side)) else { return Ok(None) };
+        let Some(glance) = glance else { return Ok(None) };
+        let Some(mark) = glance.mark(side) else { return Ok(None) };
         let value = Value::of_fill(row.qty, mark.price)?;
-        Ok(Some(Valued { value, mark }))
+        Ok(Some(Valued { value, mark, outdated: glance.awaits_price }))
     }
 }
 

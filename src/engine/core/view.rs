@@ -66,6 +66,8 @@ pub struct Glance {
     pub closed: Option<(chrono::NaiveDate, Price)>,
     /// A split is being applied to it.
     pub splitting: bool,
+    /// A split or a dividend has changed what a share is worth, and no price has come since: losses are not counted by it.
+    pub awaits_price: bool,
     /// What fills took of the latest tick that filled.
     pub taken: Taken,
     /// Its lines are on the tape.
@@ -123,6 +125,7 @@ impl Glance {
             bands: issue.bands,
             closed: issue.closed,
             splitting: issue.gate.is_some(),
+            awaits_price: issue.gate.is_some() || issue.awaits_price,
             taken: issue.taken,
             recorded: true,
             option: Listed::of(issue, interest),
