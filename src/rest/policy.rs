@@ -78,7 +78,7 @@ pub fn routes() -> Routes {
         Field::amount(
             "max_drawdown_pct",
             "What may be lost of the highest equity, in percent of it, above 0: then the account may only reduce positions \
-             until its trading_state is set to active. `null` lifts the limit.",
+             until its trading_state is set. `null` lifts the limit.",
         )
         .example("10"),
     ];

@@ -46,7 +46,7 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
     AccountReset "1.0",
-    PolicyChanged "1.2",
+    PolicyChanged "1.3",
     TradingDayBegan "1.0",
     LossLimitReached "1.0",
     LossLimitLifted "1.0",
@@ -309,8 +309,11 @@ impl Decide for Account {
             }
             AccountCommand::ChangePolicy { change } => {
                 let policy = change.of(&self.policy)?;
-                let changed = policy != self.policy;
-                changed.then_some(AccountEvent::PolicyChanged { policy }).into_iter().collect()
+                let stopped = self.losses.as_ref().is_some_and(|losses| losses.stop.is_some());
+                let ends_stop = stopped && change.trading_state.is_some();
+                let changed = ends_stop || policy != self.policy;
+                let event = AccountEvent::PolicyChanged { policy, ends_stop };
+                changed.then_some(event).into_iter().collect()
             }
             AccountCommand::BeginDay { .. } => self.begin_day(command)?,
             AccountCommand::StopLosses { .. } => vec![self.stop_losses(command)?],

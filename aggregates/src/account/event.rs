@@ -228,6 +228,10 @@ pub enum AccountEvent {
     PolicyChanged {
         /// All limits after the change.
         policy: Policy,
+        /// A person named the trading state while a limit on losses had stopped the account: that ends the stop, also where
+        /// the state stays the one that the stop had left.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends_stop: bool,
     },
     /// A trading day began for an account whose policy limits losses, or their count began within one: they are counted
     /// from this equity.

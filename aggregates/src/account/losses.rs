@@ -124,7 +124,7 @@ impl Losses {
     }
 
     /// What an event of an account leaves of its policy and of the count of its losses. A reset, a person who sets
-    /// another trading state while the account is stopped, and a policy without such limits end the count: the first line
+    /// the trading state while the account is stopped, and a policy without such limits end the count: the first line
     /// after it, if there are limits then, begins it again.
     ///
     /// # Errors
@@ -135,10 +135,10 @@ impl Losses {
         event: &AccountEvent,
     ) -> Result<(), AmountError> {
         match event {
-            AccountEvent::PolicyChanged { policy: changed } => {
+            AccountEvent::PolicyChanged { policy: changed, ends_stop } => {
                 let stopped = losses.as_ref().is_some_and(|losses| losses.stop.is_some());
                 let sets = changed.trading_state != policy.trading_state;
-                if stopped && sets || !changed.limits_losses() {
+                if stopped && (sets || *ends_stop) || !changed.limits_losses() {
                     *losses = None;
                 }
                 *policy = changed.clone();

@@ -206,7 +206,7 @@ fn an_account_follows_splits_and_dividends_and_changes_its_policy() {
     let change = AccountCommand::ChangePolicy { change: policy.clone().into() };
     assert_eq!(
         account(&opened(), change.clone()).unwrap(),
-        [AccountEvent::PolicyChanged { policy }]
+        [AccountEvent::PolicyChanged { policy, ends_stop: false }]
     );
     assert_eq!(account(&[], change), Err(AccountError::NotFound));
 }

@@ -256,6 +256,24 @@ fn what_a_person_has_restricted_stays_so_beyond_the_stop() {
 }
 
 #[test]
+fn a_person_who_names_the_state_that_a_stop_has_left_makes_it_their_own() {
+    let mut book = counted(dollars("500"));
+    book.submit(&stop(&book, "0", &[("AAPL", "90")])).unwrap();
+    let named = book.submit(&state(TradingState::Reducing)).unwrap();
+    let [(_, Event::Account(AccountEvent::PolicyChanged { ends_stop, .. }))] = &named.events[..]
+    else {
+        panic!("{named:?}")
+    };
+    assert!(*ends_stop);
+    assert_eq!(book.accounts[&me()].losses(), None, "the count begins again");
+    book.submit(&begin(&book, 2, "0", &[("AAPL", "90")])).unwrap();
+    book.submit(&stop(&book, "0", &[("AAPL", "80")])).unwrap();
+    book.submit(&begin(&book, 3, "0", &[("AAPL", "80")])).unwrap();
+    assert_eq!((traded(&book), stopped_by(&book)), (TradingState::Reducing, None));
+    assert_eq!(book.submit(&state(TradingState::Reducing)).unwrap().events.len(), 0);
+}
+
+#[test]
 fn what_was_proposed_before_a_change_is_never_carried_out_after_it() {
     let mut book = counted(dollars("500"));
     let (stale, stale_day) =

@@ -141,6 +141,7 @@ pub fn account() -> Vec<AccountEvent> {
                 max_daily_loss_pct: Some(price("5")),
                 max_drawdown_pct: Some(price("12.5")),
             },
+            ends_stop: true,
         },
         AccountEvent::AccessGranted {
             grant_id: grant_id(1),

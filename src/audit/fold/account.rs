@@ -196,7 +196,8 @@ impl Account {
             "PolicyChanged" => {
                 let state = body.object("policy")?.text("trading_state")?;
                 let stopped = self.losses.as_ref().is_some_and(|losses| losses.stop.is_some());
-                let sets = state != self.trading_state;
+                let ends_stop = body.get("ends_stop").is_some() && body.flag("ends_stop")?;
+                let sets = ends_stop || state != self.trading_state;
                 state.clone_into(&mut self.trading_state);
                 self.policy = body.value("policy")?.clone();
                 if stopped && sets || !self.limits_losses() {

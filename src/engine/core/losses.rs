@@ -85,7 +85,7 @@ impl Watch {
         purse.changes += u64::from(event.is_change());
         let known = self.accounts.contains_key(&account_id);
         let limited = match event {
-            AccountEvent::PolicyChanged { policy } => policy.limits_losses(),
+            AccountEvent::PolicyChanged { policy, .. } => policy.limits_losses(),
             _ => known,
         };
         if !limited {

@@ -40,7 +40,7 @@ impl EngineState {
             }
             (
                 StreamId::Account(account_id),
-                Event::Account(AccountEvent::PolicyChanged { policy }),
+                Event::Account(AccountEvent::PolicyChanged { policy, .. }),
             ) => {
                 if policy.needs_prices() {
                     self.priced.entry(account_id).or_insert(AccountKind::Cash);

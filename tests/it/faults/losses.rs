@@ -159,6 +159,28 @@ async fn an_account_that_a_loss_has_stopped_is_stopped_after_a_kill_until_the_ne
         ["TradingDayBegan", "LossLimitReached", "TradingDayBegan", "TradingDayBegan"]
     );
 
+    // A split changes what a share is worth: nothing is counted before the next price.
+    let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s",
+        "at": "2024-01-18T15:02:00Z"});
+    feed(&server, &[split]).await;
+    let figures = async |server: &Server| {
+        let losses = &call(server, Method::GET, &daily, None).await["losses"];
+        json!([losses["day_opening_equity"], losses["day_loss"], losses["drawdown"]])
+    };
+    assert_eq!(figures(&server).await, json!(["7951.00", null, null]));
+    feed(&server, &[at("AAPL", "39.00", "2024-01-18T15:03:00Z")]).await;
+    assert_eq!(figures(&server).await[1], "50.00");
+
+    // A person who sets what the stop has set makes it their own, beyond the day.
+    feed(&server, &[at("AAPL", "34.00", "2024-01-18T15:04:00Z")]).await;
+    let stopped = call(&server, Method::GET, &daily, None).await;
+    assert_eq!(stopped["losses"]["stopped"]["limit"], "daily_loss");
+    let reducing = json!({"trading_state": "reducing"});
+    let set = call(&server, Method::PATCH, &format!("{daily}/policy"), Some(reducing)).await;
+    assert_eq!((&set["status"], &set["losses"]), (&json!("reducing"), &json!(null)));
+    feed(&server, &[json!({"t": "clock", "at": "2024-01-19T15:00:00Z"})]).await;
+    assert_eq!(call(&server, Method::GET, &daily, None).await["status"], "reducing");
+
     drop(server);
     verify_directory(directory.path());
 }

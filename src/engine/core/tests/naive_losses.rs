@@ -293,7 +293,7 @@ fn both(steps: &[Step]) -> (Vec<String>, Vec<String>) {
                 let state = states[usize::from(*n)];
                 let trading_state = Some(state);
                 desk.limit(account, PolicyChange { trading_state, ..PolicyChange::default() });
-                if plain.stopped.is_some() && state != plain.state {
+                if plain.stopped.is_some() {
                     plain.end();
                 }
                 plain.state = state;
