@@ -134,8 +134,8 @@ pub struct LogSettings {
 /// Which tools are offered over MCP.
 #[derive(Args, Clone, Debug)]
 pub struct McpSettings {
-    /// Toolsets offered over MCP: all, or some of system, account, stock_orders, order_management, risk, market_data
-    /// and audit, with commas between them
+    /// Toolsets offered over MCP: all, or some of system, account, stock_orders, order_management, risk, market_data,
+    /// options_data and audit, with commas between them
     #[arg(long, env = "BLOTTER_TOOLSETS", value_name = "A,B", default_value = "all")]
     pub toolsets: Toolsets,
     /// Offer over MCP only tools that change nothing

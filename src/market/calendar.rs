@@ -6,7 +6,7 @@
 //! table does not know is an error, never a guess. Pure; a look-up is a binary search.
 
 use aggregates::market::MarketTime;
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,17 @@ impl Calendar {
             }
             date = following(date);
         }
+    }
+}
+
+/// Hours from the midnight of a date without a session until the options of that date expire.
+const EXPIRY_HOURS: i64 = 16;
+
+/// When the options of a date expire: the close of its session in New York, whatever the market's own hours.
+pub fn options_expire_at(date: NaiveDate) -> MarketTime {
+    match Calendar::nyse().session_on(date) {
+        Ok(Some(session)) => session.close,
+        Ok(None) | Err(_) => new_york_midnight(date) + TimeDelta::hours(EXPIRY_HOURS),
     }
 }
 

@@ -164,6 +164,14 @@ impl Arguments {
         time.map(|time| time.to_utc())
     }
 
+    /// A date that has to be there.
+    pub fn required_date(&mut self, name: &str) -> Option<NaiveDate> {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
+        self.date(name)
+    }
+
     /// A date.
     pub fn date(&mut self, name: &str) -> Option<NaiveDate> {
         let text = self.text(name, WORD_MAX)?;

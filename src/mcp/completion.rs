@@ -1,6 +1,7 @@
 //! Proposals for the variables of resource templates and the arguments of prompts, as a person types them.
 
 use aggregates::id::AccountId;
+use aggregates::instrument::InstrumentKind;
 use rmcp::model::{CompleteRequestParams, CompletionInfo};
 
 use crate::identity::Act;
@@ -46,7 +47,10 @@ pub async fn complete(
         }
         (Act::ReadMarket, _) => {
             let search = Some(typed).filter(|typed| text::fault("", typed, SYMBOL_MAX).is_none());
-            let found = service.instruments(&caller, search, &page, fresh).await?.items;
+            let found = service
+                .instruments(&caller, Some(InstrumentKind::Stock), search, &page, fresh)
+                .await?
+                .items;
             found.into_iter().map(|instrument| instrument.symbol).collect()
         }
         _ => {

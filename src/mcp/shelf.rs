@@ -45,6 +45,8 @@ toolsets! {
     Risk "risk",
     /// What the market says.
     MarketData "market_data",
+    /// What the market and a model say of options.
+    OptionsData "options_data",
     /// The log and its proof.
     Audit "audit",
 }

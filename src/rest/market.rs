@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde_json::json;
 
 use super::openapi::{Field, Operation};
+use super::orders::KINDS;
 use super::problem::Problem;
 use super::request::{Caller, JsonBody, Lines, Path, Query};
 use super::routes::Routes;
@@ -66,7 +67,10 @@ pub fn routes() -> Routes {
             "/market/instruments",
             instruments,
             Operation::read(Act::ReadMarket, "list_instruments", "List what can be traded, or search it")
-                .query([Field::text("query", SEARCH_MAX, "Part of a ticker or a name.").example("apple")])
+                .query([
+                    Field::text("query", SEARCH_MAX, "Part of a ticker or a name.").example("apple"),
+                    Field::word("kind", &KINDS, "Those of one kind; all if absent."),
+                ])
                 .paged()
                 .fresh()
                 .answers::<Page<InstrumentAnswer>>(200, "A page of instruments."),
@@ -169,8 +173,9 @@ pub async fn instruments(
 ) -> Result<Json<Page<InstrumentAnswer>>, Problem> {
     let (page, fresh) = (query.page(), query.fresh());
     let search = query.0.text("query", SEARCH_MAX);
+    let kind = query.0.word("kind", &KINDS);
     query.0.end([])?;
-    Ok(Json(service.instruments(&caller, search.as_deref(), &page, fresh).await?))
+    Ok(Json(service.instruments(&caller, kind, search.as_deref(), &page, fresh).await?))
 }
 
 /// `POST /v1/market/feed`

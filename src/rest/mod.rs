@@ -17,6 +17,7 @@ pub mod input;
 pub mod listener;
 mod market;
 mod openapi;
+mod options;
 mod orders;
 mod policy;
 mod portfolio;
@@ -81,6 +82,7 @@ fn v1() -> Routes {
         .merge(portfolio::routes())
         .merge(policy::routes())
         .merge(market::routes())
+        .merge(options::routes())
         .merge(audit::routes())
         .merge(stream::routes())
         .merge(users::routes())

@@ -53,7 +53,7 @@ const CLASSES: [(&str, OrderClass); 5] = [
 ];
 const STATES: [(&str, OrderState); 3] =
     [("open", OrderState::Open), ("closed", OrderState::Closed), ("all", OrderState::All)];
-const KINDS: [(&str, InstrumentKind); 2] =
+pub(super) const KINDS: [(&str, InstrumentKind); 2] =
     [("stock", InstrumentKind::Stock), ("option", InstrumentKind::Option)];
 
 /// The routes.

@@ -84,8 +84,10 @@ pub use grants::{GrantAnswer, GrantState, HeldGrantAnswer, RevokedGrant};
 pub use health::{Health, ViewHealth};
 pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use market::{
-    BarAnswer, BarsAnswer, BarsRequest, ControlAnswer, DepthAnswer, FeedAnswer, HistoryAnswer,
-    HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, Period, PriceAnswer, QuoteAnswer,
+    Assumed, BarAnswer, BarsAnswer, BarsRequest, CHAIN_MAX, ChainAnalysis, ChainAnswer,
+    ChainRequest, ContractsAnswer, ControlAnswer, DepthAnswer, ExpirationsAnswer, FeedAnswer,
+    HistoryAnswer, HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, OptionAnswer,
+    OptionGreeksAnswer, Period, PriceAnswer, QuoteAnswer, RIGHTS, StrikesAnswer,
 };
 pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
 pub use portfolio::{PortfolioAnswer, PortfolioPosition};

@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["ledger", "market", "database"]),
     ("audit", &["database", "ledger"]),
     ("simulation", &["ledger", "engine", "market"]),
-    ("service", &["ledger", "engine", "market", "audit", "identity", "database"]),
+    ("service", &["ledger", "engine", "market", "audit", "identity", "database", "analysis"]),
     ("body", &[]),
     ("rest", &["service", "identity", "body"]),
     ("mcp", &["service", "identity", "body"]),

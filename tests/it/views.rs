@@ -126,7 +126,7 @@ async fn a_read_after_the_wait_sees_the_write_and_another_tenant_sees_nothing() 
     assert!(!entries.is_empty() && entries.iter().all(|entry| entry.postings.len() >= 2));
     let five = ActivitiesWanted { rows: 5, ..ActivitiesWanted::default() };
     assert_eq!(query::activities(&mut read, own, &five).await.unwrap().len(), 5);
-    let found = query::instruments(&mut read, Some("aap"), None, 10).await.unwrap();
+    let found = query::instruments(&mut read, None, Some("aap"), None, 10).await.unwrap();
     assert_eq!(found.len(), 1);
     running.abort();
 }

@@ -13,25 +13,29 @@ use super::{limit, read_all, select};
 use crate::error::ProjectionError;
 use crate::instruments::InstrumentRow;
 
-/// Instruments by symbol, after a symbol: all, or those that have `search` in their ticker or name, in any case.
+/// Instruments by symbol, after a symbol: all, or those of one kind, and that have `search` in their ticker or name, in any
+/// case.
 ///
 /// # Errors
 /// The database failed.
 pub async fn instruments(
     connection: &mut PgConnection,
+    kind: Option<InstrumentKind>,
     search: Option<&str>,
     after: Option<&str>,
     rows: usize,
 ) -> Result<Vec<InstrumentRow>, ProjectionError> {
     let statement = format!(
         "{} AND ($1::text IS NULL OR strpos(lower(symbol), lower($1)) > 0 OR strpos(lower(name), lower($1)) > 0) \
-         AND ($2::text IS NULL OR symbol COLLATE \"C\" > $2) ORDER BY symbol COLLATE \"C\" LIMIT $3",
+         AND ($2::text IS NULL OR symbol COLLATE \"C\" > $2) AND ($4::text IS NULL OR kind = $4) \
+         ORDER BY symbol COLLATE \"C\" LIMIT $3",
         select::<InstrumentRow>("market")
     );
     let rows = sqlx::query(&statement)
         .bind(search)
         .bind(after)
         .bind(limit(rows))
+        .bind(kind.map(InstrumentKind::word))
         .fetch_all(connection)
         .await?;
     read_all(&rows)

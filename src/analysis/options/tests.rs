@@ -35,10 +35,9 @@ fn reference() -> impl Iterator<Item = (Claim, Conditions, f64, Vec<(&'static st
     })
 }
 
-fn named(claim: &Claim, by: &Conditions, volatility: f64, name: &str) -> Option<f64> {
-    let greeks = claim.greeks(by, volatility);
+fn named(value: f64, greeks: &Greeks, name: &str) -> Option<f64> {
     Some(match name {
-        "value" => claim.value(by, volatility),
+        "value" => value,
         "delta" => greeks.delta,
         "gamma" => greeks.gamma,
         "theta" => greeks.theta,
@@ -67,8 +66,9 @@ fn differences(american: bool) -> BTreeMap<&'static str, Vec<f64>> {
             "gamma" => 1.0 / (by.spot * volatility * claim.years.sqrt()),
             _ => 1.0,
         };
+        let (value, greeks) = (claim.value(&by, volatility), claim.greeks(&by, volatility));
         for (name, expected) in said {
-            let found = named(&claim, &by, volatility, name).unwrap();
+            let found = named(value, &greeks, name).unwrap();
             let size = if american { scale(name) } else { expected.abs() + 1e-7 };
             differences.entry(name).or_default().push((found - expected).abs() / size);
         }

@@ -1,5 +1,7 @@
 //! What the market says. What its source lacks is refused with `capability_missing`; nothing is made up in its place.
 
+use aggregates::instrument::InstrumentKind;
+
 use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
@@ -72,7 +74,7 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::MarketData,
         effect: Effect::Reads,
         act: Act::ReadMarket,
-        about: "What can be traded with query in its ticker or name, by ticker. Example: {\"query\": \"apple\"}. \
+        about: "The stocks with query in their ticker or name, by ticker. Example: {\"query\": \"apple\"}. \
                 An empty list: try a shorter word.",
         takes: &[
             Field::new("query", Kind::Text, "A part of a ticker or of a name, such as apple.")
@@ -193,7 +195,13 @@ async fn search(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let page = page(&mut arguments);
     arguments.end()?;
     let caller = call.caller(None).await?;
-    let found = call.service.instruments(&caller, Some(&query), &page, Fresh::default());
+    let found = call.service.instruments(
+        &caller,
+        Some(InstrumentKind::Stock),
+        Some(&query),
+        &page,
+        Fresh::default(),
+    );
     answer(&found.await?)
 }
 

@@ -10,6 +10,7 @@ mod families;
 mod fields;
 mod management;
 mod market;
+mod options;
 mod orders;
 mod portfolio;
 mod risk;
@@ -100,6 +101,7 @@ const GROUPS: &[&[Entry]] = &[
     risk::TOOLS,
     management::TOOLS,
     market::TOOLS,
+    options::TOOLS,
     audit::TOOLS,
 ];
 

@@ -197,6 +197,13 @@ pub(super) fn of_path(name: &str) -> Field {
             Field::text("client_order_id", 128, "The name that its placer gave the order.")
         }
         "symbol" => Field::text("symbol", 32, "The ticker.").example("AAPL"),
+        "underlying" => {
+            Field::text("underlying", 32, "The ticker that the options are on.").example("AAPL")
+        }
+        "option_symbol" => {
+            let about = "The option's OCC symbol; with its root padded by spaces too.";
+            Field::text("option_symbol", 32, about).example("AAPL261218C00190000")
+        }
         "user_id" => Field::id("user_id", "The user, by the id that registering answered."),
         "session_id" => Field::text("session_id", 36, "The session, by its id.").example("current"),
         other => unreachable!("a path parameter that rest::openapi::field describes, not {other}"),

@@ -51,23 +51,25 @@ pub struct InfoAnswer {
 }
 
 impl Service {
-    /// What can be traded, by symbol: all of it, or what has `search` in its ticker or name.
+    /// What the market lists, by symbol: all of it, or what is of one kind, and what has `search` in its ticker or name.
     ///
     /// # Errors
     /// A cursor of another list.
     pub async fn instruments(
         &self,
         caller: &Caller,
+        kind: Option<InstrumentKind>,
         search: Option<&str>,
         page: &PageRequest,
         fresh: Fresh,
     ) -> Result<Page<InstrumentAnswer>, ServiceError> {
-        let list = format!("instruments/{search:?}");
+        let list = format!("instruments/{kind:?}/{search:?}");
         let after: Option<String> = self.after(&list, page)?;
         let mut snapshot = self.snapshot(caller, None, Group::Market, fresh).await?;
         let size = page.size();
         let rows =
-            query::instruments(snapshot.connection(), search, after.as_deref(), size + 1).await?;
+            query::instruments(snapshot.connection(), kind, search, after.as_deref(), size + 1)
+                .await?;
         let seal = |row: &InstrumentRow| self.parts.cursors.seal(&list, &row.symbol);
         Ok(Page::cut(rows, size, snapshot.position, seal, |row| self.instrument(row)))
     }

@@ -8,6 +8,7 @@ mod depth;
 mod feed;
 mod hours;
 mod instruments;
+mod options;
 
 use aggregates::id::InstrumentId;
 use aggregates::market::MarketTime;
@@ -22,6 +23,10 @@ pub use depth::{DepthAnswer, LevelAnswer};
 pub use feed::{ControlAnswer, FeedAnswer};
 pub use hours::HoursAnswer;
 pub use instruments::{InfoAnswer, InstrumentAnswer};
+pub use options::{
+    Assumed, CHAIN_MAX, ChainAnalysis, ChainAnswer, ChainRequest, ContractsAnswer,
+    ExpirationsAnswer, OptionAnswer, OptionGreeksAnswer, RIGHTS, StrikesAnswer,
+};
 
 use super::{Service, ServiceError};
 use crate::engine::core::{Glance, MarketNow, Standing};
@@ -217,14 +222,6 @@ fn price_answer(quote: QuoteAnswer) -> PriceAnswer {
 }
 
 fn quote_answer(glance: &Glance, session: Option<Phase>, now: Option<MarketNow>) -> QuoteAnswer {
-    let quote = glance.quote.as_ref().map(|quote| StandingQuote {
-        bid: quote.bid,
-        bid_size: quote.bid_size,
-        ask: quote.ask,
-        ask_size: quote.ask_size,
-        at: quote.at,
-        source: quote.source.clone(),
-    });
     let last = glance.last.as_ref().map(|last| LastPrice {
         price: last.price,
         at: last.at,
@@ -235,7 +232,7 @@ fn quote_answer(glance: &Glance, session: Option<Phase>, now: Option<MarketNow>)
         symbol: glance.symbol.clone(),
         instrument_id: glance.instrument_id,
         halted: glance.halted,
-        quote,
+        quote: standing(glance),
         luld: now.and_then(|now| luld_answer(glance, &now)),
         last,
         previous_close,
@@ -243,6 +240,18 @@ fn quote_answer(glance: &Glance, session: Option<Phase>, now: Option<MarketNow>)
         session,
         market_time: now.map(|now| now.at),
     }
+}
+
+/// The standing quote of an instrument.
+fn standing(glance: &Glance) -> Option<StandingQuote> {
+    glance.quote.as_ref().map(|quote| StandingQuote {
+        bid: quote.bid,
+        bid_size: quote.bid_size,
+        ask: quote.ask,
+        ask_size: quote.ask_size,
+        at: quote.at,
+        source: quote.source.clone(),
+    })
 }
 
 fn luld_answer(glance: &Glance, now: &MarketNow) -> Option<LuldAnswer> {

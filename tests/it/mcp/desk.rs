@@ -17,6 +17,9 @@ pub struct Desk {
     _directory: Scratch,
 }
 
+/// An option that the market quotes.
+pub const CALL: &str = "AAPL240216C00100000";
+
 impl Desk {
     pub async fn start(name: &str) -> Self {
         Self::start_with(name, &[]).await
@@ -35,6 +38,15 @@ impl Desk {
         });
         let quoted = quote("AAPL", "100", "101", OPEN);
         desk.feed(&[instrument("AAPL"), yesterday, quoted, depth]).await;
+        let rate = |kind: &str, value: &str| json!({"t": "rate", "kind": kind, "symbol": null, "value": value, "at": OPEN});
+        let bar = json!({
+            "t": "bar", "symbol": CALL, "span": "1d", "at": "2024-01-16T05:00:00Z",
+            "open": "3.4", "high": "3.7", "low": "3.3", "close": "3.5", "volume": "70",
+        });
+        let call = json!({"t": "instrument", "symbol": CALL, "kind": "option", "underlying": "AAPL", "style": "american"});
+        let quoted = quote(CALL, "3.80", "3.90", OPEN);
+        desk.feed(&[call, rate("risk_free", "0.05"), rate("dividend_yield", "0"), bar, quoted])
+            .await;
         desk
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::desk::{Client, Desk, discovery, handshake};
+use super::desk::{CALL, Client, Desk, discovery, handshake};
 
 /// What the part of JSON schema that our tools use says against a value.
 fn misfit(schema: &Value, value: &Value) -> Option<String> {
@@ -66,11 +66,29 @@ async fn work(client: &Client) {
     let aapl = json!({"symbol": "AAPL"});
     assert_eq!(call("stock_price", aapl.clone()).await["ask"], "101.00");
     assert_eq!(call("stock_info", aapl.clone()).await["price"]["bid"], "100.00");
-    assert_eq!(call("stock_level2_data", aapl).await["bids"][1]["price"], "99.00");
+    assert_eq!(call("stock_level2_data", aapl.clone()).await["bids"][1]["price"], "99.00");
     assert_eq!(call("market_hours", json!({"date": "2024-01-15"})).await["is_holiday"], true);
     assert_eq!(call("market_hours", json!({})).await["is_open"], true);
     let month = json!({"symbol": "AAPL", "period": "month"});
     assert_eq!(call("price_history", month).await["bars"][0]["high"], "103.00");
+    let chain = json!({"symbol": "AAPL", "expiration_date": "2024-02-16", "option_type": "call"});
+    for name in ["options_chains", "find_options"] {
+        assert_eq!(call(name, chain.clone()).await["items"][0]["symbol"], CALL, "{name}");
+    }
+    let option = json!({"option_symbol": CALL});
+    assert_eq!(call("option_market_data", option.clone()).await["quote"]["bid"], "3.80");
+    let greeks = call("option_greeks", option).await;
+    assert_eq!(
+        (&greeks["model"], &greeks["missing"]),
+        (&json!("black_scholes_merton"), &json!([]))
+    );
+    assert!(greeks["greeks"]["delta"].as_str().unwrap().starts_with("0.5"), "{greeks}");
+    let dates = call("option_expirations", aapl.clone()).await;
+    assert_eq!(dates["items"][0]["expiration_date"], "2024-02-16");
+    assert_eq!(call("option_strikes", chain).await["items"][0]["strike_price"], "100.00");
+    assert_eq!(call("analyze_option_chain", aapl.clone()).await["liquidity"]["quoted"], 1);
+    let history = json!({"symbol": "AAPL", "expiration_date": "2024-02-16", "strike_price": "100", "option_type": "call"});
+    assert_eq!(call("option_historicals", history).await["bars"][0]["high"], "3.70");
     let found = call("search_stocks_tool", json!({"query": "aap"})).await;
     assert_eq!(found["items"][0]["symbol"], "AAPL");
     let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
