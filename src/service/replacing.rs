@@ -54,7 +54,7 @@ impl Service {
         // A change that asks for more counts as an order against the limits of an agent.
         let counted = seen.is_some() && asks_more(&as_it_is, &meant);
         let taken = match counted {
-            true => self.count_order(caller, &meant, &market).await,
+            true => self.count_order(caller, &meant, &market.once_changed(&meant)).await,
             false => Ok(None),
         };
         let taken = match taken {

@@ -50,6 +50,18 @@ pub struct MarketView {
     pub auction: Option<AuctionEntry>,
 }
 
+impl MarketView {
+    /// By what an order is judged once it was changed: whether it follows the market by now is not known here, and if it does
+    /// not, its first mark is the next price that comes, which can be as high as the price from which on it follows.
+    pub fn once_changed(&self, spec: &OrderSpec) -> Self {
+        let mut view = self.clone();
+        if let Some((reference, from)) = view.reference.as_mut().zip(spec.activation_price) {
+            reference.price = reference.price.max(from);
+        }
+        view
+    }
+}
+
 /// One command to the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

@@ -53,7 +53,7 @@ impl<W: World> Desk<'_, W> {
         let reserve_price = match order.reserve_price() {
             _ if parts.opens.is_zero() => None,
             Some(price) if same_price(spec, &replaced) => Some(price),
-            _ => self.reserve_price(&replaced, &parts, market)?,
+            _ => self.reserve_price(&replaced, &parts, &market.once_changed(&replaced))?,
         };
         let account = self.look_account(account_id)?;
         let reserved = account.reservation(order_id);

@@ -239,6 +239,32 @@ fn offset_and_activation_price_can_be_changed_until_the_trigger_and_the_reservat
 }
 
 #[test]
+fn one_that_is_changed_to_follow_from_a_higher_price_reserves_by_the_highest_that_may_come_next() {
+    let mut book = book("2000");
+    let order = OrderSpec {
+        activation_price: Some(price("90")),
+        ..limited(Side::Buy, "10", "5", "1")
+    };
+    book.place(1, &order, &market(Some("100")));
+    assert_eq!(book.reserved(me()), "960.00", "a mark of 90, a stop of 95, a limit of 96");
+    let from = |activation: &str| OrderChange {
+        activation_price: Some(price(activation)),
+        ..OrderChange::default()
+    };
+    // The next price may be 120, and its limit 126 then.
+    book.submit(&replace(1, me(), from("120"))).unwrap();
+    assert_eq!(book.reserved(me()), "1260.00");
+    assert_eq!(
+        book.refused(&replace(1, me(), from("500"))),
+        RefusalCode::InsufficientBuyingPower,
+        "5,060 at worst"
+    );
+    let wider = OrderChange { trail: Some(price("7")), ..OrderChange::default() };
+    book.submit(&replace(1, me(), wider)).unwrap();
+    assert_eq!(book.reserved(me()), "1280.00", "it may not have met a price since");
+}
+
+#[test]
 fn a_limit_beyond_a_low_stop_is_the_smallest_price() {
     let order = limited(Side::Sell, "1", "1", "5");
     assert_eq!(order.limit_once_triggered(price("4.99")), Some(price("0.0001")));
