@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use tokio::time::timeout;
 
 /// How long a body may take to arrive. Over REST the answer has to be there by then as well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +26,8 @@ pub const DIGITS: usize = 15;
 /// What is read of a body beyond its limit, and thrown away: a client that is still sending when the connection
 /// closes sees a broken pipe instead of the answer.
 const DRAINED: usize = 16 * 1024 * 1024;
+/// How long that is waited for.
+const DRAINING: Duration = Duration::from_secs(2);
 
 /// A body is larger than is taken.
 #[derive(Debug)]
@@ -47,24 +50,43 @@ pub enum Unreadable {
 /// The bytes of a body that has at most `most` of them.
 ///
 /// # Errors
-/// It has more. Up to [`DRAINED`] of them were read then, so that whoever sends them can read the answer.
+/// It has more. Up to [`DRAINED`] of them were read then, as far as they came in time, so that whoever sends them can read
+/// the answer.
 pub async fn take(body: Body, most: usize) -> Result<Bytes, TooLarge> {
-    if body.size_hint().lower() > (most + DRAINED) as u64 {
+    let declared = body.size_hint().lower();
+    if declared > (most + DRAINED) as u64 {
         return Err(TooLarge);
     }
-    let (mut chunks, mut taken, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    let (mut chunks, mut taken) = (body.into_data_stream(), Vec::new());
+    if declared > most as u64 {
+        drain(chunks).await;
+        return Err(TooLarge);
+    }
     while let Some(chunk) = chunks.next().await {
         // The only failure is a client that hangs up, who reads no answer.
         let chunk = chunk.map_err(|_| TooLarge)?;
-        length += chunk.len();
-        if length > most + DRAINED {
+        if taken.len() + chunk.len() > most {
+            drain(chunks).await;
             return Err(TooLarge);
         }
-        if length <= most {
-            taken.extend_from_slice(&chunk);
-        }
+        taken.extend_from_slice(&chunk);
     }
-    if length > most { Err(TooLarge) } else { Ok(taken.into()) }
+    Ok(taken.into())
+}
+
+/// Throws away what comes, as far as [`DRAINED`] and [`DRAINING`] say.
+async fn drain(mut chunks: BodyDataStream) {
+    let mut length = 0;
+    let all = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            length += chunk.len();
+            if length > DRAINED {
+                return;
+            }
+        }
+    };
+    // Who sends no more is answered as well.
+    let _in_time = timeout(DRAINING, all).await;
 }
 
 /// The text of `bytes`, if it is JSON that may be read.
@@ -205,6 +227,17 @@ impl<'de> Visitor<'de> for Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_large_is_told_so_also_if_the_rest_of_it_never_comes() {
+        let whole = take(Body::from("12345678"), 8).await.unwrap();
+        assert_eq!(&whole[..], b"12345678");
+        assert!(take(Body::from("123456789"), 8).await.is_err());
+        let some = futures::stream::iter([Ok::<_, std::io::Error>("12345"), Ok("6789")]);
+        let endless = Body::from_stream(some.chain(futures::stream::pending()));
+        let told = timeout(2 * DRAINING, take(endless, 8)).await;
+        assert!(told.expect("it is not waited for").is_err());
+    }
 
     #[test]
     fn what_is_no_json_with_each_field_once_is_unreadable() {

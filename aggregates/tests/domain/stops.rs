@@ -241,10 +241,8 @@ fn offset_and_activation_price_can_be_changed_until_the_trigger_and_the_reservat
 #[test]
 fn one_that_is_changed_to_follow_from_a_higher_price_reserves_by_the_highest_that_may_come_next() {
     let mut book = book("2000");
-    let order = OrderSpec {
-        activation_price: Some(price("90")),
-        ..limited(Side::Buy, "10", "5", "1")
-    };
+    let order =
+        OrderSpec { activation_price: Some(price("90")), ..limited(Side::Buy, "10", "5", "1") };
     book.place(1, &order, &market(Some("100")));
     assert_eq!(book.reserved(me()), "960.00", "a mark of 90, a stop of 95, a limit of 96");
     let from = |activation: &str| OrderChange {
