@@ -1,7 +1,8 @@
 //! Orders that belong together, in one round: each proposal supposes that the others are accepted, so of a family one
 //! order acts, and the others are looked at again when the log says what came of it. When an order by itself has acted in
-//! a margin account, it may have taken of the shares that exits of the account are for: what is behind such an exit waits
-//! with it for the next round. And of two exits that one bar reaches the stop-loss is the one.
+//! a margin account, it may have taken of the shares that exits of the account are for, and a family ends when those of its
+//! exits are gone: what is behind an order of a family waits with it for the next round. And of two exits that one bar
+//! reaches the stop-loss is the one.
 
 use std::collections::BTreeSet;
 
@@ -47,18 +48,10 @@ impl<'a> Proposals<'a> {
         order.family.is_some_and(|family| self.bound.contains(&family))
     }
 
-    /// It is an exit, and what is open of it may be another number by what acts in this round.
+    /// It is of a family, and what acts in this round may end it or leave another number open of it.
     pub(super) fn unsettles(&self, order: &Working) -> bool {
         let position = (order.account_id, order.instrument_id);
-        self.moved.contains(&position) && self.is_exit(order)
-    }
-
-    fn is_exit(&self, order: &Working) -> bool {
-        let Some(family) = order.family else { return false };
-        let child = |exit| self.state.orders.get(family.exit(exit));
-        // The order that the others are named by is an exit beside one of its own side, or the entry of exits.
-        let child = child(Exit::TakeProfit).or_else(|| child(Exit::StopLoss));
-        order.order_id != family || child.is_some_and(|child| child.side == order.side)
+        order.family.is_some() && self.moved.contains(&position)
     }
 
     pub(super) fn push(&mut self, order: &Working, command: Command) {

@@ -435,6 +435,27 @@ fn the_comparison_sees_triggers_and_fills() {
     assert_eq!(prices, ["99.10", "99.20", "100.20"]);
 }
 
+/// The buy closes the short position that the exit is for, and the family ends with it: what it would have taken is for the
+/// order behind its entry, at once.
+#[test]
+fn an_order_behind_an_entry_whose_family_ends_fills_once() {
+    let place = |buy, qty, limit| {
+        let (stop, kind, extended) = (None, "gtc", false);
+        Step::Place { buy, qty, limit, stop, kind, extended }
+    };
+    let (limit, above, below) = (None, None, Some(9_500));
+    let steps = [
+        place(true, 1, Some(9_785)),
+        Step::Family { sell: true, closes: false, qty: 2, limit, above, below },
+        place(false, 27, None),
+        Step::Quote { bid: 9_500, spread: 0, bid_size: 2, ask_size: 1 },
+    ];
+    let (engine, scan) = both(Kind::Margin, &steps);
+    assert_eq!(engine, scan);
+    let fills: Vec<_> = engine.1.iter().map(|fill| (fill.0, fill.3.as_str())).collect();
+    assert_eq!(fills, [(2, "1"), (1, "1"), (3, "2")]);
+}
+
 #[test]
 fn the_comparison_sees_auctions_and_extended_hours() {
     let place =

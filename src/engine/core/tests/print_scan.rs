@@ -135,8 +135,8 @@ impl Scan {
                     if bound || qty == 0 || !order.open || self.yields(i, place, between) {
                         continue;
                     }
-                    // Another order may have taken of the shares of an exit: it and all behind it wait.
-                    if moved && order.kin.is_some_and(|kin| !kin.entry) {
+                    // Another order may have taken of the shares of its family: it and all behind it wait.
+                    if moved && order.kin.is_some() {
                         break;
                     }
                     left[usize::from(buy)] -= qty;

@@ -329,7 +329,7 @@ impl Scan {
                         continue;
                     }
                     // Another order may have taken of its shares: it and all behind it wait.
-                    if moved && self.is_exit(i) {
+                    if moved && family.is_some() {
                         break;
                     }
                     let Plain { extended, since, unmet, .. } = self.orders[i];
