@@ -1,6 +1,6 @@
 //! Lines of the market: what is read is written as a line that reads as the same tick; what is not is explained briefly.
 
-use blotter::market::reading::{parse_line, parse_lines};
+use blotter::market::reading::{parse_lines, parse_told};
 use blotter::service::text::is_hidden;
 
 /// The longest explanation, in characters.
@@ -9,11 +9,11 @@ const EXPLAINED: usize = 400;
 pub fn are_written_as_they_are_read(input: &[u8]) {
     let mut read = Ok(0);
     for line in input.split(|byte| *byte == b'\n') {
-        match parse_line(line, 1) {
+        match parse_told(line, 1) {
             Ok(None) => {}
             Ok(Some(tick)) => {
                 let written = tick.to_line();
-                let again = parse_line(written.as_bytes(), 1);
+                let again = parse_told(written.as_bytes(), 1);
                 assert_eq!(again, Ok(Some(tick)), "{written}");
                 read = read.map(|read| read + 1);
             }
