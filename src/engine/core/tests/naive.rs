@@ -302,7 +302,10 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                     let order = &scan.orders[i];
                     let n = order.n;
                     let limit = limit.filter(|_| order.limit.is_some());
-                    let taken = order.auction.is_none_or(|it| it.takes_orders(scan.part));
+                    // What is so already is so at any time.
+                    let same = open.is_none_or(|open| open * NANO == order.left)
+                        && limit.is_none_or(|limit| Some(limit) == order.limit);
+                    let taken = same || order.auction.is_none_or(|it| it.takes_orders(scan.part));
                     let may = order.open
                         && order.dollars.is_none()
                         && open.is_none_or(|open| order.may_have(open))

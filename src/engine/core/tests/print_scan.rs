@@ -126,18 +126,24 @@ impl Scan {
             filled = false;
             let mut acted = Vec::new();
             let mut moved = false;
-            for Met { buy, price, open, better, between } in prices.iter().copied() {
-                for i in self.in_turn(place, buy, price, open) {
+            // Who is in turn is found before anything fills.
+            let turn = |met: &Met| (*met, self.in_turn(place, met.buy, met.price, met.open));
+            let turns: Vec<_> = prices.iter().map(turn).collect();
+            for (Met { buy, price, better, between, .. }, turn) in turns {
+                for i in turn {
                     let family = self.orders[i].kin.map(|kin| kin.family);
                     let bound = family.is_some_and(|family| acted.contains(&family));
-                    let order = &self.orders[i];
-                    let qty = order.left.min(left[usize::from(buy)]);
-                    if bound || qty == 0 || !order.open || self.yields(i, place, between) {
+                    if bound || self.yields(i, place, between) {
                         continue;
                     }
                     // Another order may have taken of the shares of its family: it and all behind it wait.
-                    if moved && order.kin.is_some() {
+                    if moved && family.is_some() {
                         break;
+                    }
+                    let order = &self.orders[i];
+                    let qty = order.left.min(left[usize::from(buy)]);
+                    if qty == 0 || !order.open {
+                        continue;
                     }
                     left[usize::from(buy)] -= qty;
                     let new = self.trades && self.met < order.since;

@@ -321,9 +321,11 @@ impl Scan {
             filled = false;
             let mut acted = Vec::new();
             let mut moved = false;
-            for buy in [true, false] {
-                let touch = if buy { ask } else { bid };
-                for i in self.in_turn(buy, touch) {
+            // Who is in turn is found before anything fills.
+            let turns =
+                [(true, ask), (false, bid)].map(|(buy, touch)| (self.in_turn(buy, touch), touch));
+            for (turn, touch) in turns {
+                for i in turn {
                     let family = self.orders[i].kin.map(|kin| kin.family);
                     if family.is_some_and(|family| acted.contains(&family)) {
                         continue;
