@@ -82,7 +82,8 @@ impl Service {
         let known = match self.bases.of(id, begun, close) {
             Some(known) => known,
             None => {
-                let timeline = timeline(snapshot, Now { account, held }, Reach::Last).await?;
+                let timeline =
+                    timeline(snapshot, Now { account, begun, held }, Reach::Last).await?;
                 let value = match timeline.closes.last() {
                     Some(last) => last.equity,
                     None => timeline.begun_with,

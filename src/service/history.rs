@@ -163,6 +163,8 @@ pub(super) struct Timeline {
 #[derive(Clone, Copy)]
 pub(super) struct Now<'a> {
     pub(super) account: &'a AccountRow,
+    /// Where it began: see [`beginning`].
+    pub(super) begun: u64,
     pub(super) held: &'a [PositionRow],
 }
 
@@ -200,7 +202,8 @@ impl Service {
         let account = account.ok_or_else(ServiceError::no_account)?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let held = held.remove(&account_id).unwrap_or_default();
-        let now = Now { account: &account, held: &held };
+        let begun = beginning(&mut snapshot, &account).await?;
+        let now = Now { account: &account, begun, held: &held };
         let timeline = timeline(&mut snapshot, now, reach).await?;
         let unmarked: BTreeSet<InstrumentId> =
             timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
@@ -232,11 +235,10 @@ pub(super) async fn beginning(
 /// An account close by close, as far back as `reach` says: what it holds now, less what moved since.
 pub(super) async fn timeline(
     snapshot: &mut Snapshot,
-    Now { account, held }: Now<'_>,
+    Now { account, begun, held }: Now<'_>,
     reach: Reach,
 ) -> Result<Timeline, ServiceError> {
     let (account_id, up_to) = (account.account_id, snapshot.position);
-    let begun = beginning(snapshot, account).await?;
     let connection = snapshot.connection();
     let sessions = query::closed_sessions(connection, (begun, up_to), reach).await?;
     let base = sessions.first().filter(|first| match reach {
