@@ -207,7 +207,7 @@ pub async fn contract(
 ) -> Result<Json<OptionAnswer>, Problem> {
     let assumed = read_assumed(&mut query.0);
     query.0.end([])?;
-    Ok(Json(service.option(&symbol, assumed)?))
+    Ok(Json(service.option(&symbol, assumed).await?))
 }
 
 /// `GET /v1/market/options/contracts/{option_symbol}/greeks`
@@ -218,5 +218,5 @@ pub async fn greeks(
 ) -> Result<Json<OptionGreeksAnswer>, Problem> {
     let assumed = read_assumed(&mut query.0);
     query.0.end([])?;
-    Ok(Json(service.option_greeks(&symbol, assumed)?))
+    Ok(Json(service.option_greeks(&symbol, assumed).await?))
 }

@@ -25,11 +25,23 @@ pub(super) fn value(claim: &Claim, by: &Conditions, volatility: f64) -> f64 {
     (european::value(claim, by, volatility) + early).max(claim.intrinsic(by.spot))
 }
 
-/// All but the third derivatives.
-pub(super) fn greeks(claim: &Claim, by: &Conditions, volatility: f64) -> Greeks {
+/// How far the underlying is moved, in dollars.
+fn spot_step(claim: &Claim, by: &Conditions, volatility: f64) -> f64 {
     let (least, most) = SPOT_PARTS;
     let expected = volatility * libm::sqrt(claim.years) * SPOT_PART;
-    let h = by.spot * expected.clamp(least, most);
+    by.spot * expected.clamp(least, most)
+}
+
+/// Dollars for a dollar of the underlying.
+pub(super) fn delta(claim: &Claim, by: &Conditions, volatility: f64) -> f64 {
+    let h = spot_step(claim, by, volatility);
+    let at = |spot: f64| value(claim, &Conditions { spot, ..*by }, volatility);
+    (at(by.spot + h) - at(by.spot - h)) / (2.0 * h)
+}
+
+/// All but the third derivatives.
+pub(super) fn greeks(claim: &Claim, by: &Conditions, volatility: f64) -> Greeks {
+    let h = spot_step(claim, by, volatility);
     let v = VOLATILITY_STEP.min(volatility * VOLATILITY_PART);
     let t = (1.0 / DAYS).min(claim.years * TIME_PART);
     let at = |spot: f64, volatility: f64, years: f64| {

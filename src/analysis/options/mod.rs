@@ -122,6 +122,15 @@ impl Claim {
         }
     }
 
+    /// The first of its greeks alone, for a part of what all of them cost.
+    pub fn delta(&self, by: &Conditions, volatility: f64) -> f64 {
+        if self.is_european(by) {
+            european::greeks(self, by, volatility).delta
+        } else {
+            american::delta(self, by, volatility)
+        }
+    }
+
     /// The volatility at which it has this value.
     ///
     /// # Errors

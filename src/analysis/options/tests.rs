@@ -147,6 +147,16 @@ fn a_cent_for_an_option_far_out_of_the_money_implies_a_volatility_of_its_own() {
 }
 
 #[test]
+fn delta_alone_is_that_of_all_greeks() {
+    for claim in [CALL, Claim { american: true, ..CALL }] {
+        for right in [Right::Call, Right::Put] {
+            let claim = Claim { right, ..claim };
+            assert_eq!(claim.delta(&BY, 0.3).to_bits(), claim.greeks(&BY, 0.3).delta.to_bits());
+        }
+    }
+}
+
+#[test]
 fn third_derivatives_of_a_tree_are_left_out_and_those_of_formulas_are_not() {
     let put = Claim { right: Right::Put, american: true, ..CALL };
     let greeks = put.greeks(&BY, 0.3);

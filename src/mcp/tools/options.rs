@@ -274,14 +274,14 @@ async fn option_market_data(call: Call<'_>, mut arguments: Arguments) -> Answere
     let symbol = arguments.required_text("option_symbol", SYMBOL_MAX);
     let assumed = assumed(&mut arguments);
     arguments.end()?;
-    answer(&call.service.option(&symbol, assumed)?)
+    answer(&call.service.option(&symbol, assumed).await?)
 }
 
 async fn option_greeks(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let symbol = arguments.required_text("option_symbol", SYMBOL_MAX);
     let assumed = assumed(&mut arguments);
     arguments.end()?;
-    answer(&call.service.option_greeks(&symbol, assumed)?)
+    answer(&call.service.option_greeks(&symbol, assumed).await?)
 }
 
 async fn option_expirations(call: Call<'_>, mut arguments: Arguments) -> Answered {

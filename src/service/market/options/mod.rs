@@ -5,13 +5,11 @@
 //! were made from: prices with source and age, rates, model, style. Nothing here moves money.
 //!
 //! Costs: a row of a chain values its option some dozen times, up to a millisecond where exercising it early may be worth
-//! it, so chains are short pages and are computed off the threads that serve requests.
+//! it, so chains are short pages, and all of it is computed off the threads that serve requests.
 
 mod analysis;
 mod chains;
 mod valuing;
-
-use std::sync::Arc;
 
 use aggregates::instrument::{Contract, ContractError, MULTIPLIER, Right};
 use aggregates::market::MarketTime;
@@ -22,6 +20,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use analysis::ChainAnalysis;
+use chains::Row;
 pub use chains::{
     CHAIN_MAX, ChainAnswer, ChainRequest, ContractsAnswer, ExpirationsAnswer, StrikesAnswer,
 };
@@ -29,7 +28,7 @@ pub use valuing::Assumed;
 use valuing::{BasisAnswer, NoVolatilityAnswer, RateAnswer, ValuationAnswer};
 
 use super::{LastPrice, StandingQuote};
-use crate::engine::core::{Glance, Listed};
+use crate::engine::core::Listed;
 use crate::market::calendar::options_expire_at;
 use crate::market::tick::{ExerciseStyle, Settlement};
 use crate::service::{Fault, Service, ServiceError};
@@ -121,8 +120,13 @@ impl Service {
     ///
     /// # Errors
     /// The symbol is no OCC symbol, no line of the market has named it, or the market has no time yet.
-    pub fn option(&self, symbol: &str, assumed: Assumed) -> Result<OptionAnswer, ServiceError> {
-        let (glance, listed) = self.listed_option(symbol)?;
+    pub async fn option(
+        &self,
+        symbol: &str,
+        assumed: Assumed,
+    ) -> Result<OptionAnswer, ServiceError> {
+        let row = self.listed_option(symbol)?;
+        let (glance, listed) = &row;
         let (assumed, now) = (assumed.checked()?, self.now()?);
         let last = glance.last.as_ref().map(|last| LastPrice {
             price: last.price,
@@ -130,12 +134,12 @@ impl Service {
             source: last.source.clone(),
         });
         Ok(OptionAnswer {
-            contract: contract_answer(&glance.symbol, &listed),
+            contract: contract_answer(&glance.symbol, listed),
             halted: glance.halted,
-            quote: super::standing(&glance),
+            quote: super::standing(glance),
             last,
-            open_interest: interest_answer(&listed, now),
-            valuation: self.valuation(&glance, &listed, assumed, now),
+            open_interest: interest_answer(listed, now),
+            valuation: self.valuation(row.clone(), assumed, now).await?,
             market_time: now,
         })
     }
@@ -144,16 +148,16 @@ impl Service {
     ///
     /// # Errors
     /// Those of [`Self::option`].
-    pub fn option_greeks(
+    pub async fn option_greeks(
         &self,
         symbol: &str,
         assumed: Assumed,
     ) -> Result<OptionGreeksAnswer, ServiceError> {
-        let (glance, listed) = self.listed_option(symbol)?;
+        let row = self.listed_option(symbol)?;
         let (assumed, now) = (assumed.checked()?, self.now()?);
         Ok(OptionGreeksAnswer {
-            contract: contract_answer(&glance.symbol, &listed),
-            valuation: self.valuation(&glance, &listed, assumed, now),
+            contract: contract_answer(&row.0.symbol, &row.1),
+            valuation: self.valuation(row, assumed, now).await?,
             market_time: now,
         })
     }
@@ -175,7 +179,7 @@ impl Service {
     }
 
     /// An option that a line of the market has named, in either spelling.
-    fn listed_option(&self, symbol: &str) -> Result<(Arc<Glance>, Listed), ServiceError> {
+    fn listed_option(&self, symbol: &str) -> Result<Row, ServiceError> {
         let contract: Contract = symbol.parse().map_err(|error| no_contract(&error))?;
         let glance = self.parts.engine.board().glance(&contract.to_string());
         let glance = glance.ok_or(ServiceError::NotFound("option"))?;

@@ -8,6 +8,7 @@ use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::chains::{Row, computed};
 use super::{age, figure};
 use crate::analysis::options::{Claim, Conditions, Greeks, NoVolatility};
 use crate::engine::core::{Glance, Listed, Rates, ToldRate};
@@ -167,14 +168,14 @@ pub(super) struct Implied {
 
 impl Service {
     /// What a model says of an option.
-    pub(super) fn valuation(
+    pub(super) async fn valuation(
         &self,
-        glance: &Glance,
-        listed: &Listed,
+        (glance, listed): Row,
         assumed: Assumed,
         now: MarketTime,
-    ) -> ValuationAnswer {
-        self.setting(&listed.underlying, assumed, now).valuation(glance, listed)
+    ) -> Result<ValuationAnswer, ServiceError> {
+        let setting = self.setting(&listed.underlying, assumed, now);
+        computed(move || setting.valuation(&glance, &listed)).await
     }
 
     /// What the options on an underlying are valued by.
@@ -232,7 +233,7 @@ impl Setting {
 
     /// Its delta at a volatility.
     pub(super) fn delta(&self, claim: &Claim, volatility: f64) -> Option<String> {
-        figure(claim.greeks(self.by.as_ref()?, volatility).delta)
+        figure(claim.delta(self.by.as_ref()?, volatility))
     }
 
     /// What an underlying bought now costs at the end, carried by the rates, as far as they are known: the middle of a smile.
