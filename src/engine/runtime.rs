@@ -301,12 +301,13 @@ impl<D: Desk> Shift<'_, D> {
         }
     }
 
-    /// The symbols that a line is about: every one, when it halts or resumes the whole market.
+    /// The symbols that a line is about: all of a chain, and every one when it halts or resumes the whole market.
     fn touch_all(&mut self, tick: &Tick) {
         match tick {
             Tick::Status(status) if status.is_of_market() => {
                 self.touched.extend(self.core.state().symbols.keys().cloned());
             }
+            Tick::Chain(chain) => self.touched.extend(chain.contracts.iter().cloned()),
             _ => self.touch(tick.symbol()),
         }
     }

@@ -3,6 +3,7 @@
 //! Guarantees: a field is read once or refused as unknown; a field given twice is refused; no text with control,
 //! NUL or bidirectional characters gets past. Costs one parse into a small list (lines have at most a dozen fields).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aggregates::instrument::{Contract, ContractError};
@@ -164,8 +165,19 @@ impl Fields {
         self.read("symbol", SYMBOL_OR_EVERY, read)
     }
 
-    pub(super) fn optional_symbol(&mut self, field: &str) -> Read<Option<String>> {
-        self.read_optional(field, SYMBOL, symbol)
+    /// A symbol in a field of its own; `expected` says what it is of.
+    pub(super) fn symbol_in(&mut self, field: &str, expected: &'static str) -> Read<String> {
+        self.read(field, expected, symbol)
+    }
+
+    /// A list of symbols: at least one, `most` at the most, none twice.
+    pub(super) fn symbols(&mut self, field: &str, most: usize) -> Read<Vec<String>> {
+        self.read(field, "a list of 1 to 256 symbols, none of them twice", |value| {
+            let symbols = value.as_array().filter(|it| (1..=most).contains(&it.len()))?;
+            let symbols: Vec<String> = symbols.iter().map(symbol).collect::<Option<_>>()?;
+            let different: BTreeSet<&String> = symbols.iter().collect();
+            (different.len() == symbols.len()).then_some(symbols)
+        })
     }
 
     /// The symbol of a market-wide line: absent and `null` both mean none.

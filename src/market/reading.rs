@@ -9,8 +9,8 @@ use aggregates::market::AuctionKind;
 
 use super::fields::{Fields, LineProblem, unfit};
 use super::tick::{
-    Auction, Bar, Clock, Depth, Dividend, ExerciseStyle, Instrument, Luld, OpenInterest, Quote,
-    Rate, RateKind, Settlement, Span, Split, Status, Tick, Trade, TradingState,
+    Auction, Bar, Chain, Clock, Depth, Dividend, ExerciseStyle, Instrument, Luld, OpenInterest,
+    Quote, Rate, RateKind, Settlement, Span, Split, Status, Tick, Trade, TradingState,
 };
 
 /// The most lines that the feed takes at once.
@@ -43,13 +43,20 @@ pub fn parse_lines(bytes: &[u8], max_lines: usize) -> Result<Vec<Tick>, TickErro
     Ok(ticks)
 }
 
-/// Reads the line of this number, which somebody outside tells; `None` if it is blank. What an option's line says of
-/// its contract agrees with its symbol.
+/// Reads the line of this number, which somebody outside tells; `None` if it is blank. What a line says of an
+/// option agrees with the option's symbol.
 pub fn parse_told(line: &[u8], number: u64) -> Result<Option<Tick>, TickError> {
     let tick = parse_line(line, number)?;
-    if let Some(Tick::Instrument(instrument)) = &tick {
-        agrees(instrument).map_err(|problem| TickError { line: number, problem })?;
-    }
+    let agreed = match &tick {
+        Some(Tick::Instrument(Instrument { symbol, underlying: Some(underlying), .. })) => {
+            agrees(symbol, underlying)
+        }
+        Some(Tick::Chain(Chain { contracts, underlying, .. })) => {
+            contracts.iter().try_for_each(|symbol| agrees(symbol, underlying))
+        }
+        _ => Ok(()),
+    };
+    agreed.map_err(|problem| TickError { line: number, problem })?;
     Ok(tick)
 }
 
@@ -102,6 +109,7 @@ fn read_tick(line: &[u8]) -> Result<Tick, LineProblem> {
         }),
         "dividend" => Tick::Dividend(read_dividend(f)?),
         "instrument" => Tick::Instrument(read_instrument(f)?),
+        "chain" => Tick::Chain(read_chain(f)?),
         "luld" => Tick::Luld(read_luld(f)?),
         "auction" => Tick::Auction(Auction {
             symbol: f.symbol()?,
@@ -134,8 +142,8 @@ fn read_tick(line: &[u8]) -> Result<Tick, LineProblem> {
     Ok(tick)
 }
 
-const KINDS: &str = "clock, quote, trade, bar, status, split, dividend, instrument, luld, auction, \
-                     depth, open_interest or rate";
+const KINDS: &str = "clock, quote, trade, bar, status, split, dividend, instrument, chain, luld, \
+                     auction, depth, open_interest or rate";
 
 fn read_bar(f: &mut Fields) -> Result<Bar, LineProblem> {
     let bar = Bar {
@@ -198,23 +206,34 @@ fn read_instrument(f: &mut Fields) -> Result<Instrument, LineProblem> {
     // a stock has none of these: they are left over and refused
     if instrument.kind == InstrumentKind::Option {
         let expected = "the symbol that the option is on";
-        let missing = || LineProblem::Missing { field: "underlying".to_owned(), expected };
-        instrument.underlying = Some(f.optional_symbol("underlying")?.ok_or_else(missing)?);
-        instrument.style = f.optional_word("style", "\"american\" or \"european\"", style)?;
-        instrument.settlement =
-            f.optional_word("settlement", "\"physical\" or \"cash\"", settlement)?;
+        instrument.underlying = Some(f.symbol_in("underlying", expected)?);
+        (instrument.style, instrument.settlement) = read_manner(f)?;
     }
     Ok(instrument)
 }
 
+fn read_chain(f: &mut Fields) -> Result<Chain, LineProblem> {
+    let underlying = f.symbol_in("underlying", "the symbol that the options are on")?;
+    let (style, settlement) = read_manner(f)?;
+    let contracts = f.symbols("contracts", Chain::MAX_CONTRACTS)?;
+    Ok(Chain { underlying, style, settlement, contracts })
+}
+
+/// When an option may be exercised, and what that delivers.
+fn read_manner(f: &mut Fields) -> Result<(Option<ExerciseStyle>, Option<Settlement>), LineProblem> {
+    Ok((
+        f.optional_word("style", "\"american\" or \"european\"", style)?,
+        f.optional_word("settlement", "\"physical\" or \"cash\"", settlement)?,
+    ))
+}
+
 /// Whether the symbol of an option is one of a contract on its underlying.
-fn agrees(instrument: &Instrument) -> Result<(), LineProblem> {
-    let Some(underlying) = &instrument.underlying else { return Ok(()) };
-    let contract: Contract = instrument.symbol.parse().map_err(LineProblem::NoContract)?;
-    if contract.may_be_on(underlying) && *underlying != instrument.symbol {
+fn agrees(symbol: &str, underlying: &str) -> Result<(), LineProblem> {
+    let contract: Contract = symbol.parse().map_err(LineProblem::NoContract)?;
+    if contract.may_be_on(underlying) && underlying != symbol {
         return Ok(());
     }
-    let (root, underlying) = (contract.root().to_owned(), underlying.clone());
+    let (root, underlying) = (contract.root().to_owned(), underlying.to_owned());
     Err(LineProblem::NotItsUnderlying { root, underlying })
 }
 

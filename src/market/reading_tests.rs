@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// One line of every kind, in canonical form.
-const EVERY_KIND: [&str; 16] = [
+const EVERY_KIND: [&str; 17] = [
     r#"{"t":"clock","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"quote","symbol":"AAPL","bid":"187.20","bid_size":"300","ask":"187.25","ask_size":"200","at":"2026-11-23T14:30:00.123456789Z"}"#,
     r#"{"t":"trade","symbol":"AAPL","price":"187.22","size":"100","at":"2026-11-23T14:30:00Z"}"#,
@@ -17,6 +17,7 @@ const EVERY_KIND: [&str; 16] = [
     r#"{"t":"dividend","symbol":"MSFT","amount":"3.00","ex":"2004-11-15","pay":"2004-12-02","id":"msft-3","at":"2004-07-20T20:00:00Z"}"#,
     r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock","tick":"0.01"}"#,
     r#"{"t":"instrument","symbol":"AAPL240119C00190000","kind":"option","underlying":"AAPL","style":"american","settlement":"physical"}"#,
+    r#"{"t":"chain","underlying":"AAPL","style":"american","settlement":"physical","contracts":["AAPL240119C00190000","AAPL240119P00190000"]}"#,
     r#"{"t":"luld","symbol":"AAPL","down":"178.00","up":"196.00","at":"2026-11-23T14:30:00Z"}"#,
     r#"{"t":"auction","symbol":"AAPL","kind":"close","price":"187.22","size":"100","at":"2026-11-23T21:00:00Z"}"#,
     r#"{"t":"depth","symbol":"AAPL","bids":[["187.20","300"],["187.19","5"]],"asks":[],"at":"2026-11-23T14:30:00Z"}"#,
@@ -116,6 +117,28 @@ fn values_that_do_not_fit_are_refused_by_the_name_of_their_field() {
         ["2026-11-23T14:30:00", "2026-11-23", "1", "2016-12-31T23:59:60Z", "2300-01-01T00:00:00Z"]
     {
         assert_eq!(field_of(&problem(&trade(price, size, symbol, bad))), "at", "{bad}");
+    }
+}
+
+#[test]
+fn a_chain_has_contracts_on_its_underlying_none_twice_and_no_more_than_are_listed_together() {
+    let chain = |contracts: &[String]| {
+        let contracts = serde_json::to_string(contracts).unwrap();
+        format!(r#"{{"t":"chain","underlying":"AAPL","contracts":{contracts}}}"#)
+    };
+    let contract = |n: usize| format!("AAPL240119C{:08}", 1_000 * (n + 1));
+    let contracts: Vec<String> = (0..=Chain::MAX_CONTRACTS).map(contract).collect();
+    let most = chain(&contracts[1..]);
+    assert!(most.len() < MAX_LINE_BYTES / 2);
+    assert!(parse_told(most.as_bytes(), 1).is_ok());
+    let twice = [contract(1), contract(2), contract(1)];
+    for bad in [contracts.as_slice(), &[], &twice, &["aapl".to_owned()]] {
+        assert_eq!(field_of(&problem(&chain(bad))), "contracts", "{bad:?}");
+    }
+    for bad in ["MSFT240119C00190000", "AAPL"] {
+        let line = chain(&[contract(1), bad.to_owned()]);
+        assert!(parse_told(line.as_bytes(), 1).is_err(), "{bad}");
+        assert!(parse_line(line.as_bytes(), 1).is_ok(), "a tape is read as it is: {bad}");
     }
 }
 

@@ -64,7 +64,7 @@ impl Capability {
             | Tick::Dividend(_)
             | Tick::Luld(_)
             | Tick::Auction(_) => Some(Self::Events),
-            Tick::Clock(_) | Tick::Instrument(_) | Tick::Rate(_) => None,
+            Tick::Clock(_) | Tick::Instrument(_) | Tick::Chain(_) | Tick::Rate(_) => None,
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Tick {
     Dividend(Dividend),
     /// An instrument exists.
     Instrument(Instrument),
+    /// Options on one underlying exist.
+    Chain(Chain),
     /// The limit-up limit-down bands.
     Luld(Luld),
     /// The result of an auction.
@@ -225,6 +227,27 @@ pub struct Instrument {
     pub settlement: Option<Settlement>,
 }
 
+/// `chain`: carries no time. Says of up to [`Chain::MAX_CONTRACTS`] options what as many `instrument` lines would, so that
+/// they are listed together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Chain {
+    /// What the options are on.
+    pub underlying: String,
+    /// When they may be exercised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<ExerciseStyle>,
+    /// What an exercise delivers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
+    /// Their OCC symbols, at least one.
+    pub contracts: Vec<String>,
+}
+
+impl Chain {
+    /// The most contracts of one line: their listings are committed together.
+    pub const MAX_CONTRACTS: usize = 256;
+}
+
 /// When an option may be exercised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -350,7 +373,7 @@ pub enum RateKind {
 }
 
 impl Tick {
-    /// The market time that the line carries; instruments carry none.
+    /// The market time that the line carries; instruments and chains carry none.
     pub fn at(&self) -> Option<MarketTime> {
         match self {
             Self::Clock(tick) => Some(tick.at),
@@ -360,7 +383,7 @@ impl Tick {
             Self::Status(tick) => Some(tick.at),
             Self::Split(tick) => Some(tick.at),
             Self::Dividend(tick) => Some(tick.at),
-            Self::Instrument(_) => None,
+            Self::Instrument(_) | Self::Chain(_) => None,
             Self::Luld(tick) => Some(tick.at),
             Self::Auction(tick) => Some(tick.at),
             Self::Depth(tick) => Some(tick.at),
@@ -369,10 +392,11 @@ impl Tick {
         }
     }
 
-    /// The symbol that it is about; none for the clock, and for the rates and the halts of the whole market.
+    /// The symbol that it is about; none for the clock, for a chain, which is about many, and for the rates and the halts
+    /// of the whole market.
     pub fn symbol(&self) -> Option<&str> {
         match self {
-            Self::Clock(_) => None,
+            Self::Clock(_) | Self::Chain(_) => None,
             Self::Quote(tick) => Some(&tick.symbol),
             Self::Trade(tick) => Some(&tick.symbol),
             Self::Bar(tick) => Some(&tick.symbol),

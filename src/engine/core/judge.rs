@@ -1,6 +1,7 @@
 //! Whether a line counts: what is older than its kind's last line, or the same, is not worked at all; a quote that
 //! cannot fill moves the clock and nothing else.
 
+use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -159,15 +160,19 @@ impl Core {
                 };
             }
             Tick::Instrument(listing) => {
-                let Some((_, issue)) = self.issue(&listing.symbol) else { return Ok(()) };
-                let terms = Terms::of(listing);
-                return match &issue.terms {
-                    _ if issue.kind != listing.kind => Err(Reason::Contradictory),
-                    // An option that its quotes have listed: now it is said what it is.
-                    None if terms.is_some() => Ok(()),
-                    known if *known == terms => Err(Reason::Duplicate),
-                    _ => Err(Reason::Contradictory),
-                };
+                return self.lists(&listing.symbol, listing.kind, Terms::of(listing).as_ref());
+            }
+            Tick::Chain(chain) => {
+                let terms = Terms::of_chain(chain);
+                let mut judged = Err(Reason::Duplicate);
+                for symbol in &chain.contracts {
+                    match self.lists(symbol, InstrumentKind::Option, Some(&terms)) {
+                        Ok(()) => judged = Ok(()),
+                        Err(Reason::Duplicate) => {}
+                        Err(reason) => return Err(reason),
+                    }
+                }
+                return judged;
             }
             Tick::Clock(Clock { at }) => {
                 // The market may be there by lines that passed: on the tape it says where a restart begins.
@@ -199,6 +204,23 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether a line that says of a symbol what it is says anything new.
+    fn lists(
+        &self,
+        symbol: &str,
+        kind: InstrumentKind,
+        terms: Option<&Terms>,
+    ) -> Result<(), Reason> {
+        let Some((_, issue)) = self.issue(symbol) else { return Ok(()) };
+        match issue.terms.as_ref() {
+            _ if issue.kind != kind => Err(Reason::Contradictory),
+            // An option that its quotes have listed: now it is said what it is.
+            None if terms.is_some() => Ok(()),
+            known if known == terms => Err(Reason::Duplicate),
+            _ => Err(Reason::Contradictory),
+        }
     }
 
     /// Why a line that is in order fills nothing.
@@ -247,7 +269,11 @@ impl Stream {
                 RateKind::RiskFree => Self::RiskFree,
                 RateKind::DividendYield => Self::DividendYield,
             }),
-            Tick::Clock(_) | Tick::Split(_) | Tick::Dividend(_) | Tick::Instrument(_) => None,
+            Tick::Clock(_)
+            | Tick::Split(_)
+            | Tick::Dividend(_)
+            | Tick::Instrument(_)
+            | Tick::Chain(_) => None,
         }
     }
 

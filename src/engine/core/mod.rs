@@ -251,6 +251,10 @@ impl Core {
         let mut before = self.stand_before_close(round.began);
         before.extend(match tick {
             Tick::Status(status) if status.is_of_market() => self.stand_all(),
+            Tick::Chain(chain) => {
+                let symbols = chain.contracts.iter();
+                symbols.flat_map(|symbol| self.stand_by(Some(symbol))).collect()
+            }
             _ => self.stand_by(tick.symbol()),
         });
         let by = self.by_beside();

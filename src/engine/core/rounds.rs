@@ -59,7 +59,7 @@ pub struct Round {
 pub enum Stage {
     /// What is due up to its time: expiries, official closes, splits under way, dividends.
     Barrier,
-    /// A symbol that is not known is listed.
+    /// Symbols that are not known are listed.
     Listing,
     /// The tick is taken in: accounts are stopped that have reached a limit on losses by it.
     Limits,
@@ -178,7 +178,7 @@ impl Core {
     fn proposals(&self, round: &Round) -> Vec<Command> {
         let mut commands = match round.stage {
             Stage::Barrier => self.due(round.began),
-            Stage::Listing => self.listing(round).into_iter().collect(),
+            Stage::Listing => self.listings(round),
             Stage::Limits => self.stops(round),
             Stage::Work(point) => match &round.tick {
                 Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) => {
@@ -288,21 +288,43 @@ impl Core {
         WorkedOn { regular, extended: regular.or_else(extended) }
     }
 
-    fn listing(&self, round: &Round) -> Option<Command> {
-        let symbol = round.tick.symbol()?;
-        if self.state.symbols.contains_key(symbol) {
-            return None;
+    /// The listings that a line makes necessary: of its symbol, or of those of a chain.
+    fn listings(&self, round: &Round) -> Vec<Command> {
+        match (&round.tick, round.tick.symbol()) {
+            (Tick::Chain(chain), _) => {
+                let option = InstrumentKind::Option;
+                let contracts = chain.contracts.iter();
+                contracts.filter_map(|symbol| self.listing(symbol, symbol, option)).collect()
+            }
+            (tick, Some(symbol)) => {
+                let said = Self::said_of(tick, symbol);
+                said.and_then(|(name, kind)| self.listing(symbol, name, kind)).into_iter().collect()
+            }
+            (_, None) => Vec::new(),
         }
-        let (name, kind) = match &round.tick {
-            Tick::Instrument(listing) => (listing.name.as_deref().unwrap_or(symbol), listing.kind),
+    }
+
+    /// The name and the kind of a symbol that a line is about; none of a line that lists nothing.
+    fn said_of<'a>(tick: &'a Tick, symbol: &'a str) -> Option<(&'a str, InstrumentKind)> {
+        match tick {
+            Tick::Instrument(listing) => {
+                Some((listing.name.as_deref().unwrap_or(symbol), listing.kind))
+            }
             Tick::Quote(_)
             | Tick::Trade(_)
             | Tick::Bar(_)
             | Tick::Status(_)
             | Tick::Split(_)
-            | Tick::Dividend(_) => (symbol, kind_of(symbol)),
-            _ => return None,
-        };
+            | Tick::Dividend(_) => Some((symbol, kind_of(symbol))),
+            _ => None,
+        }
+    }
+
+    /// Lists a symbol that is not known, unless that was tried.
+    fn listing(&self, symbol: &str, name: &str, kind: InstrumentKind) -> Option<Command> {
+        if self.state.symbols.contains_key(symbol) {
+            return None;
+        }
         let instrument_id = InstrumentId::of_symbol(symbol);
         let command = InstrumentCommand::List {
             instrument_id,
@@ -325,6 +347,14 @@ impl Core {
             self.state.follow_market(status);
         }
         self.state.take_note(round);
+        if let Tick::Chain(chain) = &round.tick {
+            let terms = Terms::of_chain(chain);
+            for symbol in &chain.contracts {
+                if let Some(issue) = self.state.issue_mut(Some(symbol)) {
+                    issue.terms = Some(terms.clone());
+                }
+            }
+        }
         let Some(symbol) = round.tick.symbol() else { return };
         let Some(instrument_id) = self.state.symbols.get(symbol).copied() else { return };
         if let Some(issue) = self.state.issues.get_mut(&instrument_id) {

@@ -21,7 +21,7 @@ use super::judge::fingerprint;
 use super::losses::Watch;
 use super::rounds::{Round, canonical};
 use super::sessions::Session;
-use crate::market::tick::{ExerciseStyle, Instrument, Settlement, Tick, as_text};
+use crate::market::tick::{Chain, ExerciseStyle, Instrument, Settlement, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
 pub const STATE_VERSION: u32 = 13;
@@ -145,6 +145,12 @@ impl Terms {
     pub(super) fn of(listing: &Instrument) -> Option<Self> {
         let underlying = listing.underlying.clone()?;
         Some(Self { underlying, style: listing.style, settlement: listing.settlement })
+    }
+
+    /// Those that a chain's line says of each of its options.
+    pub(super) fn of_chain(chain: &Chain) -> Self {
+        let Chain { underlying, style, settlement, .. } = chain;
+        Self { underlying: underlying.clone(), style: *style, settlement: *settlement }
     }
 }
 

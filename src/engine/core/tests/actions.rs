@@ -258,6 +258,39 @@ fn an_options_line_may_come_after_its_quotes_and_then_says_what_it_is_once() {
 }
 
 #[test]
+fn a_chain_lists_its_contracts_together_and_says_of_those_that_quotes_have_listed_what_they_are() {
+    let mut desk = Desk::nyse();
+    let chain = |style: &str, contracts: &str| {
+        format!(
+            r#"{{"t":"chain","underlying":"AAPL","style":"{style}","contracts":[{contracts}]}}"#
+        )
+    };
+    let (call, put) = (r#""AAPL261218C00190000""#, r#""AAPL261218P00190000""#);
+    desk.line(r#"{"t":"quote","symbol":"AAPL261218C00190000","bid":"1.00","bid_size":"5","ask":"1.10","ask_size":"5","at":"2026-11-23T15:00:00Z"}"#);
+    let both = chain("american", &format!("{call},{put}"));
+    assert_eq!(desk.line(&both).ignored, None);
+    assert_eq!(desk.market_events(), ["InstrumentListed", "InstrumentListed"]);
+    let known = desk.core.state().clone();
+    for symbol in [call, put] {
+        let issue = &known.issues[&known.symbols[symbol.trim_matches('"')]];
+        assert_eq!(issue.kind, aggregates::instrument::InstrumentKind::Option);
+        let terms = issue.terms.as_ref().unwrap();
+        assert_eq!(terms.underlying, "AAPL");
+        assert_eq!(terms.style, Some(crate::market::tick::ExerciseStyle::American));
+    }
+    let known_call = desk.core.glance("AAPL261218C00190000").unwrap();
+    assert_eq!(known_call.quote.unwrap().bid.to_string(), "1.00");
+    assert_eq!(desk.line(&both).ignored, Some(Reason::Duplicate));
+    assert_eq!(desk.line(&chain("american", put)).ignored, Some(Reason::Duplicate));
+    let next = r#""AAPL261218C00195000""#;
+    let other = chain("european", &format!("{next},{put}"));
+    assert_eq!(desk.line(&other).ignored, Some(Reason::Contradictory));
+    assert_eq!(desk.market_events().len(), 2, "nothing of it is listed");
+    desk.rebuild();
+    assert_eq!(desk.core.state().issues, known.issues);
+}
+
+#[test]
 fn instruments_may_come_before_the_market_has_a_time() {
     let mut desk = Desk::nyse();
     desk.line(r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock"}"#);
