@@ -16,6 +16,7 @@ use aggregates::trading::{MarketView, Offer};
 use chrono::NaiveDate;
 
 use super::core::{Core, Counted, Glance, Listed, MarketHalt, MarketNow, Rates, Reason, Settings};
+use crate::market::calendar::new_york_date;
 
 /// How the engine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ struct Shown {
     glances: BTreeMap<String, Arc<Glance>>,
     /// The symbols of the options on each underlying, by expiration, strike and right.
     chains: BTreeMap<String, BTreeMap<Place, String>>,
+    /// The New York date that the chains are of: what expired before it has left.
+    chains_on: Option<NaiveDate>,
     rates: BTreeMap<String, Rates>,
     /// The symbols that each account holds that is decided with their prices.
     priced: BTreeMap<AccountId, BTreeSet<String>>,
@@ -82,6 +85,24 @@ impl Shown {
         chain.entry(place(option)).or_insert_with(|| glance.symbol.clone());
     }
 
+    /// Has options leave that have expired before a date, but for those that orders or holders are left of.
+    fn drop_expired(&mut self, core: &Core, today: NaiveDate) {
+        for chain in self.chains.values_mut() {
+            let expired = chain.iter().take_while(|((expiration, ..), _)| *expiration < today);
+            let left = expired.filter(|(_, symbol)| {
+                let glance = self.glances.get(*symbol);
+                glance.is_none_or(|glance| has_left(core, glance, today))
+            });
+            let left: Vec<(Place, String)> =
+                left.map(|(place, symbol)| (place.clone(), symbol.clone())).collect();
+            for (place, symbol) in left {
+                chain.remove(&place);
+                self.glances.remove(&symbol);
+            }
+        }
+        self.chains.retain(|_, chain| !chain.is_empty());
+    }
+
     /// The prices of what an account holds that is decided with them, of what it has asked for, and of `symbol`; none for
     /// another one.
     fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
@@ -91,6 +112,16 @@ impl Shown {
         let glances = symbols.filter_map(|symbol| self.glances.get(symbol));
         glances.filter_map(|glance| Some((glance.instrument_id, glance.marks()?))).collect()
     }
+}
+
+/// Whether it is an option that has expired before a date and that no orders and no holders are left of.
+fn has_left(core: &Core, glance: &Glance, today: NaiveDate) -> bool {
+    let id = glance.instrument_id;
+    let is_held = || core.state().holders.get(&id).is_some_and(|held| !held.is_empty());
+    let option = glance.option.as_ref();
+    option.is_some_and(|option| option.contract.expiration() < today)
+        && !core.state().orders.has(id)
+        && !is_held()
 }
 
 /// The engine's read side. Cheap to clone.
@@ -209,14 +240,21 @@ impl Board {
         self.write(|shown| *shown.ignored.entry(reason).or_default() += 1);
     }
 
-    /// Shows what `core` knows of these symbols, and its clock.
+    /// Shows what `core` knows of these symbols, and its clock. Options leave on the day after they have expired.
     pub(super) fn show<'a>(&self, core: &Core, symbols: impl Iterator<Item = &'a str>) {
-        let glances: Vec<_> = symbols
-            .filter_map(|symbol| Some((symbol.to_owned(), Arc::new(core.glance(symbol)?))))
-            .collect();
         let now = core.now();
+        let today = now.map(|now| new_york_date(now.at));
+        let stays = |glance: &Glance| today.is_none_or(|today| !has_left(core, glance, today));
+        let glances: Vec<_> = symbols
+            .filter_map(|symbol| Some((symbol.to_owned(), core.glance(symbol).filter(stays)?)))
+            .map(|(symbol, glance)| (symbol, Arc::new(glance)))
+            .collect();
         self.write(|shown| {
             shown.now = now;
+            if let Some(today) = today.filter(|today| shown.chains_on != Some(*today)) {
+                shown.drop_expired(core, today);
+                shown.chains_on = Some(today);
+            }
             if shown.halt != core.state().market_halt {
                 shown.halt.clone_from(&core.state().market_halt);
             }
@@ -308,3 +346,7 @@ impl Board {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;
