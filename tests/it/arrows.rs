@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("identity", &["database", "ledger"]),
     ("config", &["database", "identity", "market", "mcp", "rest"]),
     ("analysis", &[]),
-    ("market", &[]),
+    ("market", &["analysis"]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),
     ("audit", &["database", "ledger"]),

@@ -23,6 +23,10 @@ pub(super) enum Purpose {
     Moment,
     /// The book behind a quote.
     Depth,
+    /// The sizes of an option's quote.
+    Option,
+    /// How many contracts are open and traded.
+    Interest,
 }
 
 /// A sequence of draws.

@@ -6,14 +6,18 @@
 //! shares above zero. The model is declared in `docs/market.md`; nothing in it is real data.
 //!
 //! Where it begins comes through the port: the market's clock, or the instant that it was made with if the market has
-//! none. It opens with the last minute before that instant, so that every stock has a quote from the first moment on.
+//! none. It opens with the last minute before that instant, so that every stock has a quote from the first moment on, and
+//! every option that is worth quoting.
 
+mod chains;
 mod chance;
 mod days;
+mod expirations;
 mod limits;
 mod model;
 mod moments;
 mod paths;
+mod surface;
 mod universe;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -29,6 +33,7 @@ use super::archive::{Archive, ArchiveError};
 use super::bars::{BarQuery, Bars};
 use super::source::{Capability, MarketData, SourceError};
 use super::tick::{Depth, Tick};
+use chains::Chains;
 use moments::BEAT;
 use paths::Paths;
 
@@ -49,11 +54,15 @@ pub struct Simulated {
     paths: Option<Paths>,
     /// The bands of that day which were not told yet.
     bands: VecDeque<Tick>,
+    /// The option contracts of that day, or of the one before its open.
+    chains: Chains,
+    /// Lines that list those of them which the day before did not have, until they are told at the open.
+    listings: Vec<Tick>,
 }
 
 impl Simulated {
     /// The market of a model; it begins at `first` if nothing else has set the market's clock.
-    pub const fn new(model: Arc<Model>, first: MarketTime) -> Self {
+    pub fn new(model: Arc<Model>, first: MarketTime) -> Self {
         Self {
             model,
             first,
@@ -61,6 +70,8 @@ impl Simulated {
             next: None,
             paths: None,
             bands: VecDeque::new(),
+            chains: Chains::default(),
+            listings: Vec::new(),
         }
     }
 
@@ -72,13 +83,21 @@ impl Simulated {
                 self.paths = self.model.day_from(begins).map(|day| self.model.paths(&day));
                 let bands = self.paths.iter().flat_map(|paths| self.model.bands(paths));
                 self.bands = bands.filter(|tick| tick.at() >= Some(begins)).collect();
+                let chains = self.paths.as_ref().map(|paths| self.model.chains(&paths.day));
+                let chains = chains.unwrap_or_default();
+                self.listings = chains.listings(&self.chains);
+                self.chains = chains;
             }
             let Some(paths) = &self.paths else {
                 // the calendar has ended
                 self.next = None;
                 return;
             };
-            let beat = self.model.beat(paths, begins);
+            if begins == paths.day.session.open {
+                self.waiting.append(&mut std::mem::take(&mut self.listings).into());
+                self.waiting.extend(chains::rates(begins));
+            }
+            let beat = self.model.beat(paths, &self.chains, begins);
             // They are told at whole minutes, which nothing of a beat comes before.
             let due = self.bands.partition_point(|band| band.at() < Some(beat.next));
             self.waiting.extend(self.bands.drain(..due));
@@ -94,21 +113,26 @@ impl MarketData for Simulated {
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
-        use Capability::{Bars, Calendar, Depth, Events, Quotes, Trades};
-        BTreeSet::from([Quotes, Trades, Bars, Depth, Events, Calendar])
+        use Capability::{Bars, Calendar, Depth, Events, OptionChain, Quotes, Trades};
+        BTreeSet::from([Quotes, Trades, Bars, Depth, OptionChain, Events, Calendar])
     }
 
     /// With the last minute before the clock; between sessions, with the last one of the session before.
     fn begin(&mut self, clock: Option<MarketTime>) -> Option<MarketTime> {
         let now = clock.unwrap_or(self.first);
         let day = self.model.day_until(now);
-        let quoted = day.map_or(now, |day| now.min(day.session.close));
+        let quoted = day.as_ref().map_or(now, |day| now.min(day.session.close));
         let from = (quoted - OPENING).duration_trunc(TimeDelta::seconds(BEAT));
         let from = from.unwrap_or(quoted);
         let standing = self.model.halts(from).into_iter().chain(self.model.bands_before(from));
         let mut standing: Vec<Tick> = standing.collect();
         standing.sort_by_key(Tick::at);
+        self.chains = day.as_ref().map(|day| self.model.chains(day)).unwrap_or_default();
+        let interest = day.map(|day| self.model.interest(&day, &self.chains, from));
         self.waiting = self.model.instruments().chain(standing).collect();
+        self.waiting.extend(self.chains.listings(&Chains::default()));
+        self.waiting.extend(chains::rates(from));
+        self.waiting.extend(interest.into_iter().flatten());
         self.next = Some(from);
         self.paths = None;
         Some(now)

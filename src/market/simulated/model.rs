@@ -11,6 +11,7 @@ use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use chrono::{NaiveDate, TimeDelta};
 
+use super::chains::Chains;
 use super::days::{Action, Day, Days};
 use super::limits;
 use super::moments::{BEAT, Manner, Moment, Quoted, Traded, price, shares};
@@ -76,7 +77,7 @@ impl Model {
     }
 
     /// The beat that begins at an instant of the day that `paths` are of, or between it and the day before.
-    pub(super) fn beat(&self, paths: &Paths, begins: MarketTime) -> Beat {
+    pub(super) fn beat(&self, paths: &Paths, chains: &Chains, begins: MarketTime) -> Beat {
         let session = &paths.day.session;
         if begins < session.open {
             let next = (begins + QUIET_BEAT).min(session.open);
@@ -103,6 +104,7 @@ impl Model {
             lines.push(Tick::Quote(quote_line(stock, &quote)));
             lines.extend(trade.map(|trade| Tick::Trade(trade_line(stock, &trade))));
         }
+        lines.extend(chains.beat(self.seed, paths, second));
         lines.sort_by_key(Tick::at);
         Beat { lines, next: next.min(session.close) }
     }
@@ -139,7 +141,18 @@ impl Model {
         last.into_values().collect()
     }
 
-    /// A line for each instrument.
+    /// The option contracts of a day.
+    pub(super) fn chains(&self, day: &Arc<Day>) -> Chains {
+        let moment = TimeDelta::milliseconds(1);
+        Chains::of(day, |day| self.day_until(day.session.open - moment))
+    }
+
+    /// The open interest of a day's contracts at an instant, as if it had been told then.
+    pub(super) fn interest(&self, day: &Arc<Day>, chains: &Chains, at: MarketTime) -> Vec<Tick> {
+        chains.interest(self.seed, &self.paths(day), at)
+    }
+
+    /// A line for each stock.
     pub(super) fn instruments(&self) -> impl Iterator<Item = Tick> + use<> {
         STOCKS.iter().map(|stock| {
             Tick::Instrument(Instrument {

@@ -146,7 +146,8 @@ async fn every_fill_names_the_line_that_the_tape_has_at_its_place_whenever_the_s
         };
         let (client, token) = (reqwest::Client::new(), server.token().to_owned());
         let url = format!("{}/v1/accounts/{account_id}/orders", server.base());
-        let instruments = get(&server, "/v1/market/instruments?limit=100").await.expect(200);
+        let instruments =
+            get(&server, "/v1/market/instruments?kind=stock&limit=100").await.expect(200);
         let symbols = instruments["items"].as_array().unwrap().iter();
         let orders = symbols.enumerate().map(|(n, instrument)| {
             // A third sells again what was bought before, so symbols come and go.

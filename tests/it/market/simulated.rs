@@ -7,7 +7,7 @@ use crate::support::{Server, scratch_with_cluster};
 
 /// Every symbol's quote.
 async fn quotes(server: &Server) -> Vec<Value> {
-    let instruments = get(server, "/v1/market/instruments?limit=100").await.expect(200);
+    let instruments = get(server, "/v1/market/instruments?kind=stock&limit=100").await.expect(200);
     let mut quotes = Vec::new();
     for instrument in instruments["items"].as_array().unwrap() {
         let symbol = instrument["symbol"].as_str().unwrap();
@@ -40,6 +40,46 @@ async fn a_server_with_no_settings_has_a_market_in_which_an_order_fills_at_once(
     let lines = "{\"t\":\"clock\",\"at\":\"2030-01-01T00:00:00Z\"}";
     let refused = post(&server, "/v1/market/feed", json!(lines)).await;
     assert!(refused.status.is_client_error(), "{refused:?}");
+}
+
+/// A number that is written as a string.
+fn number(of: &Value) -> f64 {
+    of.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn options_are_quoted_when_the_server_is_ready_and_have_sane_volatilities() {
+    let directory = scratch_with_cluster("simulated-options").await;
+    let server = Server::serve_with(directory.path(), &["--market", "simulated", "--paused"]).await;
+    for (symbol, volatility) in [("SPY", 0.16), ("AAPL", 0.28), ("NVDA", 0.48)] {
+        let path = format!("/v1/market/options/{symbol}");
+        let dates = get(&server, &format!("{path}/expirations")).await.expect(200);
+        let dates = dates["items"].as_array().unwrap().clone();
+        assert!((3..=4).contains(&dates.len()), "{dates:?}");
+        // The last one is a monthly, weeks away.
+        let date = dates.last().unwrap()["expiration_date"].as_str().unwrap();
+        let chain = format!("{path}?expiration_date={date}&limit=100");
+        let chain = get(&server, &chain).await.expect(200);
+        assert_eq!(chain["missing"], json!([]), "{chain}");
+        let spot = number(&chain["underlying_price"]["price"]);
+        let contracts = chain["items"].as_array().unwrap();
+        assert!(contracts.len() >= 18, "nine strikes, calls and puts: {}", contracts.len());
+        for contract in contracts {
+            assert_eq!(contract["quote"]["source"], "simulated", "{contract}");
+            assert_eq!(contract["style"], "american", "{contract}");
+            assert!(number(&contract["quote"]["bid"]) < number(&contract["quote"]["ask"]));
+            assert!(number(&contract["open_interest"]["value"]) > 0.0, "{contract}");
+            let strike = number(&contract["strike_price"]);
+            let out = (contract["type"] == "call") == (strike > spot);
+            if out {
+                let implied = number(&contract["implied_volatility"]);
+                let bounds = 0.85 * volatility..1.5 * volatility;
+                assert!(bounds.contains(&implied), "{contract}");
+            }
+        }
+    }
+    let none = get(&server, "/v1/market/options/KO").await.expect(200);
+    assert_eq!(none["items"], json!([]));
 }
 
 #[tokio::test]
