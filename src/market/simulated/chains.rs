@@ -39,8 +39,9 @@ const MONTHLY_STEPS: i64 = 2;
 /// A contract is quoted in one of so many beats, and one around the money in one of these.
 const BEATS: usize = 5;
 const BEATS_NEAR: usize = 3;
-/// Open interest and volume are told at the open and then so many beats apart: two hours.
-const INTEREST_BEATS: usize = 2 * 3_600 / BEAT as usize;
+/// Open interest and volume of a contract are told once in so many beats: an hour. They are spread over it, since every
+/// one of these lines is recorded.
+const INTEREST_BEATS: usize = 3_600 / BEAT as usize;
 /// Contracts that are open at the money of a weekly, as a part of the shares that are traded on an ordinary day; and how
 /// many times as many of a monthly.
 const OPEN_PART: f64 = 1e-4;
@@ -163,7 +164,8 @@ impl Chains {
             if spot.at >= listed.expires {
                 continue;
             }
-            let tells = beat % INTEREST_BEATS < listed.beats;
+            let quotes = INTEREST_BEATS / listed.beats;
+            let tells = beat / listed.beats % quotes == listed.turn % quotes;
             for contract in &listed.contracts {
                 lines.extend(listed.quote(seed, contract, spot));
                 let interest = || listed.interest(seed, contract, paths, second, spot.at);

@@ -191,23 +191,33 @@ fn what_was_listed_before_a_split_is_left_at_it() {
 }
 
 #[test]
-fn open_interest_is_told_at_the_start_and_every_two_hours_and_volume_grows_in_a_session() {
+fn open_interest_is_told_at_the_start_and_each_hour_at_no_one_time_and_volume_grows_in_a_session() {
     let lines = told(7, Calendar::nyse(), "2026-11-23T14:45:00Z", "2026-11-23T20:59:00Z");
     let mut told: BTreeMap<&str, Vec<&OpenInterest>> = BTreeMap::new();
+    let mut beats: BTreeMap<i64, usize> = BTreeMap::new();
     for tick in &lines {
         if let Tick::OpenInterest(interest) = tick {
             told.entry(&interest.symbol).or_default().push(interest);
+            *beats.entry(interest.at.timestamp() / BEAT).or_default() += 1;
         }
     }
     assert_eq!(told.len(), listed(&lines).len());
     for (symbol, told) in &told {
-        let hours: Vec<i64> = told.iter().map(|it| (it.at - told[0].at).num_hours()).collect();
-        assert_eq!(hours, [0, 1, 3, 5], "{symbol}: 14:44, then two hours apart from 14:30 on");
+        assert_eq!(told[0].at, at("2026-11-23T14:44:00Z"), "{symbol}");
+        let gaps: Vec<i64> =
+            told.windows(2).map(|two| (two[1].at - two[0].at).num_seconds()).collect();
+        assert!(
+            gaps.len() >= 6 && gaps.iter().all(|gap| *gap <= 3_600 + BEAT),
+            "{symbol} {gaps:?}"
+        );
         assert!(told.is_sorted_by_key(|interest| interest.volume), "{symbol}");
         assert!(told.iter().all(|interest| interest.value == told[0].value), "{symbol}");
     }
-    let sum: i64 =
-        told.values().map(|told| told[3].volume.unwrap().decimal().to_i64().unwrap()).sum();
+    // After the start, which is the first beat of all.
+    let most = beats.values().skip(1).max().unwrap();
+    assert!(*most <= 8, "{most}");
+    let last = told.values().map(|told| told.last().unwrap().volume.unwrap());
+    let sum: i64 = last.map(|volume| volume.decimal().to_i64().unwrap()).sum();
     assert!(sum > 10_000, "{sum}");
 }
 
