@@ -131,6 +131,21 @@ impl InstrumentId {
 }
 
 impl FillId {
+    /// The id of one leg of this fill.
+    pub fn leg(self, instrument: InstrumentId) -> Self {
+        let instrument = instrument.uuid();
+        Self(derived_uuid("blotter/leg", &[self.0.as_bytes(), instrument.as_bytes()]))
+    }
+
+    /// The id of the end of a holding of an option, in this way, by its expiry (`cause` is its session) or by a command.
+    pub fn of_ending(account: AccountId, option: InstrumentId, cause: &[u8], how: &str) -> Self {
+        let (account, option) = (account.uuid(), option.uuid());
+        Self(derived_uuid(
+            "blotter/ending",
+            &[account.as_bytes(), option.as_bytes(), cause, how.as_bytes()],
+        ))
+    }
+
     /// The id of the `n`-th fill that revision `revision` of `order` gets from the tick at `place` of the tape.
     pub fn of(order: OrderId, revision: u32, place: u64, n: u32) -> Self {
         Self(derived_uuid(

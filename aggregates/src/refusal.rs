@@ -110,6 +110,10 @@ codes! {
     DailyLossLimit "daily_loss_limit" Business,
     /// The account has lost as much of its highest equity as its policy allows.
     DrawdownLimit "drawdown_limit" Business,
+    /// The account's option level does not permit what the order would leave.
+    OptionLevel "option_level" Business,
+    /// The option has expired.
+    ContractExpired "contract_expired" Business,
     /// The key or `client_order_id` was used for another request.
     KeyReused "key_reused" Invalid,
 }

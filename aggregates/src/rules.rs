@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::money::{AmountError, Money, Price, Quantity};
+use crate::order::OrderSpec;
 
 /// What every handler may look at beside its aggregate and its command: `Services` of all aggregates.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,9 +29,26 @@ pub struct FeeSchedule {
     pub per_fill: Money,
     /// Charged for each share.
     pub per_share: Price,
+    /// Charged for each option contract.
+    #[serde(default)]
+    pub per_contract: Price,
 }
 
 impl FeeSchedule {
+    /// The fee of one fill of `qty` of an order: shares, contracts, or packages of several legs.
+    ///
+    /// # Errors
+    /// Beyond the bound of money.
+    pub fn of(&self, spec: &OrderSpec, qty: Quantity) -> Result<Money, AmountError> {
+        if !spec.is_of_options() {
+            return self.fee(qty);
+        }
+        spec.package().iter().try_fold(self.per_fill, |fee, leg| {
+            let each = if leg.contract.is_some() { self.per_contract } else { self.per_share };
+            fee.plus(Money::at_most(leg.qty_of(qty)?, each)?)
+        })
+    }
+
     /// The fee of one fill of `qty` shares.
     pub fn fee(&self, qty: Quantity) -> Result<Money, AmountError> {
         if self.per_share.is_zero() {

@@ -134,7 +134,7 @@ async fn order(
     execute(
         &frameworks.accounts,
         &account,
-        AccountCommand::Reserve { order_id, amount, margin: None },
+        AccountCommand::Reserve { order_id, amount, margin: None, collateral: Money::ZERO },
     )
     .await?;
     if !fills {
@@ -163,6 +163,7 @@ async fn order(
         account_id,
         instrument_id: scene.instrument,
         symbol,
+        contract: None,
         fill_id,
         order_id,
         side: aggregates::order::Side::Buy,

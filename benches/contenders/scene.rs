@@ -80,6 +80,9 @@ impl Scene {
             order_class: OrderClass::Simple,
             client_order_id: Uuid::now_v7().to_string(),
             note_digest: None,
+            contract: None,
+            position_intent: None,
+            legs: None,
             parent_order_id: None,
             exits: None,
         }
@@ -99,6 +102,8 @@ impl Scene {
             open: true,
             marks: Marks::new(),
             auction: None,
+            contracts: std::collections::BTreeMap::new(),
+            contracts_end: None,
         }
     }
 
@@ -114,6 +119,7 @@ impl Scene {
                 at: self.at,
                 tick: self.quote.clone(),
             },
+            legs: Vec::new(),
         }
     }
 

@@ -136,6 +136,7 @@ fn order(n: usize, dice: &mut Dice, nearest: i64) -> Working {
         expires_at: None,
         rank: n as u64 + 1,
         unmet: None,
+        package: None,
     }
 }
 

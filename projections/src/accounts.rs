@@ -69,6 +69,7 @@ impl Mirror<Account> for AccountRow {
             });
         };
         match event {
+            AccountEvent::OptionSettled { cash, .. } => row.cash = *cash,
             AccountEvent::AccountOpened { .. } => {
                 return Err(Impossible("an account opened twice".into()));
             }

@@ -1,16 +1,20 @@
-//! The view of activities: what changed an account's cash, in the words of Alpaca's account activities.
-//! Append-only, at most one row an event.
+//! The view of activities: what changed an account's cash, and how options ended, in the words of Alpaca's account
+//! activities. Append-only, at most one row an event.
 
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, FillId, InstrumentId, OrderId, TenantId};
+use aggregates::instrument::OptionEnd;
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::Side;
+use aggregates::position::PositionEvent;
+use aggregates::stream::StreamId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fills::FillRow;
 use crate::log::Recorded;
+use crate::positions::PositionRow;
 use crate::row::view_row;
 
 /// What kind of activity it is.
@@ -36,6 +40,24 @@ pub enum ActivityType {
     /// Cash in lieu of a fraction of a share. Alpaca has no word of its own for it: it is one of `SPLIT`'s.
     #[serde(rename = "CIL")]
     CashInLieu,
+    /// Options were exercised by their owner. The cash is that of the shares, see [`Self::OptionTrade`].
+    #[serde(rename = "OPEXC")]
+    OptionExercised,
+    /// Short options were assigned.
+    #[serde(rename = "OPASN")]
+    OptionAssigned,
+    /// Options expired for nothing, or were not exercised.
+    #[serde(rename = "OPEXP")]
+    OptionExpired,
+    /// Options were settled in cash.
+    #[serde(rename = "OPCSH")]
+    OptionCashSettled,
+    /// Shares that an exercise or an assignment brought or took, at the strike.
+    #[serde(rename = "OPTRD")]
+    OptionTrade,
+    /// Options whose exercise could not be paid were sold at their last bid. Alpaca has no word for it.
+    #[serde(rename = "OPSLD")]
+    OptionSoldOut,
     /// The account began again with another balance. Alpaca has no word for it.
     #[serde(rename = "RESET")]
     Reset,
@@ -43,13 +65,19 @@ pub enum ActivityType {
 
 impl ActivityType {
     /// Every type.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Fill,
         Self::CashDeposited,
         Self::CashWithdrawn,
         Self::Fee,
         Self::Dividend,
         Self::CashInLieu,
+        Self::OptionExercised,
+        Self::OptionAssigned,
+        Self::OptionExpired,
+        Self::OptionCashSettled,
+        Self::OptionTrade,
+        Self::OptionSoldOut,
         Self::Reset,
     ];
 
@@ -62,7 +90,24 @@ impl ActivityType {
             Self::Fee => "FEE",
             Self::Dividend => "DIV",
             Self::CashInLieu => "CIL",
+            Self::OptionExercised => "OPEXC",
+            Self::OptionAssigned => "OPASN",
+            Self::OptionExpired => "OPEXP",
+            Self::OptionCashSettled => "OPCSH",
+            Self::OptionTrade => "OPTRD",
+            Self::OptionSoldOut => "OPSLD",
             Self::Reset => "RESET",
+        }
+    }
+
+    /// What an end of options is.
+    pub const fn of_end(how: OptionEnd) -> Self {
+        match how {
+            OptionEnd::Exercised => Self::OptionExercised,
+            OptionEnd::Assigned => Self::OptionAssigned,
+            OptionEnd::Expired | OptionEnd::Abandoned => Self::OptionExpired,
+            OptionEnd::CashSettled => Self::OptionCashSettled,
+            OptionEnd::SoldOut => Self::OptionSoldOut,
         }
     }
 }
@@ -85,17 +130,17 @@ view_row! {
         instrument_id: Option<InstrumentId>,
         /// The ticker of a fill.
         symbol: Option<String>,
-        /// Buy or sell, of a fill.
+        /// Buy or sell, of a fill or of the end of an option: long ones are sold.
         side: Option<Side>,
-        /// Shares of a fill.
+        /// Shares of a fill, contracts of an option, packages of an mleg order.
         qty: Option<Quantity>,
-        /// The price of a fill.
+        /// The price of a fill, or the strike that shares were delivered at.
         price: Option<Price>,
         /// The change of cash, before the fees of a fill.
         net_amount: Money,
         /// The order of a fill or a fee.
         order_id: Option<OrderId>,
-        /// The fill, or that of a fee.
+        /// The fill, or that of a fee; the end of an option.
         fill_id: Option<FillId>,
         /// The corporate action.
         action_id: Option<String>,
@@ -146,7 +191,56 @@ impl ActivityRow {
         }
     }
 
-    /// What an event of an account is as an activity. The cash of a fill is the fill's, see [`Self::of_fill`].
+    /// What an event of a position is as an activity, of the holding as it was before: the end of options, and shares that
+    /// one delivered. The cash of a fill is the fill's.
+    ///
+    /// # Errors
+    /// The shares come to more than money can be.
+    pub fn of_position(
+        recorded: &Recorded,
+        held: Option<&PositionRow>,
+        event: &PositionEvent,
+    ) -> Result<Option<Self>, AmountError> {
+        let StreamId::Position(account_id, instrument_id) = recorded.stream else {
+            return Ok(None);
+        };
+        let signed = |side: Side, amount: Money| match side {
+            Side::Buy => amount.negated(),
+            Side::Sell => amount,
+        };
+        Ok(Some(match event {
+            PositionEvent::OptionEnded { how, ending_id, side, qty, proceeds, at, .. } => Self {
+                instrument_id: Some(instrument_id),
+                symbol: held.map(|row| row.symbol.clone()),
+                side: Some(*side),
+                qty: Some(*qty),
+                fill_id: Some(*ending_id),
+                ..Self::begin(
+                    recorded,
+                    account_id,
+                    ActivityType::of_end(*how),
+                    signed(*side, *proceeds),
+                    Some(*at),
+                )
+            },
+            PositionEvent::SharesDelivered { symbol, ending_id, side, qty, price, at, .. } => {
+                let cash = signed(*side, Money::of_fill(*qty, *price)?);
+                Self {
+                    instrument_id: Some(instrument_id),
+                    symbol: Some(symbol.clone()),
+                    side: Some(*side),
+                    qty: Some(*qty),
+                    price: Some(*price),
+                    fill_id: Some(*ending_id),
+                    ..Self::begin(recorded, account_id, ActivityType::OptionTrade, cash, Some(*at))
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What an event of an account is as an activity. The cash of options that ended is that of their positions, see
+    /// [`Self::of_position`]. The cash of a fill is the fill's, see [`Self::of_fill`].
     pub fn of_account(
         recorded: &Recorded,
         account_id: AccountId,
@@ -185,6 +279,7 @@ impl ActivityRow {
             | AccountEvent::ReservationReleased { .. }
             | AccountEvent::ReservationsAdjusted { .. }
             | AccountEvent::FillSettled { .. }
+            | AccountEvent::OptionSettled { .. }
             | AccountEvent::PolicyChanged { .. }
             | AccountEvent::TradingDayBegan { .. }
             | AccountEvent::LossLimitReached { .. }

@@ -79,7 +79,11 @@ async fn load_reservations(
             PositionEvent::PositionSplit { .. } | PositionEvent::PositionReset { .. } => {
                 of_positions.insert((account, instrument));
             }
-            PositionEvent::SharesReserved { .. }
+            // Orders give back what an end takes of their shares before it.
+            PositionEvent::OptionEnded { .. }
+            | PositionEvent::SharesDelivered { .. }
+            | PositionEvent::ExerciseInstructed { .. }
+            | PositionEvent::SharesReserved { .. }
             | PositionEvent::SplitNotFollowed { .. }
             | PositionEvent::DividendAccrued { .. }
             | PositionEvent::DividendSettled { .. } => {}

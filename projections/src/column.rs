@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use aggregates::account::{AccountKind, Losses, Policy, TradingState};
 use aggregates::id::{AccountId, FillId, InstrumentId, LotId, OrderId, TenantId};
-use aggregates::instrument::InstrumentKind;
+use aggregates::instrument::{InstrumentKind, OptionTerms};
 use aggregates::market::Evidence;
 use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
-    CancelReason, ExpiryReason, OrderClass, OrderStatus, OrderType, Side, TimeInForce, Trail,
-    TriggerBy,
+    CancelReason, ExpiryReason, LegFill, OrderClass, OrderStatus, OrderType, PositionIntent, Side,
+    TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::activities::ActivityType;
 use crate::instruments::{ActionKind, ActionStage};
 use crate::journal::Book;
+use crate::legs::OrderLeg;
 
 /// A value that fits one column.
 pub trait Column: Sized {
@@ -132,6 +133,7 @@ words!(
     OrderStatus,
     OrderType,
     OrderClass,
+    PositionIntent,
     Side,
     TimeInForce,
     TriggerBy,
@@ -161,4 +163,14 @@ macro_rules! documents {
     };
 }
 
-documents!(Policy, Losses, Refusal, Evidence, Trail, BTreeMap<OrderId, Quantity>);
+documents!(
+    Policy,
+    Losses,
+    Refusal,
+    Evidence,
+    Trail,
+    OptionTerms,
+    Vec<OrderLeg>,
+    Vec<LegFill>,
+    BTreeMap<OrderId, Quantity>
+);

@@ -3,7 +3,7 @@
 use aggregates::id::{AccountId, FillId, InstrumentId, OrderId, TenantId};
 use aggregates::market::{Evidence, MarketTime};
 use aggregates::money::{Money, Price, Quantity};
-use aggregates::order::{OrderEvent, Side};
+use aggregates::order::{LegFill, OrderEvent, Side};
 
 use crate::log::Recorded;
 use crate::orders::OrderRow;
@@ -31,11 +31,12 @@ view_row! {
         side: Side,
         /// Which fill of the order, from 1.
         n: u32,
-        /// Shares.
+        /// Shares; contracts of an option; packages of an mleg order.
         qty: Quantity,
-        /// The price of each.
+        /// Dollars a share; of an mleg order net, below zero where money came in.
         price: Price,
-        /// `qty * price`, rounded once to the cent.
+        /// `qty * price`, rounded once to the cent; of options times the shares of a contract. Of an mleg order what its
+        /// legs cost less what they brought.
         amount: Money,
         /// What it was charged.
         fees: Money,
@@ -43,6 +44,8 @@ view_row! {
         revision: u32,
         /// The tick that it filled against.
         evidence: Evidence,
+        /// The legs of an mleg order.
+        legs: Option<Vec<LegFill>>,
         /// The market time.
         at: MarketTime,
         /// The place of the event.
@@ -61,6 +64,7 @@ pub fn fill_of(order: &OrderRow, recorded: &Recorded, event: &OrderEvent) -> Opt
         fees,
         revision,
         evidence,
+        legs,
         at,
         ..
     } = event
@@ -82,6 +86,7 @@ pub fn fill_of(order: &OrderRow, recorded: &Recorded, event: &OrderEvent) -> Opt
         fees: *fees,
         revision: *revision,
         evidence: evidence.clone(),
+        legs: Some(legs.clone()).filter(|legs| !legs.is_empty()),
         at: *at,
         position: recorded.position,
     })

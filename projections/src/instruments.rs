@@ -189,7 +189,9 @@ impl Mirror<Instrument> for InstrumentRow {
             }
             InstrumentEvent::DividendDeclared { .. }
             | InstrumentEvent::DividendAccrualCompleted { .. }
-            | InstrumentEvent::DividendCompleted { .. } => {}
+            | InstrumentEvent::DividendCompleted { .. }
+            | InstrumentEvent::ContractExpired { .. }
+            | InstrumentEvent::ContractSettled { .. } => {}
         }
         Ok(row)
     }
@@ -227,6 +229,7 @@ pub(crate) fn close_of(recorded: &Recorded, event: &InstrumentEvent) -> Option<C
 /// The corporate action that `event` moves on, if it does.
 pub(crate) fn action_of(event: &InstrumentEvent) -> Option<&str> {
     match event {
+        InstrumentEvent::ContractExpired { .. } | InstrumentEvent::ContractSettled { .. } => None,
         InstrumentEvent::SplitBegun { action_id, .. }
         | InstrumentEvent::SplitCompleted { action_id, .. }
         | InstrumentEvent::DividendDeclared { action_id, .. }
@@ -265,6 +268,9 @@ pub(crate) fn fold_actions(
         position: recorded.position,
     };
     let (action_id, stage, at) = match event {
+        InstrumentEvent::ContractExpired { .. } | InstrumentEvent::ContractSettled { .. } => {
+            return Ok(());
+        }
         InstrumentEvent::SplitBegun { action_id, split } => {
             actions.put(ActionRow {
                 numerator: Some(split.numerator),

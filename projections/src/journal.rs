@@ -3,7 +3,8 @@
 //! An entry is one event; its postings sum to zero in each unit (cash, or one instrument). An amount above zero
 //! goes into a book. Books of the account: `available` and `reserved` are its cash, `shares` and `shares_reserved`
 //! its holding (below zero when short), `dividends_due` what issuers owe it and has accrued. The other side stands
-//! in the books of the world, kept by account too: `external` (deposits, withdrawals, resets), `market` (fills), `fees`,
+//! in the books of the world, kept by account too: `external` (deposits, withdrawals, resets), `market` (fills, and options that
+//! end), `fees`,
 //! `issuers` (dividends, splits, cash in lieu). So for every account `available + reserved` is its cash,
 //! `shares + shares_reserved` its quantity, and the sum over all books is zero. In a margin account `reserved` is
 //! margin, so that `available` may be below zero; `shares_reserved` counts the shares that orders close, of a short
@@ -43,7 +44,7 @@ pub enum Book {
     SharesReserved,
     /// Where deposits come from and withdrawals go, and what an account gives up that begins again.
     External,
-    /// The other side of every fill.
+    /// The other side of every fill, and of the end of options.
     Market,
     /// Where fees go.
     Fees,
@@ -99,7 +100,7 @@ view_row! {
         instrument_id: Option<InstrumentId>,
         /// The order behind it.
         order_id: Option<OrderId>,
-        /// The fill behind it.
+        /// The fill behind it, or the end of an option.
         fill_id: Option<FillId>,
         /// The corporate action behind it.
         action_id: Option<String>,
@@ -286,6 +287,12 @@ fn of_account(mut entry: Entry, event: &AccountEvent) -> Result<Entry, Impossibl
             entry.entry.at = Some(*at);
             entry.cash(Issuers, Available, *amount);
         }
+        AccountEvent::OptionSettled { instrument_id, ending_id, amount, at, .. } => {
+            entry.entry.instrument_id = Some(*instrument_id);
+            entry.entry.fill_id = Some(*ending_id);
+            entry.entry.at = Some(*at);
+            entry.cash(Market, Available, *amount);
+        }
         AccountEvent::AccountReset { amount, released, at, .. } => {
             entry.entry.at = *at;
             entry.cash(Reserved, Available, *released);
@@ -329,6 +336,15 @@ fn of_position(
             entry.entry.at = Some(*at);
             let freed = take_reservation(reserved, (account_id, unit, *order_id), *qty)?;
             entry.shares(unit, SharesReserved, Shares, freed);
+            match side {
+                Side::Buy => entry.shares(unit, Market, Shares, *qty),
+                Side::Sell => entry.shares(unit, Shares, Market, *qty),
+            }
+        }
+        PositionEvent::OptionEnded { ending_id, side, qty, at, .. }
+        | PositionEvent::SharesDelivered { ending_id, side, qty, at, .. } => {
+            entry.entry.fill_id = Some(*ending_id);
+            entry.entry.at = Some(*at);
             match side {
                 Side::Buy => entry.shares(unit, Market, Shares, *qty),
                 Side::Sell => entry.shares(unit, Shares, Market, *qty),
@@ -400,7 +416,9 @@ fn of_position(
             entry.cash(Issuers, DividendsDue, *amount);
         }
         // The account's own event moves the cash; a holding that stays moves nothing.
-        PositionEvent::DividendSettled { .. } | PositionEvent::SplitNotFollowed { .. } => {}
+        PositionEvent::DividendSettled { .. }
+        | PositionEvent::SplitNotFollowed { .. }
+        | PositionEvent::ExerciseInstructed { .. } => {}
     }
     Ok(entry)
 }

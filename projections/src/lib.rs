@@ -15,6 +15,7 @@ pub mod fold;
 pub mod group;
 pub mod instruments;
 pub mod journal;
+pub mod legs;
 pub mod log;
 mod market;
 pub mod orders;

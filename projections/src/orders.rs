@@ -2,17 +2,19 @@
 //! order, rejected ones included.
 
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
+use aggregates::instrument::OptionTerms;
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity, Residue};
+use aggregates::money::{AmountError, Money, Price, Quantity, Residue};
 use aggregates::order::{
     CancelReason, ExpiryReason, Lifetime, Order, OrderClass, OrderEvent, OrderSpec, OrderStatus,
-    OrderType, Side, TimeInForce, Trail, TriggerBy,
+    OrderType, PositionIntent, Side, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
 use aggregates::stream::{Event, Impossible, StreamId};
 
 use crate::error::ProjectionError;
 use crate::fold::{Mirror, Stamped, fold, inexact};
+use crate::legs::{OrderLeg, fill_legs, priced};
 use crate::log::Recorded;
 use crate::row::view_row;
 
@@ -61,6 +63,12 @@ view_row! {
         extended_hours: bool,
         /// Which other orders it belongs with.
         order_class: OrderClass,
+        /// Of an order of one option, whether it opens a position or closes one.
+        position_intent: Option<PositionIntent>,
+        /// Of an order of one option, the contract.
+        contract: Option<OptionTerms>,
+        /// The legs of an mleg order.
+        legs: Option<Vec<OrderLeg>>,
         /// The client's own id.
         client_order_id: String,
         /// The order that it was placed with, as one of its exits.
@@ -113,9 +121,21 @@ view_row! {
 }
 
 impl OrderRow {
-    /// The average price of what has filled, to 6 decimals, from the exact sum of its fills.
+    /// The average price of what has filled, to 6 decimals, from the exact sum of its fills: dollars a share. Of an mleg
+    /// order it is net, below zero where money came in.
     pub fn filled_avg_price(&self) -> Option<Price> {
-        Price::of_fills(self.filled_amount, self.filled_residue, self.filled_qty)
+        let shares = self.priced(self.filled_qty).ok()?;
+        Price::of_fills(self.filled_amount, self.filled_residue, shares)
+    }
+
+    /// Whether it is of options: of one contract, or of several legs.
+    pub fn is_of_options(&self) -> bool {
+        self.contract.is_some() || self.order_class == OrderClass::Mleg
+    }
+
+    /// The shares that the price of so many of it is paid for.
+    fn priced(&self, qty: Quantity) -> Result<Quantity, AmountError> {
+        priced((self.order_class, self.contract.as_ref()), qty)
     }
 
     fn begin(order: &OrderSpec, status: OrderStatus, at: MarketTime) -> Self {
@@ -139,6 +159,9 @@ impl OrderRow {
             time_in_force: order.time_in_force,
             extended_hours: order.extended_hours,
             order_class: order.order_class,
+            position_intent: order.position_intent,
+            contract: order.contract.as_deref().cloned(),
+            legs: order.legs.as_ref().map(|legs| legs.iter().map(OrderLeg::begin).collect()),
             client_order_id: order.client_order_id.clone(),
             parent_order_id: order.parent_order_id,
             status,
@@ -229,15 +252,18 @@ impl Mirror<Order> for OrderRow {
                 fees,
                 filled_qty,
                 leaves_qty,
+                legs,
                 at,
                 ..
             } => {
                 row.fills = *n;
                 row.filled_qty = *filled_qty;
                 row.filled_amount = row.filled_amount.plus(*amount).map_err(inexact)?;
-                let residue = Residue::of_fill(*qty, *price, *amount).map_err(inexact)?;
+                let shares = row.priced(*qty).map_err(inexact)?;
+                let residue = Residue::of_fill(shares, *price, *amount).map_err(inexact)?;
                 row.filled_residue = row.filled_residue.plus(residue).map_err(inexact)?;
                 row.fees = row.fees.plus(*fees).map_err(inexact)?;
+                fill_legs(row.legs.as_deref_mut().unwrap_or_default(), legs)?;
                 row.updated_at = *at;
                 if leaves_qty.is_zero() {
                     row.status = OrderStatus::Filled;

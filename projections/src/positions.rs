@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, InstrumentId, LotId, OrderId, TenantId};
+use aggregates::instrument::OptionTerms;
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::Side;
-use aggregates::position::{ClosedLot, Position, PositionEvent};
+use aggregates::position::{ClosedLot, Lot, Position, PositionEvent};
 use aggregates::stream::{Impossible, StreamId};
 
 use crate::fold::{Mirror, Stamped, inexact};
@@ -29,12 +30,16 @@ view_row! {
         tenant_id: TenantId,
         /// Its ticker when it was opened.
         symbol: String,
-        /// Shares held; negative is short, 0 is closed.
+        /// Of an option what it is.
+        contract: Option<OptionTerms>,
+        /// Shares held, contracts of an option; negative is short, 0 is closed.
         qty: Quantity,
         /// Shares that open orders have reserved to close the holding.
         reserved_qty: Quantity,
         /// The same by order.
         reservations: BTreeMap<OrderId, Quantity>,
+        /// Of a long option: its owner does not want it exercised when it expires.
+        do_not_exercise: bool,
         /// What the lots cost, or brought when short.
         cost_basis: Money,
         /// Profit taken so far.
@@ -76,9 +81,17 @@ view_row! {
 }
 
 impl PositionRow {
-    /// The remaining lots' cost over the quantity, to 6 decimals.
+    /// The remaining lots' cost over the quantity, to 6 decimals: dollars a share.
     pub fn avg_entry_price(&self) -> Option<Price> {
-        Price::average(self.cost_basis, self.qty)
+        Price::average(self.cost_basis, self.shares().ok()?)
+    }
+
+    /// The shares that the holding is on: those held, or those of its contracts; negative is short.
+    ///
+    /// # Errors
+    /// More than the largest quantity.
+    pub fn shares(&self) -> Result<Quantity, AmountError> {
+        self.contract.as_ref().map_or(Ok(self.qty), |terms| terms.shares_of(self.qty))
     }
 
     /// Shares held and not reserved by an open order; negative is short.
@@ -109,6 +122,27 @@ impl PositionRow {
         self.unreserve(order_id, qty)
     }
 
+    /// Takes in shares that an option delivered: they close what is held the other way, and open what is beyond.
+    fn deliver(&mut self, event: &PositionEvent) -> Result<(), Impossible> {
+        let PositionEvent::SharesDelivered { symbol, closed, opened, position_qty, at, .. } = event
+        else {
+            return Ok(());
+        };
+        if let Some(closed) = closed {
+            self.close_lots(&closed.lots, closed.realized_pl)?;
+        }
+        if let Some(lot) = opened {
+            self.cost_basis = self.cost_basis.plus(lot.cost).map_err(inexact)?;
+            if lot.qty == *position_qty {
+                self.symbol.clone_from(symbol);
+                self.opened_at = *at;
+            }
+        }
+        self.qty = *position_qty;
+        self.updated_at = *at;
+        Ok(())
+    }
+
     fn close_lots(&mut self, lots: &[ClosedLot], realized_pl: Money) -> Result<(), Impossible> {
         for lot in lots {
             self.cost_basis = self.cost_basis.minus(lot.cost).map_err(inexact)?;
@@ -122,14 +156,20 @@ impl Mirror<Position> for PositionRow {
     fn fold(row: Option<Self>, event: &PositionEvent) -> Result<Self, Impossible> {
         let mut row = match (row, event) {
             (Some(row), _) => row,
-            (None, PositionEvent::PositionOpened { account_id, instrument_id, at, .. }) => Self {
+            (
+                None,
+                PositionEvent::PositionOpened { account_id, instrument_id, at, .. }
+                | PositionEvent::SharesDelivered { account_id, instrument_id, at, .. },
+            ) => Self {
                 account_id: *account_id,
                 instrument_id: *instrument_id,
                 tenant_id: TenantId::default(),
                 symbol: String::new(),
+                contract: None,
                 qty: Quantity::ZERO,
                 reserved_qty: Quantity::ZERO,
                 reservations: BTreeMap::new(),
+                do_not_exercise: false,
                 cost_basis: Money::ZERO,
                 realized_pl: Money::ZERO,
                 opened_at: *at,
@@ -140,8 +180,18 @@ impl Mirror<Position> for PositionRow {
             (None, _) => return Err(Impossible("a position that was never opened".into())),
         };
         match event {
-            PositionEvent::PositionOpened { symbol, order_id, side, qty, cost, at, .. } => {
+            PositionEvent::PositionOpened {
+                symbol,
+                order_id,
+                side,
+                qty,
+                cost,
+                contract,
+                at,
+                ..
+            } => {
                 row.symbol.clone_from(symbol);
+                row.contract.clone_from(contract);
                 row.opened_at = *at;
                 row.updated_at = *at;
                 row.cost_basis = *cost;
@@ -161,7 +211,19 @@ impl Mirror<Position> for PositionRow {
                 row.close_lots(lots, *realized_pl)?;
                 row.updated_at = *at;
                 row.trade(*side, *qty, *order_id)?;
+                row.do_not_exercise &= !row.qty.is_zero();
             }
+            PositionEvent::ExerciseInstructed { exercise, at } => {
+                row.do_not_exercise = !exercise;
+                row.updated_at = *at;
+            }
+            PositionEvent::OptionEnded { lots, realized_pl, position_qty, at, .. } => {
+                row.close_lots(lots, *realized_pl)?;
+                row.qty = *position_qty;
+                row.do_not_exercise &= !row.qty.is_zero();
+                row.updated_at = *at;
+            }
+            PositionEvent::SharesDelivered { .. } => row.deliver(event)?,
             PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
                 row.reservations.insert(*order_id, *qty);
                 row.reserved_qty = *reserved_qty;
@@ -198,6 +260,8 @@ impl Mirror<Position> for PositionRow {
                 row.updated_at = *at;
             }
             PositionEvent::PositionReset { at, .. } => {
+                row.contract = None;
+                row.do_not_exercise = false;
                 row.qty = Quantity::ZERO;
                 row.reserved_qty = Quantity::ZERO;
                 row.reservations.clear();
@@ -232,7 +296,9 @@ impl Stamped for PositionRow {
 pub(crate) fn closed_lots(event: &PositionEvent) -> &[ClosedLot] {
     match event {
         PositionEvent::PositionReduced { lots, .. }
-        | PositionEvent::PositionClosed { lots, .. } => lots,
+        | PositionEvent::PositionClosed { lots, .. }
+        | PositionEvent::OptionEnded { lots, .. } => lots,
+        PositionEvent::SharesDelivered { closed: Some(closed), .. } => &closed.lots,
         _ => &[],
     }
 }
@@ -307,6 +373,19 @@ pub(crate) fn fold_lots(
                 }
             }
         }
+    }
+    if let PositionEvent::SharesDelivered { opened: Some(lot), .. } = event {
+        let Lot { lot_id, qty, cost, opened_at } = *lot;
+        lots.put(LotRow {
+            lot_id,
+            tenant_id: recorded.tenant_id,
+            account_id,
+            instrument_id,
+            qty,
+            cost,
+            opened_at,
+            opened_position: recorded.position,
+        });
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ use crate::writes::Writes;
 pub const TABLES: &[&str] = &["snapshots"];
 
 /// The shape of the states. Raise it when an aggregate's fields change: older snapshots are then ignored.
-pub const SCHEMA_VERSION: i32 = 7;
+pub const SCHEMA_VERSION: i32 = 8;
 
 /// Accounts, positions and users are kept each time they have grown by this many events.
 pub const EVERY: u64 = 100;

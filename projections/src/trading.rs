@@ -170,9 +170,15 @@ impl Trading {
         recorded: &Recorded,
         event: PositionEvent,
     ) -> Result<(), ProjectionError> {
-        fold_lots(&mut self.lots, recorded, &event)
-            .map_err(|error| ProjectionError::poison(recorded.position, error.to_string()))?;
+        let poison = |error: &dyn std::fmt::Display| {
+            ProjectionError::poison(recorded.position, error.to_string())
+        };
+        fold_lots(&mut self.lots, recorded, &event).map_err(|error| poison(&error))?;
         let row = self.positions.get(&key).cloned();
+        let activity = ActivityRow::of_position(recorded, row.as_ref(), &event);
+        if let Some(activity) = activity.map_err(|error| poison(&error))? {
+            self.activities.put(activity);
+        }
         self.positions.put(fold::<Position, _>(row, recorded, event)?);
         Ok(())
     }

@@ -4,11 +4,14 @@
 
 #[path = "support/history.rs"]
 mod history;
+#[path = "support/options.rs"]
+mod options;
 
 use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::money::Money;
+use aggregates::order::Side;
 use history::{History, moves};
 use projections::journal::{Book, PostingRow, ShareReservationRow, entry_of};
 use projections::row::Rows;
@@ -78,10 +81,22 @@ proptest! {
             let amount = fills.iter().try_fold(Money::ZERO, |sum, fill| sum.plus(fill.amount));
             prop_assert_eq!(Ok(row.filled_amount), amount);
             let value = fills.iter().fold(Decimal::ZERO, |sum, fill| {
-                sum + fill.qty.decimal() * fill.price.decimal()
+                sum + spec.priced(fill.qty).unwrap().decimal() * fill.price.decimal()
             });
             let exact = row.filled_amount.decimal() + row.filled_residue.decimal();
             prop_assert_eq!(exact, value, "no part of a cent is lost");
+            prop_assert_eq!(row.is_of_options(), spec.is_of_options());
+            prop_assert_eq!(row.contract.as_ref(), spec.contract.as_deref());
+            let legs = row.legs.as_deref().unwrap_or_default();
+            prop_assert_eq!(legs.len(), spec.legs.as_ref().map_or(0, Vec::len));
+            let mut net = Decimal::ZERO;
+            for leg in legs {
+                let ratio = Decimal::from(leg.ratio_qty);
+                prop_assert_eq!(leg.filled_qty.decimal(), row.filled_qty.decimal() * ratio);
+                let amount = leg.filled_amount.decimal();
+                net += if leg.side == Side::Buy { amount } else { -amount };
+            }
+            prop_assert!(legs.is_empty() || net == row.filled_amount.decimal());
         }
     }
 
@@ -95,6 +110,8 @@ proptest! {
             prop_assert_eq!((row.qty, row.reserved_qty), (position.qty(), position.reserved_qty()));
             prop_assert_eq!(Ok(row.cost_basis), position.cost());
             prop_assert_eq!(row.realized_pl, position.realized_pl());
+            prop_assert_eq!(row.contract.as_ref(), position.contract());
+            prop_assert_eq!(row.do_not_exercise, position.do_not_exercise());
             let mut lots: Vec<_> = rows
                 .lots
                 .iter()
@@ -185,7 +202,18 @@ fn a_history_holds_what_the_properties_are_about() {
         "AccountReset",
         "PositionReset",
         "TradingResumed",
+        "OptionEnded",
+        "SharesDelivered",
+        "OptionSettled",
+        "ExerciseInstructed",
+        "ContractSettled",
     ] {
         assert!(seen(word) > 0, "no {word}");
     }
+    let filled = |mleg: bool| {
+        let orders = history.orders.values().filter(|order| order.fills() > 0);
+        let specs = orders.filter_map(|order| order.spec()).filter(|spec| spec.is_of_options());
+        specs.filter(|spec| spec.legs.is_some() == mleg).count()
+    };
+    assert!(filled(false) > 0 && filled(true) > 0, "{} and {}", filled(false), filled(true));
 }

@@ -110,6 +110,9 @@ pub struct RuleSettings {
     /// A fee for each share, in dollars
     #[arg(long, env = "BLOTTER_FEE_PER_SHARE", value_name = "AMOUNT", default_value = "0")]
     pub fee_per_share: Price,
+    /// A fee for each option contract, in dollars
+    #[arg(long, env = "BLOTTER_FEE_PER_CONTRACT", value_name = "AMOUNT", default_value = "0")]
+    pub fee_per_contract: Price,
     /// How far above the ask a market buy reserves, as a rate
     #[arg(long, env = "BLOTTER_COLLAR", value_name = "RATE", default_value = "0.05", value_parser = rate)]
     pub collar: Decimal,
@@ -134,8 +137,8 @@ pub struct LogSettings {
 /// Which tools are offered over MCP.
 #[derive(Args, Clone, Debug)]
 pub struct McpSettings {
-    /// Toolsets offered over MCP: all, or some of system, account, stock_orders, order_management, risk, market_data,
-    /// options_data and audit, with commas between them
+    /// Toolsets offered over MCP: all, or some of system, account, stock_orders, option_orders, order_management, risk,
+    /// market_data, options_data and audit, with commas between them
     #[arg(long, env = "BLOTTER_TOOLSETS", value_name = "A,B", default_value = "all")]
     pub toolsets: Toolsets,
     /// Offer over MCP only tools that change nothing
@@ -311,7 +314,11 @@ fn given(url: Option<&Secret>) -> Option<String> {
 impl RuleSettings {
     /// The rules that every decision obeys.
     pub fn rules(&self) -> Rules {
-        let fees = FeeSchedule { per_fill: self.fee_per_fill, per_share: self.fee_per_share };
+        let fees = FeeSchedule {
+            per_fill: self.fee_per_fill,
+            per_share: self.fee_per_share,
+            per_contract: self.fee_per_contract,
+        };
         Rules { collar: self.collar, fees }
     }
 }

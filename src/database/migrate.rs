@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (18, "notional", include_str!("../../migrations/0018_notional.sql")),
     (19, "keys_first", include_str!("../../migrations/0019_keys_first.sql")),
     (20, "losses", include_str!("../../migrations/0020_losses.sql")),
+    (21, "options", include_str!("../../migrations/0021_options.sql")),
 ];
 
 /// The migrations that make roles.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aggregates::id::OrderId;
+use aggregates::id::{InstrumentId, OrderId};
 use aggregates::order::{ExpiryReason, OrderEvent};
 use aggregates::refusal::{Refusal, RefusalKind};
 use aggregates::stream::{Event, StreamId};
@@ -33,21 +33,27 @@ pub(super) fn note_missed_auction(stream: StreamId, event: &Event) {
     tracing::warn!(%stream, %at, "the auction of an order had no price");
 }
 
-/// The orders for closing auctions that wait for an official close which the market did not tell of.
+/// The orders for closing auctions, and the options whose last session is over, that wait for an official close which the
+/// market did not tell of.
 #[derive(Debug, Default)]
-pub(super) struct MissingCloses(BTreeSet<OrderId>);
+pub(super) struct MissingCloses(BTreeSet<OrderId>, BTreeSet<InstrumentId>);
 
 impl MissingCloses {
-    /// Tells of each order once, and how many there are.
+    /// Tells of each order and option once, and how many there are.
     pub(super) fn note(&mut self, core: &Core) {
         let waiting: BTreeSet<OrderId> = core.without_close().collect();
-        if waiting == self.0 {
+        let contracts: BTreeSet<InstrumentId> = core.contracts_without_close().collect();
+        if waiting == self.0 && contracts == self.1 {
             return;
+        }
+        for contract in contracts.difference(&self.1) {
+            let symbol = core.state().issues.get(contract).map(|issue| issue.symbol.as_str());
+            tracing::warn!(%contract, symbol, "an option cannot expire: what it is on has no official close of its last session");
         }
         for order_id in waiting.difference(&self.0) {
             tracing::warn!(%order_id, "an order for the closing auction waits: its session has no official close");
         }
-        metrics::gauge!("blotter_closes_missing").set(waiting.len() as f64);
-        self.0 = waiting;
+        metrics::gauge!("blotter_closes_missing").set((waiting.len() + contracts.len()) as f64);
+        (self.0, self.1) = (waiting, contracts);
     }
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aggregates::account::AccountEvent;
-use aggregates::id::{AccountId, InstrumentId};
+use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::Right;
 use aggregates::margin::Marks;
 use aggregates::market::Evidence;
 use aggregates::money::Price;
-use aggregates::order::{OrderEvent, OrderSpec, Side, TimeInForce, TriggerBy};
+use aggregates::order::{OrderEvent, OrderSpec};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{MarketView, Offer};
 use chrono::NaiveDate;
@@ -83,6 +83,14 @@ impl Shown {
         }
         let chain = self.chains.entry(option.underlying.clone()).or_default();
         chain.entry(place(option)).or_insert_with(|| glance.symbol.clone());
+    }
+
+    /// The market as an order meets it, with the prices that its account is decided with.
+    fn view_for(&self, spec: &OrderSpec) -> Option<MarketView> {
+        let glance = |symbol: &str| self.glances.get(symbol).map(Arc::as_ref);
+        let mut view = self.now?.view_for(spec, &glance);
+        view.marks.extend(self.marks(spec.account_id, Some(&spec.symbol)));
+        Some(view)
     }
 
     /// Has options leave that have expired before a date, but for those that orders or holders are left of.
@@ -168,21 +176,11 @@ impl Board {
         self.read(|shown| shown.glances.get(symbol).is_none_or(|glance| glance.recorded))
     }
 
-    /// The market as an order meets it; `None` before the first line: `market_clock_unset`.
-    /// `follows` says which prices a trailing stop does, and `time_in_force` for which auction an order is.
-    pub fn market_view(
-        &self,
-        account_id: AccountId,
-        symbol: &str,
-        side: Side,
-        follows: Option<TriggerBy>,
-        time_in_force: TimeInForce,
-    ) -> Option<MarketView> {
-        self.read(|shown| {
-            let glance = shown.glances.get(symbol).map(Arc::as_ref);
-            let view = shown.now?.view(glance, side, follows, time_in_force);
-            Some(MarketView { marks: shown.marks(account_id, Some(symbol)), ..view })
-        })
+    /// The market as an order meets it, which may be one as it was asked for: an order of several legs names them by their
+    /// symbols. Of an order of options it has its contracts, when the first of them ends, and the prices of its legs and of
+    /// what they are on. `None` before the first line: `market_clock_unset`.
+    pub fn view_for(&self, spec: &OrderSpec) -> Option<MarketView> {
+        self.read(|shown| shown.view_for(spec))
     }
 
     /// The same, with what would trigger and what would fill an order the moment it arrives.
@@ -191,15 +189,11 @@ impl Board {
         spec: &OrderSpec,
     ) -> Option<(MarketView, Option<Evidence>, Option<Offer>)> {
         self.read(|shown| {
-            let glance = shown.glances.get(&spec.symbol).map(Arc::as_ref);
-            let now = shown.now?;
-            let met = glance
-                .zip(shown.settings.as_ref())
-                .map(|(glance, settings)| glance.meeting(spec, &now, settings));
+            let (view, now) = (shown.view_for(spec)?, shown.now?);
+            let glance = |symbol: &str| shown.glances.get(symbol).map(Arc::as_ref);
+            let met = shown.settings.as_ref().map(|it| now.meeting(spec, it, &glance));
             let (trigger, offer) = met.unwrap_or_default();
-            let view = now.view(glance, spec.side, spec.follows(), spec.time_in_force);
-            let marks = shown.marks(spec.account_id, Some(&spec.symbol));
-            Some((MarketView { marks, ..view }, trigger, offer))
+            Some((view, trigger, offer))
         })
     }
 
@@ -279,7 +273,7 @@ impl Board {
         }
         core.watched().for_each(|account_id| self.show_counted(core, account_id));
         for order in core.state().orders.iter() {
-            self.show_asked(core, order.account_id, order.instrument_id);
+            self.show_asked(core, order.account_id, order.order_id);
         }
     }
 
@@ -294,8 +288,8 @@ impl Board {
             | (StreamId::Position(account_id, _), Event::Position(_)) => {
                 self.show_holdings(core, account_id);
             }
-            (StreamId::Order(_), Event::Order(OrderEvent::OrderPlaced { order, .. })) => {
-                self.show_asked(core, order.account_id, order.instrument_id);
+            (StreamId::Order(order_id), Event::Order(OrderEvent::OrderPlaced { order, .. })) => {
+                self.show_asked(core, order.account_id, order_id);
             }
             _ => {}
         }
@@ -326,14 +320,11 @@ impl Board {
         };
     }
 
-    /// Shows that an account which is decided with prices has an order of an instrument.
-    fn show_asked(&self, core: &Core, account_id: AccountId, instrument_id: InstrumentId) {
-        let state = core.state();
-        let issue = state.issues.get(&instrument_id);
-        if let Some(issue) = issue.filter(|_| state.priced.contains_key(&account_id)) {
-            self.write(|shown| {
-                shown.asked.entry(account_id).or_default().insert(issue.symbol.clone())
-            });
+    /// Shows that an account which is decided with prices has an order that concerns these symbols.
+    fn show_asked(&self, core: &Core, account_id: AccountId, order_id: OrderId) {
+        if core.state().priced.contains_key(&account_id) {
+            let symbols = core.symbols_of(order_id);
+            self.write(|shown| shown.asked.entry(account_id).or_default().extend(symbols));
         }
     }
 

@@ -397,7 +397,7 @@ impl Machine<'_> {
         for stream in std::mem::take(&mut self.touched) {
             if let StreamId::Order(order_id) = stream
                 && let Some(spec) = self.world.order(order_id).and_then(Order::spec)
-                && spec.order_class == OrderClass::Simple
+                && matches!(spec.order_class, OrderClass::Simple | OrderClass::Mleg)
             {
                 self.world.evict_if_idle(stream);
             }

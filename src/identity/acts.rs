@@ -59,6 +59,10 @@ words! {
         PlaceOrder "place_order",
         /// Close a position.
         ClosePosition "close_position",
+        /// Exercise a long option, or say that it is not to be.
+        ExerciseOption "exercise_option",
+        /// Assign a short option.
+        AssignOption "assign_option",
         /// Cancel orders.
         CancelOrder "cancel_order",
         /// Read the market.
@@ -176,7 +180,9 @@ impl Act {
                 on_account(Scope::Admin, OWNERS)
             }
             Self::PreviewOrder => on_account(Scope::OrdersPreview, TRADERS),
-            Self::PlaceOrder | Self::ClosePosition => on_account(Scope::OrdersWrite, TRADERS),
+            Self::PlaceOrder | Self::ClosePosition | Self::ExerciseOption => {
+                on_account(Scope::OrdersWrite, TRADERS)
+            }
             Self::CancelOrder => on_account(Scope::OrdersCancel, TRADERS),
             Self::ReadMarket => {
                 Rule { token: Showing::Scope(Scope::MarketRead), roles: &[], reach: Reach::Market }
@@ -189,9 +195,11 @@ impl Act {
             | Self::AnswerGrants => OWN,
             Self::StopToken => Rule { token: Showing::Nothing, roles: &[], reach: Reach::Tenant },
             Self::ManageGrants => on_account(Scope::Admin, OWNERS),
-            Self::FeedMarket | Self::ControlMarket | Self::ReadMetrics | Self::ManageUsers => {
-                OPERATOR
-            }
+            Self::AssignOption
+            | Self::FeedMarket
+            | Self::ControlMarket
+            | Self::ReadMetrics
+            | Self::ManageUsers => OPERATOR,
         }
     }
 
@@ -210,6 +218,8 @@ impl Act {
             Self::PreviewOrder => "previewing an order",
             Self::PlaceOrder => "placing an order",
             Self::ClosePosition => "closing a position",
+            Self::ExerciseOption => "exercising an option",
+            Self::AssignOption => "assigning an option",
             Self::CancelOrder => "cancelling orders",
             Self::ReadMarket => "reading the market",
             Self::FeedMarket => "feeding the market",

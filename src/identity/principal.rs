@@ -279,7 +279,10 @@ mod tests {
                 &[Scope::LedgerRead],
                 &["read_server", "list_accounts", "read_account", "follow_events"],
             ),
-            (&[Scope::OrdersWrite], &["read_server", "place_order", "close_position"]),
+            (
+                &[Scope::OrdersWrite],
+                &["read_server", "place_order", "close_position", "exercise_option"],
+            ),
             (
                 &[Scope::OrdersCancel, Scope::OrdersPreview],
                 &["read_server", "preview_order", "cancel_order"],

@@ -123,8 +123,8 @@ pub enum UsageError {
 /// An order as the limits of a token see it.
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
-    /// The ticker.
-    pub symbol: &'a str,
+    /// What it trades: of an order of several legs each of them.
+    pub symbols: Vec<&'a str>,
     /// What it may come to at worst; `None` if nobody can say.
     pub notional: Option<Money>,
     /// The day of New York.
@@ -259,20 +259,21 @@ impl Usage {
 
 /// What can be said of an order alone: its worst cost, if a limit asks for it.
 fn alone(limits: &TokenLimits, asked: &Asked<'_>) -> Result<Option<Money>, LimitHit> {
-    let symbol = || asked.symbol.to_owned();
     if let Some(symbols) = &limits.symbols
-        && !symbols.contains(asked.symbol)
+        && let Some(symbol) = asked.symbols.iter().find(|symbol| !symbols.contains(**symbol))
     {
         let mut allowed: Vec<_> = symbols.iter().take(NAMED).map(String::as_str).collect();
         if symbols.len() > NAMED {
             allowed.push("others");
         }
-        return Err(LimitHit::Symbol { symbol: symbol(), allowed: allowed.join(", ") });
+        let symbol = (*symbol).to_owned();
+        return Err(LimitHit::Symbol { symbol, allowed: allowed.join(", ") });
     }
     if limits.max_order_notional.is_none() && limits.max_daily_notional.is_none() {
         return Ok(None);
     }
-    let notional = asked.notional.ok_or_else(|| LimitHit::Unpriced { symbol: symbol() })?;
+    let unpriced = || LimitHit::Unpriced { symbol: asked.symbols.join(", ") };
+    let notional = asked.notional.ok_or_else(unpriced)?;
     match limits.max_order_notional {
         Some(max) if notional > max => Err(LimitHit::Order { notional, max }),
         _ => Ok(Some(notional)),
@@ -290,7 +291,7 @@ mod tests {
     fn asked(symbol: &str, notional: Option<&str>) -> Asked<'static> {
         let symbol: &'static str = symbol.to_owned().leak();
         let day = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
-        Asked { symbol, notional: notional.map(money), day }
+        Asked { symbols: vec![symbol], notional: notional.map(money), day }
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! unknown fields, fields given twice, numbers in place of strings and hidden characters are refused; no input
 //! panics. Costs about two microseconds a line and no more memory than the line.
 
-use aggregates::instrument::{Contract, InstrumentKind};
+use aggregates::instrument::{Contract, ExerciseStyle, InstrumentKind, Settlement};
 use aggregates::market::AuctionKind;
 
 use super::fields::{Fields, LineProblem, unfit};
 use super::tick::{
-    Auction, Bar, Chain, Clock, Depth, Dividend, ExerciseStyle, Instrument, Luld, OpenInterest,
-    Quote, Rate, RateKind, Settlement, Span, Split, Status, Tick, Trade, TradingState,
+    Auction, Bar, Chain, Clock, Depth, Dividend, Instrument, Luld, OpenInterest, Quote, Rate,
+    RateKind, Span, Split, Status, Tick, Trade, TradingState,
 };
 
 /// The most lines that the feed takes at once.

@@ -8,13 +8,12 @@
 //!
 //! Times are written in UTC, prices and sizes as strings.
 
-use aggregates::instrument::InstrumentKind;
+use aggregates::instrument::{ExerciseStyle, InstrumentKind, Settlement};
 use aggregates::market::{AuctionKind, MarketTime};
 use aggregates::money::{Price, Quantity};
 use chrono::{NaiveDate, TimeDelta};
 use rust_decimal::Decimal;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// One line of a market.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -246,26 +245,6 @@ pub struct Chain {
 impl Chain {
     /// The most contracts of one line: their listings are committed together.
     pub const MAX_CONTRACTS: usize = 256;
-}
-
-/// When an option may be exercised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExerciseStyle {
-    /// Until it expires.
-    American,
-    /// When it expires.
-    European,
-}
-
-/// What the exercise of an option delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Settlement {
-    /// Shares.
-    Physical,
-    /// Money.
-    Cash,
 }
 
 /// `luld`: positive bands, `down <= up`.

@@ -18,6 +18,8 @@ use crate::body::DIGITS;
 use crate::service::text::{self, KEY_MAX, NOTE_MAX};
 use crate::service::{Fault, HistoryPeriod, ServiceError};
 
+/// The most objects of a list.
+const LISTED: usize = 64;
 /// The longest word and the longest id, in characters.
 const WORD_MAX: usize = 64;
 
@@ -73,6 +75,18 @@ impl Arguments {
     /// Whether it was sent and is not taken yet.
     pub fn is_given(&self, name: &str) -> bool {
         self.left.contains_key(name)
+    }
+
+    /// Whether nothing was wrong so far.
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Says that it has to be there.
+    pub fn require(&mut self, name: &str) {
+        if !self.left.contains_key(name) {
+            self.missing(name);
+        }
     }
 
     fn missing(&mut self, name: &str) {
@@ -315,6 +329,34 @@ impl Arguments {
             let below = format!("{name}.{}", fault.field);
             let message = fault.message.replacen(&fault.field, &below, 1);
             self.fault(&below, fault.code, message);
+        }
+        Some(found)
+    }
+
+    /// A list of objects with these fields, or a text that is one in JSON, each read by `read`: what is wrong in one is named
+    /// below its place in the list.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        takes: &[&'static str],
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let sent = self.left.remove(name)?;
+        let listed = match sent {
+            Value::Array(listed) => Some(listed),
+            Value::String(text) => serde_json::from_str(&text).ok(),
+            _ => None,
+        };
+        let Some(listed) = listed.filter(|listed: &Vec<Value>| listed.len() <= LISTED) else {
+            let message = format!("{name} has to be a list of at most {LISTED} objects");
+            self.fault(name, "invalid_type", message);
+            return None;
+        };
+        let mut found = Vec::with_capacity(listed.len());
+        for (index, entry) in listed.into_iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            self.left.insert(place.clone(), entry);
+            found.extend(self.object(&place, takes, &mut read));
         }
         Some(found)
     }

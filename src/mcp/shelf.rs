@@ -39,6 +39,8 @@ toolsets! {
     Account "account",
     /// Placing stock orders.
     StockOrders "stock_orders",
+    /// Placing orders of options, and exercising them.
+    OptionOrders "option_orders",
     /// Following, changing and ending orders.
     OrderManagement "order_management",
     /// What orders do to the risk of an account.

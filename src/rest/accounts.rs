@@ -39,7 +39,8 @@ pub fn routes() -> Routes {
             "option_level",
             0,
             4,
-            "The options that it may trade; if absent 0 for cash, 3 for margin.",
+            "The options that it may trade: 0 none, 1 covered calls and cash-secured puts, 2 long options too, 3 spreads too, 4 naked \
+             short options too. Cash accounts have 0 to 2, margin accounts 0 to 4; if absent 0 for cash, 3 for margin.",
         ),
     ];
     let paid = [Field::amount("amount", "Dollars, above 0, to the cent.").required()];

@@ -295,17 +295,6 @@ impl Fields {
         id
     }
 
-    /// A field that later versions take and this one refuses by name.
-    pub fn not_yet(&mut self, field: &str) {
-        let given = self.take(field).is_some();
-        // Nobody is told to use it.
-        self.known.pop();
-        if given {
-            let message = format!("{field} is not supported by this version: leave it out");
-            self.fault(field, "unsupported", message);
-        }
-    }
-
     /// The end of reading: what nobody has taken is refused, then everything that was wrong, with what the caller
     /// found beside it in fields that could be read.
     pub fn end(mut self, more: impl IntoIterator<Item = Fault>) -> Result<(), Problem> {

@@ -10,14 +10,17 @@ pub mod auth;
 pub mod cors;
 mod docs;
 pub mod edge;
+mod exercise;
 mod grants;
 mod health;
 mod impatient;
 pub mod input;
+mod legs;
 pub mod listener;
 mod market;
 mod openapi;
 mod options;
+mod order_body;
 mod orders;
 mod policy;
 mod portfolio;
@@ -41,7 +44,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub use orders::read as read_order;
+pub use order_body::read as read_order;
 pub use problem::Problem;
 pub use stream::streams;
 
@@ -79,6 +82,7 @@ fn v1() -> Routes {
         .merge(orders::routes())
         .merge(previews::routes())
         .merge(positions::routes())
+        .merge(exercise::routes())
         .merge(portfolio::routes())
         .merge(policy::routes())
         .merge(market::routes())

@@ -1,4 +1,4 @@
-//! `/v1/accounts/{account_id}/positions`, `…/journal` and `…/activities`.
+//! `/v1/accounts/{account_id}/positions`, `…/option-positions`, `…/journal` and `…/activities`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,6 +13,7 @@ use super::routes::Routes;
 use crate::identity::Act;
 use crate::service::{
     ActivityAnswer, ActivityFilter, EntryAnswer, Page, PositionAnswer, Service, ServiceError,
+    UnderlyingAnswer,
 };
 
 /// The routes.
@@ -36,6 +37,21 @@ pub fn routes() -> Routes {
             )
             .fresh()
             .answers::<PositionAnswer>(200, "The position."),
+        )
+        .get(
+            "/accounts/{account_id}/option-positions",
+            options,
+            Operation::read(
+                Act::ReadAccount,
+                "list_option_positions",
+                "Sum up what is held of options, by what they are on",
+            )
+            .about(
+                "Contracts, the shares of the underlying, what the options are worth, and the greeks of both together: what \
+                 cannot be valued is named. One page.",
+            )
+            .fresh()
+            .answers::<Page<UnderlyingAnswer>>(200, "The underlyings."),
         )
         .get(
             "/accounts/{account_id}/journal",
@@ -97,6 +113,19 @@ pub async fn get(
     query.0.end([])?;
     let account = id(&account, ServiceError::no_account)?;
     Ok(Json(service.position(&caller, account, &symbol, fresh).await?))
+}
+
+/// `GET /v1/accounts/{account_id}/option-positions`
+pub async fn options(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    Path(account): Path<String>,
+    mut query: Query,
+) -> Result<Json<Page<UnderlyingAnswer>>, Problem> {
+    let fresh = query.fresh();
+    query.0.end([])?;
+    let account = id(&account, ServiceError::no_account)?;
+    Ok(Json(service.option_underlyings(&caller, account, fresh).await?))
 }
 
 /// `GET /v1/accounts/{account_id}/journal`

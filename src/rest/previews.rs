@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::accounts::created;
 use super::openapi::{Field, Operation};
-use super::orders;
+use super::order_body;
 use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
@@ -34,7 +34,7 @@ pub fn routes() -> Routes {
                      `client_order_id` is not used up.",
                 )
                 .body(
-                    &orders::placed(),
+                    &order_body::placed(),
                     json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "10", "limit_price": "187.25"}),
                 )
                 .answers::<PreviewAnswer>(200, "The account and the position before and after the order."),
@@ -50,7 +50,7 @@ pub fn routes() -> Routes {
                      is refused with the same code and figures.",
                 )
                 .body(
-                    &orders::placed(),
+                    &order_body::placed(),
                     json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "10"}),
                 )
                 .answers::<RiskAnswer>(200, "The account and the position before and after the order."),
@@ -92,7 +92,7 @@ pub async fn preview(
     JsonBody(body): JsonBody,
 ) -> Result<Json<PreviewAnswer>, Problem> {
     let account = id(&account, ServiceError::no_account)?;
-    let request = orders::read(body)?;
+    let request = order_body::read(body)?;
     Ok(Json(service.preview_order(&caller, account, &request).await?))
 }
 
@@ -104,7 +104,7 @@ pub async fn risk(
     JsonBody(body): JsonBody,
 ) -> Result<Json<RiskAnswer>, Problem> {
     let account = id(&account, ServiceError::no_account)?;
-    let request = orders::read(body)?;
+    let request = order_body::read(body)?;
     Ok(Json(service.analyze_order(&caller, account, &request).await?))
 }
 

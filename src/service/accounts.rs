@@ -38,7 +38,7 @@ pub struct OpenAccount {
     pub kind: AccountKind,
     /// The first deposit, in dollars: 0 or more.
     pub starting_balance: Money,
-    /// Which options it may trade, 0 to 4; by default 0 for cash, 3 for margin.
+    /// Which options it may trade: 0 to 2 for cash, 0 to 4 for margin; by default 0 for cash, 3 for margin.
     pub option_level: Option<u8>,
 }
 
@@ -62,23 +62,28 @@ pub struct AccountAnswer {
     pub cash: Money,
     /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost: cash less `reserved`; in a margin account, twice what `equity` is above
-    /// `initial_margin` and `reserved`, absent when a position has no price.
+    /// What new orders may cost: cash less `reserved` and the strikes of short puts; in a margin account, twice what cash
+    /// and shares are worth above `initial_margin` and `reserved`, absent when a position has no price, or what a short
+    /// option is on.
     pub buying_power: Option<Value>,
-    /// Cash and what the positions are worth; absent when one of them has no price.
+    /// The same for options, which have no loan value: in a margin account half of it.
+    pub options_buying_power: Option<Value>,
+    /// Cash and what the positions are worth, options too; absent when one of them has no price.
     pub equity: Option<Value>,
     /// What long positions are worth.
     pub long_market_value: Option<Value>,
     /// What short positions are worth, below zero.
     pub short_market_value: Option<Value>,
-    /// What backs the positions of a margin account when they are opened: 50 % of their value. 0 in a cash account.
+    /// What backs the positions of a margin account when they are opened: 50 % of the value of shares, and what its
+    /// short options need. Options back nothing. 0 in a cash account.
     pub initial_margin: Option<Value>,
     /// What has to back the positions of a margin account. 0 in a cash account.
     pub maintenance_margin: Option<Value>,
-    /// Which options it may trade.
+    /// Which options it may trade: 0 none, 1 covered calls and cash-secured puts, 2 long options too, 3 spreads too, 4 naked
+    /// short options too.
     pub option_level: u8,
     /// What is out of the ordinary: `deficit` when the cash, or the equity of a margin account, is below zero;
-    /// `margin_call` when the equity is below `maintenance_margin`. Then only orders that reduce positions pass.
+    /// `margin_call` when cash and shares are worth less than `maintenance_margin`. Then only orders that reduce positions pass.
     pub flags: Vec<&'static str>,
     /// The limits that it trades under.
     pub policy: Policy,
@@ -115,14 +120,10 @@ impl Service {
         let canonical = canonical(&request)?;
         let route = "POST /v1/accounts";
         let key = once.map(|key| caller.key(route, key, &canonical));
-        let default_level = match request.kind {
-            AccountKind::Cash => 0,
-            AccountKind::Margin => 3,
-        };
         let command = AccountCommand::Open {
             account_id,
             kind: request.kind,
-            option_level: request.option_level.unwrap_or(default_level),
+            option_level: request.option_level.unwrap_or(request.kind.usual_option_level()),
             name_digest: Words::digest(&request.name),
             starting_balance: request.starting_balance,
             deposit_id: command_id,
@@ -265,32 +266,35 @@ impl Service {
         for row in rows {
             let holdings = held.remove(&row.account_id).unwrap_or_default();
             let name = names.remove(&row.account_id);
-            let worth = self.worth(&holdings)?;
+            let (worth, backed) = self.worth(&holdings)?;
             let counted = self.parts.engine.board().counted(row.account_id);
-            let (worth, position) = (worth.as_ref(), snapshot.position);
-            answers.push(Self::account_worth(caller, &row, name, (worth, counted), position)?);
+            let (known, position) = (Known { worth, backed, counted }, snapshot.position);
+            answers.push(Self::account_worth(caller, &row, name, &known, position)?);
         }
         Ok(answers)
     }
 
-    /// A row of an account, with what its holdings are worth, if that is known, and what the engine counts of its losses.
+    /// A row of an account, with what is known of it beyond its row.
     pub(super) fn account_worth(
         caller: &Caller,
         row: &AccountRow,
         name: Option<String>,
-        (worth, counted): (Option<&Worth>, Option<Counted>),
+        known: &Known,
         position: u64,
     ) -> Result<AccountAnswer, ServiceError> {
+        let Known { worth, backed, counted } = known;
         let equity = match worth {
             Some(worth) => Some(worth.long.plus(worth.short)?.plus(row.cash)?),
             None => None,
         };
-        let backing = Backing::of(row, equity, worth.and_then(|worth| worth.backed))?;
+        let backing = Backing::of(row, equity, backed)?;
         let losses = row.losses.as_ref();
+        let worth = worth.as_ref();
         let outdated = worth.is_some_and(|worth| worth.outdated);
         let now = equity.filter(|_| !outdated);
-        let losses =
-            losses.map(|losses| LossesAnswer::of(&row.policy, losses, counted, now)).transpose()?;
+        let losses = losses
+            .map(|losses| LossesAnswer::of(&row.policy, losses, *counted, now))
+            .transpose()?;
         Ok(AccountAnswer {
             account_id: row.account_id,
             name,
@@ -301,6 +305,7 @@ impl Service {
             cash: row.cash,
             reserved: row.reserved,
             buying_power: backing.buying_power,
+            options_buying_power: backing.options_buying_power,
             equity,
             long_market_value: worth.map(|worth| worth.long),
             short_market_value: worth.map(|worth| worth.short),
@@ -319,12 +324,17 @@ impl Service {
         })
     }
 
-    /// What holdings are worth together; `None` when one of them has no price.
-    fn worth(&self, holdings: &[PositionRow]) -> Result<Option<Worth>, ServiceError> {
+    /// What holdings are worth together, `None` when one of them has no price, and what they ask of what backs them.
+    fn worth(&self, holdings: &[PositionRow]) -> Result<(Option<Worth>, Backed), ServiceError> {
+        let valued = holdings
+            .iter()
+            .map(|row| self.valued(row))
+            .collect::<Result<Vec<_>, ServiceError>>()?;
+        let backed = self.backed(holdings, &valued)?;
         let mut worth = Worth::default();
-        for row in holdings {
-            let Some(Valued { value, mark, outdated }) = self.valued(row)? else {
-                return Ok(None);
+        for valued in valued {
+            let Some(Valued { value, mark, outdated }) = valued else {
+                return Ok((None, backed));
             };
             worth.outdated |= outdated;
             if value.is_negative() {
@@ -334,37 +344,31 @@ impl Service {
             }
             worth.marked_at =
                 Some(worth.marked_at.map_or(mark.at, |at: MarketTime| at.min(mark.at)));
-            worth.backed = worth.backed.and_then(|backed| backed.with(row.qty, mark.price));
             worth.sources.insert(mark.source);
         }
-        Ok(Some(worth))
+        Ok((Some(worth), backed))
     }
 }
 
-/// What holdings are worth, and by which prices.
+/// What is known of an account beyond its row.
+pub(super) struct Known {
+    /// What its holdings are worth; absent when one of them has no price.
+    pub(super) worth: Option<Worth>,
+    /// What they ask of what backs the account.
+    pub(super) backed: Backed,
+    /// What the engine counts of its losses.
+    pub(super) counted: Option<Counted>,
+}
+
+/// What holdings are worth, and by which prices. `Default` is nothing held.
+#[derive(Default)]
 pub(super) struct Worth {
-    pub(super) long: Value,
-    pub(super) short: Value,
-    /// What has to back them, if that can be held.
-    pub(super) backed: Option<Backed>,
-    pub(super) marked_at: Option<MarketTime>,
-    pub(super) sources: BTreeSet<String>,
+    long: Value,
+    short: Value,
+    marked_at: Option<MarketTime>,
+    sources: BTreeSet<String>,
     /// One of the prices is of before a split or a dividend that has changed what a share is worth.
-    pub(super) outdated: bool,
-}
-
-impl Default for Worth {
-    /// Nothing is held.
-    fn default() -> Self {
-        Self {
-            long: Value::default(),
-            short: Value::default(),
-            backed: Some(Backed::default()),
-            marked_at: None,
-            sources: BTreeSet::new(),
-            outdated: false,
-        }
-    }
+    outdated: bool,
 }
 
 /// The bytes that stand for a request: two requests that mean the same have the same.
@@ -381,8 +385,11 @@ impl OpenAccount {
             let message = format!("starting_balance {} has to be 0 or more", self.starting_balance);
             faults.push(Fault::new("starting_balance", "invalid_amount", message));
         }
-        if self.option_level.is_some_and(|level| level > 4) {
-            faults.push(Fault::new("option_level", "invalid_value", "option_level is 0 to 4"));
+        let most = self.kind.most_option_level();
+        if let Some(level) = self.option_level.filter(|level| *level > most) {
+            let kind = self.kind.word();
+            let message = format!("option_level {level}: a {kind} account has 0 to {most}");
+            faults.push(Fault::new("option_level", "invalid_value", message));
         }
         faults
     }

@@ -1,31 +1,86 @@
 //! What backs an account: margin, buying power, and what is out of the ordinary about it.
 //!
-//! A cash account pays with its cash. A margin account is told by the prices at hand; without one of them, or with a
+//! A cash account pays with its cash, less what it has set aside for short puts. A margin account is told by the prices at
+//! hand, as a decision about it would find it: without one of them, that of what a short option is on included, or with a
 //! figure beyond the bound of money, its margin and buying power are absent.
 
 use aggregates::account::AccountKind;
-use aggregates::margin::Requirement;
-use aggregates::money::{AmountError, Price, Quantity};
+use aggregates::instrument::Right;
+use aggregates::margin::{Marked, NakedPuts, Standing};
+use aggregates::money::{AmountError, Money, Quantity};
+use aggregates::order::Side;
 use projections::accounts::AccountRow;
+use projections::positions::PositionRow;
 
-use super::Value;
+use super::positions::Valued;
+use super::{Service, Value};
+use crate::engine::core::Shown;
 
-/// What has to back holdings, together.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the holdings of an account ask of what backs it.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Backed {
-    initial: Value,
-    maintenance: Value,
+    /// What a cash account has set aside for the puts that it is short of: their strikes.
+    collateral: Money,
+    /// The holdings at their prices, with what short options are on; absent when one has no price.
+    marked: Option<Vec<Marked>>,
 }
 
 impl Backed {
-    /// The same with one more holding; `None` if its figures cannot be held.
-    pub(super) fn with(self, qty: Quantity, price: Price) -> Option<Self> {
-        let Requirement { initial, maintenance, .. } = Requirement::of(qty, price).ok()?;
-        Some(Self {
-            initial: self.initial.plus(initial).ok()?,
-            maintenance: self.maintenance.plus(maintenance).ok()?,
-        })
+    /// These are held, at no price.
+    ///
+    /// # Errors
+    /// A figure cannot be held.
+    pub(super) fn unpriced(held: &[&PositionRow]) -> Result<Self, AmountError> {
+        let mut collateral = Money::ZERO;
+        for row in held.iter().filter(|row| row.qty.is_negative()) {
+            let put = row.contract.as_ref().filter(|terms| terms.right == Right::Put);
+            if let Some(terms) = put {
+                collateral = collateral.plus(terms.exercise_amount(row.qty.abs())?)?;
+            }
+        }
+        let marked = held.is_empty().then(Vec::new);
+        Ok(Self { collateral, marked })
     }
+}
+
+impl Service {
+    /// These holdings at the prices by which they were valued.
+    pub(super) fn backed(
+        &self,
+        held: &[PositionRow],
+        valued: &[Option<Valued>],
+    ) -> Result<Backed, AmountError> {
+        let rows: Vec<&PositionRow> = held.iter().collect();
+        let backed = Backed::unpriced(&rows)?;
+        let priced: Option<Vec<Marked>> = rows
+            .iter()
+            .zip(valued)
+            .map(|(row, valued)| Some(at(row, &valued.as_ref()?.mark)))
+            .collect();
+        let Some(mut marked) = priced else { return Ok(backed) };
+        for row in rows.iter().filter(|row| row.qty.is_negative()) {
+            let Some(terms) = &row.contract else { continue };
+            if marked.iter().any(|known| known.instrument_id == terms.underlying_id) {
+                continue;
+            }
+            // What is held of it, nothing, is valued as a short holding is, as decisions do.
+            let glance = self.parts.engine.board().glance(&terms.underlying);
+            let Some(Shown { price, source, at }) =
+                glance.and_then(|glance| glance.mark(Side::Sell))
+            else {
+                return Ok(backed);
+            };
+            let (instrument_id, qty) = (terms.underlying_id, Quantity::ZERO);
+            marked.push(Marked { instrument_id, qty, price, source, at, contract: None });
+        }
+        Ok(Backed { marked: Some(marked), ..backed })
+    }
+}
+
+fn at(row: &PositionRow, mark: &Shown) -> Marked {
+    let Shown { price, source, at } = mark.clone();
+    let (instrument_id, qty, contract) = (row.instrument_id, row.qty, row.contract.clone());
+    Marked { instrument_id, qty, price, source, at, contract }
 }
 
 /// How an account is backed.
@@ -33,41 +88,50 @@ impl Backed {
 pub(super) struct Backing {
     pub(super) initial: Option<Value>,
     pub(super) maintenance: Option<Value>,
+    /// The cost of stock that it may still open.
     pub(super) buying_power: Option<Value>,
+    /// What it may still pay for options, which have no loan value.
+    pub(super) options_buying_power: Option<Value>,
     pub(super) flags: Vec<&'static str>,
 }
 
 impl Backing {
-    /// Of an account with this equity and these requirements, as far as they are known.
+    /// Of an account with this equity, as far as it is known, and these holdings.
     ///
     /// # Errors
     /// A figure cannot be held.
     pub(super) fn of(
         row: &AccountRow,
         equity: Option<Value>,
-        backed: Option<Backed>,
+        backed: &Backed,
     ) -> Result<Self, AmountError> {
         if row.kind == AccountKind::Cash {
-            let deficit = row.cash.is_negative();
+            let free = row.cash.minus(row.reserved)?.minus(backed.collateral)?;
             return Ok(Self {
                 initial: Some(Value::default()),
                 maintenance: Some(Value::default()),
-                buying_power: Some(row.cash.minus(row.reserved)?.into()),
-                flags: deficit.then_some("deficit").into_iter().collect(),
+                buying_power: Some(free.into()),
+                options_buying_power: Some(free.into()),
+                flags: row.cash.is_negative().then_some("deficit").into_iter().collect(),
             });
         }
-        let Some((equity, Backed { initial, maintenance })) = equity.zip(backed) else {
+        let standing = backed.marked.as_ref().and_then(|marked| {
+            Standing::of(row.cash, NakedPuts::of_level(row.option_level), marked.clone()).ok()
+        });
+        let Some((equity, standing)) = equity.zip(standing) else {
             return Ok(Self::default());
         };
-        let free = equity.minus(initial)?.minus(row.reserved)?.max(Value::default());
+        let free = Value::from(standing.equity).minus(standing.initial)?.minus(row.reserved)?;
+        let free = free.max(Value::default());
         let flags = [
-            (equity < maintenance).then_some("margin_call"),
+            standing.is_called().then_some("margin_call"),
             equity.is_negative().then_some("deficit"),
         ];
         Ok(Self {
-            initial: Some(initial),
-            maintenance: Some(maintenance),
+            initial: Some(standing.initial.into()),
+            maintenance: Some(standing.maintenance.into()),
             buying_power: Some(free.plus(free)?),
+            options_buying_power: Some(free),
             flags: flags.into_iter().flatten().collect(),
         })
     }

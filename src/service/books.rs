@@ -24,7 +24,7 @@ pub struct EntryAnswer {
     pub event_type: String,
     /// The order behind it.
     pub order_id: Option<OrderId>,
-    /// The fill behind it.
+    /// The fill behind it, or the end of an option.
     pub fill_id: Option<FillId>,
     /// The corporate action behind it.
     pub action_id: Option<String>,
@@ -48,7 +48,7 @@ pub struct PostingAnswer {
     pub amount: String,
 }
 
-/// What changed an account's cash.
+/// What changed an account's cash, or how an option ended.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Activity")]
 pub struct ActivityAnswer {
@@ -58,17 +58,17 @@ pub struct ActivityAnswer {
     pub activity_type: ActivityType,
     /// The ticker of a fill, or of what paid.
     pub symbol: Option<String>,
-    /// Buy or sell, of a fill.
+    /// Buy or sell, of a fill or of the end of an option: long ones are sold.
     pub side: Option<Side>,
-    /// Shares of a fill.
+    /// Shares of a fill, contracts of an option, packages of an mleg order.
     pub qty: Option<Quantity>,
-    /// The price of a fill.
+    /// The price of a fill, or the strike that shares were delivered at.
     pub price: Option<Price>,
     /// The change of cash, before the fees of a fill.
     pub net_amount: Money,
     /// The order of a fill or a fee.
     pub order_id: Option<OrderId>,
-    /// The fill, or that of a fee.
+    /// The fill, or that of a fee; the end of an option, the same for the shares that it delivered.
     pub fill_id: Option<FillId>,
     /// The corporate action.
     pub action_id: Option<String>,

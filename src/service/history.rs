@@ -8,8 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use aggregates::id::{AccountId, InstrumentId};
+use aggregates::instrument::OptionTerms;
 use aggregates::market::MarketTime;
-use aggregates::money::{Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity};
 use chrono::{Days, Months, NaiveDate, TimeDelta};
 use projections::Group;
 use projections::accounts::AccountRow;
@@ -264,12 +265,39 @@ pub(super) async fn timeline(
     let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
     let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
     let prices = query::closes(connection, &ids, &dates, up_to).await?;
-    let prices = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
+    let closes = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
+    let contracts = query::contracts(connection, account_id, &ids).await?;
+    let prices = Prices { closes, contracts };
     fold((begun_with, behind), held, &sessions, &moved, &prices)
 }
 
 /// Shares by instrument, and cash.
 type Held = BTreeMap<Option<InstrumentId>, Decimal>;
+
+/// What is needed to value holdings at closes.
+struct Prices {
+    /// Official closes by session.
+    closes: BTreeMap<(InstrumentId, NaiveDate), Price>,
+    /// What the options are.
+    contracts: BTreeMap<InstrumentId, OptionTerms>,
+}
+
+impl Prices {
+    /// What a holding was worth at a close; `None` without one.
+    fn value(
+        &self,
+        (instrument_id, qty): (InstrumentId, Decimal),
+        session: NaiveDate,
+    ) -> Result<Option<Value>, AmountError> {
+        let Some(price) = self.closes.get(&(instrument_id, session)) else { return Ok(None) };
+        let qty = Quantity::new(qty)?;
+        let shares = match self.contracts.get(&instrument_id) {
+            Some(terms) => terms.shares_of(qty)?,
+            None => qty,
+        };
+        Value::of_fill(shares, *price).map(Some)
+    }
+}
 
 /// Adds up what moved, close by close, to what was held before.
 fn fold(
@@ -277,7 +305,7 @@ fn fold(
     mut held: Held,
     sessions: &[ClosedSession],
     moved: &[Moved],
-    prices: &BTreeMap<(InstrumentId, NaiveDate), Price>,
+    prices: &Prices,
 ) -> Result<Timeline, ServiceError> {
     let mut by_close: Vec<Vec<&Moved>> = vec![Vec::new(); sessions.len() + 1];
     for part in moved {
@@ -295,10 +323,8 @@ fn fold(
         let (mut worth, mut unmarked) = (Value::from(cash), Vec::new());
         for (instrument_id, qty) in &held {
             let Some(instrument_id) = instrument_id.filter(|_| !qty.is_zero()) else { continue };
-            match prices.get(&(instrument_id, close.session)) {
-                Some(price) => {
-                    worth = worth.plus(Value::of_fill(Quantity::new(*qty)?, *price)?)?;
-                }
+            match prices.value((instrument_id, *qty), close.session)? {
+                Some(value) => worth = worth.plus(value)?,
                 None => unmarked.push(instrument_id),
             }
         }

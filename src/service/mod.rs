@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answers;
+mod asking;
 mod audit;
 mod backing;
 mod base;
@@ -14,15 +15,19 @@ mod caller;
 mod closing;
 mod cursor;
 mod error;
+mod exercise;
 mod families;
 mod grants;
 mod health;
 mod history;
+mod legs;
 mod limits;
 mod listing;
 mod losses;
 mod market;
+mod option_positions;
 mod orders;
+mod payoff;
 mod placing;
 mod policy;
 mod portfolio;
@@ -71,6 +76,7 @@ pub use crate::market::bars::Timeframe;
 pub use crate::market::calendar::new_york_midnight;
 pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
+pub use asking::{LegRequest, OrderRequest};
 pub use audit::{EventAnswer, EventFilter, Export};
 use base::Bases;
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
@@ -83,16 +89,20 @@ pub use families::ChildAnswer;
 pub use grants::{GrantAnswer, GrantState, HeldGrantAnswer, RevokedGrant};
 pub use health::{Health, ViewHealth};
 pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
+pub use legs::LegAnswer;
 pub use market::{
     Assumed, BarAnswer, BarsAnswer, BarsRequest, CHAIN_MAX, ChainAnalysis, ChainAnswer,
-    ChainRequest, ContractsAnswer, ControlAnswer, DepthAnswer, ExpirationsAnswer, FeedAnswer,
-    HistoryAnswer, HoursAnswer, InfoAnswer, InstrumentAnswer, LevelAnswer, OptionAnswer,
-    OptionGreeksAnswer, Period, PriceAnswer, QuoteAnswer, RIGHTS, StrikesAnswer,
+    ChainRequest, ContractAnswer, ContractsAnswer, ControlAnswer, DepthAnswer, ExpirationsAnswer,
+    FeedAnswer, HistoryAnswer, HoldingGreeksAnswer, HoursAnswer, InfoAnswer, InstrumentAnswer,
+    LevelAnswer, OptionAnswer, OptionGreeksAnswer, Period, PriceAnswer, QuoteAnswer, RIGHTS,
+    StrikesAnswer,
 };
-pub use orders::{OrderAnswer, OrderFilter, OrderRequest, OrderState, SYMBOL_MAX};
+pub use option_positions::UnderlyingAnswer;
+pub use orders::{OrderAnswer, OrderFilter, OrderState, SYMBOL_MAX};
+pub use payoff::PayoffAnswer;
 pub use portfolio::{PortfolioAnswer, PortfolioPosition};
 pub use positions::{LotAnswer, PositionAnswer};
-pub use preview::{FiguresAnswer, PreviewAnswer};
+pub use preview::{FiguresAnswer, PreviewAnswer, PreviewLeg};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
 pub use risk::{RiskAnswer, RiskFigures};

@@ -1,13 +1,14 @@
-//! Orders: what is asked for, and what is answered. How they are placed and ended stands in [`super::placing`].
+//! Orders as they are answered. How they are asked for stands in [`super::asking`], how they are placed and ended in
+//! [`super::placing`].
 
 use std::time::Duration;
 
-use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::id::{AccountId, OrderId};
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::{
-    CancelReason, Exits, ExpiryReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side,
+    CancelReason, ExpiryReason, OrderClass, OrderStatus, OrderType, PositionIntent, Side,
     TimeInForce, Trail, TriggerBy,
 };
 use aggregates::refusal::Refusal;
@@ -20,90 +21,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::families::{ChildAnswer, children};
+use super::legs::LegAnswer;
 use super::reading::Snapshot;
-use super::{Caller, EventAnswer, Fault, Fresh, Page, PageRequest, Service, ServiceError, text};
+use super::{Caller, EventAnswer, Fresh, Page, PageRequest, Service, ServiceError, text};
 use crate::engine::following::Followed;
-use crate::ledger::{SHARD, Words};
+use crate::ledger::SHARD;
 
 /// The longest symbol, in characters.
 pub const SYMBOL_MAX: usize = 32;
 
 /// How long an answer waits for the marks of trailing stops.
 const MARKS: Duration = Duration::from_secs(1);
-
-/// A new order. Amounts are dollars and shares.
-#[derive(Clone, Debug, Serialize)]
-pub struct OrderRequest {
-    /// The ticker.
-    pub symbol: String,
-    /// Buy or sell.
-    pub side: Side,
-    /// How the price is found.
-    #[serde(rename = "type")]
-    pub order_type: OrderType,
-    /// Shares, above 0; 0 beside a notional.
-    pub qty: Quantity,
-    /// Dollars to buy for, in place of a quantity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notional: Option<Money>,
-    /// The worst price of limit types.
-    pub limit_price: Option<Price>,
-    /// The trigger of stop types.
-    pub stop_price: Option<Price>,
-    /// The distance of trailing types.
-    pub trail: Option<Trail>,
-    /// How far the limit of a trailing stop limit is beyond the stop that triggers it, in dollars.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit_offset: Option<Price>,
-    /// The price from which on a trailing type follows the market: at once if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation_price: Option<Price>,
-    /// Which prices trigger stop types: the last trade if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trigger_by: Option<TriggerBy>,
-    /// How long it lives.
-    pub time_in_force: TimeInForce,
-    /// When a gtd order ends, by the market clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<MarketTime>,
-    /// Whether it may fill outside regular hours.
-    pub extended_hours: bool,
-    /// Which other orders it belongs with.
-    pub order_class: OrderClass,
-    /// The exits that are placed with it. The take-profit of an oco is the order itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exits: Option<Exits>,
-    /// The client's own id, unique in the account for ever: sent again, it is the same order. Made if absent.
-    pub client_order_id: Option<String>,
-    /// Words of the owner's, erasable, never in the log.
-    pub note: Option<String>,
-}
-
-impl OrderRequest {
-    /// An order for the day, for regular hours and by itself, with nothing that only some orders have.
-    pub fn plain(symbol: String, side: Side, order_type: OrderType, qty: Quantity) -> Self {
-        Self {
-            symbol,
-            side,
-            order_type,
-            qty,
-            notional: None,
-            limit_price: None,
-            stop_price: None,
-            trail: None,
-            limit_offset: None,
-            activation_price: None,
-            trigger_by: None,
-            time_in_force: TimeInForce::Day,
-            expires_at: None,
-            extended_hours: false,
-            order_class: OrderClass::Simple,
-            exits: None,
-            client_order_id: None,
-            note: None,
-        }
-    }
-}
 
 /// An order as its owner sees it. Times are of the market clock.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -115,10 +43,10 @@ pub struct OrderAnswer {
     pub account_id: AccountId,
     /// The client's own id.
     pub client_order_id: String,
-    /// The ticker when it was placed.
-    pub symbol: String,
-    /// Buy or sell.
-    pub side: Side,
+    /// The ticker, or the OCC symbol of an option, when it was placed; absent of an mleg order, whose legs have one each.
+    pub symbol: Option<String>,
+    /// Buy or sell; absent of an mleg order.
+    pub side: Option<Side>,
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
@@ -128,11 +56,13 @@ pub struct OrderAnswer {
     pub time_in_force: TimeInForce,
     /// Whether it may fill outside regular hours.
     pub extended_hours: bool,
-    /// Shares, what has filled included; absent of a notional order until it is filled.
+    /// Shares of a stock, contracts of an option, packages of an mleg order, what has filled included; absent of a notional
+    /// order until it is filled.
     pub qty: Option<Quantity>,
     /// Dollars that it buys for, in place of a quantity.
     pub notional: Option<Money>,
-    /// The worst price of limit types.
+    /// The worst price of limit types; of an mleg order the net price of a package, below zero for one that has to bring
+    /// money.
     pub limit_price: Option<Price>,
     /// The trigger of stop types.
     pub stop_price: Option<Price>,
@@ -153,9 +83,9 @@ pub struct OrderAnswer {
     pub hwm: Option<Price>,
     /// Where it stands.
     pub status: OrderStatus,
-    /// Shares filled.
+    /// Shares, contracts or packages filled.
     pub filled_qty: Quantity,
-    /// Their average price, to 6 decimals.
+    /// Their average price in dollars a share, to 6 decimals; of an mleg order the net price, which may be below zero.
     pub filled_avg_price: Option<Price>,
     /// What the fills were charged.
     pub fees: Money,
@@ -171,6 +101,14 @@ pub struct OrderAnswer {
     pub parent_order_id: Option<OrderId>,
     /// The orders that were placed with it: its exits.
     pub children: Vec<ChildAnswer>,
+    /// The ticker of what the option, or the legs, are on; absent of an order of a stock.
+    pub underlying_symbol: Option<String>,
+    /// What it trades; an mleg order is of options.
+    pub kind: InstrumentKind,
+    /// Whether an order of one option opens a position or closes one.
+    pub position_intent: Option<PositionIntent>,
+    /// The legs of an mleg order, in the order in which they were asked for.
+    pub legs: Vec<LegAnswer>,
     /// The owner's words; absent once erased.
     pub note: Option<String>,
     /// When it was taken or refused.
@@ -248,64 +186,6 @@ impl OrderFilter {
             until: self.until,
             before,
             rows,
-        }
-    }
-}
-
-impl OrderRequest {
-    /// Every field that is wrong by itself, whatever the account and the market say.
-    pub fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<_> =
-            text::fault("symbol", &self.symbol, SYMBOL_MAX).into_iter().collect();
-        if let Some(id) = &self.client_order_id {
-            faults.extend(text::fault(
-                "client_order_id",
-                id,
-                aggregates::order::CLIENT_ORDER_ID_MAX,
-            ));
-        }
-        if let Some(note) = &self.note {
-            faults.extend(text::fault("note", note, text::NOTE_MAX));
-        }
-        faults.extend(self.oco_fault());
-        let spec = self.spec(AccountId::default(), "-");
-        for error in spec.faults() {
-            let fault = Fault::from(Refusal::from(error));
-            if !faults.iter().any(|known| known.field == fault.field) {
-                faults.push(fault);
-            }
-        }
-        faults
-    }
-
-    /// The order in the words of the domain.
-    pub(super) fn spec(&self, account_id: AccountId, fresh_client_order_id: &str) -> OrderSpec {
-        let client_order_id = self.client_order_id.as_deref().unwrap_or(fresh_client_order_id);
-        let (limit_price, exits) = self.limit_and_exits();
-        OrderSpec {
-            account_id,
-            instrument_id: InstrumentId::of_symbol(&self.symbol),
-            symbol: self.symbol.clone(),
-            side: self.side,
-            order_type: self.order_type,
-            qty: self.qty,
-            notional: self.notional,
-            limit_price,
-            stop_price: self.stop_price,
-            trail: self.trail,
-            limit_offset: self.limit_offset,
-            activation_price: self.activation_price,
-            trigger_by: self
-                .trigger_by
-                .or_else(|| self.order_type.is_stop().then(TriggerBy::default)),
-            time_in_force: self.time_in_force,
-            good_till: self.expires_at,
-            extended_hours: self.extended_hours,
-            order_class: self.order_class,
-            client_order_id: client_order_id.to_owned(),
-            note_digest: self.note.as_deref().map(Words::digest),
-            parent_order_id: None,
-            exits: exits.map(Box::new),
         }
     }
 }
@@ -420,7 +300,8 @@ impl Service {
         for order in orders.iter_mut().filter(|order| waits(order)) {
             let mark = marks.get(&order.order_id).copied();
             order.hwm = mark;
-            let stop = order.trail().zip(mark).map(|(trail, mark)| trail.stop(order.side, mark));
+            let stop = order.trail().zip(mark).zip(order.side);
+            let stop = stop.map(|((trail, mark), side)| trail.stop(side, mark));
             order.stop_price = stop;
         }
     }
@@ -478,13 +359,25 @@ fn order_answer(row: OrderRow, note: Option<String>, position: u64) -> OrderAnsw
         Some(Trail::Percent(percent)) => (None, Some(percent)),
         None => (None, None),
     };
+    let alone = row.order_class != OrderClass::Mleg;
+    let kind = match row.is_of_options() {
+        true => InstrumentKind::Option,
+        false => InstrumentKind::Stock,
+    };
     OrderAnswer {
         order_id: row.order_id,
         account_id: row.account_id,
         filled_avg_price: row.filled_avg_price(),
         client_order_id: row.client_order_id,
-        symbol: row.symbol,
-        side: row.side,
+        underlying_symbol: match &row.contract {
+            Some(terms) => Some(terms.underlying.clone()),
+            None => (!alone).then(|| row.symbol.clone()),
+        },
+        kind,
+        position_intent: row.position_intent,
+        legs: row.legs.into_iter().flatten().map(LegAnswer::from).collect(),
+        symbol: alone.then_some(row.symbol),
+        side: alone.then_some(row.side),
         order_type: row.order_type,
         order_class: row.order_class,
         time_in_force: row.time_in_force,

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use aggregates::id::{AccountId, CommandId, OrderId};
 use aggregates::instrument::InstrumentKind;
-use aggregates::order::{CancelReason, OrderStatus};
+use aggregates::order::{CancelReason, OrderClass, OrderSpec, OrderStatus};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::StreamId;
-use aggregates::trading::Command;
+use aggregates::trading::{Command, MarketView};
 use projections::{Group, log, query};
 use uuid::Uuid;
 
@@ -57,12 +57,15 @@ impl Service {
         caller.on(account_id)?;
         let command_id = CommandId::new(Uuid::now_v7());
         let order_id = OrderId::new(Uuid::now_v7());
-        let spec = request.spec(account_id, &order_id.to_string());
-        self.parts.engine.await_order(&spec.symbol, ARRIVAL).await;
-        let board = self.parts.engine.board();
-        let (side, follows) = (spec.side, spec.follows());
-        let view = board.market_view(account_id, &spec.symbol, side, follows, spec.time_in_force);
-        let market = view.ok_or_else(|| self.no_clock())?;
+        let mut spec = request.spec(account_id, &order_id.to_string());
+        for symbol in symbols(&spec) {
+            self.parts.engine.await_order(symbol, ARRIVAL).await;
+            if let Some(underlying) = self.underlying_of(symbol) {
+                self.parts.engine.await_order(&underlying, ARRIVAL).await;
+            }
+        }
+        let market = self.market_of(&spec)?;
+        name_contracts(&mut spec, &market);
         let taken = match self.count_order(caller, &spec, &market).await {
             // One that was placed before is answered as it was, whatever has been used up since.
             Err(ServiceError::Denied(denied)) => {
@@ -256,6 +259,15 @@ impl Service {
         Ok(self.parts.ledger.submit(submitted).await?.position)
     }
 
+    /// The market as an order meets it.
+    ///
+    /// # Errors
+    /// It has no time yet.
+    pub(super) fn market_of(&self, spec: &OrderSpec) -> Result<MarketView, ServiceError> {
+        let view = self.parts.engine.board().view_for(spec);
+        view.ok_or_else(|| self.no_clock())
+    }
+
     /// Why there is no market time: no line has come, or the engine is not at work in this process.
     pub(super) fn no_clock(&self) -> ServiceError {
         match self.parts.engine.board().condition() {
@@ -267,5 +279,30 @@ impl Service {
             Condition::Idle => self.parts.ledger.not_writer().into(),
             Condition::Recovering | Condition::Restarting(_) => EngineError::NotRunning.into(),
         }
+    }
+}
+
+/// What an order trades, by symbol: of an mleg order each leg.
+pub(super) fn symbols(spec: &OrderSpec) -> Vec<&str> {
+    match &spec.legs {
+        Some(legs) => legs.iter().map(|leg| leg.symbol.as_str()).collect(),
+        None => vec![&spec.symbol],
+    }
+}
+
+/// Puts the contracts that the market has told into an order of options; an mleg order is of what they are on.
+pub(super) fn name_contracts(spec: &mut OrderSpec, market: &MarketView) {
+    if spec.order_class != OrderClass::Mleg {
+        spec.contract = market.contracts.get(&spec.instrument_id).cloned().map(Box::new);
+        return;
+    }
+    for leg in spec.legs.iter_mut().flatten() {
+        leg.contract = market.contracts.get(&leg.instrument_id).cloned();
+    }
+    let terms = spec.legs.iter().flatten().find_map(|leg| leg.contract.as_ref());
+    if let Some((underlying_id, underlying)) =
+        terms.map(|terms| (terms.underlying_id, terms.underlying.clone()))
+    {
+        (spec.instrument_id, spec.symbol) = (underlying_id, underlying);
     }
 }

@@ -17,7 +17,8 @@ use projections::query;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backing::{Backed, Backing};
+use super::backing::Backing;
+use super::market::ContractAnswer;
 use super::positions::{Valued, rate};
 use super::{Caller, Fresh, Service, ServiceError, Value};
 
@@ -27,14 +28,16 @@ use super::{Caller, Fresh, Service, ServiceError, Value};
 pub struct PortfolioAnswer {
     /// Whose.
     pub account_id: AccountId,
-    /// Cash and what the holdings are worth.
+    /// Cash and what the holdings are worth, options too.
     pub equity: Option<Value>,
     /// The balance.
     pub cash: Money,
     /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost; absent for a margin account when a holding has no price.
+    /// What new orders may cost; absent for a margin account when a holding has no price, or what a short option is on.
     pub buying_power: Option<Value>,
+    /// The same for options, which have no loan value: half of it in a margin account.
+    pub options_buying_power: Option<Value>,
     /// What backs the holdings of a margin account when they are opened. 0 in a cash account.
     pub initial_margin: Option<Value>,
     /// What has to back the holdings of a margin account. 0 in a cash account.
@@ -79,9 +82,11 @@ pub struct PortfolioAnswer {
 pub struct PortfolioPosition {
     /// Its ticker.
     pub symbol: String,
-    /// Shares; below zero when short.
+    /// Of an option the contract; `null` otherwise.
+    pub contract: Option<ContractAnswer>,
+    /// Shares, or contracts of an option; below zero when short.
     pub qty: Quantity,
-    /// The lots' cost over the quantity, to 6 decimals.
+    /// The lots' cost over the shares, to 6 decimals: those that its contracts are on, of an option.
     pub avg_entry_price: Option<Price>,
     /// What the lots cost.
     pub cost_basis: Money,
@@ -132,10 +137,12 @@ impl Service {
         let closed = query::last_closes(connection, &ids).await?;
         let base = self.base(&mut snapshot, &row, &held).await?;
 
-        let mut totals = Totals::nothing();
+        let valued =
+            held.iter().map(|row| self.valued(row)).collect::<Result<Vec<_>, ServiceError>>()?;
+        let backed = self.backed(&held, &valued)?;
+        let mut totals = Totals::default();
         let mut positions = Vec::with_capacity(held.len());
-        for row in &held {
-            let valued = self.valued(row)?;
+        for (row, valued) in held.iter().zip(valued) {
             totals.add(row, valued.as_ref())?;
             positions.push(portfolio_position(row, valued, &closed)?);
         }
@@ -146,7 +153,7 @@ impl Service {
         for holding in &mut positions {
             holding.weight = holding.market_value.zip(equity).and_then(|(of, all)| rate(of, all));
         }
-        let backing = Backing::of(&row, equity, totals.backed)?;
+        let backing = Backing::of(&row, equity, &backed)?;
         let known = |amount: Value| equity.map(|_| amount);
         let day_change = match (equity, base.value) {
             (Some(equity), Some(before)) => Some(equity.minus(before)?.minus(base.paid_in_since)?),
@@ -159,6 +166,7 @@ impl Service {
             cash: row.cash,
             reserved: row.reserved,
             buying_power: backing.buying_power,
+            options_buying_power: backing.options_buying_power,
             initial_margin: backing.initial,
             maintenance_margin: backing.maintenance,
             long_market_value: known(totals.long),
@@ -182,6 +190,7 @@ impl Service {
 }
 
 /// Sums over holdings.
+#[derive(Default)]
 struct Totals {
     long: Value,
     short: Value,
@@ -190,23 +199,9 @@ struct Totals {
     cost_signed: Value,
     unmarked: Vec<String>,
     marked_at: Option<MarketTime>,
-    /// What has to back them, if that can be held.
-    backed: Option<Backed>,
 }
 
 impl Totals {
-    fn nothing() -> Self {
-        Self {
-            long: Value::default(),
-            short: Value::default(),
-            cost: Value::default(),
-            cost_signed: Value::default(),
-            unmarked: Vec::new(),
-            marked_at: None,
-            backed: Some(Backed::default()),
-        }
-    }
-
     fn add(&mut self, row: &PositionRow, valued: Option<&Valued>) -> Result<(), ServiceError> {
         let short = row.qty.is_negative();
         let cost = row.cost_basis;
@@ -216,7 +211,6 @@ impl Totals {
             self.unmarked.push(row.symbol.clone());
             return Ok(());
         };
-        self.backed = self.backed.and_then(|backed| backed.with(row.qty, mark.price));
         let side = if short { &mut self.short } else { &mut self.long };
         *side = side.plus(*value)?;
         self.marked_at = Some(self.marked_at.map_or(mark.at, |at| at.min(mark.at)));
@@ -238,6 +232,7 @@ fn portfolio_position(
     });
     Ok(PortfolioPosition {
         symbol: row.symbol.clone(),
+        contract: row.contract.as_ref().map(|terms| ContractAnswer::of(&row.symbol, terms)),
         qty: row.qty,
         avg_entry_price: row.avg_entry_price(),
         cost_basis: row.cost_basis,

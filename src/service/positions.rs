@@ -12,13 +12,14 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::market::ContractAnswer;
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError, Value};
 use crate::engine::core::Shown;
 
 /// What positions are read of: they are of instruments that the view of the market knows.
-const GROUPS: [Group; 2] = [Group::Trading, Group::Market];
+pub(super) const GROUPS: [Group; 2] = [Group::Trading, Group::Market];
 /// The most lots of each position in a list, where somebody who trades often has thousands.
-const LISTED_LOTS: usize = 10;
+pub(super) const LISTED_LOTS: usize = 10;
 /// The most lots of a position that is asked for by its symbol.
 const LOTS: usize = 1_000;
 /// Decimals of a rate of profit.
@@ -30,9 +31,9 @@ const RATE_DECIMALS: u32 = 6;
 pub struct LotAnswer {
     /// Its id.
     pub lot_id: LotId,
-    /// Shares left of it; below zero when short.
+    /// Shares left of it, or contracts; below zero when short.
     pub qty: Quantity,
-    /// What these shares cost, or brought when short.
+    /// What these cost, or brought when short.
     pub cost: Money,
     /// The market time of the fill that opened it.
     pub opened_at: MarketTime,
@@ -46,19 +47,23 @@ pub struct PositionAnswer {
     pub symbol: String,
     /// What it is.
     pub kind: InstrumentKind,
-    /// Shares; below zero when short.
+    /// Of an option the contract; `null` otherwise.
+    pub contract: Option<ContractAnswer>,
+    /// Shares, or contracts of an option; below zero when short.
     pub qty: Quantity,
-    /// Shares that no open order has reserved to close them; below zero when short.
+    /// Those that no open order has reserved to close them; below zero when short.
     pub qty_available: Quantity,
     /// `long` or `short`.
     pub side: &'static str,
-    /// The remaining lots' cost over the quantity, to 6 decimals.
+    /// Of a long option: it is not to be exercised when it expires. `null` of everything else.
+    pub do_not_exercise: Option<bool>,
+    /// The remaining lots' cost over the shares, to 6 decimals: those that its contracts are on, of an option.
     pub avg_entry_price: Option<Price>,
     /// What the remaining lots cost.
     pub cost_basis: Money,
-    /// What it is worth at `current_price`.
+    /// What it is worth at `current_price`; an option is on many shares.
     pub market_value: Option<Value>,
-    /// The bid for a long position, the ask for a short one, else the last price.
+    /// Dollars a share: the bid for a long position, the ask for a short one, else the last price.
     pub current_price: Option<Price>,
     /// Profit if it were closed at `current_price`.
     pub unrealized_pl: Option<Value>,
@@ -158,7 +163,7 @@ impl Service {
         self.position_answer(row, lots, kind, snapshot.position)
     }
 
-    fn position_answer(
+    pub(super) fn position_answer(
         &self,
         row: PositionRow,
         lots: Lots,
@@ -170,11 +175,14 @@ impl Service {
         let rate = unrealized.and_then(|profit| rate(profit, row.cost_basis));
         let (value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
         let mark: Option<Shown> = mark;
+        let exercisable = row.contract.is_some() && row.qty.is_positive();
         Ok(PositionAnswer {
             kind,
+            contract: row.contract.as_ref().map(|terms| ContractAnswer::of(&row.symbol, terms)),
             qty: row.qty,
             qty_available: row.qty_available(),
             side: if row.qty.is_negative() { "short" } else { "long" },
+            do_not_exercise: exercisable.then_some(row.do_not_exercise),
             avg_entry_price: row.avg_entry_price(),
             cost_basis: row.cost_basis,
             market_value: value,
@@ -200,7 +208,7 @@ impl Service {
         let glance = self.parts.engine.board().glance(&row.symbol);
         let Some(glance) = glance else { return Ok(None) };
         let Some(mark) = glance.mark(side) else { return Ok(None) };
-        let value = Value::of_fill(row.qty, mark.price)?;
+        let value = Value::of_fill(row.shares()?, mark.price)?;
         Ok(Some(Valued { value, mark, outdated: glance.awaits_price }))
     }
 }

@@ -12,15 +12,16 @@ use aggregates::id::{AccountId, OrderId};
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::{AmountError, Money, Price, Quantity, Residue};
 use aggregates::order::{
-    CancelReason, OrderClass, OrderSpec, OrderStatus, OrderType, Side, StopLoss, TakeProfit,
-    TimeInForce, TriggerBy,
+    CancelReason, OrderClass, OrderSpec, OrderStatus, OrderType, PositionIntent, Side, StopLoss,
+    TakeProfit, TimeInForce, TriggerBy,
 };
 use aggregates::trading::{Figures, Impact, Met, Trial};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Caller, OrderRequest, Service, ServiceError};
+use super::placing::name_contracts;
+use super::{Caller, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError};
 
 /// What an order would come to. Amounts are dollars and shares.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -28,18 +29,21 @@ use super::{Caller, OrderRequest, Service, ServiceError};
 pub struct PreviewAnswer {
     /// Whose account it would be placed in.
     pub account_id: AccountId,
-    /// The ticker.
-    pub symbol: String,
-    /// Buy or sell.
-    pub side: Side,
+    /// The ticker, or the OCC symbol of an option; absent of an mleg order.
+    pub symbol: Option<String>,
+    /// Buy or sell; absent of an mleg order.
+    pub side: Option<Side>,
+    /// The ticker of what the options are on; absent of an order of a stock.
+    pub underlying_symbol: Option<String>,
     /// How the price is found.
     #[serde(rename = "type")]
     pub order_type: OrderType,
-    /// Shares; absent of a notional order.
+    /// Shares, contracts or packages; absent of a notional order.
     pub qty: Option<Quantity>,
     /// Dollars that it would buy for, in place of a quantity.
     pub notional: Option<Money>,
-    /// The worst price of a limit order.
+    /// The worst price of a limit order; of an mleg order the net price of a package, below zero for one that has to bring
+    /// money.
     pub limit_price: Option<Price>,
     /// The trigger of a stop order; of a trailing one, where it would begin, if it would follow the market at once.
     pub stop_price: Option<Price>,
@@ -53,13 +57,22 @@ pub struct PreviewAnswer {
     pub take_profit: Option<TakeProfit>,
     /// The stop-loss that would be placed with it.
     pub stop_loss: Option<StopLoss>,
+    /// Whether an order of one option would open a position or close one.
+    pub position_intent: Option<PositionIntent>,
+    /// The legs of an mleg order.
+    pub legs: Vec<PreviewLeg>,
+    /// What the options would come to when they expire, at `estimated_price`; absent of an order of a stock, where it closes
+    /// anything, where its options expire on different days, and without a price.
+    pub payoff: Option<PayoffAnswer>,
+    /// The greeks of what the whole order would add to the position; absent of an order of a stock.
+    pub greeks: Option<HoldingGreeksAnswer>,
     /// Where it would stand after its arrival.
     pub status: OrderStatus,
     /// Why it would be canceled on arrival.
     pub cancel_reason: Option<CancelReason>,
-    /// Shares that would fill at once.
+    /// Shares, contracts or packages that would fill at once.
     pub filled_qty: Quantity,
-    /// Their average price, to 6 decimals.
+    /// Their average price in dollars a share, to 6 decimals; of an mleg order the net price.
     pub filled_avg_price: Option<Price>,
     /// What the fills at once would be charged.
     pub fees: Money,
@@ -86,6 +99,20 @@ pub struct PreviewAnswer {
     pub position: u64,
 }
 
+/// A leg of an order on trial.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "PreviewLeg")]
+pub struct PreviewLeg {
+    /// The OCC symbol of the option, or the ticker of the stock.
+    pub symbol: String,
+    /// Buy or sell.
+    pub side: Side,
+    /// How many of it one package has: contracts of an option, shares of a stock.
+    pub ratio_qty: u32,
+    /// Whether it would open a position or close one.
+    pub position_intent: Option<PositionIntent>,
+}
+
 /// The figures that an order can move.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "Figures")]
@@ -96,15 +123,17 @@ pub struct FiguresAnswer {
     pub reserved: Money,
     /// What new orders may cost; absent for a margin account when a position has no price.
     pub buying_power: Option<Money>,
+    /// What new options may cost: nothing of it is borrowed.
+    pub options_buying_power: Option<Money>,
     /// Cash and what the positions of a margin account are worth, at the prices of this moment.
     pub equity: Option<Money>,
     /// What backs the positions of a margin account when they are opened.
     pub initial_margin: Option<Money>,
     /// What has to back the positions of a margin account.
     pub maintenance_margin: Option<Money>,
-    /// Shares held of the symbol.
+    /// Shares or contracts held of the symbol; of an mleg order, shares of what its legs are on.
     pub position_qty: Quantity,
-    /// Shares of them that no open order has reserved to close them.
+    /// Those of them that no open order has reserved to close them.
     pub position_qty_available: Quantity,
     /// What they cost over their quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
@@ -128,9 +157,11 @@ impl Service {
         request: &OrderRequest,
     ) -> Result<PreviewAnswer, ServiceError> {
         let trial = self.trial(caller, account_id, request).await?;
-        let spec = trial.spec.clone();
         let (reference, market_time) = (trial.market.reference.clone(), trial.market.at);
+        let asked = trial.spec.clone();
         let (impact, position) = self.parts.ledger.preview(trial).await?;
+        // What an order of a stock asks for is shown as it was asked for.
+        let spec = if impact.taken.is_of_options() { impact.taken.clone() } else { asked };
         let open = match spec.notional {
             Some(_) => Quantity::ZERO,
             None => spec.qty.minus(impact.filled_qty)?,
@@ -140,22 +171,34 @@ impl Service {
         let stop_price = spec.stop_at(mark);
         let waiting_for = stop_price.filter(|_| impact.status == OrderStatus::Accepted);
         let reference_price = reference.as_ref().map(|reference| reference.price);
-        let rest_price = spec.limit_price.or(waiting_for).or(reference_price);
+        let priced = reference_price.filter(|_| spec.order_class != OrderClass::Mleg);
+        let rest_price = spec.limit_price.or(waiting_for).or(priced);
         // An estimate beyond the bound of money is none.
         let estimate = estimate(&spec, &impact, open, rest_price).ok().flatten();
         let exits = spec.asked_exits();
+        let estimated_price = estimate.and_then(|(price, _)| price);
+        let greeks = match spec.is_of_options() {
+            true => Some(self.greeks_of(added(&spec)?).await?),
+            false => None,
+        };
+        let alone = spec.order_class != OrderClass::Mleg;
         Ok(PreviewAnswer {
             account_id,
+            underlying_symbol: underlying_of(&spec),
+            position_intent: spec.position_intent,
+            legs: legs_of(&spec),
+            payoff: estimated_price.and_then(|price| PayoffAnswer::of(&spec, price)),
+            greeks,
             status: impact.status,
             cancel_reason: impact.cancel_reason,
             filled_qty: impact.filled_qty,
             filled_avg_price: Price::of_fills(
                 impact.filled_amount,
                 impact.filled_residue,
-                impact.filled_qty,
+                spec.priced(impact.filled_qty)?,
             ),
             fees: impact.fees,
-            estimated_price: estimate.and_then(|(price, _)| price),
+            estimated_price,
             estimated_cost: estimate.map(|(_, cost)| cost),
             worst_cost: impact.worst_cost,
             realized_pl: impact.after.realized_pl.minus(impact.before.realized_pl)?,
@@ -164,8 +207,8 @@ impl Service {
             reference,
             market_time,
             position,
-            symbol: spec.symbol,
-            side: spec.side,
+            symbol: alone.then_some(spec.symbol),
+            side: alone.then_some(spec.side),
             order_type: spec.order_type,
             qty: Some(spec.qty).filter(|_| spec.notional.is_none()),
             notional: spec.notional,
@@ -197,8 +240,10 @@ impl Service {
         }
         caller.on(account_id)?;
         let order_id = OrderId::new(Uuid::now_v7());
-        let spec = request.spec(account_id, &order_id.to_string());
+        let mut spec = request.spec(account_id, &order_id.to_string());
         let board = self.parts.engine.board();
+        let market = self.market_of(&spec)?;
+        name_contracts(&mut spec, &market);
         let meeting = board.meeting(&spec);
         let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
         self.check_order(caller, &spec, &market).await?;
@@ -226,8 +271,8 @@ fn estimate(
     let rests = !impact.status.is_terminal() && !open.is_zero();
     let (rest, residue) = match rest_price.filter(|_| rests) {
         Some(price) => {
-            let rest = Money::of_fill(open, price)?;
-            (rest, Residue::of_fill(open, price, rest)?)
+            let rest = spec.value(open, price)?;
+            (rest, Residue::of_fill(spec.priced(open)?, price, rest)?)
         }
         None if rests => return Ok(None),
         None => (Money::ZERO, Residue::ZERO),
@@ -237,7 +282,35 @@ fn estimate(
     let qty = if rests { spec.qty } else { impact.filled_qty };
     let signed = if spec.side == Side::Buy { amount } else { amount.negated() };
     let cost = signed.plus(impact.fees)?.plus(impact.fees_open)?;
-    Ok(Some((Price::of_fills(amount, residue, qty), cost)))
+    Ok(Some((Price::of_fills(amount, residue, spec.priced(qty)?), cost)))
+}
+
+/// What all of an order of options would add to what is held, by symbol.
+pub(super) fn added(spec: &OrderSpec) -> Result<Vec<(String, Quantity)>, AmountError> {
+    let legs = spec.package().into_iter().map(|leg| {
+        let qty = leg.qty_of(spec.qty)?;
+        let signed = if leg.side == Side::Buy { qty } else { qty.negated() };
+        Ok((leg.symbol, signed))
+    });
+    legs.collect()
+}
+
+/// The ticker of what the options of an order are on.
+pub(super) fn underlying_of(spec: &OrderSpec) -> Option<String> {
+    let legs = spec.package();
+    legs.iter().find_map(|leg| leg.contract.as_ref()).map(|terms| terms.underlying.clone())
+}
+
+/// The legs of an mleg order.
+fn legs_of(spec: &OrderSpec) -> Vec<PreviewLeg> {
+    let legs = spec.legs.iter().flatten();
+    legs.map(|leg| PreviewLeg {
+        symbol: leg.symbol.clone(),
+        side: leg.side,
+        ratio_qty: leg.ratio_qty,
+        position_intent: leg.position_intent,
+    })
+    .collect()
 }
 
 impl From<Figures> for FiguresAnswer {
@@ -247,12 +320,13 @@ impl From<Figures> for FiguresAnswer {
             cash: figures.cash,
             reserved: figures.reserved,
             buying_power: figures.buying_power,
-            equity: standing.as_ref().map(|standing| standing.equity),
+            options_buying_power: figures.options_buying_power,
+            equity: standing.as_ref().and_then(|standing| standing.worth().ok()),
             initial_margin: standing.as_ref().map(|standing| standing.initial),
             maintenance_margin: standing.as_ref().map(|standing| standing.maintenance),
             position_qty: figures.qty,
             position_qty_available: figures.qty_available,
-            avg_entry_price: Price::average(figures.cost, figures.qty),
+            avg_entry_price: Price::average(figures.cost, figures.shares),
             cost_basis: figures.cost,
             realized_pl: figures.realized_pl,
         }

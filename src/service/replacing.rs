@@ -1,11 +1,12 @@
 //! Changing open orders.
 
 use aggregates::id::{AccountId, CommandId, OrderId};
-use aggregates::order::{OrderChange, OrderSpec};
+use aggregates::order::{OrderChange, OrderClass, OrderSpec, Side};
 use aggregates::trading::Command;
 use uuid::Uuid;
 
-use super::placing::ARRIVAL;
+use super::legs::LegAnswer;
+use super::placing::{ARRIVAL, name_contracts};
 use super::{Caller, Fresh, OrderAnswer, OrderRequest, Service, ServiceError, Written};
 
 impl Service {
@@ -25,14 +26,10 @@ impl Service {
     ) -> Result<Written<OrderAnswer>, ServiceError> {
         caller.on(account_id)?;
         let order = self.order(caller, account_id, order_id, Fresh::default()).await?;
-        let view = self.parts.engine.board().market_view(
-            account_id,
-            &order.symbol,
-            order.side,
-            order.trail().and(order.trigger_by),
-            order.time_in_force,
-        );
-        let market = view.ok_or_else(|| self.no_clock())?;
+        let revision = order.revision;
+        let mut as_it_is = as_asked(order).spec(account_id, "-");
+        let market = self.market_of(&as_it_is)?;
+        name_contracts(&mut as_it_is, &market);
         let route = format!("PATCH /v1/accounts/{account_id}/orders/{order_id}");
         let key = once.map(|key| caller.key(&route, key, format!("{change:?}").as_bytes()));
         let submit = |seen| {
@@ -47,8 +44,7 @@ impl Service {
             self.parts.ledger.submit(Self::submission(caller, command_id, command, key))
         };
         // What an agent may is judged by this revision, so the change is of no other.
-        let seen = caller.limited().map(|_| order.revision);
-        let as_it_is = as_asked(order).spec(account_id, "-");
+        let seen = caller.limited().map(|_| revision);
         // What cannot be is refused by the ledger.
         let meant = change.of(&as_it_is).unwrap_or_else(|_| as_it_is.clone());
         // A change that asks for more counts as an order against the limits of an agent.
@@ -101,9 +97,10 @@ fn asks_more(order: &OrderSpec, meant: &OrderSpec) -> bool {
 /// What would have to be asked for to have this order as it is.
 fn as_asked(order: OrderAnswer) -> OrderRequest {
     let trail = order.trail();
+    let legs: Vec<_> = order.legs.iter().map(LegAnswer::as_asked).collect();
     OrderRequest {
-        symbol: order.symbol,
-        side: order.side,
+        symbol: order.symbol.unwrap_or_default(),
+        side: order.side.unwrap_or(Side::Buy),
         order_type: order.order_type,
         qty: order.qty.unwrap_or_default(),
         notional: order.notional.filter(|_| order.qty.is_none()),
@@ -119,6 +116,8 @@ fn as_asked(order: OrderAnswer) -> OrderRequest {
         extended_hours: order.extended_hours,
         order_class: order.order_class,
         exits: None,
+        position_intent: order.position_intent,
+        legs: (order.order_class == OrderClass::Mleg).then_some(legs),
         client_order_id: None,
         note: None,
     }

@@ -15,7 +15,8 @@ use projections::trading::Trading;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::accounts::Worth;
+use super::accounts::{Known, Worth};
+use super::backing::Backed;
 use super::{AccountAnswer, Caller, Fault, Fresh, Service, ServiceError};
 use crate::ledger::SHARD;
 
@@ -142,10 +143,10 @@ impl Service {
             .filter(|held| !held.qty.is_zero())
             .map(|held| (held.symbol.as_str(), held))
             .collect();
-        let nothing = Worth::default();
-        let worth = held.is_empty().then_some(&nothing);
-        let account =
-            Self::account_worth(caller, row, names.remove(&account_id), (worth, None), after)?;
+        let rows: Vec<_> = held.values().copied().collect();
+        let (worth, backed) = (held.is_empty().then(Worth::default), Backed::unpriced(&rows)?);
+        let known = Known { worth, backed, counted: None };
+        let account = Self::account_worth(caller, row, names.remove(&account_id), &known, after)?;
         let positions = held.into_values().map(|held| HoldingThen {
             symbol: held.symbol.clone(),
             qty: held.qty,

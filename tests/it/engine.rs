@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aggregates::id::{AccountId, OPERATOR_TENANT};
-use aggregates::order::{OrderEvent, Side, TimeInForce};
+use aggregates::order::OrderEvent;
 use aggregates::stream::Event;
 use aggregates::trading::Command;
 use blotter::engine::core::{Reason, Settings};
@@ -53,7 +53,7 @@ impl Running {
         let (order_id, command, key) = buy(account, "AAPL", qty, limit, id);
         let Command::Place { spec, .. } = command else { panic!("buy places") };
         let board = self.engine.board();
-        let market = board.market_view(account, "AAPL", Side::Buy, None, TimeInForce::Day).unwrap();
+        let market = board.view_for(&spec).unwrap();
         let place = Command::Place { order_id, spec, market };
         let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         let settled = self.engine.settled(committed.position, Duration::from_secs(5)).await;

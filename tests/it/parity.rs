@@ -89,6 +89,14 @@ fn order(side: &'static str, symbol: &str, qty: &str, limit: bool, more: &Value)
     request(ORDERS, body, tool, arguments)
 }
 
+/// An option that is bought at a limit of 3.
+fn call(symbol: &'static str) -> Request {
+    let body =
+        json!({"symbol": symbol, "side": "buy", "qty": "1", "type": "limit", "limit_price": "3"});
+    let arguments = json!({"instrument_id": symbol, "quantity": "1", "limit_price": "3"});
+    request(ORDERS, body, "buy_option_limit", arguments)
+}
+
 /// A sell at the market in an account that is not the only one.
 fn sell_of_one(qty: &str) -> Request {
     let body = json!({"symbol": "AAPL", "side": "sell", "qty": qty, "type": "market"});
@@ -111,8 +119,11 @@ fn cause(code: RefusalCode) -> Cause {
         RefusalCode::InvalidAmount => Both(Quoted, order("buy", "AAPL", "1_000", true, &none)),
         RefusalCode::InvalidOrder => Both(Quoted, order("buy", "AAPL", "0", true, &none)),
         RefusalCode::Unsupported => {
-            Both(Quoted, order("buy", "NEW240119C00190000", "1", true, &none))
+            let path = ("POST", "/v1/accounts/{account}/positions/AAPL/exercise");
+            RestAlone(Quoted, request(path, none.clone(), "", none.clone()))
         }
+        RefusalCode::OptionLevel => Both(Quoted, call("NEW240119C00190000")),
+        RefusalCode::ContractExpired => Both(Quoted, call("NEW240116C00190000")),
         RefusalCode::AuctionClosed => {
             Both(Quoted, order("buy", "AAPL", "1", true, &json!({"time_in_force": "opg"})))
         }
@@ -281,17 +292,17 @@ fn of_rest(problem: &Value) -> Said {
     }
 }
 
-/// The same, in the words of REST: what it calls qty is the quantity of a tool.
+/// The same, in the words of REST: what it calls qty is the quantity of a tool, and the symbol of an option its instrument_id.
 fn of_mcp(sentence: &str, block: &Value) -> Said {
     let errors = block["errors"].as_array().cloned().unwrap_or_default();
     let mut fields: Vec<_> = errors.iter().map(|error| error["field"].clone()).collect();
     if fields.is_empty() {
         fields.extend(block.get("field").cloned());
     }
-    let renamed = |name: &mut Value| {
-        if *name == "quantity" {
-            *name = json!("qty");
-        }
+    let renamed = |name: &mut Value| match name.as_str() {
+        Some("quantity") => *name = json!("qty"),
+        Some("instrument_id") => *name = json!("symbol"),
+        _ => {}
     };
     fields.iter_mut().for_each(renamed);
     let mut sentences: Vec<String> =
@@ -360,7 +371,9 @@ impl Stage {
         if scene != Silent {
             let option = json!({"t": "instrument", "symbol": "NEW240119C00190000", "kind": "option",
                 "underlying": "NEW", "style": "american", "settlement": "physical"});
-            let lines = [instrument("NEW"), option, quote("AAPL", "100", "101", OPEN)];
+            let mut expired = option.clone();
+            expired["symbol"] = json!("NEW240116C00190000");
+            let lines = [instrument("NEW"), option, expired, quote("AAPL", "100", "101", OPEN)];
             stage.desk.feed(&lines).await;
             let filled = order("buy", "AAPL", "1", false, &json!({"client_order_id": "used"}));
             let filled = stage.rest(&filled).await.expect(201);

@@ -187,7 +187,14 @@ fn execution(qty: &str, price: &str, after_fills: u32) -> Execution {
     let (price, size): (_, Quantity) = (price.parse().unwrap(), "1000".parse().unwrap());
     let tick = EvidenceTick::Quote { bid: price, bid_size: size, ask: price, ask_size: size };
     let evidence = Evidence { source: "feed".to_owned(), tape_place: 1, at: noon(), tick };
-    Execution { revision: 0, after_fills, qty: qty.parse().unwrap(), price, evidence }
+    Execution {
+        revision: 0,
+        after_fills,
+        qty: qty.parse().unwrap(),
+        price,
+        evidence,
+        legs: Vec::new(),
+    }
 }
 
 /// One account with a position in each of `symbols` stocks, an order that was canceled, and a split.

@@ -522,6 +522,9 @@ fn command(dice: &mut Dice, wish: &Wish) -> Command {
                 order_class,
                 client_order_id: order_id.to_string(),
                 note_digest: None,
+                contract: None,
+                position_intent: None,
+                legs: None,
                 parent_order_id: None,
                 exits,
             };
@@ -541,6 +544,8 @@ fn noon_market() -> MarketView {
         open: true,
         marks: noon_marks(),
         auction: Some(AuctionEntry::Taken { ends: noon() + TimeDelta::hours(4) }),
+        contracts: std::collections::BTreeMap::new(),
+        contracts_end: None,
     }
 }
 

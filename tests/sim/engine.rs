@@ -51,6 +51,7 @@ fn fill(dice: &mut Dice, order: &Order, place: u64) -> Option<Execution> {
         qty: part,
         price,
         evidence: Evidence { source: "simulated".to_owned(), tape_place: place, at: noon(), tick },
+        legs: Vec::new(),
     })
 }
 

@@ -133,7 +133,7 @@ impl Simulation {
         if dice.permille(500) {
             let (per_fill, per_share): (Money, Price) =
                 ("0.35".parse().unwrap(), "0.005".parse().unwrap());
-            rules.fees = FeeSchedule { per_fill, per_share };
+            rules.fees = FeeSchedule { per_fill, per_share, ..FeeSchedule::default() };
         }
         let log = MemoryLog::new(MemoryStore::new(dice.any(), faults));
         let first = Process::start(&mut log.store(), dice.any(), rules.clone());

@@ -1,5 +1,5 @@
-//! The Account aggregate. In a cash account `0 <= reserved <= cash` holds after every event, except that fees and
-//! dividends owed may leave a deficit. In a margin account cash below zero is borrowed.
+//! The Account aggregate. In a cash account `0 <= reserved <= cash` holds after every event, except that fees,
+//! dividends owed and the assignment of options may leave a deficit. In a margin account cash below zero is borrowed.
 
 use std::collections::BTreeMap;
 
@@ -37,18 +37,19 @@ pub struct Account {
 event_sourced!(Account, "account", AccountCommand, AccountEvent {
     AccountOpened "1.0",
     CashDeposited "1.0",
-    CashWithdrawn "1.1",
-    CashReserved "1.1",
+    CashWithdrawn "1.2",
+    CashReserved "1.2",
     ReservationReleased "1.0",
-    ReservationsAdjusted "1.1",
-    FillSettled "1.1",
+    ReservationsAdjusted "1.2",
+    FillSettled "1.2",
     FeeCharged "1.0",
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
+    OptionSettled "1.0",
     AccountReset "1.0",
     PolicyChanged "1.3",
-    TradingDayBegan "1.0",
-    LossLimitReached "1.0",
+    TradingDayBegan "1.1",
+    LossLimitReached "1.1",
     LossLimitLifted "1.0",
     AccessOffered "1.0",
     OfferEnded "1.0",
@@ -108,12 +109,17 @@ impl Account {
         self.grants.all()
     }
 
+    /// Which options it may trade: see `docs/rules.md`, Options.
+    pub fn option_level(&self) -> u8 {
+        self.option_level
+    }
+
     /// Whether it borrows against its positions.
     pub fn is_margin(&self) -> bool {
         self.kind == Some(AccountKind::Margin)
     }
 
-    /// Whether fees or dividends owed have left a cash account in debt: it may only reduce positions until that is
+    /// Whether fees, dividends owed or the assignment of options have left a cash account in debt: it may only reduce positions until that is
     /// paid.
     pub fn in_deficit(&self) -> bool {
         !self.is_margin() && self.cash.is_negative()
@@ -219,9 +225,9 @@ impl Decide for Account {
             if self.is_open() {
                 return Err(AccountError::Exists);
             }
-            // The level that a margin account has by default waits for options.
-            if *option_level > 0 && *kind == AccountKind::Cash {
-                return Err(AccountError::Unsupported("an option level above 0"));
+            let most = kind.most_option_level();
+            if *option_level > most {
+                return Err(AccountError::OptionLevel { asked: *option_level, most });
             }
             if starting_balance.is_negative() {
                 return Err(AccountError::NotPositive(*starting_balance));
@@ -255,11 +261,11 @@ impl Decide for Account {
                     at: *at,
                 }]
             }
-            AccountCommand::Withdraw { withdrawal_id, amount, at, margin } => {
+            AccountCommand::Withdraw { withdrawal_id, amount, at, margin, collateral } => {
                 vec![AccountEvent::CashWithdrawn {
                     withdrawal_id: *withdrawal_id,
                     amount: *amount,
-                    cash: self.withdraw(positive(*amount)?, margin.as_ref())?,
+                    cash: self.withdraw(positive(*amount)?, margin.as_ref(), *collateral)?,
                     at: *at,
                     margin: margin.clone(),
                 }]
@@ -292,6 +298,17 @@ impl Decide for Account {
                     instrument_id: *instrument_id,
                     amount: *amount,
                     cash: self.cash.plus(*amount)?,
+                    at: *at,
+                }]
+            }
+            AccountCommand::SettleOption { instrument_id, ending_id, how, amount, margin, at } => {
+                vec![AccountEvent::OptionSettled {
+                    instrument_id: *instrument_id,
+                    ending_id: *ending_id,
+                    how: *how,
+                    amount: *amount,
+                    cash: self.cash.plus(*amount)?,
+                    margin: margin.clone(),
                     at: *at,
                 }]
             }
@@ -354,7 +371,8 @@ impl Decide for Account {
             }
             AccountEvent::CashDeposited { amount, cash, .. }
             | AccountEvent::DividendPaid { amount, cash, .. }
-            | AccountEvent::CashPaidInLieu { amount, cash, .. } => {
+            | AccountEvent::CashPaidInLieu { amount, cash, .. }
+            | AccountEvent::OptionSettled { amount, cash, .. } => {
                 expected("cash", *cash, self.cash.plus(*amount))?;
                 self.cash = *cash;
             }

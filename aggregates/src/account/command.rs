@@ -6,6 +6,7 @@ use super::event::{AccountKind, ReleaseReason};
 use super::losses::Worth;
 use super::policy::PolicyChange;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
+use crate::instrument::OptionEnd;
 use crate::margin::Standing;
 use crate::market::{MarketTime, TapePlace};
 use crate::money::Money;
@@ -18,6 +19,8 @@ pub struct Opening {
     pub needed: Money,
     /// How the account stands, if the order has not reserved that much.
     pub margin: Option<Standing>,
+    /// What a cash account has set aside for the short puts that it holds.
+    pub collateral: Money,
     /// What of the order's reservation goes over to orders whose shares it takes.
     pub passed_on: Vec<(OrderId, Money)>,
 }
@@ -61,6 +64,8 @@ pub enum AccountCommand {
         at: Option<MarketTime>,
         /// How the account stands, if it is a margin account.
         margin: Option<Standing>,
+        /// What a cash account has set aside for the short puts that it holds.
+        collateral: Money,
     },
     /// Set the worst cost of an order aside; in a margin account the initial margin of it.
     Reserve {
@@ -70,6 +75,8 @@ pub enum AccountCommand {
         amount: Money,
         /// How the account stands, if it is a margin account.
         margin: Option<Standing>,
+        /// What a cash account has set aside for the short puts that it holds.
+        collateral: Money,
     },
     /// Reserve another amount for an order: its owner changed it.
     Rereserve {
@@ -79,6 +86,8 @@ pub enum AccountCommand {
         amount: Money,
         /// How the account stands, if it is a margin account.
         margin: Option<Standing>,
+        /// What a cash account has set aside for the short puts that it holds.
+        collateral: Money,
     },
     /// Free what is set aside for orders that ended.
     Release {
@@ -123,6 +132,21 @@ pub enum AccountCommand {
         instrument_id: InstrumentId,
         /// How much.
         amount: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Pay or take the money of the end of a holding of an option, whether it is there or not.
+    SettleOption {
+        /// The option.
+        instrument_id: InstrumentId,
+        /// The end.
+        ending_id: FillId,
+        /// How it ended.
+        how: OptionEnd,
+        /// The change of cash: negative is paid.
+        amount: Money,
+        /// How the account stands afterwards, if that was looked at.
+        margin: Option<Standing>,
         /// The market time.
         at: MarketTime,
     },

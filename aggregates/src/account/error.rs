@@ -112,9 +112,16 @@ pub enum AccountError {
     /// Money of an order or a corporate action, apart from it.
     #[error("money of an order, a corporate action or a reset moves only with it")]
     NotAlone,
-    /// Known to the rules, not handled by this version.
-    #[error("{0} is not supported by this version")]
-    Unsupported(&'static str),
+    /// A level that accounts of this kind do not have.
+    #[error(
+        "option_level {asked} is above {most}, the highest of such an account: spreads and naked options need margin"
+    )]
+    OptionLevel {
+        /// What was asked for.
+        asked: u8,
+        /// The highest.
+        most: u8,
+    },
     /// An amount that cannot be held.
     #[error(transparent)]
     Amount(#[from] AmountError),
@@ -161,7 +168,7 @@ impl From<AccountError> for Refusal {
             },
             AccountError::LossesChanged => RefusalCode::AlreadyApplied,
             AccountError::NoReservation | AccountError::NotAlone => RefusalCode::OrderChanged,
-            AccountError::Unsupported(_) => RefusalCode::Unsupported,
+            AccountError::OptionLevel { .. } => RefusalCode::InvalidOrder,
         };
         let refusal = Self::new(code, error.to_string());
         match error {
@@ -193,6 +200,9 @@ impl From<AccountError> for Refusal {
             }
             AccountError::OrderQty { qty, max } => {
                 refusal.field("qty").figure("qty", qty).figure("max", max)
+            }
+            AccountError::OptionLevel { asked, most } => {
+                refusal.field("option_level").figure("asked", asked).figure("most", most)
             }
             AccountError::OrderNotional { cost, max } => {
                 refusal.figure("cost", cost).figure("max", max)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::losses::LossLimit;
 use super::policy::Policy;
 use crate::id::{AccountId, CommandId, FillId, GrantId, InstrumentId, OrderId, UserId};
+use crate::instrument::OptionEnd;
 use crate::margin::{Marked, Standing};
 use crate::market::{MarketTime, TapePlace};
 use crate::money::Money;
@@ -28,6 +29,22 @@ impl AccountKind {
         match self {
             Self::Cash => "cash",
             Self::Margin => "margin",
+        }
+    }
+
+    /// The highest option level that an account of this kind can have: spreads and naked options need margin.
+    pub const fn most_option_level(self) -> u8 {
+        match self {
+            Self::Cash => 2,
+            Self::Margin => 4,
+        }
+    }
+
+    /// The option level of an account whose owner names none.
+    pub const fn usual_option_level(self) -> u8 {
+        match self {
+            Self::Cash => 0,
+            Self::Margin => 3,
         }
     }
 }
@@ -206,6 +223,24 @@ pub enum AccountEvent {
         amount: Money,
         /// The balance after it.
         cash: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The end of a holding of an option paid or took money: for shares at the strike, or in place of them.
+    OptionSettled {
+        /// The option.
+        instrument_id: InstrumentId,
+        /// The end, which its position and the shares name.
+        ending_id: FillId,
+        /// How it ended.
+        how: OptionEnd,
+        /// The change of cash: negative is paid.
+        amount: Money,
+        /// The balance after it.
+        cash: Money,
+        /// How a margin account stands once all that ended with it is settled, where it was exercised because of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        margin: Option<Standing>,
         /// The market time.
         at: MarketTime,
     },

@@ -1,6 +1,6 @@
 //! What an account can pay: a cash account out of its cash, a margin account by its margin.
 //!
-//! Available to a cash account is its cash less reservations. To a margin account it is the equity beyond initial
+//! Available to a cash account is its cash less reservations and less what secures short puts. To a margin account it is the equity beyond initial
 //! margin and reservations, at the prices that came with the command; without them nothing is known, and nothing
 //! passes.
 
@@ -13,9 +13,13 @@ use crate::money::Money;
 
 impl Account {
     /// What it can still reserve or pay out; below zero when reservations and holdings are not backed.
-    pub(super) fn free(&self, margin: Option<&Standing>) -> Result<Money, AccountError> {
+    pub(super) fn free(
+        &self,
+        margin: Option<&Standing>,
+        collateral: Money,
+    ) -> Result<Money, AccountError> {
         match (self.is_margin(), margin) {
-            (false, _) => Ok(self.available()?),
+            (false, _) => Ok(self.available()?.minus(collateral)?),
             (true, Some(standing)) => Ok(standing.excess(self.reserved())?),
             (true, None) => Err(AccountError::NotAlone),
         }
@@ -34,8 +38,9 @@ impl Account {
         &self,
         asked: Money,
         margin: Option<&Standing>,
+        collateral: Money,
     ) -> Result<Money, AccountError> {
-        let available = self.free(margin)?;
+        let available = self.free(margin, collateral)?;
         let (cash, reserved) = (self.cash(), self.reserved());
         match margin.filter(|_| self.is_margin()) {
             _ if asked <= available => Ok(cash.minus(asked)?),
@@ -51,10 +56,10 @@ impl Account {
     }
 
     pub(super) fn reserve(&self, command: &AccountCommand) -> Result<AccountEvent, AccountError> {
-        let AccountCommand::Reserve { order_id, amount, margin } = command else {
+        let AccountCommand::Reserve { order_id, amount, margin, collateral } = command else {
             return Err(AccountError::NoReservation);
         };
-        let free = self.free(margin.as_ref())?;
+        let free = self.free(margin.as_ref(), *collateral)?;
         if *amount > free {
             return Err(self.cannot_pay(*amount, free)?);
         }
@@ -74,12 +79,12 @@ impl Account {
         &self,
         command: &AccountCommand,
     ) -> Result<Option<AccountEvent>, AccountError> {
-        let AccountCommand::Rereserve { order_id, amount, margin } = command else {
+        let AccountCommand::Rereserve { order_id, amount, margin, collateral } = command else {
             return Err(AccountError::NoReservation);
         };
         let from = self.reservation(*order_id);
         if *amount > from {
-            let free = self.free(margin.as_ref())?.plus(from)?;
+            let free = self.free(margin.as_ref(), *collateral)?.plus(from)?;
             if *amount > free {
                 return Err(self.cannot_pay(*amount, free)?);
             }
@@ -170,7 +175,7 @@ impl Account {
         if !beyond.is_positive() {
             return Ok(());
         }
-        let free = self.free(opening.margin.as_ref())?;
+        let free = self.free(opening.margin.as_ref(), opening.collateral)?;
         if beyond <= free {
             return Ok(());
         }

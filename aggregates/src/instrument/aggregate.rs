@@ -1,4 +1,5 @@
-//! The Instrument aggregate: halted or not, which split gates it, how far each dividend has come, the last close.
+//! The Instrument aggregate: halted or not, which split gates it, how far each dividend has come, the last close, and of an
+//! option how it expired.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::InstrumentCommand;
 use super::error::InstrumentError;
-use super::event::{Dividend, DividendStage, InstrumentEvent, InstrumentKind, Split};
+use super::event::{Dividend, DividendStage, Expired, InstrumentEvent, InstrumentKind, Split};
 use crate::id::InstrumentId;
 use crate::money::{AmountError, Price, Ratio};
 use crate::rules::Rules;
@@ -25,6 +26,8 @@ pub struct Instrument {
     splits: BTreeMap<String, Split>,
     dividends: BTreeMap<String, Dividend>,
     last_close: Option<(NaiveDate, Price)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expired: Option<Expired>,
 }
 
 event_sourced!(Instrument, "instrument", InstrumentCommand, InstrumentEvent {
@@ -37,6 +40,8 @@ event_sourced!(Instrument, "instrument", InstrumentCommand, InstrumentEvent {
     DividendAccrualCompleted "1.0",
     DividendCompleted "1.0",
     OfficiallyClosed "1.0",
+    ContractExpired "1.0",
+    ContractSettled "1.0",
 }, InstrumentError);
 
 impl Instrument {
@@ -78,6 +83,11 @@ impl Instrument {
     /// The last official close and its session.
     pub fn last_close(&self) -> Option<(NaiveDate, Price)> {
         self.last_close
+    }
+
+    /// Of an option that has expired, at what and whether all accounts are settled.
+    pub fn expired(&self) -> Option<&Expired> {
+        self.expired.as_ref()
     }
 
     fn dividend_at(&self, action_id: &str, stage: DividendStage) -> Result<(), InstrumentError> {
@@ -186,6 +196,26 @@ impl Decide for Instrument {
                 self.dividend_at(action_id, DividendStage::Accrued)?;
                 InstrumentEvent::DividendCompleted { action_id: action_id.clone(), at: *at }
             }
+            InstrumentCommand::Expire { session, price, source, at } => {
+                if self.kind != InstrumentKind::Option {
+                    return Err(InstrumentError::NotAnOption(self.symbol.clone()));
+                }
+                if self.expired.is_some() {
+                    return again(format!("{} has expired already", self.symbol));
+                }
+                InstrumentEvent::ContractExpired {
+                    session: *session,
+                    price: positive(*price)?,
+                    source: source.clone(),
+                    at: *at,
+                }
+            }
+            InstrumentCommand::CompleteExpiry { at } => {
+                if self.expired.as_ref().is_none_or(|expired| expired.settled) {
+                    return again(format!("{} has not expired or is settled", self.symbol));
+                }
+                InstrumentEvent::ContractSettled { at: *at }
+            }
             InstrumentCommand::Close { session, price, source, at } => {
                 if self.last_close.is_some_and(|(last, _)| last >= *session) {
                     return again(format!(
@@ -253,6 +283,19 @@ impl Decide for Instrument {
             }
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {
                 self.last_close = Some((*session, *price));
+            }
+            InstrumentEvent::ContractExpired { session, price, source, at } => {
+                if self.kind != InstrumentKind::Option || self.expired.is_some() {
+                    return Err(Impossible("an option expires once".into()));
+                }
+                let (session, price, source, at) = (*session, *price, source.clone(), *at);
+                self.expired = Some(Expired { session, price, source, at, settled: false });
+            }
+            InstrumentEvent::ContractSettled { .. } => {
+                let expired = self.expired.as_mut().filter(|expired| !expired.settled);
+                let expired = expired
+                    .ok_or_else(|| Impossible("a contract is settled once, expired".into()))?;
+                expired.settled = true;
             }
         }
         Ok(())

@@ -78,6 +78,22 @@ pub enum InstrumentCommand {
         /// The market time.
         at: MarketTime,
     },
+    /// End an option whose last session is over: every account that holds it is settled from then on.
+    Expire {
+        /// The New York date of that session.
+        session: NaiveDate,
+        /// The official close of what it is on.
+        price: Price,
+        /// Which market data that came from.
+        source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every account that held the expired option is settled.
+    CompleteExpiry {
+        /// The market time.
+        at: MarketTime,
+    },
     /// Fix the official close of a session.
     Close {
         /// The New York date of the session.

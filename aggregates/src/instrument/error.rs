@@ -12,6 +12,9 @@ pub enum InstrumentError {
     /// It is in that state already.
     #[error("{0}")]
     AlreadyApplied(String),
+    /// Only an option expires.
+    #[error("{0} is no option: only options expire")]
+    NotAnOption(String),
     /// A side of a split, a dividend or a close that is not above zero.
     #[error(transparent)]
     Amount(#[from] AmountError),
@@ -21,6 +24,7 @@ impl From<InstrumentError> for Refusal {
     fn from(error: InstrumentError) -> Self {
         let code = match &error {
             InstrumentError::NotListed => RefusalCode::InstrumentNotFound,
+            InstrumentError::NotAnOption(_) => RefusalCode::InvalidOrder,
             InstrumentError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
             InstrumentError::Amount(_) => RefusalCode::InvalidAmount,
         };

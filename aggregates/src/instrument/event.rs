@@ -56,6 +56,21 @@ pub struct Dividend {
     pub stage: DividendStage,
 }
 
+/// How an option has expired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expired {
+    /// The New York date of its last session.
+    pub session: NaiveDate,
+    /// The official close of what it is on.
+    pub price: Price,
+    /// Which market data that came from.
+    pub source: String,
+    /// The market time.
+    pub at: MarketTime,
+    /// Whether every account that held it is settled.
+    pub settled: bool,
+}
+
 /// How far a dividend has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +163,22 @@ pub enum InstrumentEvent {
         price: Price,
         /// Which market data it came from.
         source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// An option has expired: nothing of it is traded any more, and every account that holds it is settled.
+    ContractExpired {
+        /// The New York date of its last session.
+        session: NaiveDate,
+        /// What it is settled at: the official close of what it is on.
+        price: Price,
+        /// Which market data that came from.
+        source: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Every account that held the expired option is settled.
+    ContractSettled {
         /// The market time.
         at: MarketTime,
     },

@@ -1,4 +1,4 @@
-//! An instrument and what is true of it for everyone: listed, halted, resumed, split, dividend, official close.
+//! An instrument and what is true of it for everyone: listed, halted, resumed, split, dividend, official close, expiry.
 //! Stream id: `<instrument_id>`, in the market's tenant.
 
 mod aggregate;
@@ -6,9 +6,11 @@ mod command;
 mod contract;
 mod error;
 mod event;
+mod terms;
 
 pub use aggregate::Instrument;
 pub use command::InstrumentCommand;
 pub use contract::{Contract, ContractError, MULTIPLIER, Right};
 pub use error::InstrumentError;
-pub use event::{Dividend, DividendStage, InstrumentEvent, InstrumentKind, Split};
+pub use event::{Dividend, DividendStage, Expired, InstrumentEvent, InstrumentKind, Split};
+pub use terms::{ExerciseStyle, OptionEnd, OptionTerms, Settlement};

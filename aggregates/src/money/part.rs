@@ -14,6 +14,16 @@ impl Money {
         Self::of_cents(divide(product, 100, Round::Up)?)
     }
 
+    /// `value / parts` in billionths of a billionth of a dollar, rounded up to the cent: what backs parts of contracts,
+    /// in billionths, at prices in billionths.
+    ///
+    /// # Errors
+    /// It is beyond the bound of money, or `parts` is not above 0.
+    pub(crate) fn of_contracts_up(value: i128, parts: i128) -> Result<Self, AmountError> {
+        let cent = 10i128.pow(Quantity::DECIMALS + Price::DECIMALS - Self::DECIMALS);
+        Self::of_cents(divide(value, times(cent, parts)?, Round::Up)?)
+    }
+
     /// So many percent of this amount, down to the cent; nothing of less than nothing: what a limit leaves. What would be
     /// more than there can be limits nothing.
     ///
@@ -28,6 +38,26 @@ impl Money {
 }
 
 impl Quantity {
+    /// This quantity `n` times: the shares of so many contracts, the contracts of so many combinations.
+    ///
+    /// # Errors
+    /// More than the largest quantity, or finer than quantities are.
+    pub fn times(self, n: Self) -> Result<Self, AmountError> {
+        Self::new(self.0.checked_mul(n.0).ok_or(AmountError::Inexact)?)
+    }
+
+    /// The whole number of times that `part` goes into it; nothing goes into less than nothing.
+    ///
+    /// # Errors
+    /// `part` is not above 0.
+    pub fn whole_times(self, part: Self) -> Result<Self, AmountError> {
+        if !part.is_positive() {
+            return Err(AmountError::NotPositive { kind: "quantity", value: part.0 });
+        }
+        let times = self.max(Self::ZERO).0.checked_div(part.0).ok_or(AmountError::Inexact)?;
+        Self::new(times.trunc())
+    }
+
     /// The whole shares of it, towards zero.
     #[must_use]
     pub fn whole_part(self) -> Self {

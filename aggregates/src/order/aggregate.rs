@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::command::{Execution, OrderCommand, Trigger};
 use super::error::OrderError;
 use super::event::{Lifetime, OrderEvent};
-use super::spec::{OrderSpec, Side, TimeInForce};
+use super::legs::net_amount;
+use super::spec::{OrderClass, OrderSpec, Side, TimeInForce};
 use super::state::{Happening, OrderStatus, next};
 use crate::id::FillId;
 use crate::market::MarketTime;
@@ -36,15 +37,15 @@ pub struct Order {
 }
 
 event_sourced!(Order, "order", OrderCommand, OrderEvent {
-    OrderPlaced "1.3",
-    OrderRejected "1.3",
+    OrderPlaced "1.4",
+    OrderRejected "1.4",
     OrderActivated "1.0",
     OrderTriggered "1.1",
-    OrderFilled "1.1",
+    OrderFilled "1.2",
     OrderReplaced "1.2",
     OrderResized "1.1",
     OrderAdjusted "1.1",
-    OrderCanceled "1.5",
+    OrderCanceled "1.6",
     OrderExpired "1.1",
 }, OrderError);
 
@@ -141,7 +142,7 @@ impl Order {
         rules: &Rules,
     ) -> Result<OrderEvent, OrderError> {
         let spec = self.open_spec()?;
-        let Execution { revision, after_fills, qty, price, evidence } = execution;
+        let Execution { revision, after_fills, qty, price, evidence, .. } = execution;
         if (*revision, *after_fills) != (self.revision, self.fills) {
             return Err(OrderError::Stale { revision: self.revision, fills: self.fills });
         }
@@ -158,13 +159,18 @@ impl Order {
             (Side::Sell, Some(limit)) => *price >= limit,
             (_, None) => true,
         };
-        if !within_limit || !price.is_positive() {
+        let net = spec.order_class == OrderClass::Mleg;
+        if !within_limit || !net && !price.is_positive() {
             return Err(OrderError::BeyondLimit);
         }
         if spec.time_in_force == TimeInForce::Fok && qty != leaves {
             return Err(OrderError::AllOrNothing { asked: qty, leaves });
         }
-        let amount = Money::of_fill(qty, *price)?;
+        let legs = spec.leg_fills(fill_id, qty, execution)?;
+        let amount = match legs.is_empty() {
+            true => spec.value(qty, *price)?,
+            false => net_amount(&legs)?,
+        };
         let leaves_qty = match self.left_notional()? {
             Some(left) => {
                 let open = left.minus(amount)?.shares_at(*price)?;
@@ -179,11 +185,12 @@ impl Order {
             qty,
             price: *price,
             amount,
-            fees: rules.fees.fee(qty)?,
+            fees: rules.fees.of(spec, qty)?,
             filled_qty: self.filled_qty.plus(qty)?,
             leaves_qty,
             revision: self.revision,
             evidence: evidence.clone(),
+            legs,
             at,
         })
     }

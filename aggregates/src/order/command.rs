@@ -1,6 +1,7 @@
 //! What an order is asked to do.
 
 use super::event::{CancelReason, ExpiryReason, ResizeCause};
+use super::legs::LegExecution;
 use super::replacing::OrderChange;
 use super::spec::{OrderSpec, Side};
 use crate::id::FillId;
@@ -19,8 +20,10 @@ pub struct Execution {
     pub qty: Quantity,
     /// The price of each.
     pub price: Price,
-    /// The tick that it fills against.
+    /// The tick that it fills against; of an mleg order the one that made its price.
     pub evidence: Evidence,
+    /// The legs of an mleg order, in the order of its spec; none of others. Its price is their net price.
+    pub legs: Vec<LegExecution>,
 }
 
 /// A stop that was reached, as the engine saw it. The Order decides whether it was.

@@ -73,6 +73,9 @@ pub enum OrderError {
         /// Shares filled.
         filled: Quantity,
     },
+    /// An execution whose legs are not the order's, or whose net price is not theirs.
+    #[error("the legs of the execution are not those of the order")]
+    OtherLegs,
     /// A split that the order has followed before.
     #[error("the order has followed the split {0} before")]
     AlreadyAdjusted(String),
@@ -100,6 +103,7 @@ impl From<OrderError> for Refusal {
             | OrderError::Stale { .. }
             | OrderError::Overfill { .. }
             | OrderError::AllOrNothing { .. }
+            | OrderError::OtherLegs
             | OrderError::OutOfTurn(_)
             | OrderError::NotReached
             | OrderError::BeyondLimit => RefusalCode::OrderChanged,

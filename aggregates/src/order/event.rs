@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::legs::LegFill;
 use super::spec::{OrderSpec, TimeInForce};
 use super::trail::Trail;
 use crate::id::FillId;
@@ -86,7 +87,8 @@ pub enum OrderEvent {
         qty: Quantity,
         /// The price of each.
         price: Price,
-        /// `qty * price`, rounded once to the cent, half to even.
+        /// `qty * price`, rounded once to the cent, half to even: of options times the shares of a contract. Of an mleg order
+        /// what its legs cost less what they brought: below 0 money came in.
         amount: Money,
         /// What the fill was charged.
         fees: Money,
@@ -99,6 +101,9 @@ pub enum OrderEvent {
         revision: u32,
         /// The tick that it filled against.
         evidence: Evidence,
+        /// The legs of an mleg order, all of them; none of others.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        legs: Vec<LegFill>,
         /// The market time.
         at: MarketTime,
     },
@@ -279,7 +284,7 @@ pub enum CancelReason {
     AuctionUnfilled,
     /// Its account has reached a limit on losses, and it would have opened or added to a position.
     LossLimit,
-    /// Another order has closed the shares that it was for.
+    /// Another order, or the exercise or assignment of an option, has closed the shares that it was for.
     PositionClosed,
     /// It was to open a position, and would have closed one that is held the other way.
     OpposingPosition,
@@ -287,6 +292,10 @@ pub enum CancelReason {
     FractionalShort,
     /// Other orders have sold the shares that it was to sell for dollars.
     SharesGone,
+    /// The fill would have left options uncovered that the account's option level does not permit.
+    OptionLevel,
+    /// Its contract has expired, or was exercised, assigned or adjusted away.
+    ContractEnded,
 }
 
 impl CancelReason {
@@ -312,6 +321,8 @@ impl CancelReason {
             Self::OpposingPosition => "opposing_position",
             Self::FractionalShort => "fractional_short",
             Self::SharesGone => "shares_gone",
+            Self::OptionLevel => "option_level",
+            Self::ContractEnded => "contract_ended",
         }
     }
 }

@@ -190,10 +190,6 @@ impl OrderSpec {
     pub(super) fn class_faults(&self) -> Vec<OrderError> {
         let word = self.order_class.word();
         let mut faults = Vec::new();
-        if self.order_class == OrderClass::Mleg {
-            let what = format!("order_class {word}");
-            return vec![OrderError::Unsupported { field: "order_class", what }];
-        }
         let mut fault = |field: &'static str, message: String| {
             faults.push(OrderError::Malformed { field, message });
         };
@@ -218,7 +214,7 @@ impl OrderSpec {
         let class = self.order_class;
         let word = class.word();
         let mut faults = Vec::new();
-        if self.parent_order_id.is_some() || class == OrderClass::Mleg {
+        if self.parent_order_id.is_some() {
             return faults;
         }
         let mut fault = |field: &'static str, message: String| {

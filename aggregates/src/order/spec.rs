@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OrderError;
 use super::exits::Exits;
+use super::legs::{Leg, PositionIntent};
 use super::trail::{Trail, TriggerBy};
 use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::OptionTerms;
 use crate::market::MarketTime;
 use crate::money::{AmountError, Money, Price, Quantity};
 
@@ -260,6 +262,16 @@ pub struct OrderSpec {
     /// The exits that are placed with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exits: Option<Box<Exits>>,
+    /// Of an order of one option: the contract, as its market tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Box<OptionTerms>>,
+    /// Of an order of one option: whether it opens or closes a position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_intent: Option<PositionIntent>,
+    /// Of an mleg order: what one package has. Its instrument is then the underlying, its side buy, its quantity counts
+    /// packages, and its limit is the net price of one in dollars a share: above zero is paid, below received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legs: Option<Vec<Leg>>,
 }
 
 /// Nanoseconds in a second; a leap second has more.
@@ -294,11 +306,13 @@ impl OrderSpec {
         let both = OrderType::StopLimit;
         let limit_type = if self.order_type.is_stop() { both } else { OrderType::Limit };
         let stop_type = if self.order_type.has_limit() { both } else { OrderType::Stop };
+        // The limit of an mleg order is a net price, which may be below zero.
+        let net = self.order_class == OrderClass::Mleg;
         let prices = [
             ("limit_price", self.limit_price, self.order_type.has_limit_price(), limit_type),
             ("stop_price", self.stop_price, self.order_type.has_stop_price(), stop_type),
         ];
-        for (field, price, takes, instead) in prices {
+        for (field, price, takes, instead) in prices.into_iter().skip(usize::from(net)) {
             match price {
                 Some(_) if !takes => fault(
                     field,
@@ -373,6 +387,7 @@ impl OrderSpec {
             });
         }
         faults.extend(self.class_faults());
+        faults.extend(self.option_faults());
         faults
     }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{PositionCommand, Trade};
+use super::command::PositionCommand;
 use super::error::PositionError;
 use super::event::{ClosedLot, Lot, PositionEvent};
 use super::split::split;
-use crate::id::{LotId, OrderId};
+use crate::id::OrderId;
+use crate::instrument::OptionTerms;
 use crate::money::{AmountError, Money, Quantity};
 use crate::order::Side;
 use crate::rules::Rules;
@@ -19,17 +20,23 @@ use crate::stream::{Decide, Impossible, event_sourced};
 pub struct Position {
     pub(super) qty: Quantity,
     pub(super) lots: VecDeque<Lot>,
-    realized_pl: Money,
+    pub(super) realized_pl: Money,
     reserved_qty: Quantity,
     pub(super) reservations: BTreeMap<OrderId, Quantity>,
     pub(super) splits: BTreeSet<String>,
     /// Dividends earned or owed and not yet paid.
     accrued: BTreeMap<String, Money>,
     dividends: BTreeSet<String>,
+    /// Of an option what it is, once it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) contract: Option<OptionTerms>,
+    /// Of a long option: its owner does not want it exercised when it expires.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) do_not_exercise: bool,
 }
 
 event_sourced!(Position, "position", PositionCommand, PositionEvent {
-    PositionOpened "1.0",
+    PositionOpened "1.1",
     PositionIncreased "1.0",
     PositionReduced "1.0",
     PositionClosed "1.0",
@@ -41,18 +48,25 @@ event_sourced!(Position, "position", PositionCommand, PositionEvent {
     PositionReset "1.0",
     DividendAccrued "1.0",
     DividendSettled "1.0",
+    ExerciseInstructed "1.0",
+    OptionEnded "1.0",
+    SharesDelivered "1.0",
 }, PositionError);
-
-/// The shares that leave the oldest lots.
-struct Taken {
-    lots: Vec<ClosedLot>,
-    cost: Money,
-}
 
 impl Position {
     /// Shares held; negative is short.
     pub fn qty(&self) -> Quantity {
         self.qty
+    }
+
+    /// Of an option what it is; `None` of a stock, and before it was held.
+    pub fn contract(&self) -> Option<&OptionTerms> {
+        self.contract.as_ref()
+    }
+
+    /// Whether its owner does not want a long option exercised when it expires.
+    pub fn do_not_exercise(&self) -> bool {
+        self.do_not_exercise
     }
 
     /// The lots, oldest first.
@@ -111,114 +125,11 @@ impl Position {
         self.lots.iter().try_fold(Money::ZERO, |sum, lot| sum.plus(lot.cost))
     }
 
-    fn take(&self, qty: Quantity) -> Result<Taken, AmountError> {
-        let mut left = qty;
-        let mut taken = Taken { lots: Vec::new(), cost: Money::ZERO };
-        for lot in &self.lots {
-            if left.is_zero() {
-                break;
-            }
-            let part = left.min(lot.qty.abs());
-            let cost = lot.cost.share(part, lot.qty.abs())?;
-            taken.lots.push(ClosedLot { lot_id: lot.lot_id, qty: part, cost });
-            taken.cost = taken.cost.plus(cost)?;
-            left = left.minus(part)?;
-        }
-        Ok(taken)
-    }
-
-    fn open(
-        &self,
-        trade: &Trade,
+    pub(super) fn close_lots(
+        &mut self,
+        closed: &[ClosedLot],
         qty: Quantity,
-        cost: Money,
-        from: Quantity,
-    ) -> Result<PositionEvent, AmountError> {
-        let Trade { account_id, instrument_id, fill_id, order_id, side, price, at, .. } = *trade;
-        let signed = if side == Side::Buy { qty } else { qty.negated() };
-        let (position_qty, lot_id) = (from.plus(signed)?, LotId::of(fill_id));
-        Ok(if from.is_zero() {
-            let symbol = trade.symbol.clone();
-            PositionEvent::PositionOpened {
-                account_id,
-                instrument_id,
-                symbol,
-                fill_id,
-                order_id,
-                side,
-                qty,
-                price,
-                cost,
-                lot_id,
-                position_qty,
-                at,
-            }
-        } else {
-            PositionEvent::PositionIncreased {
-                fill_id,
-                order_id,
-                side,
-                qty,
-                price,
-                cost,
-                lot_id,
-                position_qty,
-                at,
-            }
-        })
-    }
-
-    fn trade(&self, trade: &Trade) -> Result<Vec<PositionEvent>, PositionError> {
-        let Trade { fill_id, order_id, side, qty, price, amount, at, .. } = *trade;
-        let held = self.qty.abs();
-        let same_side = self.qty.is_zero() || self.qty.is_positive() == (side == Side::Buy);
-        if same_side {
-            return Ok(vec![self.open(trade, qty, amount, self.qty)?]);
-        }
-        let closing = qty.min(held);
-        // The fill's cash was rounded once; a fill that crosses zero splits it between the closed and the new.
-        let proceeds = amount.share(closing, qty)?;
-        let taken = self.take(closing)?;
-        let realized_pl = match side {
-            Side::Sell => proceeds.minus(taken.cost)?,
-            Side::Buy => taken.cost.minus(proceeds)?,
-        };
-        let lots = taken.lots;
-        if closing < held {
-            let signed = if side == Side::Buy { qty } else { qty.negated() };
-            let position_qty = self.qty.plus(signed)?;
-            return Ok(vec![PositionEvent::PositionReduced {
-                fill_id,
-                order_id,
-                side,
-                qty,
-                price,
-                proceeds,
-                lots,
-                realized_pl,
-                position_qty,
-                at,
-            }]);
-        }
-        let mut events = vec![PositionEvent::PositionClosed {
-            fill_id,
-            order_id,
-            side,
-            qty: closing,
-            price,
-            proceeds,
-            lots,
-            realized_pl,
-            at,
-        }];
-        let beyond = qty.minus(closing)?;
-        if beyond.is_positive() {
-            events.push(self.open(trade, beyond, amount.minus(proceeds)?, Quantity::ZERO)?);
-        }
-        Ok(events)
-    }
-
-    fn close_lots(&mut self, closed: &[ClosedLot], qty: Quantity) -> Result<(), Impossible> {
+    ) -> Result<(), Impossible> {
         let mut taken = Quantity::ZERO;
         for part in closed {
             let Some(lot) = self.lots.front_mut().filter(|lot| lot.lot_id == part.lot_id) else {
@@ -266,7 +177,7 @@ fn sum(quantities: impl Iterator<Item = Quantity>) -> Result<Quantity, Impossibl
 }
 
 /// What the event says is what the fold computes.
-fn stated(what: &str, stated: Quantity, computed: Quantity) -> Result<(), Impossible> {
+pub(super) fn stated(what: &str, stated: Quantity, computed: Quantity) -> Result<(), Impossible> {
     if stated == computed {
         return Ok(());
     }
@@ -274,7 +185,7 @@ fn stated(what: &str, stated: Quantity, computed: Quantity) -> Result<(), Imposs
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
-fn impossible(error: AmountError) -> Impossible {
+pub(super) fn impossible(error: AmountError) -> Impossible {
     Impossible(error.to_string())
 }
 
@@ -313,6 +224,11 @@ impl Decide for Position {
                 events.extend(self.trade(trade)?);
                 events
             }
+            PositionCommand::InstructExercise { exercise, at } => {
+                self.instruct(*exercise, *at)?.into_iter().collect()
+            }
+            PositionCommand::EndOption(ending) => vec![self.end_option(ending)?],
+            PositionCommand::Deliver(delivery) => vec![self.deliver(delivery)?],
             PositionCommand::Split { .. } => split(self, command)?,
             PositionCommand::StayBehind { action_id, numerator, denominator, at } => {
                 if self.splits.contains(action_id) {
@@ -392,6 +308,9 @@ impl Decide for Position {
                     return Err(Impossible(format!("a lot of {signed} on top of {}", self.qty)));
                 }
                 self.qty = self.qty.plus(signed).map_err(impossible)?;
+                if let PositionEvent::PositionOpened { contract, .. } = event {
+                    self.contract.clone_from(contract);
+                }
                 let (lot_id, cost, opened_at) = (*lot_id, *cost, *at);
                 self.lots.push_back(Lot { lot_id, qty: signed, cost, opened_at });
                 self.unreserve(*order_id, *qty)?;
@@ -408,8 +327,12 @@ impl Decide for Position {
                     PositionEvent::PositionReduced { position_qty, .. } => *position_qty,
                     _ => Quantity::ZERO,
                 };
+                self.do_not_exercise &= !self.qty.is_zero();
                 stated("the holding", after, self.qty)?;
             }
+            PositionEvent::ExerciseInstructed { .. }
+            | PositionEvent::OptionEnded { .. }
+            | PositionEvent::SharesDelivered { .. } => self.ends(event)?,
             PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
                 if self.reservations.insert(*order_id, *qty).is_some() {
                     return Err(Impossible(format!("order {order_id} reserves twice")));

@@ -3,7 +3,8 @@
 use super::closing::Cut;
 use crate::account::ReleaseReason;
 use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
-use crate::market::MarketTime;
+use crate::instrument::{OptionEnd, OptionTerms};
+use crate::market::{MarketTime, Reference};
 use crate::money::{Money, Price, Quantity};
 use crate::order::Side;
 
@@ -16,6 +17,8 @@ pub struct Trade {
     pub instrument_id: InstrumentId,
     /// Its ticker.
     pub symbol: String,
+    /// Of an option what it is.
+    pub contract: Option<OptionTerms>,
     /// The fill.
     pub fill_id: FillId,
     /// The order.
@@ -26,10 +29,52 @@ pub struct Trade {
     pub qty: Quantity,
     /// The price of each.
     pub price: Price,
-    /// `qty * price`, rounded once.
+    /// What it cost or brought, rounded once: `qty * price`, of an option times its shares.
     pub amount: Money,
     /// What it takes of the shares that other orders have set aside: see [`super::Position::cuts`].
     pub cuts: Vec<Cut>,
+    /// The market time.
+    pub at: MarketTime,
+}
+
+/// The end of contracts of an option.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// How.
+    pub how: OptionEnd,
+    /// Its id.
+    pub ending_id: FillId,
+    /// Contracts.
+    pub qty: Quantity,
+    /// The price of what it is on, if it is known: it has to be for a difference in cash.
+    pub settlement_price: Option<Price>,
+    /// The bid that it is sold at.
+    pub bid: Option<Reference>,
+    /// The market time.
+    pub at: MarketTime,
+}
+
+/// Shares that the end of an option brings or takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Of what.
+    pub instrument_id: InstrumentId,
+    /// Its ticker.
+    pub symbol: String,
+    /// The option.
+    pub option_id: InstrumentId,
+    /// The end of the option.
+    pub ending_id: FillId,
+    /// Buy if it brings shares, sell if it takes them.
+    pub side: Side,
+    /// Shares.
+    pub qty: Quantity,
+    /// The strike.
+    pub price: Price,
+    /// What the shares cost or brought, with what the option had cost or brought.
+    pub amount: Money,
     /// The market time.
     pub at: MarketTime,
 }
@@ -60,6 +105,17 @@ pub enum PositionCommand {
     },
     /// Take a fill in.
     Trade(Trade),
+    /// Say whether a long option shall be exercised when it expires.
+    InstructExercise {
+        /// Whether it shall.
+        exercise: bool,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// End contracts of an option.
+    EndOption(Ending),
+    /// Take in the shares that the end of an option brings, or give those that it takes.
+    Deliver(Delivery),
     /// Follow a split.
     Split {
         /// The corporate action.

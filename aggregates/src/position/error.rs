@@ -23,6 +23,17 @@ pub enum PositionError {
     /// No such reservation, or a second one.
     #[error("no such reservation of shares")]
     NoReservation,
+    /// Nothing is held that could end so, or be instructed about.
+    #[error("{held} contracts are held: they cannot end as {how}")]
+    CannotEnd {
+        /// Contracts held; negative is short.
+        held: Quantity,
+        /// How it was to end.
+        how: &'static str,
+    },
+    /// A difference is paid in cash and its price is not known.
+    #[error("the option is settled at a price that is not known")]
+    NoSettlementPrice,
     /// The corporate action was applied before.
     #[error("the corporate action {0} was applied to this position before")]
     AlreadyApplied(String),
@@ -38,6 +49,8 @@ impl From<PositionError> for Refusal {
     fn from(error: PositionError) -> Self {
         let code = match &error {
             PositionError::InsufficientShares { .. } => RefusalCode::InsufficientShares,
+            PositionError::CannotEnd { .. } => RefusalCode::InsufficientShares,
+            PositionError::NoSettlementPrice => RefusalCode::NoMark,
             PositionError::NoReservation => RefusalCode::OrderChanged,
             PositionError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
             PositionError::NoLastClose => RefusalCode::NoReferencePrice,

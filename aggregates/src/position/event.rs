@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::ReleaseReason;
 use crate::id::{AccountId, CommandId, FillId, InstrumentId, LotId, OrderId};
-use crate::market::MarketTime;
+use crate::instrument::{OptionEnd, OptionTerms};
+use crate::market::{MarketTime, Reference};
 use crate::money::{Money, Price, Quantity};
 use crate::order::Side;
 
-/// Shares acquired (or, below zero, sold short) by one fill and still held.
+/// Shares acquired (or, below zero, sold short) by one fill or delivery and still held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lot {
     /// Its id.
@@ -31,6 +32,19 @@ pub struct ClosedLot {
     pub qty: Quantity,
     /// Their part of the lot's cost.
     pub cost: Money,
+}
+
+/// Shares that a delivery took from the oldest lots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClosedShares {
+    /// Shares, above zero.
+    pub qty: Quantity,
+    /// What they brought (or cost to cover): their part of the delivery's amount.
+    pub proceeds: Money,
+    /// The shares taken from each lot.
+    pub lots: Vec<ClosedLot>,
+    /// Proceeds less cost for long, cost less what covering took for short.
+    pub realized_pl: Money,
 }
 
 /// Shares that one open order has reserved to close the holding.
@@ -69,6 +83,9 @@ pub enum PositionEvent {
         lot_id: LotId,
         /// The holding after it.
         position_qty: Quantity,
+        /// Of an option what it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contract: Option<OptionTerms>,
         /// The market time.
         at: MarketTime,
     },
@@ -237,6 +254,79 @@ pub enum PositionEvent {
         per_share: Price,
         /// `qty * per_share` to the cent, half to even; negative is owed.
         amount: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The owner of a long option said whether it shall be exercised when it expires in the money. Without a word it is.
+    ExerciseInstructed {
+        /// Whether it shall.
+        exercise: bool,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Contracts of an option ended otherwise than by a fill: see `docs/rules.md`, Options.
+    OptionEnded {
+        /// How.
+        how: OptionEnd,
+        /// The end, which the shares and the account name that it moved.
+        ending_id: FillId,
+        /// Sell for long, buy for short.
+        side: Side,
+        /// Contracts, above zero.
+        qty: Quantity,
+        /// The price of what it is on that decided, in dollars a share: the official close of its last session; before that
+        /// the last price, if one is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settlement_price: Option<Price>,
+        /// The bid that it was sold at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bid: Option<Reference>,
+        /// The contracts taken from each lot.
+        lots: Vec<ClosedLot>,
+        /// What they had cost, or brought when sold short.
+        cost: Money,
+        /// What they brought by themselves, or took when short: the difference in cash, or the bid. 0 where shares were
+        /// delivered.
+        proceeds: Money,
+        /// The part of `cost` that the delivered shares take over, never below 0: a call's is added to what the strike comes
+        /// to, a put's is taken from it, as far as that goes.
+        moved: Money,
+        /// What is left: of long ones proceeds less the cost that stayed, of short ones that less the proceeds.
+        realized_pl: Money,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// The exercise or assignment of an option brought shares, or took them: it closed the oldest lots that are held the other
+    /// way, and opened one with what was left.
+    SharesDelivered {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// Its ticker at the time.
+        symbol: String,
+        /// The option.
+        option_id: InstrumentId,
+        /// The end of the option.
+        ending_id: FillId,
+        /// Buy if it brought shares, sell if it took them.
+        side: Side,
+        /// Shares, above zero.
+        qty: Quantity,
+        /// The strike.
+        price: Price,
+        /// What the shares cost or brought: what the strike comes to, with what the option had cost or brought.
+        amount: Money,
+        /// Those that closed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        closed: Option<ClosedShares>,
+        /// Those that opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened: Option<Lot>,
+        /// The holding after it.
+        position_qty: Quantity,
         /// The market time.
         at: MarketTime,
     },

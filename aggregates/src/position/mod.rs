@@ -4,12 +4,14 @@
 mod aggregate;
 mod closing;
 mod command;
+mod ending;
 mod error;
 mod event;
+mod lots;
 mod split;
 
 pub use aggregate::Position;
 pub use closing::Cut;
-pub use command::{PositionCommand, Trade};
+pub use command::{Delivery, Ending, PositionCommand, Trade};
 pub use error::PositionError;
-pub use event::{ClosedLot, Lot, PositionEvent, ShareReservation};
+pub use event::{ClosedLot, ClosedShares, Lot, PositionEvent, ShareReservation};

@@ -107,6 +107,12 @@ impl<W: World> Desk<'_, W> {
                 };
             }
             self.push(StreamId::Order(order_id), events.into_iter().map(Event::Order));
+            for leg in spec.instruments().into_iter().filter(|leg| *leg != instrument_id) {
+                if !self.look_position(account_id, leg)?.reservation(order_id).is_zero() {
+                    let (orders, reason) = (vec![order_id], ReleaseReason::Canceled);
+                    self.position(account_id, leg, &PositionCommand::Release { orders, reason })?;
+                }
+            }
             // Prices and quantities round down; fees for more shares may not make the reservation grow.
             if !held.is_zero() {
                 keep_cash.push((order_id, cash.min(held)));
@@ -167,7 +173,14 @@ impl<W: World> Desk<'_, W> {
             }
             // A whole position stays whole, so fractional sells of it are cut to whole shares with it.
             let whole = spec.side == Side::Sell && holds_whole;
-            let events = order.decide(&follow(whole), self.rules)?;
+            // The contracts of its legs are other ones after the split.
+            let command = match (spec.is_of_options(), follow(whole)) {
+                (true, OrderCommand::Adjust { at, .. }) => {
+                    OrderCommand::Cancel { reason: CancelReason::ContractEnded, at }
+                }
+                (_, follow) => follow,
+            };
+            let events = order.decide(&command, self.rules)?;
             if let (Some(OrderEvent::OrderCanceled { reason, .. }), Some(family)) =
                 (events.first(), spec.family(*order_id))
             {

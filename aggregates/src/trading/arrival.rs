@@ -3,7 +3,7 @@
 
 use crate::market::Evidence;
 use crate::money::{Price, Quantity};
-use crate::order::{CancelReason, TimeInForce};
+use crate::order::{CancelReason, LegExecution, TimeInForce};
 
 /// What the market holds out to one order that arrives: the touch of a standing quote that may fill it.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +12,10 @@ pub struct Offer {
     pub price: Price,
     /// Shares that are left at this price.
     pub left: Quantity,
-    /// The quote.
+    /// The quote; of an mleg order that of one leg.
     pub evidence: Evidence,
+    /// The legs of an mleg order, whose net price this is; none of others.
+    pub legs: Vec<LegExecution>,
 }
 
 /// What an order does next on its arrival.

@@ -1,10 +1,12 @@
 //! What the ledger can be asked to do: one enum for REST, MCP and the engine.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 
 use crate::account::AccountCommand;
 use crate::id::{AccountId, CommandId, InstrumentId, OrderId, UserId};
-use crate::instrument::{InstrumentCommand, InstrumentKind};
+use crate::instrument::{InstrumentCommand, InstrumentKind, OptionTerms};
 use crate::margin::Marks;
 use crate::market::{MarketTime, Reference, TapePlace};
 use crate::money::{Money, Quantity};
@@ -44,8 +46,13 @@ pub struct MarketView {
     pub extended_close: MarketTime,
     /// Whether orders can fill at this moment, by the hours of the market.
     pub open: bool,
-    /// The prices of what the account holds and of what is traded, if it is a margin account.
+    /// The prices of what the account holds and of what is traded, if it is a margin account; of an order of options those
+    /// of its legs and of what they are on, whatever the account.
     pub marks: Marks,
+    /// Of an order of options what each of its contracts is.
+    pub contracts: BTreeMap<InstrumentId, OptionTerms>,
+    /// When the first of these contracts expires: a gtc order ends then.
+    pub contracts_end: Option<MarketTime>,
     /// The auction that an opg or cls order asks for; `None` for other orders, and in a market that has no auctions.
     pub auction: Option<AuctionEntry>,
 }
@@ -254,6 +261,67 @@ pub enum Command {
         instrument_id: InstrumentId,
         /// The corporate action.
         action_id: String,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Settle what one account holds of the contracts on one underlying that have expired in a session, all at once: each
+    /// is exercised, assigned, paid its difference, sold at its bid, or ends for nothing.
+    SettleExpired {
+        /// Whose.
+        account_id: AccountId,
+        /// What the contracts are on.
+        underlying_id: InstrumentId,
+        /// The New York date of their last session.
+        session: NaiveDate,
+        /// The contracts, all that the account holds of them, each with its last bid if there was one.
+        contracts: Vec<(InstrumentId, Option<Reference>)>,
+        /// The account's open orders that have one of them as a leg: all of them.
+        orders: Vec<OrderId>,
+        /// The prices of what the account holds, if it is a margin account.
+        marks: Marks,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Exercise a long option before it expires.
+    Exercise {
+        /// Whose.
+        account_id: AccountId,
+        /// The option.
+        instrument_id: InstrumentId,
+        /// The command.
+        exercise_id: CommandId,
+        /// How many contracts.
+        qty: Quantity,
+        /// The last price of what it is on, if there is one: one that is settled in cash needs it.
+        underlying: Option<Reference>,
+        /// The prices of what the account holds and of what the option is on, if it is a margin account.
+        marks: Marks,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Assign a short option before it expires, whether the account can pay or not.
+    Assign {
+        /// Whose.
+        account_id: AccountId,
+        /// The option.
+        instrument_id: InstrumentId,
+        /// The command.
+        assignment_id: CommandId,
+        /// How many contracts.
+        qty: Quantity,
+        /// The prices of the moment: one that is settled in cash needs that of what it is on.
+        marks: Marks,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Say whether a long option shall be exercised when it expires in the money.
+    InstructExercise {
+        /// Whose.
+        account_id: AccountId,
+        /// The option.
+        instrument_id: InstrumentId,
+        /// Whether it shall: without a word it is.
+        exercise: bool,
         /// The market time.
         at: MarketTime,
     },

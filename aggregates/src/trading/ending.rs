@@ -41,12 +41,8 @@ impl<'a, W: World> Desk<'a, W> {
     ) -> Result<(), Undecided> {
         let mut orders = Vec::new();
         for order_id in self.open_orders(account_id)? {
-            let instrument_id = self.look_spec(order_id)?.instrument_id;
-            let of_kind = match kind {
-                None => true,
-                Some(kind) => self.look_instrument(instrument_id)?.kind() == kind,
-            };
-            if of_kind {
+            let of_options = self.look_spec(order_id)?.is_of_options();
+            if kind.is_none_or(|kind| (kind == InstrumentKind::Option) == of_options) {
                 orders.push(order_id);
             }
         }
@@ -124,10 +120,11 @@ impl<'a, W: World> Desk<'a, W> {
             if !account.reservation(*order_id).is_zero() {
                 orders.push(*order_id);
             }
-            let instrument_id = self.look_spec(*order_id)?.instrument_id;
-            let position = self.look_position(account_id, instrument_id)?;
-            if !position.reservation(*order_id).is_zero() {
-                sells.entry(instrument_id).or_default().push(*order_id);
+            for instrument_id in self.look_spec(*order_id)?.instruments() {
+                let position = self.look_position(account_id, instrument_id)?;
+                if !position.reservation(*order_id).is_zero() {
+                    sells.entry(instrument_id).or_default().push(*order_id);
+                }
             }
         }
         if !orders.is_empty() {

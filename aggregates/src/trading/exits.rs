@@ -9,7 +9,7 @@
 
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::ReleaseReason;
-use crate::id::OrderId;
+use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::market::MarketTime;
 use crate::money::{Price, Quantity};
 use crate::order::{
@@ -99,8 +99,12 @@ impl<'a, W: World> Desk<'a, W> {
 
     /// The other orders that have shares of a position set aside, in the order in which a fill that needs them takes
     /// them: the newest first, and exits, which protect it, after all others.
-    pub(super) fn lenders(&self, spec: &OrderSpec) -> Result<Vec<OrderId>, Undecided> {
-        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+    pub(super) fn lenders(
+        &self,
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+    ) -> Result<Vec<OrderId>, Undecided> {
+        let position = self.look_position(account_id, instrument_id)?;
         let mut lenders = Vec::new();
         for order_id in position.reserving_orders() {
             let family = self.look_spec(order_id)?.family(order_id);

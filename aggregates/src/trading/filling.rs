@@ -1,10 +1,10 @@
 //! A trigger, which moves the order alone, and a fill: the order, the cash and the position move together. One that cannot be, because the account cannot pay it
 //! beyond its reservation or an amount would be beyond its bound, ends the order instead and says why.
 
-use super::margin::Fill;
+use super::margin::{Fill, standing};
 use super::{Desk, Undecided, World};
 use crate::account::{AccountCommand, Opening};
-use crate::id::{FillId, OrderId};
+use crate::id::{FillId, InstrumentId, OrderId};
 use crate::margin::Marks;
 use crate::market::MarketTime;
 use crate::money::{Money, Quantity};
@@ -34,6 +34,11 @@ impl<W: World> Desk<'_, W> {
             RefusalCode::InvalidAmount => CancelReason::AmountOutOfBounds,
             RefusalCode::OpposingPosition => CancelReason::OpposingPosition,
             RefusalCode::FractionalShort => CancelReason::FractionalShort,
+            RefusalCode::OptionLevel => CancelReason::OptionLevel,
+            RefusalCode::ContractExpired => CancelReason::ContractEnded,
+            RefusalCode::InsufficientShares if self.look_spec(order_id)?.is_of_options() => {
+                CancelReason::PositionClosed
+            }
             RefusalCode::InsufficientShares if self.look_spec(order_id)?.sells_for_dollars() => {
                 CancelReason::SharesGone
             }
@@ -65,6 +70,9 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<(), Undecided> {
         let order = self.look_order(order_id)?;
         let spec = order.spec().ok_or(OrderError::NotFound)?.clone();
+        if spec.is_of_options() {
+            return self.execute_options((order_id, order), &spec, execution, (marks, at));
+        }
         self.tradable(&spec)?;
         let fill_id = FillId::of(
             order_id,
@@ -95,6 +103,7 @@ impl<W: World> Desk<'_, W> {
             account_id: spec.account_id,
             instrument_id: spec.instrument_id,
             symbol: spec.symbol.clone(),
+            contract: None,
             fill_id,
             order_id,
             side: spec.side,
@@ -137,17 +146,36 @@ impl<W: World> Desk<'_, W> {
                 return Ok(Fill { keep, opening: None, cuts });
             }
         }
+        let more = self.uncovers(spec, *qty, marks)?;
         if !spec.sells_for_dollars() {
             self.covered(order_id, spec, *qty)?;
             self.free_for(order_id, spec, *qty)?;
         }
-        let closes = Opening { needed: Money::ZERO, margin: None, passed_on: Vec::new() };
+        let margin = match is_margin && more.is_positive() {
+            true => Some(standing(self.world, spec.account_id, marks)?),
+            false => None,
+        };
+        let collateral = Money::ZERO;
+        let closes = Opening { needed: more, margin, collateral, passed_on: Vec::new() };
         Ok(Fill { keep: Money::ZERO, opening: is_margin.then_some(closes), cuts })
     }
 
     /// Nothing fills in a symbol that is halted, or between two counts of its shares.
     fn tradable(&self, spec: &OrderSpec) -> Result<(), Undecided> {
-        let instrument = self.look_instrument(spec.instrument_id)?;
+        self.open_for_trading(spec.instrument_id, &spec.symbol)
+    }
+
+    /// Whether one instrument has not expired, and is neither halted nor being split.
+    pub(super) fn open_for_trading(
+        &self,
+        instrument_id: InstrumentId,
+        symbol: &str,
+    ) -> Result<(), Undecided> {
+        let instrument = self.look_instrument(instrument_id)?;
+        if instrument.expired().is_some() {
+            let message = format!("{symbol} has expired: nothing fills");
+            return Err(Refusal::new(RefusalCode::ContractExpired, message).into());
+        }
         let (code, why) = if instrument.is_halted() {
             (RefusalCode::TradingHalted, "is halted")
         } else if instrument.splitting().is_some() {
@@ -155,7 +183,7 @@ impl<W: World> Desk<'_, W> {
         } else {
             return Ok(());
         };
-        Err(Refusal::new(code, format!("{} {why}: nothing fills or triggers", spec.symbol)).into())
+        Err(Refusal::new(code, format!("{symbol} {why}: nothing fills or triggers")).into())
     }
 
     /// A sell of a cash account and every exit close shares that they have reserved, never others: no fill of theirs opens

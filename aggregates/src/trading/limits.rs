@@ -7,8 +7,8 @@ use super::margin::{Parts, standing};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::Policy;
 use crate::id::OrderId;
-use crate::money::{Money, Price, Quantity};
-use crate::order::{OrderSpec, Side};
+use crate::money::{Price, Quantity};
+use crate::order::{OrderSpec, PositionIntent, Side};
 use crate::refusal::{Refusal, RefusalCode};
 
 impl<W: World> Desk<'_, W> {
@@ -24,17 +24,7 @@ impl<W: World> Desk<'_, W> {
         if let Some(percent) = policy.price_collar_pct {
             within_collar(spec, percent, market)?;
         }
-        if let Some(max) = policy.max_open_orders {
-            let open = self.reserving_orders(spec.account_id)?;
-            let others = open.iter().filter(|open| **open != order_id).count();
-            if others >= max as usize {
-                let message = format!(
-                    "the account has {others} open orders, and its policy allows {max}: cancel one, or wait until one is done"
-                );
-                let refusal = Refusal::new(RefusalCode::OpenOrdersLimit, message);
-                return Err(refusal.figure("open_orders", others).figure("max", max).into());
-            }
-        }
+        self.within_open_orders(order_id, spec)?;
         let Policy { max_position_qty, max_concentration_pct, .. } = *policy;
         if parts.opens.is_zero() || max_position_qty.is_none() && max_concentration_pct.is_none() {
             return Ok(());
@@ -53,6 +43,39 @@ impl<W: World> Desk<'_, W> {
             Some(percent) => self.within_concentration(spec, after, percent, market),
             None => Ok(()),
         }
+    }
+
+    /// The same of an order of options: its price and the number of open orders, and of one option the contracts of its
+    /// position.
+    pub(super) fn within_policy_of_options(
+        &self,
+        (order_id, spec): (OrderId, &OrderSpec),
+        leaves: Quantity,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        if spec.contract.is_none() {
+            return self.within_open_orders(order_id, spec);
+        }
+        let opens = spec.position_intent.is_some_and(PositionIntent::opens);
+        let (opens, closes) =
+            if opens { (leaves, Quantity::ZERO) } else { (Quantity::ZERO, leaves) };
+        self.within_policy((order_id, spec), leaves, &Parts { closes, opens }, market)
+    }
+
+    fn within_open_orders(&self, order_id: OrderId, spec: &OrderSpec) -> Result<(), Undecided> {
+        let policy = self.look_account(spec.account_id)?.policy();
+        if let Some(max) = policy.max_open_orders {
+            let open = self.reserving_orders(spec.account_id)?;
+            let others = open.iter().filter(|open| **open != order_id).count();
+            if others >= max as usize {
+                let message = format!(
+                    "the account has {others} open orders, and its policy allows {max}: cancel one, or wait until one is done"
+                );
+                let refusal = Refusal::new(RefusalCode::OpenOrdersLimit, message);
+                return Err(refusal.figure("open_orders", others).figure("max", max).into());
+            }
+        }
+        Ok(())
     }
 
     /// The size that the position comes to if this order fills, and every other that goes the same way.
@@ -87,7 +110,7 @@ impl<W: World> Desk<'_, W> {
         percent: Price,
         market: &MarketView,
     ) -> Result<(), Undecided> {
-        let equity = standing(self.world, spec.account_id, &market.marks)?.equity;
+        let equity = standing(self.world, spec.account_id, &market.marks)?.worth()?;
         let Some(mark) = market.marks.get(&spec.instrument_id) else {
             let message = format!(
                 "{} has no price, so the part of the equity that it would be is not known: wait for a quote or a trade",
@@ -96,7 +119,7 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::new(RefusalCode::NoMark, message).field("symbol").into());
         };
         let price = if spec.side == Side::Buy { mark.long.price } else { mark.short.price };
-        let value = Money::of_fill(after, price)?;
+        let value = spec.value(after, price)?;
         let most = equity.percent_down(percent)?;
         if value <= most {
             return Ok(());

@@ -24,7 +24,7 @@ impl<W: World> Desk<'_, W> {
             let position = self.look_position(account_id, instrument_id)?;
             dividends_due = dividends_due.plus(position.dividends_due()?)?;
         }
-        let equity = standing.equity.plus(dividends_due)?;
+        let equity = standing.worth()?.plus(dividends_due)?;
         Ok(Worth { equity, dividends_due, holdings: standing.holdings })
     }
 

@@ -5,10 +5,14 @@
 //! initial margin for the shares beyond those. In a cash account a buy opens and a sell closes, all of it. An exit closes in
 //! both, whichever its side.
 
+use std::collections::BTreeMap;
+
+use super::cover::{Shift, naked_puts};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{Account, AccountCommand, AccountError, Opening};
-use crate::id::{AccountId, CommandId, OrderId};
-use crate::margin::{Marked, Marks, Standing, initial_of};
+use crate::id::{AccountId, CommandId, InstrumentId, OrderId};
+use crate::instrument::OptionTerms;
+use crate::margin::{Mark, Marked, Marks, Standing, initial_of};
 use crate::market::{MarketTime, Reference};
 use crate::money::{AmountError, Money, Price, Quantity};
 use crate::order::{Order, OrderEvent, OrderSpec, Part, Side, worst_cost};
@@ -19,6 +23,11 @@ use crate::stream::StreamId;
 
 /// The least that an order reserves which has to open: one that works is found by what it reserves.
 const LEAST_CENTS: i64 = 1;
+
+/// The least that an order reserves which has to open.
+pub(super) fn least() -> Result<Money, AmountError> {
+    Money::new(rust_decimal::Decimal::new(LEAST_CENTS, Money::DECIMALS))
+}
 
 /// The shares of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,19 +49,40 @@ pub(super) struct Fill {
 ///
 /// # Errors
 /// A position has none of them, or a figure is beyond the bound of money.
-pub(super) fn standing(
+pub fn standing(
     world: &impl World,
     account_id: AccountId,
     marks: &Marks,
 ) -> Result<Standing, Undecided> {
+    standing_after(world, account_id, (Money::ZERO, &[]), marks)
+}
+
+/// How a margin account would stand if its cash and its holdings changed so.
+///
+/// # Errors
+/// What it would hold has no price, or a figure is beyond the bound of money.
+pub(super) fn standing_after(
+    world: &impl World,
+    account_id: AccountId,
+    (change, shifts): (Money, &[Shift]),
+    marks: &Marks,
+) -> Result<Standing, Undecided> {
     let absent = || Undecided::Absent(StreamId::Account(account_id));
     let account = world.account(account_id).ok_or_else(absent)?;
-    let mut held = Vec::new();
+    let mut holdings: BTreeMap<InstrumentId, (Quantity, Option<&OptionTerms>)> = BTreeMap::new();
     for instrument_id in world.holdings(account_id).ok_or_else(absent)? {
         let stream = StreamId::Position(account_id, instrument_id);
         let position =
             world.position(account_id, instrument_id).ok_or(Undecided::Absent(stream))?;
-        let qty = position.qty();
+        holdings.insert(instrument_id, (position.qty(), position.contract()));
+    }
+    for Shift { instrument_id, contract, qty } in shifts {
+        let held = holdings.entry(*instrument_id).or_insert((Quantity::ZERO, contract.as_ref()));
+        held.0 = held.0.plus(*qty)?;
+    }
+    let mut held: Vec<Marked> = Vec::new();
+    let mut on: BTreeMap<InstrumentId, &str> = BTreeMap::new();
+    for (instrument_id, (qty, contract)) in holdings {
         if qty.is_zero() {
             continue;
         }
@@ -61,18 +91,47 @@ pub(super) fn standing(
                 Some(instrument) => instrument.symbol().to_owned(),
                 None => return Err(Undecided::Absent(StreamId::Instrument(instrument_id))),
             };
-            let message = format!(
-                "the account holds {qty} {symbol}, which has no price: what its margin leaves free is not known; wait \
-                 for a quote or a trade, or close that position"
-            );
-            let refusal = Refusal::new(RefusalCode::NoMark, message);
-            return Err(refusal.figure("symbol", symbol).figure("qty", qty).into());
+            return Err(unpriced(&symbol, qty).into());
         };
-        let Reference { price, source, at } =
-            if qty.is_negative() { &mark.short } else { &mark.long }.clone();
-        held.push(Marked { instrument_id, qty, price, source, at });
+        if let Some(terms) = contract.filter(|_| qty.is_negative()) {
+            on.insert(terms.underlying_id, &terms.underlying);
+        }
+        held.push(marked((instrument_id, qty), mark, contract.cloned()));
     }
-    Ok(Standing::of(account.cash(), held)?)
+    // What short options are on counts by its price, also where no share of it is held.
+    on.retain(|underlying_id, _| held.iter().all(|it| it.instrument_id != *underlying_id));
+    for (underlying_id, symbol) in on {
+        let none = Quantity::ZERO;
+        let mark = marks.get(&underlying_id).ok_or_else(|| unpriced(symbol, none))?;
+        held.push(marked((underlying_id, none), mark, None));
+    }
+    Ok(Standing::of(account.cash().plus(change)?, naked_puts(account), held)?)
+}
+
+/// A holding at its price: a long one at what it brings, others at what they cost.
+fn marked(
+    (instrument_id, qty): (InstrumentId, Quantity),
+    mark: &Mark,
+    contract: Option<OptionTerms>,
+) -> Marked {
+    let Reference { price, source, at } =
+        if qty.is_positive() { &mark.long } else { &mark.short }.clone();
+    Marked { instrument_id, qty, price, source, at, contract }
+}
+
+fn unpriced(symbol: &str, qty: Quantity) -> Refusal {
+    let message = match qty.is_zero() {
+        true => format!(
+            "the account is short of options on {symbol}, which has no price: what its margin leaves free is not known; \
+             wait for a quote or a trade"
+        ),
+        false => format!(
+            "the account holds {qty} {symbol}, which has no price: what its margin leaves free is not known; wait for a \
+             quote or a trade, or close that position"
+        ),
+    };
+    let refusal = Refusal::new(RefusalCode::NoMark, message);
+    refusal.figure("symbol", symbol).figure("qty", qty)
 }
 
 /// What an order reserves of its account for shares that open at `price` or better, fees included: their cost, or the
@@ -197,7 +256,9 @@ impl<W: World> Desk<'_, W> {
             true => Some(standing(self.world, account_id, marks)?),
             false => None,
         };
-        self.account(account_id, &AccountCommand::Withdraw { withdrawal_id, amount, at, margin })
+        let collateral = self.collateral(account_id)?;
+        let withdraw = AccountCommand::Withdraw { withdrawal_id, amount, at, margin, collateral };
+        self.account(account_id, &withdraw)
     }
 
     /// What a fill of an order of a margin account comes to, as its order states it.
@@ -232,17 +293,18 @@ impl<W: World> Desk<'_, W> {
             true => Money::ZERO,
             false => initial_of(Money::at_most(opens, *price)?)?.plus(*fees)?,
         };
+        let needed = needed.plus(self.uncovers(spec, *qty, marks)?)?;
         let margin = match needed > released {
             true => Some(standing(self.world, spec.account_id, marks)?),
             false => None,
         };
         let lenders = match position.beyond(order_id, spec.side, *qty)?.is_positive() {
-            true => self.lenders(spec)?,
+            true => self.lenders(spec.account_id, spec.instrument_id)?,
             false => Vec::new(),
         };
         let cuts = position.cuts(order_id, spec.side, *qty, &lenders)?;
         let passed_on = self.passed_on(account, &cuts, released.minus(needed.min(released))?)?;
-        let opening = Some(Opening { needed, margin, passed_on });
+        let opening = Some(Opening { needed, margin, collateral: Money::ZERO, passed_on });
         Ok(Fill { keep, opening, cuts })
     }
 
@@ -269,7 +331,7 @@ impl<W: World> Desk<'_, W> {
         cuts: &[Cut],
         left: Money,
     ) -> Result<Vec<(OrderId, Money)>, Undecided> {
-        let least = Money::new(rust_decimal::Decimal::new(LEAST_CENTS, Money::DECIMALS))?;
+        let least = least()?;
         let taken = |cut: &Cut| cut.from.minus(cut.to);
         let mut opening = Vec::with_capacity(cuts.len());
         for cut in cuts {

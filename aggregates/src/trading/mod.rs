@@ -10,13 +10,18 @@
 mod actions;
 mod arrival;
 mod command;
+mod cover;
+mod delivery;
 mod dollars;
 mod ending;
+mod exercise;
 mod exits;
+mod expiry;
 mod filling;
 mod limits;
 mod losses;
 mod margin;
+mod options;
 mod placing;
 mod preview;
 mod replacing;
@@ -24,6 +29,7 @@ mod resetting;
 
 pub use arrival::{Arrival, Offer, arrival, takeable};
 pub use command::{AuctionEntry, Command, MarketView};
+pub use margin::standing;
 pub use preview::{Figures, Impact, Met, Trial, preview};
 
 use std::borrow::Cow;
@@ -140,6 +146,36 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::PayDividend { account_id, instrument_id, action_id, at } => {
             desk.pay_dividend(*account_id, *instrument_id, action_id, *at)?;
         }
+        Command::SettleExpired {
+            account_id,
+            underlying_id,
+            session,
+            contracts,
+            orders,
+            marks,
+            at,
+        } => {
+            let of = (*account_id, *underlying_id, *session);
+            desk.settle_expired(of, (contracts, orders), marks, *at)?;
+        }
+        Command::Exercise {
+            account_id,
+            instrument_id,
+            exercise_id,
+            qty,
+            underlying,
+            marks,
+            at,
+        } => {
+            let of = (*account_id, *instrument_id);
+            desk.exercise(of, *exercise_id, (*qty, underlying.as_ref()), marks, *at)?;
+        }
+        Command::Assign { account_id, instrument_id, assignment_id, qty, marks, at } => {
+            desk.assign((*account_id, *instrument_id), *assignment_id, *qty, marks, *at)?;
+        }
+        Command::InstructExercise { account_id, instrument_id, exercise, at } => {
+            desk.instruct_exercise((*account_id, *instrument_id), *exercise, *at)?;
+        }
     }
     Ok(desk.decision)
 }
@@ -163,6 +199,7 @@ fn stands_alone(id: AccountId, command: &AccountCommand) -> Result<(), AccountEr
         | AccountCommand::Settle { .. }
         | AccountCommand::FollowSplit { .. }
         | AccountCommand::PayDividend { .. }
+        | AccountCommand::SettleOption { .. }
         | AccountCommand::BeginDay { .. }
         | AccountCommand::StopLosses { .. }
         | AccountCommand::Reset { .. } => Err(AccountError::NotAlone),
@@ -227,14 +264,31 @@ impl<'a, W: World> Desk<'a, W> {
         aggregate
     }
 
-    fn account(&mut self, id: AccountId, command: &AccountCommand) -> Result<(), Undecided> {
-        let stream = StreamId::Account(id);
-        let account = self.ahead(stream, self.look_account(id)?, |event| match event {
+    /// The account as this command leaves it so far.
+    fn account_ahead(&self, id: AccountId) -> Result<Cow<'a, Account>, Undecided> {
+        Ok(self.ahead(StreamId::Account(id), self.look_account(id)?, |event| match event {
             Event::Account(event) => Some(event),
             _ => None,
-        });
-        let events = account.decide(command, self.rules)?;
-        self.push(stream, events.into_iter().map(Event::Account));
+        }))
+    }
+
+    /// The position as this command leaves it so far.
+    fn position_ahead(
+        &self,
+        account: AccountId,
+        instrument: InstrumentId,
+    ) -> Result<Cow<'a, Position>, Undecided> {
+        let before = self.look_position(account, instrument)?;
+        let stream = StreamId::Position(account, instrument);
+        Ok(self.ahead(stream, before, |event| match event {
+            Event::Position(event) => Some(event),
+            _ => None,
+        }))
+    }
+
+    fn account(&mut self, id: AccountId, command: &AccountCommand) -> Result<(), Undecided> {
+        let events = self.account_ahead(id)?.decide(command, self.rules)?;
+        self.push(StreamId::Account(id), events.into_iter().map(Event::Account));
         Ok(())
     }
 
@@ -250,13 +304,8 @@ impl<'a, W: World> Desk<'a, W> {
         instrument: InstrumentId,
         command: &PositionCommand,
     ) -> Result<(), Undecided> {
+        let events = self.position_ahead(account, instrument)?.decide(command, self.rules)?;
         let stream = StreamId::Position(account, instrument);
-        let before = self.look_position(account, instrument)?;
-        let position = self.ahead(stream, before, |event| match event {
-            Event::Position(event) => Some(event),
-            _ => None,
-        });
-        let events = position.decide(command, self.rules)?;
         self.push(stream, events.into_iter().map(Event::Position));
         Ok(())
     }

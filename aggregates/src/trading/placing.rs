@@ -10,7 +10,7 @@ use crate::instrument::InstrumentKind;
 use crate::margin::initial_of;
 use crate::market::MarketTime;
 use crate::money::{Money, Price};
-use crate::order::{OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
+use crate::order::{OrderClass, OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
 use crate::position::PositionCommand;
 use crate::refusal::{Refusal, RefusalCode, RefusalKind};
 
@@ -30,19 +30,38 @@ impl<W: World> Desk<'_, W> {
         if let Some(first) = faults.into_iter().next() {
             return Err(first.into());
         }
+        let mleg = spec.order_class == OrderClass::Mleg;
         let instrument = self.look_instrument(spec.instrument_id)?;
-        if instrument.instrument_id().is_none() {
+        if instrument.instrument_id().is_none() && !mleg {
             let message = format!(
                 "there is no symbol {}: they are written in capitals; ask for the list of instruments",
                 spec.symbol
             );
             return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
         }
-        if instrument.kind() != InstrumentKind::Stock {
-            let message =
-                format!("{} is an option: options cannot be traded yet, stocks can", spec.symbol);
-            return Err(Refusal::new(RefusalCode::Unsupported, message).field("symbol").into());
+        if mleg || instrument.kind() == InstrumentKind::Option {
+            let option = self.resolved(spec, market)?;
+            if let Some(fault) = option.faults().into_iter().next() {
+                return Err(fault.into());
+            }
+            return self.arrive(order_id, &option, market);
         }
+        if spec.position_intent.is_some() {
+            let message = "a position_intent is for options: leave it out of an order of shares";
+            let refusal = Refusal::new(RefusalCode::InvalidOrder, message);
+            return Err(refusal.field("position_intent").into());
+        }
+        self.arrive(order_id, spec, market)
+    }
+
+    /// An order that makes sense: taken, or recorded as rejected.
+    fn arrive(
+        &mut self,
+        order_id: OrderId,
+        spec: &OrderSpec,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let instrument = self.look_instrument(spec.instrument_id)?;
         if let Some((action_id, _)) = instrument.splitting() {
             let message = format!(
                 "the split {action_id} of {} is being applied: send the order again",
@@ -55,7 +74,11 @@ impl<W: World> Desk<'_, W> {
                 Refusal::new(RefusalCode::AccountNotFound, "there is no such account").into()
             );
         }
-        match self.accept(order_id, spec, market) {
+        let accepted = match spec.is_of_options() {
+            true => self.accept_options(order_id, spec, market),
+            false => self.accept(order_id, spec, market),
+        };
+        match accepted {
             Err(Undecided::Refused(reject)) if reject.code.kind() == RefusalKind::Business => {
                 self.decision.events.clear();
                 self.decision.rejected = Some(reject.clone());
@@ -108,6 +131,7 @@ impl<W: World> Desk<'_, W> {
             (None, _) => (Money::ZERO, Money::ZERO),
         };
         account.permits_order(!parts.opens.is_zero(), qty, cost)?;
+        self.uncovers(spec, qty, &market.marks)?;
         self.is_whole(spec, &parts)?;
         self.within_policy((order_id, spec), qty, &parts, market)?;
         if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()
@@ -139,7 +163,8 @@ impl<W: World> Desk<'_, W> {
         }
         if !parts.opens.is_zero() {
             let margin = self.backing(spec.account_id, &market.marks)?;
-            let reserve = AccountCommand::Reserve { order_id, amount, margin };
+            let collateral = self.collateral(spec.account_id)?;
+            let reserve = AccountCommand::Reserve { order_id, amount, margin, collateral };
             self.account(spec.account_id, &reserve)?;
         }
         self.place_children(order_id, spec, market, expires_at)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::arrival::{Arrival, Offer, arrival, takeable};
 use super::margin::standing;
-use super::{Command, Decision, MarketView, Undecided, World, decide};
+use super::{Command, Decision, Desk, MarketView, Undecided, World, decide};
 use crate::account::Account;
 use crate::id::{AccountId, InstrumentId, OrderId, UserId};
 use crate::instrument::Instrument;
@@ -59,14 +59,18 @@ pub struct Figures {
     pub reserved: Money,
     /// What new orders may cost; `None` for a margin account that holds something without a price.
     pub buying_power: Option<Money>,
+    /// What new options may cost: nothing of it is borrowed.
+    pub options_buying_power: Option<Money>,
     /// Whether it is a margin account.
     pub margin: bool,
     /// What the account is worth and what backs a margin account; `None` if a price of what it holds did not come with
     /// the trial.
     pub standing: Option<Standing>,
-    /// Shares held of what the order trades.
+    /// Shares or contracts held of what the order trades.
     pub qty: Quantity,
-    /// Shares held that no open order has reserved to close them.
+    /// The shares that these are on: of contracts more than there are.
+    pub shares: Quantity,
+    /// Shares or contracts held that no open order has reserved to close them.
     pub qty_available: Quantity,
     /// What these shares cost.
     pub cost: Money,
@@ -100,6 +104,8 @@ pub struct Impact {
     pub fees: Money,
     /// The fee of one fill of what stays open.
     pub fees_open: Money,
+    /// The order as it would be taken: one of options with its contracts, each leg told to open or to close.
+    pub taken: OrderSpec,
 }
 
 /// The world with copies of what the order touches.
@@ -107,7 +113,7 @@ struct Overlay<'a, W> {
     world: &'a W,
     account: (AccountId, Account),
     orders: BTreeMap<OrderId, Order>,
-    position: (InstrumentId, Position),
+    positions: BTreeMap<InstrumentId, Position>,
 }
 
 impl<W: World> World for Overlay<'_, W> {
@@ -120,19 +126,16 @@ impl<W: World> World for Overlay<'_, W> {
     }
 
     fn position(&self, account: AccountId, instrument: InstrumentId) -> Option<&Position> {
-        if (account, instrument) == (self.account.0, self.position.0) {
-            Some(&self.position.1)
-        } else {
-            self.world.position(account, instrument)
-        }
+        let own = self.positions.get(&instrument).filter(|_| account == self.account.0);
+        own.or_else(|| self.world.position(account, instrument))
     }
 
     fn holdings(&self, account: AccountId) -> Option<Vec<InstrumentId>> {
         let mut held = self.world.holdings(account)?;
-        if account == self.account.0
-            && let Err(place) = held.binary_search(&self.position.0)
-        {
-            held.insert(place, self.position.0);
+        for instrument in self.positions.keys().filter(|_| account == self.account.0) {
+            if let Err(place) = held.binary_search(instrument) {
+                held.insert(place, *instrument);
+            }
         }
         Some(held)
     }
@@ -151,8 +154,14 @@ impl<W: World> World for Overlay<'_, W> {
 }
 
 impl<W: World> Overlay<'_, W> {
-    fn figures(&self, marks: &Marks) -> Result<Figures, Undecided> {
-        let (account, position) = (&self.account.1, &self.position.1);
+    fn figures(
+        &self,
+        of: InstrumentId,
+        (marks, rules): (&Marks, &Rules),
+    ) -> Result<Figures, Undecided> {
+        let account = &self.account.1;
+        let position = World::position(self, self.account.0, of);
+        let position = position.ok_or(Undecided::Absent(StreamId::Position(self.account.0, of)))?;
         let standing = match standing(self, self.account.0, marks) {
             // A cash account is decided without prices.
             _ if !account.is_margin() && marks.is_empty() => None,
@@ -160,17 +169,29 @@ impl<W: World> Overlay<'_, W> {
             Err(Undecided::Refused(_)) => None,
             Err(absent) => return Err(absent),
         };
-        let buying_power = match (account.is_margin(), &standing) {
-            (false, _) => Some(account.available()?),
-            (true, Some(standing)) => Some(standing.buying_power(account.reserved())?),
-            (true, None) => None,
+        let (buying_power, options_buying_power) = match (account.is_margin(), &standing) {
+            (false, _) => {
+                let desk = Desk { world: self, rules, decision: Decision::default() };
+                let free = account.available()?.minus(desk.collateral(self.account.0)?)?;
+                (Some(free), Some(free))
+            }
+            (true, Some(standing)) => {
+                let excess = standing.excess(account.reserved())?.max(Money::ZERO);
+                (Some(standing.buying_power(account.reserved())?), Some(excess))
+            }
+            (true, None) => (None, None),
         };
         Ok(Figures {
             cash: account.cash(),
             reserved: account.reserved(),
             buying_power,
+            options_buying_power,
             margin: account.is_margin(),
             standing,
+            shares: match position.contract() {
+                Some(terms) => terms.shares_of(position.qty())?,
+                None => position.qty(),
+            },
             qty: position.qty(),
             qty_available: position.available()?,
             cost: position.cost()?,
@@ -194,7 +215,14 @@ impl<W: World> Overlay<'_, W> {
                         .or_insert_with(|| world.order(*order_id).cloned().unwrap_or_default())
                         .evolve(event)
                 }
-                (StreamId::Position(..), Event::Position(event)) => self.position.1.evolve(event),
+                (StreamId::Position(account_id, instrument_id), Event::Position(event)) => {
+                    let position = self.positions.entry(*instrument_id);
+                    position
+                        .or_insert_with(|| {
+                            world.position(*account_id, *instrument_id).cloned().unwrap_or_default()
+                        })
+                        .evolve(event)
+                }
                 _ => Ok(()),
             };
             applied.expect("an event follows from the state that it was decided on");
@@ -208,18 +236,21 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     let (account_id, instrument_id) = (spec.account_id, spec.instrument_id);
     let account =
         world.account(account_id).ok_or(Undecided::Absent(StreamId::Account(account_id)))?;
-    let position = world
-        .position(account_id, instrument_id)
-        .ok_or(Undecided::Absent(StreamId::Position(account_id, instrument_id)))?;
+    let mut positions = BTreeMap::new();
+    for instrument_id in spec.instruments() {
+        let position = world.position(account_id, instrument_id);
+        let absent = Undecided::Absent(StreamId::Position(account_id, instrument_id));
+        positions.insert(instrument_id, position.ok_or(absent)?.clone());
+    }
     let children = spec.children(*order_id);
     let ids = std::iter::once(*order_id).chain(children.iter().map(|(child_id, _)| *child_id));
     let mut overlay = Overlay {
         world,
         account: (account_id, account.clone()),
         orders: ids.map(|order_id| (order_id, Order::default())).collect(),
-        position: (instrument_id, position.clone()),
+        positions,
     };
-    let before = overlay.figures(&market.marks)?;
+    let before = overlay.figures(instrument_id, (&market.marks, rules))?;
     let place = Command::Place { order_id: *order_id, spec: spec.clone(), market: market.clone() };
     let placed = decide(&overlay, &place, rules)?;
     if let Some(refusal) = placed.rejected {
@@ -227,7 +258,8 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     }
     overlay.apply(&placed);
     let worst_cost = overlay.account.1.reservation(*order_id);
-    let mut arrived = Arrived::of(*order_id);
+    let taken = overlay.order(*order_id)?.spec().unwrap_or(spec).clone();
+    let mut arrived = Arrived::of(*order_id, &taken);
     let met = Met { trigger: trial.trigger.clone(), offer: trial.offer.clone() };
     arrived.carry_out(&mut overlay, (*order_id, spec), &met, trial, rules)?;
     for (child_id, child) in children.iter().filter(|_| spec.order_class == OrderClass::Oco) {
@@ -235,10 +267,10 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
     }
     let order = overlay.order(*order_id)?;
     let open = if order.is_open() { order.leaves_qty()? } else { Quantity::ZERO };
-    let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.fee(open)? };
+    let fees_open = if open.is_zero() { Money::ZERO } else { rules.fees.of(&taken, open)? };
     Ok(Impact {
         before,
-        after: overlay.figures(&market.marks)?,
+        after: overlay.figures(instrument_id, (&market.marks, rules))?,
         worst_cost,
         reserve_price: order.reserve_price(),
         status: order.status().unwrap_or(OrderStatus::Accepted),
@@ -248,12 +280,14 @@ pub fn preview(world: &impl World, trial: &Trial, rules: &Rules) -> Result<Impac
         filled_residue: arrived.residue,
         fees: arrived.fees,
         fees_open,
+        taken,
     })
 }
 
 /// What came of an order's arrival, and of that of the stop-loss beside it.
-struct Arrived {
+struct Arrived<'a> {
     order_id: OrderId,
+    spec: &'a OrderSpec,
     amount: Money,
     residue: Residue,
     fees: Money,
@@ -262,10 +296,11 @@ struct Arrived {
     taken: Quantity,
 }
 
-impl Arrived {
-    fn of(order_id: OrderId) -> Self {
+impl<'a> Arrived<'a> {
+    fn of(order_id: OrderId, spec: &'a OrderSpec) -> Self {
         Self {
             order_id,
+            spec,
             amount: Money::ZERO,
             residue: Residue::ZERO,
             fees: Money::ZERO,
@@ -319,6 +354,7 @@ impl Arrived {
                         qty,
                         price: offer.price,
                         evidence: offer.evidence.clone(),
+                        legs: offer.legs.clone(),
                     };
                     (
                         Command::Fill {
@@ -354,7 +390,7 @@ impl Arrived {
             match event {
                 Event::Order(OrderEvent::OrderFilled { qty, price, amount, fees, .. }) => {
                     self.amount = self.amount.plus(*amount)?;
-                    let residue = Residue::of_fill(*qty, *price, *amount)?;
+                    let residue = Residue::of_fill(self.spec.priced(*qty)?, *price, *amount)?;
                     self.residue = self.residue.plus(residue)?;
                     self.fees = self.fees.plus(*fees)?;
                 }

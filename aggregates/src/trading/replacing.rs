@@ -36,6 +36,9 @@ impl<W: World> Desk<'_, W> {
         if replaced == *spec {
             return Ok(());
         }
+        if spec.is_of_options() {
+            return self.replace_options(order_id, (order, spec, &replaced), change, market);
+        }
         self.permits_exit(order_id, spec, &replaced)?;
         if spec.part() == Some(Part::Entry) {
             self.keeps_its_part(order_id, spec)?;
@@ -98,7 +101,11 @@ impl<W: World> Desk<'_, W> {
             return Ok(());
         }
         let margin = if opens_more { self.backing(account_id, &market.marks)? } else { None };
-        self.account(account_id, &AccountCommand::Rereserve { order_id, amount, margin })
+        let collateral = self.collateral(account_id)?;
+        self.account(
+            account_id,
+            &AccountCommand::Rereserve { order_id, amount, margin, collateral },
+        )
     }
 
     /// What a change of one order of a family does to the others: they live as long, and held exits are of the entry's

@@ -80,6 +80,9 @@ pub fn spec(
         order_class: OrderClass::Simple,
         client_order_id: "mine".into(),
         note_digest: None,
+        contract: None,
+        position_intent: None,
+        legs: None,
         parent_order_id: None,
         exits: None,
     }
@@ -110,6 +113,8 @@ pub fn market(ask: Option<&str>) -> MarketView {
         open: true,
         marks: Marks::new(),
         auction: None,
+        contracts: std::collections::BTreeMap::new(),
+        contracts_end: None,
     }
 }
 
@@ -318,6 +323,7 @@ impl Book {
             qty,
             price,
             evidence: evidence(self.log.len() as u64, price),
+            legs: Vec::new(),
         };
         Command::Fill { order_id: order_id(n), execution, marks: Marks::new(), at: at(2) }
     }

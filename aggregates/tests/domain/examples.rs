@@ -89,7 +89,10 @@ fn a_fill_beyond_the_reservation_extends_it_or_ends_the_order() {
 fn fees_round_up_are_reserved_with_a_buy_and_may_leave_a_deficit_after_a_sell() {
     let mut book = book("101");
     let (per_fill, per_share) = (money("0.35"), price("0.0035"));
-    book.rules = Rules { fees: FeeSchedule { per_fill, per_share }, ..Rules::default() };
+    book.rules = Rules {
+        fees: FeeSchedule { per_fill, per_share, ..FeeSchedule::default() },
+        ..Rules::default()
+    };
     let buy = spec(me(), "AAPL", Side::Buy, "1", Some("100"));
     book.place(1, &buy, &market(None));
     assert_eq!(book.reserved(me()), "100.36");
@@ -329,7 +332,7 @@ fn a_policy_limits_orders_and_cancels_always_pass() {
 }
 
 #[test]
-fn what_this_version_does_not_take_is_refused_by_name() {
+fn what_an_order_does_not_take_is_refused_by_name() {
     let mut book = book("1000");
     let base = spec(me(), "AAPL", Side::Buy, "1", Some("100"));
     let mut refused =
@@ -341,9 +344,8 @@ fn what_this_version_does_not_take_is_refused_by_name() {
             let message = book.submit(&command).unwrap_err().message;
             assert!(message.contains(word), "{message}");
         };
-    let unsupported = RefusalCode::Unsupported;
-    refused(&|order| order.order_class = OrderClass::Mleg, unsupported, "mleg");
     let invalid = RefusalCode::InvalidOrder;
+    refused(&|order| order.order_class = OrderClass::Mleg, invalid, "mleg");
     refused(&|order| order.limit_price = Some(price("100.001")), invalid, "decimals");
     refused(&|order| order.limit_price = Some(price("0.99999")), invalid, "decimals");
     refused(&|order| order.limit_price = Some(price("0")), invalid, "above 0");
@@ -376,18 +378,19 @@ fn what_this_version_does_not_take_is_refused_by_name() {
         command: list,
     })
     .unwrap();
-    assert_eq!(book.refused(&option), unsupported);
+    // Its market has not told what it is on.
+    assert_eq!(book.refused(&option), RefusalCode::Unsupported);
     let nobody = spec(account_id(9), "AAPL", Side::Buy, "1", Some("1"));
     option = place(1, &nobody, &market(None));
     assert_eq!(book.refused(&option), RefusalCode::AccountNotFound);
 }
 
 #[test]
-fn options_in_a_cash_account_are_refused_by_name() {
+fn a_cash_account_has_no_level_of_spreads() {
     let command = AccountCommand::Open {
         account_id: me(),
         kind: AccountKind::Cash,
-        option_level: 1,
+        option_level: 3,
         name_digest: String::new(),
         starting_balance: Money::ZERO,
         deposit_id: command_id(1),
@@ -395,15 +398,19 @@ fn options_in_a_cash_account_are_refused_by_name() {
     };
     let refusal =
         Book::default().submit(&Command::Account { account_id: me(), command }).unwrap_err();
-    assert_eq!(refusal.code, RefusalCode::Unsupported);
-    assert!(refusal.message.contains("option level"), "{refusal}");
+    assert_eq!(refusal.code, RefusalCode::InvalidOrder);
+    assert_eq!(refusal.figures.get("most").map(String::as_str), Some("2"), "{refusal:?}");
 }
 
 #[test]
 fn money_of_orders_moves_only_with_them() {
     let mut book = book("1000");
-    let release =
-        AccountCommand::Reserve { order_id: order_id(1), amount: money("1"), margin: None };
+    let release = AccountCommand::Reserve {
+        order_id: order_id(1),
+        amount: money("1"),
+        margin: None,
+        collateral: aggregates::money::Money::ZERO,
+    };
     assert_eq!(
         book.refused(&Command::Account { account_id: me(), command: release }),
         RefusalCode::OrderChanged

@@ -75,6 +75,7 @@ pub fn fill(book: &Book, id: OrderId, qty: &str, at_price: &str) -> Command {
         qty: quantity(qty),
         price: price(at_price),
         evidence: evidence(book.log.len() as u64, price(at_price)),
+        legs: Vec::new(),
     };
     Command::Fill { order_id: id, execution, marks: Marks::default(), at: at(2) }
 }
@@ -134,7 +135,7 @@ fn each_class_needs_its_exits_and_takes_no_other() {
         (&buy, OrderClass::Oto, both, vec!["stop_loss"]),
         (&buy, OrderClass::Oto, none, vec!["take_profit"]),
         (&buy, OrderClass::Simple, both, vec!["take_profit", "stop_loss"]),
-        (&buy, OrderClass::Mleg, none, vec!["order_class"]),
+        (&buy, OrderClass::Mleg, none, vec!["legs"]),
         (&sell, OrderClass::Oco, other, vec![]),
         (&sell, OrderClass::Oco, none, vec!["stop_loss"]),
         (&sell, OrderClass::Bracket, both, vec!["take_profit.limit_price"]),

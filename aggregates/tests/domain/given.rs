@@ -93,6 +93,7 @@ fn money_comes_in_and_goes_out_as_far_as_it_is_free() {
         amount: money(amount),
         at: None,
         margin: None,
+        collateral: aggregates::money::Money::ZERO,
     };
     let events = account(&opened(), deposit("0.01")).unwrap();
     assert_eq!(
@@ -129,6 +130,7 @@ fn a_reservation_is_made_once_and_released_once() {
         order_id: order_id(n),
         amount: money(amount),
         margin: None,
+        collateral: aggregates::money::Money::ZERO,
     };
     let release =
         AccountCommand::Release { orders: vec![order_id(1)], reason: ReleaseReason::Canceled };
@@ -237,6 +239,7 @@ fn execution(after_fills: u32, qty: &str, at_price: &str) -> OrderCommand {
             qty: quantity(qty),
             price: price(at_price),
             evidence,
+            legs: Vec::new(),
         },
         most: None,
         at: at(1),
@@ -376,6 +379,10 @@ fn an_instrument_takes_every_fact_once_and_in_turn() {
                 InstrumentEvent::OfficiallyClosed { session, price, source, at } => {
                     InstrumentCommand::Close { session, price, source, at }
                 }
+                InstrumentEvent::ContractExpired { session, price, source, at } => {
+                    InstrumentCommand::Expire { session, price, source, at }
+                }
+                InstrumentEvent::ContractSettled { at } => InstrumentCommand::CompleteExpiry { at },
             })
             .collect()
     };

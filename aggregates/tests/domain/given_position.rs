@@ -31,6 +31,7 @@ fn trade(place: u64, side: Side, qty: &str, at_price: &str, amount: &str) -> Pos
         amount: money(amount),
         cuts: Vec::new(),
         at: at(1),
+        contract: None,
     })
 }
 

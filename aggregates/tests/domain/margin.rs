@@ -1,7 +1,7 @@
 //! Margin accounts and short sales: the worked examples of `docs/rules.md`, to the cent.
 
 use aggregates::account::{AccountCommand, AccountEvent, PolicyChange, TradingState};
-use aggregates::margin::{Marked, Requirement, Standing};
+use aggregates::margin::{Marked, NakedPuts, Requirement, Standing};
 use aggregates::order::{CancelReason, OrderChange, OrderEvent, OrderStatus, Side};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::Event;
@@ -33,9 +33,10 @@ fn stands(book: &Book, prices: &[(&str, &str)]) -> [String; 4] {
         price: marks[instrument_id].long.price,
         source: "feed".into(),
         at: at(0),
+        contract: None,
     });
     let account = &book.accounts[&me()];
-    let standing = Standing::of(account.cash(), held.collect()).unwrap();
+    let standing = Standing::of(account.cash(), NakedPuts::default(), held.collect()).unwrap();
     let power = standing.buying_power(account.reserved()).unwrap();
     [standing.equity, standing.initial, standing.maintenance, power].map(|it| it.to_string())
 }
@@ -226,12 +227,14 @@ fn a_decision_keeps_the_prices_that_it_relied_on() {
         price: price("101"),
         source: "feed".into(),
         at: at(0),
+        contract: None,
     };
     let expected = Standing {
         equity: money("10010"),
         initial: money("505"),
         maintenance: money("252.5"),
         holdings: vec![holding],
+        secured_puts: false,
     };
     assert_eq!(margin, Some(expected));
 }
@@ -264,6 +267,7 @@ fn a_withdrawal_takes_what_margin_leaves_free() {
         amount: money("1"),
         at: None,
         margin: None,
+        collateral: aggregates::money::Money::ZERO,
     };
     let alone = Command::Account { account_id: me(), command: alone };
     assert_eq!(book.refused(&alone), RefusalCode::OrderChanged);

@@ -368,7 +368,7 @@ fn scaled(value: Decimal, decimals: u32) -> i128 {
 fn fees() -> impl Strategy<Value = FeeSchedule> {
     prop_oneof![
         2 => Just(FeeSchedule::default()),
-        1 => Just(FeeSchedule { per_fill: money("0.35"), per_share: price("0.0035") }),
+        1 => Just(FeeSchedule { per_fill: money("0.35"), per_share: price("0.0035"), ..FeeSchedule::default() }),
     ]
 }
 

@@ -35,6 +35,7 @@ fn command(order: &Order, happening: Happening, stops: bool) -> OrderCommand {
             qty: quantity(qty),
             price: price("99"),
             evidence: evidence(1, price("99")),
+            legs: Vec::new(),
         },
         most: None,
         at: at(1),

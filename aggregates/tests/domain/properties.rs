@@ -120,7 +120,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn fees() -> impl Strategy<Value = FeeSchedule> {
     prop_oneof![
         2 => Just(FeeSchedule::default()),
-        1 => Just(FeeSchedule { per_fill: money("0.35"), per_share: price("0.0035") }),
+        1 => Just(FeeSchedule { per_fill: money("0.35"), per_share: price("0.0035"), ..FeeSchedule::default() }),
     ]
 }
 
@@ -483,7 +483,11 @@ fn random_commands_reach_what_they_are_meant_to_test() {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..24 {
         let steps = prop::collection::vec(step(), 60..90).new_tree(&mut runner).unwrap().current();
-        let mut run = Run::new(FeeSchedule { per_fill: money("0.35"), per_share: price("0.0035") });
+        let mut run = Run::new(FeeSchedule {
+            per_fill: money("0.35"),
+            per_share: price("0.0035"),
+            ..FeeSchedule::default()
+        });
         for (n, step) in steps.iter().enumerate() {
             run.take(step, n as u128);
         }

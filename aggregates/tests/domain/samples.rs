@@ -4,14 +4,14 @@ use aggregates::account::{
     AccountEvent, AccountKind, LossLimit, Policy, ReleaseReason, ReservationChange, TradingState,
 };
 use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
-use aggregates::instrument::{InstrumentEvent, InstrumentKind, Split};
-use aggregates::margin::{Marked, Standing};
+use aggregates::instrument::{InstrumentEvent, InstrumentKind, OptionEnd, Split};
+use aggregates::margin::{Marked, NakedPuts, Standing};
 use aggregates::market::Reference;
 use aggregates::order::{
     CancelReason, Exits, ExpiryReason, Lifetime, OrderClass, OrderEvent, OrderSpec, OrderType,
     ResizeCause, Side, StopLoss, TakeProfit, TimeInForce, Trail,
 };
-use aggregates::position::{ClosedLot, Lot, PositionEvent, ShareReservation};
+use aggregates::position::{ClosedLot, ClosedShares, Lot, PositionEvent, ShareReservation};
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::stream::Event;
 use aggregates::user::{
@@ -32,6 +32,12 @@ fn lot_id() -> LotId {
     LotId::of(fill_id())
 }
 
+/// The exercise of a call of 190 when it expires.
+fn ending_id() -> FillId {
+    let (option, session) = (stock("AAPL240119C00190000"), b"2024-01-19");
+    FillId::of_ending(account_id(1), option, session, OptionEnd::Exercised.word())
+}
+
 pub fn grant_id(n: u128) -> GrantId {
     GrantId::new(Uuid::from_u128(0xf000 + n))
 }
@@ -48,8 +54,9 @@ fn standing() -> Option<Standing> {
         price: price("187.25"),
         source: "feed".into(),
         at: at(0),
+        contract: None,
     };
-    Some(Standing::of(money("20000"), vec![held]).unwrap())
+    Some(Standing::of(money("20000"), NakedPuts::default(), vec![held]).unwrap())
 }
 
 pub fn account() -> Vec<AccountEvent> {
@@ -190,6 +197,15 @@ pub fn account() -> Vec<AccountEvent> {
             trading_state: TradingState::Active,
             at: at(62),
         },
+        AccountEvent::OptionSettled {
+            instrument_id: stock("AAPL240119C00190000"),
+            ending_id: ending_id(),
+            how: OptionEnd::Exercised,
+            amount: money("-19000"),
+            cash: money("1000"),
+            margin: standing(),
+            at: at(64),
+        },
     ]
 }
 
@@ -250,6 +266,7 @@ pub fn order() -> Vec<OrderEvent> {
             revision: 0,
             evidence: place,
             at: at(1),
+            legs: Vec::new(),
         },
         OrderEvent::OrderReplaced {
             revision: 1,
@@ -318,6 +335,7 @@ pub fn position() -> Vec<PositionEvent> {
             lot_id,
             position_qty: quantity("4"),
             at: at(1),
+            contract: None,
         },
         PositionEvent::PositionIncreased {
             fill_id,
@@ -396,6 +414,47 @@ pub fn position() -> Vec<PositionEvent> {
             position_qty: quantity("1000000000"),
             at: at(63),
         },
+        PositionEvent::ExerciseInstructed { exercise: false, at: at(64) },
+        PositionEvent::OptionEnded {
+            how: OptionEnd::SoldOut,
+            ending_id: ending_id(),
+            side: Side::Sell,
+            qty: quantity("1"),
+            settlement_price: Some(price("191.56")),
+            bid: Some(Reference { price: price("1.50"), source: "feed".into(), at: at(63) }),
+            lots: vec![ClosedLot { lot_id, qty: quantity("1"), cost: money("240") }],
+            cost: money("240"),
+            proceeds: money("150"),
+            moved: money("0"),
+            realized_pl: money("-90"),
+            position_qty: quantity("0"),
+            at: at(64),
+        },
+        PositionEvent::SharesDelivered {
+            account_id: account_id(1),
+            instrument_id: stock("AAPL"),
+            symbol: "AAPL".into(),
+            option_id: stock("AAPL240119C00190000"),
+            ending_id: ending_id(),
+            side: Side::Buy,
+            qty: quantity("100"),
+            price: price("190"),
+            amount: money("19240"),
+            closed: Some(ClosedShares {
+                qty: quantity("40"),
+                proceeds: money("7696"),
+                lots: vec![ClosedLot { lot_id, qty: quantity("40"), cost: money("7800") }],
+                realized_pl: money("104"),
+            }),
+            opened: Some(Lot {
+                lot_id: LotId::of(ending_id()),
+                qty: quantity("60"),
+                cost: money("11544"),
+                opened_at: at(64),
+            }),
+            position_qty: quantity("60"),
+            at: at(64),
+        },
         PositionEvent::DividendAccrued {
             action_id: "dividend-1".into(),
             qty: quantity("10"),
@@ -446,6 +505,19 @@ pub fn instrument() -> Vec<InstrumentEvent> {
             source: "trades".into(),
             at: at(9),
         },
+    ]
+}
+
+/// Of an option: it is no stock, so its facts are not among those of one.
+pub fn expiry() -> Vec<InstrumentEvent> {
+    vec![
+        InstrumentEvent::ContractExpired {
+            session: day(1, 19),
+            price: price("191.56"),
+            source: "trades".into(),
+            at: at(64),
+        },
+        InstrumentEvent::ContractSettled { at: at(64) },
     ]
 }
 
@@ -514,7 +586,8 @@ pub fn all() -> Vec<(&'static str, Event)> {
     let account = account().into_iter().map(|event| ("account", Event::Account(event)));
     let order = order().into_iter().map(|event| ("order", Event::Order(event)));
     let position = position().into_iter().map(|event| ("position", Event::Position(event)));
-    let instrument = instrument().into_iter().map(|event| ("instrument", Event::Instrument(event)));
+    let instrument = instrument().into_iter().chain(expiry());
+    let instrument = instrument.map(|event| ("instrument", Event::Instrument(event)));
     let user = user().into_iter().map(|event| ("user", Event::User(event)));
     let writer = writer().into_iter().map(|event| ("writer", Event::Writer(event)));
     account.chain(order).chain(position).chain(instrument).chain(user).chain(writer).collect()

@@ -1,6 +1,7 @@
 //! What moved in an account between the closes of sessions: sums of its journal between instants.
 //!
-//! An entry belongs to the market time that its event names; the money of a fill to that of the fill; what names no
+//! An entry belongs to the market time that its event names; the money of a fill to that of what its order moves next,
+//! which is the same fill; what names no
 //! time (money moved while the market had none) to that of the entry before it. Market time never goes back along
 //! the log. Costs one pass over the account's entries since the first of the closes, however long its journal is.
 
@@ -168,7 +169,8 @@ pub async fn moved(
     // What happens at the close itself is before it: times are whole microseconds. The entry at `behind` lends its time
     // to what follows it without one.
     const MOVED: &str = "WITH entries AS (
-            SELECT position, coalesce(at, CASE WHEN fill_id IS NOT NULL THEN max(at) OVER (PARTITION BY fill_id) END,
+            SELECT position, coalesce(at, CASE WHEN fill_id IS NOT NULL THEN min(at) OVER (PARTITION BY order_id
+                    ORDER BY position ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) END,
                 max(at) OVER (ORDER BY position), '-infinity') AS moved_at
             FROM journal_entries
             WHERE generation = blotter_generation('books') AND account_id = $1 AND position BETWEEN $4 AND $2),

@@ -7,6 +7,7 @@ mod accounts;
 mod books;
 mod history;
 mod market;
+mod options;
 mod orders;
 mod positions;
 
@@ -17,8 +18,9 @@ pub use history::{
     realized,
 };
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
+pub use options::option_positions;
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders, orders_named};
-pub use positions::{Lots, holdings, lots, position, positions};
+pub use positions::{Lots, contracts, holdings, lots, position, positions};
 
 use sqlx::postgres::PgRow;
 

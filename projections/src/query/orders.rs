@@ -18,13 +18,13 @@ use crate::orders::OrderRow;
 pub struct OrdersWanted {
     /// Those that can still fill, or those that have ended.
     pub open: Option<bool>,
-    /// Of one symbol.
+    /// Of one symbol: what is traded, the underlying of an mleg order, or one of its legs.
     pub symbol: Option<String>,
     /// Of one side.
     pub side: Option<Side>,
     /// Of one class.
     pub class: Option<OrderClass>,
-    /// Of one kind of instrument.
+    /// Of one kind of instrument; an mleg order is of options.
     pub kind: Option<InstrumentKind>,
     /// Placed later than this, by the market clock.
     pub after: Option<MarketTime>,
@@ -39,13 +39,14 @@ pub struct OrdersWanted {
 /// `open` is compared by two conditions, so that the index of open orders is used.
 const CONDITIONS: &str = "AND account_id = $1
     AND ($2::bigint IS NULL OR created_position < $2)
-    AND ($3::text IS NULL OR symbol = $3)
+    AND ($3::text IS NULL OR symbol = $3 OR legs @> jsonb_build_array(jsonb_build_object('symbol', $3)))
     AND ($4::text IS NULL OR side = $4)
     AND ($5::text IS NULL OR order_class = $5)
     AND ($6::timestamptz IS NULL OR created_at > $6)
     AND ($7::timestamptz IS NULL OR created_at <= $7)
-    AND ($8::text IS NULL OR EXISTS (SELECT FROM instruments i WHERE i.instrument_id = orders.instrument_id
-        AND i.generation = blotter_generation('market') AND i.kind = $8))";
+    AND ($8::text IS NULL OR CASE WHEN order_class = 'mleg' THEN $8 = 'option' ELSE
+        EXISTS (SELECT FROM instruments i WHERE i.instrument_id = orders.instrument_id
+        AND i.generation = blotter_generation('market') AND i.kind = $8) END)";
 
 /// Orders of an account, newest first.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::id::{AccountId, InstrumentId};
+use aggregates::instrument::OptionTerms;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -70,6 +71,26 @@ pub async fn position(
         .fetch_optional(connection)
         .await?;
     read_one(row.as_ref())
+}
+
+/// What the options among these are that an account holds or has held.
+///
+/// # Errors
+/// The database failed.
+pub async fn contracts(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    instruments: &[InstrumentId],
+) -> Result<BTreeMap<InstrumentId, OptionTerms>, ProjectionError> {
+    let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
+    let statement = format!(
+        "{} AND account_id = $1 AND instrument_id = ANY($2) AND contract IS NOT NULL",
+        select::<PositionRow>("trading")
+    );
+    let rows =
+        sqlx::query(&statement).bind(account_id.uuid()).bind(ids).fetch_all(connection).await?;
+    let rows: Vec<PositionRow> = read_all(&rows)?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.instrument_id, row.contract?))).collect())
 }
 
 /// The lots of one position.

@@ -7,13 +7,15 @@ use aggregates::account::{Account, AccountCommand, AccountKind, Policy, TradingS
 use aggregates::id::{
     AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId, TenantId, UserId,
 };
-use aggregates::instrument::{Instrument, InstrumentCommand, InstrumentKind, Split};
+use aggregates::instrument::{
+    Contract, Instrument, InstrumentCommand, InstrumentKind, OptionTerms, Split,
+};
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{
-    CancelReason, Execution, Exits, ExpiryReason, Order, OrderClass, OrderSpec, OrderType, Side,
-    StopLoss, TakeProfit, TimeInForce,
+    CancelReason, Execution, Exits, ExpiryReason, Leg, LegExecution, Order, OrderClass, OrderSpec,
+    OrderType, Side, StopLoss, TakeProfit, TimeInForce, net_price,
 };
 use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
@@ -70,6 +72,20 @@ impl World for Known<'_> {
 /// The instruments of every history.
 pub const SYMBOLS: [&str; 3] = ["AAPL", "IBM", "MSFT"];
 
+/// The options of every history, all on the first of the instruments.
+pub const OPTIONS: [&str; 4] =
+    ["AAPL261218C00095000", "AAPL261218C00100000", "AAPL261218P00095000", "AAPL261218P00100000"];
+
+/// What an option is.
+pub fn terms(symbol: &str) -> OptionTerms {
+    let contract: Contract = symbol.parse().unwrap();
+    OptionTerms::of(&contract, SYMBOLS[0], None, None).unwrap()
+}
+
+fn option_id(n: u8) -> InstrumentId {
+    InstrumentId::of_symbol(OPTIONS[usize::from(n)])
+}
+
 pub fn account_id(n: u8) -> AccountId {
     AccountId::new(Uuid::from_u128(0xA000 + u128::from(n)))
 }
@@ -93,7 +109,13 @@ pub enum Move {
     Deposit { account: u8, cents: u32 },
     Withdraw { account: u8, cents: u32 },
     Place { account: u8, instrument: u8, buy: bool, qty: u16, cents: Option<u16>, tif: u8 },
+    PlaceOption { account: u8, option: u8, buy: bool, qty: u8, cents: u16 },
+    PlaceLegs { account: u8, legs: Vec<(u8, bool)>, qty: u8, net_cents: i16 },
     Fill { order: u16, qty: u16, cents: u16 },
+    ExpireContract { option: u8, cents: u16 },
+    Exercise { account: u8, option: u8, qty: u8 },
+    Assign { account: u8, option: u8, qty: u8 },
+    Instruct { account: u8, option: u8, exercise: bool },
     Cancel { order: u16 },
     Expire { order: u16 },
     Halt { instrument: u8 },
@@ -118,7 +140,30 @@ pub fn moves(
             tif,
         },
     );
+    let option = (0..3u8, 0..4u8, any::<bool>(), 1..9u8, 1..1_000u16).prop_map(
+        |(account, option, buy, qty, cents)| Move::PlaceOption { account, option, buy, qty, cents },
+    );
+    let legs = proptest::collection::vec((0..5u8, any::<bool>()), 2..4);
+    let legs =
+        (0..3u8, legs, 1..5u8, -500..2_000i16).prop_map(|(account, legs, qty, net_cents)| {
+            Move::PlaceLegs { account, legs, qty, net_cents }
+        });
+    let ended = (0..3u8, 0..4u8, 1..5u8);
+    let exercise =
+        ended.clone().prop_map(|(account, option, qty)| Move::Exercise { account, option, qty });
+    let assign = ended.prop_map(|(account, option, qty)| Move::Assign { account, option, qty });
+    let instruct = (0..3u8, 0..4u8, any::<bool>())
+        .prop_map(|(account, option, exercise)| Move::Instruct { account, option, exercise });
+    // Most of these are of no option: what has expired is not traded any more.
+    let expire = (0..40u8, 9_000..10_500u16)
+        .prop_map(|(option, cents)| Move::ExpireContract { option, cents });
     let one = prop_oneof![
+        4 => exercise,
+        4 => assign,
+        8 => instruct,
+        1 => expire,
+        16 => option,
+        16 => legs,
         8 => (0..3u8, 1..5_000_000u32).prop_map(|(account, cents)| Move::Deposit { account, cents }),
         4 => (0..3u8, 1..500_000u32).prop_map(|(account, cents)| Move::Withdraw { account, cents }),
         48 => place,
@@ -175,13 +220,24 @@ impl History {
             };
             history.submit(&Command::Instrument { instrument_id, command });
         }
+        for symbol in OPTIONS {
+            let instrument_id = InstrumentId::of_symbol(symbol);
+            let command = InstrumentCommand::List {
+                instrument_id,
+                symbol: symbol.into(),
+                name: symbol.into(),
+                kind: InstrumentKind::Option,
+                at: None,
+            };
+            history.submit(&Command::Instrument { instrument_id, command });
+        }
         for n in 0..3 {
             let account_id = account_id(n);
             let command = AccountCommand::Open {
                 account_id,
                 // The second one sells short.
                 kind: if n == 1 { AccountKind::Margin } else { AccountKind::Cash },
-                option_level: 0,
+                option_level: if n == 1 { 4 } else { 2 },
                 name_digest: "00".into(),
                 starting_balance: "50000".parse().unwrap(),
                 deposit_id: CommandId::default(),
@@ -201,11 +257,15 @@ impl History {
         history
     }
 
-    /// Every instrument at 100.
+    /// Every stock at 100, every option at 4.
     fn marks(&self) -> Marks {
-        let seen = Reference { price: price(10_000), source: "test".into(), at: self.at() };
-        let mark = Mark { long: seen.clone(), short: seen };
-        SYMBOLS.map(|symbol| (InstrumentId::of_symbol(symbol), mark.clone())).into()
+        let mark = |cents| {
+            let seen = Reference { price: price(cents), source: "test".into(), at: self.at() };
+            Mark { long: seen.clone(), short: seen }
+        };
+        let stocks = SYMBOLS.map(|symbol| (InstrumentId::of_symbol(symbol), mark(10_000)));
+        let options = OPTIONS.map(|symbol| (InstrumentId::of_symbol(symbol), mark(400)));
+        stocks.into_iter().chain(options).collect()
     }
 
     fn at(&self) -> MarketTime {
@@ -219,6 +279,7 @@ impl History {
             fees: FeeSchedule {
                 per_fill: "0.05".parse().unwrap(),
                 per_share: "0.001".parse().unwrap(),
+                per_contract: "0.65".parse().unwrap(),
             },
             ..Rules::default()
         };
@@ -326,6 +387,34 @@ impl History {
             Move::Place { account, instrument, buy, qty, cents, tif } => {
                 self.place(account, instrument, buy, qty, cents, tif)
             }
+            Move::PlaceOption { account, option, buy, qty, cents } => {
+                self.place_option(account, option, buy, qty, cents)
+            }
+            Move::PlaceLegs { account, legs, qty, net_cents } => {
+                self.place_legs(account, &legs, qty, net_cents)
+            }
+            Move::ExpireContract { option, cents } => self.expire_contract(option, price(cents)),
+            Move::Exercise { account, option, qty } => self.submit(&Command::Exercise {
+                account_id: account_id(account),
+                instrument_id: option_id(option),
+                exercise_id: self.command_id(),
+                qty: shares(qty.into()),
+                underlying: Some(Reference { price: price(10_000), source: "test".into(), at }),
+                marks: self.marks(),
+                at,
+            }),
+            Move::Assign { account, option, qty } => self.submit(&Command::Assign {
+                account_id: account_id(account),
+                instrument_id: option_id(option),
+                assignment_id: self.command_id(),
+                qty: shares(qty.into()),
+                marks: self.marks(),
+                at,
+            }),
+            Move::Instruct { account, option, exercise } => {
+                let (account_id, instrument_id) = (account_id(account), option_id(option));
+                self.submit(&Command::InstructExercise { account_id, instrument_id, exercise, at })
+            }
             Move::Fill { order, qty, cents } => self.fill(order, qty, cents),
             Move::Cancel { order } => {
                 let Some((order_id, found)) = self.nth_order(order) else { return false };
@@ -388,7 +477,6 @@ impl History {
         limit: Option<u16>,
         tif: u8,
     ) -> bool {
-        let at = self.at();
         let (account_id, instrument_id) = (account_id(account), instrument_id(instrument));
         let free = self.positions.get(&(account_id, instrument_id));
         let free = free.map_or(Quantity::ZERO, |held| held.available().unwrap());
@@ -428,21 +516,112 @@ impl History {
             order_class,
             client_order_id: format!("c-{}", self.steps),
             note_digest: None,
+            contract: None,
+            position_intent: None,
+            legs: None,
             parent_order_id: None,
             exits: Some(Box::new(exits)).filter(|_| order_class != OrderClass::Simple),
         };
-        let reference = Some(Reference { price: price(10_000), source: "test".into(), at });
-        let market = MarketView {
+        self.submit(&Command::Place { order_id: order_id(self.steps), spec, market: self.market() })
+    }
+
+    /// The market as an order meets it.
+    fn market(&self) -> MarketView {
+        let at = self.at();
+        MarketView {
             at,
             tape_place: self.steps,
-            reference,
+            reference: Some(Reference { price: price(10_000), source: "test".into(), at }),
             session_close: at + TimeDelta::hours(6),
             extended_close: at + TimeDelta::hours(6),
             open: true,
             marks: self.marks(),
             auction: None,
+            contracts: OPTIONS
+                .map(|symbol| (InstrumentId::of_symbol(symbol), terms(symbol)))
+                .into(),
+            contracts_end: Some("2026-12-18T21:00:00Z".parse().unwrap()),
+        }
+    }
+
+    /// An order of options by its legs or by its one contract: the limit in dollars a share.
+    fn option_order(&self, account: u8, symbol: &str, qty: u8, limit: &str) -> OrderSpec {
+        OrderSpec {
+            account_id: account_id(account),
+            instrument_id: InstrumentId::of_symbol(symbol),
+            symbol: symbol.into(),
+            side: Side::Buy,
+            order_type: OrderType::Limit,
+            qty: shares(qty.into()),
+            notional: None,
+            limit_price: Some(limit.parse().unwrap()),
+            stop_price: None,
+            trail: None,
+            limit_offset: None,
+            activation_price: None,
+            trigger_by: None,
+            good_till: None,
+            time_in_force: TimeInForce::Gtc,
+            extended_hours: false,
+            order_class: OrderClass::Simple,
+            client_order_id: format!("c-{}", self.steps),
+            note_digest: None,
+            contract: None,
+            position_intent: None,
+            legs: None,
+            parent_order_id: None,
+            exits: None,
+        }
+    }
+
+    fn place_option(&mut self, account: u8, option: u8, buy: bool, qty: u8, limit: u16) -> bool {
+        let symbol = OPTIONS[usize::from(option)];
+        let side = if buy { Side::Buy } else { Side::Sell };
+        let spec = OrderSpec { side, ..self.option_order(account, symbol, qty, &cents(limit)) };
+        self.submit(&Command::Place { order_id: order_id(self.steps), spec, market: self.market() })
+    }
+
+    /// Legs of one contract each; the last of them is a hundred shares.
+    fn place_legs(&mut self, account: u8, legs: &[(u8, bool)], qty: u8, net: i16) -> bool {
+        let leg = |(n, buy): &(u8, bool)| {
+            let (symbol, ratio_qty) = match OPTIONS.get(usize::from(*n)) {
+                Some(symbol) => (*symbol, 1),
+                None => (SYMBOLS[0], 100),
+            };
+            Leg {
+                instrument_id: InstrumentId::of_symbol(symbol),
+                symbol: symbol.into(),
+                side: if *buy { Side::Buy } else { Side::Sell },
+                ratio_qty,
+                position_intent: None,
+                contract: None,
+            }
         };
-        self.submit(&Command::Place { order_id: order_id(self.steps), spec, market })
+        let net = match net < 0 {
+            true => format!("-{}", cents(net.unsigned_abs())),
+            false => cents(net.unsigned_abs()),
+        };
+        let spec = OrderSpec {
+            order_class: OrderClass::Mleg,
+            legs: Some(legs.iter().map(leg).collect()),
+            ..self.option_order(account, SYMBOLS[0], qty, &net)
+        };
+        self.submit(&Command::Place { order_id: order_id(self.steps), spec, market: self.market() })
+    }
+
+    /// Each leg at its price, as the quotes of that moment were.
+    fn leg_executions(&self, spec: &OrderSpec, cents: u16) -> Vec<LegExecution> {
+        let legs = spec.legs.iter().flatten().zip(1..);
+        let executed = legs.map(|(leg, n): (_, u16)| {
+            let each = if leg.contract.is_some() { 1 + cents % 900 * n } else { 10_000 };
+            let (price, size) = (price(each), shares(500));
+            let tick =
+                EvidenceTick::Quote { bid: price, bid_size: size, ask: price, ask_size: size };
+            let (source, at) = ("test".to_owned(), self.at());
+            let evidence = Evidence { source, tape_place: self.steps, at, tick };
+            LegExecution { instrument_id: leg.instrument_id, price, evidence }
+        });
+        executed.collect()
     }
 
     fn fill(&mut self, order: u16, qty: u16, cents: u16) -> bool {
@@ -450,7 +629,12 @@ impl History {
         let tape_place = self.steps;
         let Some((order_id, found)) = self.nth_order(order) else { return false };
         let spec = found.spec().unwrap();
+        let executed = self.leg_executions(spec, cents);
         let price = match (spec.side, spec.limit_price) {
+            _ if spec.order_class == OrderClass::Mleg => {
+                let legs = spec.legs.as_deref().unwrap();
+                net_price(legs, executed.iter().map(|leg| leg.price)).unwrap()
+            }
             (Side::Buy, Some(limit)) => limit.min(price(cents)),
             (Side::Sell, Some(limit)) => limit.max(price(cents)),
             (_, None) => price(cents),
@@ -472,8 +656,47 @@ impl History {
                     ask_size: shares(100),
                 },
             },
+            legs: executed,
         };
         self.submit(&Command::Fill { order_id, execution, marks: self.marks(), at })
+    }
+
+    /// Ends command by command differ.
+    fn command_id(&self) -> CommandId {
+        CommandId::new(Uuid::from_u128(0xC000_0000 + u128::from(self.steps)))
+    }
+
+    /// An option expires with what it is on at this price, and every account is settled.
+    fn expire_contract(&mut self, option: u8, price: Price) -> bool {
+        let Some(symbol) = OPTIONS.get(usize::from(option)) else { return false };
+        let (at, instrument_id, terms) = (self.at(), option_id(option), terms(symbol));
+        let (session, underlying_id) = (terms.expiration, terms.underlying_id);
+        let command = InstrumentCommand::Expire { session, price, source: "test".into(), at };
+        let expired = self.submit(&Command::Instrument { instrument_id, command });
+        for n in 0..3 {
+            let account_id = account_id(n);
+            let open = self.orders.iter().filter(|(_, order)| order.is_open());
+            let of_it = open.filter(|(_, order)| {
+                let spec = order.spec().unwrap();
+                spec.account_id == account_id && spec.instruments().contains(&instrument_id)
+            });
+            let orders = of_it.map(|(id, _)| *id).collect();
+            let bid = Reference { price: "0.02".parse().unwrap(), source: "test".into(), at };
+            let contracts = vec![(instrument_id, Some(bid))];
+            let marks = self.marks();
+            self.submit(&Command::SettleExpired {
+                account_id,
+                underlying_id,
+                session,
+                contracts,
+                orders,
+                marks,
+                at,
+            });
+        }
+        let command = InstrumentCommand::CompleteExpiry { at };
+        self.submit(&Command::Instrument { instrument_id, command });
+        expired
     }
 
     fn open_orders_of(&self, account: AccountId, instrument: InstrumentId) -> Vec<OrderId> {
@@ -482,7 +705,8 @@ impl History {
             .filter(|(_, order)| order.is_open())
             .filter(|(_, order)| {
                 let spec = order.spec().unwrap();
-                (spec.account_id, spec.instrument_id) == (account, instrument)
+                let of_it = (spec.account_id, spec.instrument_id) == (account, instrument);
+                of_it && !spec.is_of_options()
             })
             .map(|(id, _)| *id)
             .collect()

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::act::{Act, Moved};
 use super::amount::Amount;
+use super::ending::Paid;
 use super::fields::{Fault, Fields};
 use super::losses::Losses;
 use crate::audit::report::{Code, Findings};
@@ -175,6 +176,15 @@ impl Account {
                 } else {
                     act.in_lieu_paid.push(moved);
                 }
+            }
+            "OptionSettled" => {
+                may_leave_deficit = true;
+                let amount = body.money("amount")?;
+                self.receive(amount, body, act, findings)?;
+                let (ending, option) = (body.uuid("ending_id")?, body.uuid("instrument_id")?);
+                let how = body.text("how")?.to_owned();
+                let margin = body.get("margin").cloned();
+                act.ends.paid.push(Paid { ending, option, how, amount, margin });
             }
             "AccountReset" => {
                 let (amount, released) = (body.money("amount")?, body.money("released")?);

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::amount::Amount;
+use super::ending::Ends;
 use super::family::{families, keep_their_parts};
 use super::margin::percent;
+use super::options::{Leg, Piece};
 use super::{Account, Order, Streams, fields::Fault};
 use crate::audit::report::{Code, Findings};
 
@@ -16,12 +18,12 @@ pub(in crate::audit) struct Fill {
     pub(in crate::audit) id: Uuid,
     pub(in crate::audit) order: Uuid,
     pub(in crate::audit) account: Uuid,
-    pub(in crate::audit) instrument: Uuid,
     pub(in crate::audit) is_buy: bool,
-    pub(in crate::audit) qty: Amount,
-    pub(in crate::audit) price: Amount,
+    pub(in crate::audit) of_options: bool,
     pub(in crate::audit) amount: Amount,
     pub(in crate::audit) fees: Amount,
+    /// What it did, instrument by instrument.
+    pub(in crate::audit) pieces: Vec<Piece>,
 }
 
 /// What a position did by a fill.
@@ -70,6 +72,8 @@ pub(in crate::audit) struct Act {
     pub(in crate::audit) stopped: BTreeSet<Uuid>,
     /// The accounts of positions that were given up.
     pub(in crate::audit) given_up: Vec<Uuid>,
+    /// Options that ended, and what came of that.
+    pub(in crate::audit) ends: Ends,
     /// Orders whose reservation has to be right when the command is over.
     pub(in crate::audit) touched: BTreeSet<Uuid>,
 }
@@ -79,6 +83,7 @@ impl Act {
     pub(super) fn close(mut self, streams: &Streams, findings: &mut Findings) -> Result<(), Fault> {
         let position = self.position;
         self.fills_agree(findings);
+        self.ends.agree(streams, self.account, position, findings)?;
         for (what, stated, paid) in [
             ("dividends", &mut self.dividends_settled, &mut self.dividends_paid),
             ("cash in lieu", &mut self.in_lieu_due, &mut self.in_lieu_paid),
@@ -138,33 +143,38 @@ impl Act {
                     fill.id, fill.fees
                 )
             });
-            let traded: Vec<_> =
-                self.traded.iter().filter(|traded| traded.fill == fill.id).collect();
-            let same = |traded: &&Traded| {
-                (traded.order, traded.account, traded.instrument, traded.is_buy, traded.price)
-                    == (fill.order, fill.account, fill.instrument, fill.is_buy, fill.price)
-            };
-            let qty: Amount = traded.iter().map(|traded| traded.qty).sum();
-            let moved: Amount = traded.iter().map(|traded| traded.cash).sum();
-            let right = traded.iter().all(same) && qty == fill.qty && moved == fill.amount;
-            findings.expect(right, position, Code::Command, || {
-                let Fill { id, qty: shares, amount, .. } = fill;
-                format!(
-                    "fill {id} is of {shares} for {amount}; the position took {qty} for {moved}"
-                )
-            });
+            for piece in &fill.pieces {
+                self.traded_agrees(fill, piece, findings);
+            }
         }
         let known = |id: &Uuid| self.fills.iter().any(|fill| fill.id == *id);
+        let pieces = || self.fills.iter().flat_map(|fill| &fill.pieces);
         let strays = self.settled.iter().chain(&self.charged).map(|(id, ..)| id);
-        for id in
-            strays.chain(self.traded.iter().map(|traded| &traded.fill)).filter(|id| !known(id))
-        {
+        let strays = strays.filter(|id| !known(id));
+        let traded = self.traded.iter().map(|traded| &traded.fill);
+        for id in strays.chain(traded.filter(|id| !pieces().any(|piece| piece.id == **id))) {
             findings.report(
                 position,
                 Code::Command,
                 format!("fill {id} was settled, and no order has it"),
             );
         }
+    }
+
+    /// What the position took of one piece of a fill.
+    fn traded_agrees(&self, fill: &Fill, piece: &Piece, findings: &mut Findings) {
+        let traded: Vec<_> = self.traded.iter().filter(|traded| traded.fill == piece.id).collect();
+        let same = |traded: &&Traded| {
+            (traded.order, traded.account, traded.instrument, traded.is_buy, traded.price)
+                == (fill.order, fill.account, piece.instrument, piece.is_buy, piece.price)
+        };
+        let qty: Amount = traded.iter().map(|traded| traded.qty).sum();
+        let moved: Amount = traded.iter().map(|traded| traded.cash).sum();
+        let right = traded.iter().all(same) && qty == piece.qty && moved == piece.amount;
+        findings.expect(right, self.position, Code::Command, || {
+            let Piece { id, qty: shares, amount, .. } = piece;
+            format!("fill {id} is of {shares} for {amount}; the position took {qty} for {moved}")
+        });
     }
 }
 
@@ -191,6 +201,10 @@ fn reservation(
     let holding = streams.positions.get(&(order.account, order.instrument));
     let shares =
         holding.and_then(|holding| holding.reservations.get(&id)).copied().unwrap_or_default();
+    if order.is_of_options() {
+        of_options(id, order, cash, streams, position, findings);
+        return Ok(());
+    }
     if order.is_exit() {
         // Exits reserve shares alone, and together: their family is checked as a whole.
         findings.expect(cash.is_zero(), position, Code::Reservation, || {
@@ -241,6 +255,42 @@ fn reservation(
         )
     });
     Ok(())
+}
+
+/// An order of options sets aside all that is open of what it closes, and money if it opens anything.
+fn of_options(
+    id: Uuid,
+    order: &Order,
+    money: Amount,
+    streams: &Streams,
+    position: u64,
+    findings: &mut Findings,
+) {
+    let idle = order.is_terminal();
+    let leaves = if idle { Amount::ZERO } else { order.leaves() };
+    let set_aside = |instrument: Uuid| {
+        let holding = streams.positions.get(&(order.account, instrument));
+        let own = holding.and_then(|holding| holding.reservations.get(&id));
+        own.copied().unwrap_or_default()
+    };
+    let closes: Vec<(Uuid, Option<Amount>)> = match &order.legs[..] {
+        [] if order.opens_options() => vec![(order.instrument, Some(Amount::ZERO))],
+        [] => vec![(order.instrument, Some(leaves))],
+        legs => {
+            let part =
+                |leg: &Leg| if leg.opens() { Some(Amount::ZERO) } else { leg.qty_of(leaves) };
+            legs.iter().map(|leg| (leg.instrument, part(leg))).collect()
+        }
+    };
+    let right = closes.iter().all(|(instrument, needed)| Some(set_aside(*instrument)) == *needed);
+    let opens = order.opens_options();
+    let paid = if idle { money.is_zero() } else { money.sign() > 0 || !opens };
+    findings.expect(right && paid && money.sign() >= 0, position, Code::Reservation, || {
+        format!(
+            "order {id} of options is {} with {leaves} open, opens: {opens}, and reserves {money}; it closes {closes:?}",
+            order.status
+        )
+    });
 }
 
 /// The shares that a sell which works has to have set aside, `shares` as it has.

@@ -61,6 +61,32 @@ impl Amount {
         Some(Self(half_even(self.0.checked_mul(price.0)?, ONE * CENT) * CENT))
     }
 
+    /// The nearest floating point number.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::float_arithmetic,
+        reason = "what is compared with it allows for that"
+    )]
+    pub(in crate::audit) fn float(self) -> f64 {
+        self.0 as f64 / ONE as f64
+    }
+
+    /// A whole number.
+    pub(in crate::audit) fn whole(number: u64) -> Self {
+        Self(i128::from(number) * ONE)
+    }
+
+    /// So many times this; `None` if it is finer than amounts are.
+    pub(in crate::audit) fn times(self, times: Self) -> Option<Self> {
+        let product = self.0.checked_mul(times.0)?;
+        (product % ONE == 0).then_some(Self(product / ONE))
+    }
+
+    /// A hundredth of this; `None` if it is finer than amounts are.
+    pub(in crate::audit) fn hundredth(self) -> Option<Self> {
+        (self.0 % 100 == 0).then_some(Self(self.0 / 100))
+    }
+
     /// `self * price` less the cash that it was rounded to.
     pub(in crate::audit) fn residue(self, price: Self, cash: Self) -> Option<Residue> {
         Some(Residue(self.0.checked_mul(price.0)?.checked_sub(cash.0.checked_mul(ONE)?)?))

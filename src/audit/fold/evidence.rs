@@ -174,6 +174,34 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Checks one fill of an mleg order at the net price `price`: each leg at the far side of its quote, all together within
+/// the limit.
+pub(super) fn check_legs(
+    order: &Order,
+    price: Amount,
+    body: Fields<'_>,
+    at: i64,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let within = order.limit_price.is_none_or(|limit| price <= limit);
+    findings.expect(within, position, Code::Evidence, || format!("{price} is beyond the limit"));
+    for (leg, told) in order.legs.iter().zip(body.list("legs")?) {
+        let evidence = told.object("evidence")?;
+        evidence.text("source")?;
+        let ticked_at = evidence.time("at")?;
+        let quote = evidence.object("tick")?.object("quote")?;
+        let (bid, ask) = (quote.amount("bid")?, quote.amount("ask")?);
+        let (side, touch) = if leg.is_buy { ("ask_size", ask) } else { ("bid_size", bid) };
+        let there = bid <= ask && quote.amount(side)?.sign() > 0 && ticked_at <= at;
+        let paid = told.amount("price")?;
+        findings.expect(there && paid == touch, position, Code::Evidence, || {
+            format!("a leg at {paid} against bid {bid} and ask {ask}")
+        });
+    }
+    Ok(())
+}
+
 /// Whether a fill at `price` fits a market that was at `there`.
 fn fits(order: &Order, price: Amount, there: Amount) -> bool {
     match order.limit_price {

@@ -20,6 +20,11 @@ impl<'a> Fields<'a> {
         body.map(Self).ok_or_else(|| format!("the payload is not one {event_type} object"))
     }
 
+    /// An object that stands by itself.
+    pub(in crate::audit) fn of(value: &'a Value) -> Result<Self, Fault> {
+        value.as_object().map(Self).ok_or_else(|| "no object".into())
+    }
+
     /// A field that may be absent.
     pub(in crate::audit) fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())

@@ -32,6 +32,16 @@ pub(in crate::audit) struct Close {
     pub(in crate::audit) position: u64,
 }
 
+/// How an option has expired.
+#[derive(Clone, Debug)]
+pub(in crate::audit) struct Expired {
+    pub(in crate::audit) session: String,
+    pub(in crate::audit) price: Amount,
+    pub(in crate::audit) source: String,
+    pub(in crate::audit) at: i64,
+    pub(in crate::audit) settled: bool,
+}
+
 /// One instrument.
 #[derive(Clone, Debug, Default)]
 pub(in crate::audit) struct Instrument {
@@ -44,6 +54,7 @@ pub(in crate::audit) struct Instrument {
     pub(in crate::audit) splitting: Option<String>,
     pub(in crate::audit) last_close: Option<(String, Amount)>,
     pub(in crate::audit) actions: BTreeMap<String, Action>,
+    pub(in crate::audit) expired: Option<Expired>,
     /// Closes by session.
     pub(in crate::audit) closes: BTreeMap<String, Close>,
 }
@@ -150,6 +161,24 @@ impl Instrument {
                 let (source, at) = (body.text("source")?.to_owned(), body.time("at")?);
                 self.closes.insert(session.clone(), Close { price, source, at, position });
                 self.last_close = Some((session, price));
+            }
+            "ContractExpired" => {
+                expect(self.kind == "option" && self.expired.is_none(), "an option expires once");
+                self.expired = Some(Expired {
+                    session: body.text("session")?.to_owned(),
+                    price: body.amount("price")?,
+                    source: body.text("source")?.to_owned(),
+                    at: body.time("at")?,
+                    settled: false,
+                });
+            }
+            "ContractSettled" => {
+                let settled = self.expired.as_mut().filter(|expired| !expired.settled);
+                expect(settled.is_some(), "it is settled once, when it has expired");
+                if let Some(expired) = settled {
+                    expired.settled = true;
+                }
+                body.time("at")?;
             }
             other => return Err(format!("an instrument has no event {other}")),
         }

@@ -13,6 +13,8 @@ use super::account::Account;
 use super::act::Act;
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
+use super::margin::priced;
+use super::options::{Terms, shares_of};
 use crate::audit::report::{Code, Findings};
 
 /// What the losses of an account are counted from.
@@ -223,17 +225,15 @@ fn worth(
         let (qty, price) = (holding.amount("qty")?, holding.amount("price")?);
         holding.time("at")?;
         holding.text("source")?;
+        let terms = Terms::of(holding, "contract")?;
+        let shares = shares_of(terms.as_ref(), qty).ok_or("a holding is of more than there is")?;
         named.push((holding.uuid("instrument_id")?, qty));
-        worth += qty.cash(price).ok_or("a holding is worth more than there is")?;
+        worth += shares.cash(price).ok_or("a holding is worth more than there is")?;
     }
     named.sort();
-    let (mut due, mut held) = (Amount::ZERO, Vec::new());
-    for ((_, instrument), holding) in streams.positions.range((id, Uuid::nil())..=(id, Uuid::max()))
-    {
+    let mut due = Amount::ZERO;
+    for (_, holding) in streams.positions.range((id, Uuid::nil())..=(id, Uuid::max())) {
         due += holding.accrued.values().copied().sum();
-        if !holding.qty.is_zero() {
-            held.push((*instrument, holding.qty));
-        }
     }
-    Ok((worth + due, due, named, held))
+    Ok((worth + due, due, named, priced(streams, id)))
 }

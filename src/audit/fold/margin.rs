@@ -4,17 +4,22 @@
 //! A standing is checked before its event is applied: it has to name everything that the account holds then, and no
 //! other thing; the figures follow from cash, holdings and the prices that it names.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::Streams;
+use super::account::Account;
 use super::act::{Act, Fill};
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
+use super::options::Terms;
+use super::requirement::{self, Book};
 use crate::audit::report::{Code, Findings};
 
 /// What backs and what has to back the holdings of an account.
 #[derive(Clone, Copy, Debug, Default)]
-struct Figures {
+pub(super) struct Figures {
     equity: Amount,
     initial: Amount,
     maintenance: Amount,
@@ -29,40 +34,34 @@ pub(super) fn check(
     act: &Act,
     findings: &mut Findings,
 ) -> Result<(), Fault> {
-    let Some(account) = streams.accounts.get(&id).filter(|account| account.kind == "margin") else {
-        return Ok(());
-    };
+    let Some(account) = streams.accounts.get(&id) else { return Ok(()) };
     let position = act.position;
-    let figures = match body.get("margin") {
+    if !account.is_margin() {
+        return secured(streams, (id, account), event_type, body, position, findings);
+    }
+    // What ends with an option is told as it is afterwards.
+    let figures = match body.get("margin").filter(|_| event_type != "OptionSettled") {
         Some(_) => {
             let told = body.object("margin")?;
-            let computed = figures(streams, id, account.cash, told, position, findings)?;
-            let stated =
-                [told.money("equity")?, told.money("initial")?, told.money("maintenance")?];
-            let Figures { equity, initial, maintenance } = computed;
-            findings.expect(stated == [equity, initial, maintenance], position, Code::Margin, || {
-                format!(
-                    "equity, initial and maintenance margin are stated as {stated:?}; they are {computed:?}"
-                )
-            });
-            Some(computed)
+            Some(standing(streams, (id, account.cash), told, position, findings)?)
         }
         None => None,
     };
     let held = |order: Uuid| account.reservations.get(&order).copied().unwrap_or_default();
     let (asked, opens) = match event_type {
         "CashWithdrawn" => (body.money("amount")?, false),
-        "CashReserved" => (body.money("amount")?, true),
+        "CashReserved" => (body.money("amount")?, opens_by(streams, body)?),
         "ReservationsAdjusted" => {
             // What a fill passes on was reserved before.
             if !act.fills.is_empty() {
                 return Ok(());
             }
-            let mut more = Amount::ZERO;
+            let (mut more, mut opens) = (Amount::ZERO, false);
             for part in body.list("changes")? {
                 more += part.money("to")? - held(part.uuid("order_id")?);
+                opens |= opens_by(streams, part)?;
             }
-            (more, true)
+            (more, opens)
         }
         "FillSettled" => {
             let fill = body.uuid("fill_id")?;
@@ -95,16 +94,71 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether what an order reserves may open something: an order of options that only closes may reserve too.
+fn opens_by(streams: &Streams, body: Fields<'_>) -> Result<bool, Fault> {
+    let order = streams.orders.get(&body.uuid("order_id")?);
+    Ok(order.is_none_or(|order| !order.is_of_options() || order.opens_options()))
+}
+
+/// What a cash account gives of its money: never what secures its short puts.
+fn secured(
+    streams: &Streams,
+    (id, account): (Uuid, &Account),
+    event_type: &str,
+    body: Fields<'_>,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    if !matches!(event_type, "CashReserved" | "CashWithdrawn") {
+        return Ok(());
+    }
+    let mut collateral = Amount::ZERO;
+    for (_, holding) in streams.positions.range((id, Uuid::nil())..=(id, Uuid::max())) {
+        let put = holding.contract.as_ref().filter(|terms| !terms.is_call);
+        if let Some(terms) = put.filter(|_| holding.qty.sign() < 0) {
+            collateral += terms.exercise(holding.qty.abs()).ok_or("a strike has no bound")?;
+        }
+    }
+    let (amount, free) = (body.money("amount")?, account.cash - account.reserved - collateral);
+    findings.expect(amount <= free, position, Code::Account, || {
+        format!("{event_type} takes {amount} of {free}, beside {collateral} that secure short puts")
+    });
+    Ok(())
+}
+
 /// What a fill takes of margin and fees beyond what it closes.
 fn needed(streams: &Streams, account: Uuid, fill: &Fill) -> Result<Amount, Fault> {
-    let held = streams.positions.get(&(account, fill.instrument)).map_or(Amount::ZERO, |p| p.qty);
-    let against = if fill.is_buy { held.sign() < 0 } else { held.sign() > 0 };
-    let opens = if against { fill.qty - fill.qty.min(held.abs()) } else { fill.qty };
+    // What an order of options takes depends on all options on what they are on, before and after.
+    let Some(piece) = fill.pieces.first().filter(|_| !fill.of_options) else {
+        return Ok(Amount::ZERO);
+    };
+    let held = streams.positions.get(&(account, piece.instrument)).map_or(Amount::ZERO, |p| p.qty);
+    let against = if piece.is_buy { held.sign() < 0 } else { held.sign() > 0 };
+    let opens = if against { piece.qty - piece.qty.min(held.abs()) } else { piece.qty };
     if opens.is_zero() {
         return Ok(Amount::ZERO);
     }
-    let cost = opens.cash_up(fill.price).ok_or("the fill has no bound")?;
+    let cost = opens.cash_up(piece.price).ok_or("the fill has no bound")?;
     Ok(percent(cost, "0.5")? + fill.fees)
+}
+
+/// Checks how an account with this cash is told to stand.
+pub(super) fn standing(
+    streams: &Streams,
+    (id, cash): (Uuid, Amount),
+    told: Fields<'_>,
+    position: u64,
+    findings: &mut Findings,
+) -> Result<Figures, Fault> {
+    let computed = figures(streams, id, cash, told, position, findings)?;
+    let stated = [told.money("equity")?, told.money("initial")?, told.money("maintenance")?];
+    let Figures { equity, initial, maintenance } = computed;
+    findings.expect(stated == [equity, initial, maintenance], position, Code::Margin, || {
+        format!(
+            "equity, initial and maintenance margin are stated as {stated:?}; they are {computed:?}"
+        )
+    });
+    Ok(computed)
 }
 
 fn figures(
@@ -116,12 +170,18 @@ fn figures(
     findings: &mut Findings,
 ) -> Result<Figures, Fault> {
     let mut figures = Figures { equity: cash, ..Figures::default() };
-    let mut named = Vec::new();
+    let (mut named, mut books) = (Vec::new(), BTreeMap::<Uuid, Book>::new());
     for holding in told.list("holdings")? {
         let (qty, price) = (holding.amount("qty")?, holding.amount("price")?);
         named.push((holding.uuid("instrument_id")?, qty));
         holding.time("at")?;
         holding.text("source")?;
+        let instrument = holding.uuid("instrument_id")?;
+        if let Some(terms) = Terms::of(holding, "contract")? {
+            books.entry(terms.underlying).or_default().options.push((terms, qty, price));
+            continue;
+        }
+        books.entry(instrument).or_default().underlying = Some((qty, price));
         let value = qty.cash(price).ok_or("a holding is worth more than there is")?;
         let size = value.abs();
         figures.equity += value;
@@ -132,18 +192,35 @@ fn figures(
             (true, false) => per_share(qty, "2.5")?.max(size),
         };
     }
-    let range = (account, Uuid::nil())..=(account, Uuid::max());
-    let held: Vec<(Uuid, Amount)> = streams
-        .positions
-        .range(range)
-        .filter(|(_, holding)| !holding.qty.is_zero())
-        .map(|((_, instrument), holding)| (*instrument, holding.qty))
-        .collect();
+    let own = (figures.initial, figures.maintenance);
+    let (stated, kept) = (told.money("initial")?, told.money("maintenance")?);
+    let options = stated - own.0;
+    let secured = told.get("secured_puts").is_some() && told.flag("secured_puts")?;
+    let range = requirement::range(books.values(), secured)?;
+    let short = range.short;
+    let right = range.contains(options) && kept - own.1 == options && (!secured || short);
+    findings.expect(right, position, Code::Margin, || {
+        format!("the options need {options} by what is stated, where {range:?} belongs")
+    });
+    (figures.initial, figures.maintenance) = (own.0 + options, own.1 + options);
+    let held = priced(streams, account);
     named.sort();
     findings.expect(named == held, position, Code::Margin, || {
         format!("the standing names {named:?}, and {held:?} are held")
     });
     Ok(figures)
+}
+
+/// What an account holds that has to have a price, by instrument: also what its short options are on, if none of that is
+/// held.
+pub(super) fn priced(streams: &Streams, account: Uuid) -> Vec<(Uuid, Amount)> {
+    let range = (account, Uuid::nil())..=(account, Uuid::max());
+    let held = || streams.positions.range(range.clone()).filter(|(_, held)| !held.qty.is_zero());
+    let short = held().filter(|(_, holding)| holding.qty.sign() < 0);
+    let on = short.filter_map(|(_, holding)| Some(holding.contract.as_ref()?.underlying));
+    let mut priced: BTreeMap<Uuid, Amount> = on.map(|id| (id, Amount::ZERO)).collect();
+    priced.extend(held().map(|((_, instrument), holding)| (*instrument, holding.qty)));
+    priced.into_iter().collect()
 }
 
 fn exactly(text: &str) -> Result<Amount, Fault> {

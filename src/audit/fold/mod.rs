@@ -7,14 +7,17 @@
 mod account;
 mod act;
 pub(super) mod amount;
+mod ending;
 mod evidence;
 mod family;
 pub(super) mod fields;
 mod instrument;
 mod losses;
 mod margin;
+mod options;
 mod order;
 mod position;
+mod requirement;
 mod user;
 
 use std::collections::{BTreeMap, HashSet};
@@ -28,8 +31,9 @@ use act::Act;
 use fields::{Fault, Fields};
 
 pub(super) use account::{Account, Grant};
-pub(super) use instrument::{Action, Instrument};
+pub(super) use instrument::{Action, Expired, Instrument};
 pub(super) use losses::Losses;
+pub(super) use options::Leg;
 pub(super) use order::Order;
 pub(super) use position::Holding;
 pub(super) use user::User;
@@ -120,7 +124,8 @@ impl Fold {
             serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
         let event_type = content.event_type.as_str();
         let body = Fields::of_event(&payload, event_type)?;
-        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4" | "1.5") {
+        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4" | "1.5" | "1.6")
+        {
             return Err(format!("version {} is not known", content.event_version));
         }
         let stream = stream(content)?;

@@ -9,6 +9,7 @@ use super::act::{Act, Fill};
 use super::amount::{Amount, Residue};
 use super::evidence::{self, Triggered};
 use super::fields::{Fault, Fields};
+use super::options::{self, Leg, Piece, Terms, shares_of};
 use crate::audit::report::{Code, Findings};
 
 /// One order.
@@ -22,6 +23,10 @@ pub(in crate::audit) struct Order {
     pub(in crate::audit) symbol: String,
     pub(in crate::audit) is_buy: bool,
     pub(in crate::audit) order_type: String,
+    /// Of an order of one option, the contract.
+    pub(in crate::audit) contract: Option<Terms>,
+    /// Of an mleg order.
+    pub(in crate::audit) legs: Vec<Leg>,
     pub(in crate::audit) client_order_id: String,
     pub(in crate::audit) status: &'static str,
     pub(in crate::audit) qty: Amount,
@@ -68,6 +73,26 @@ impl Order {
     /// Which other orders it belongs with.
     pub(super) fn class(&self) -> &str {
         self.spec["order_class"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it is of one option or of several legs.
+    pub(in crate::audit) fn is_of_options(&self) -> bool {
+        self.contract.is_some() || self.class() == "mleg"
+    }
+
+    /// Whether an order of options opens a position.
+    pub(super) fn opens_options(&self) -> bool {
+        let intent = self.spec["position_intent"].as_str();
+        intent.is_some_and(|intent| intent.ends_with("_to_open"))
+            || self.legs.iter().any(Leg::opens)
+    }
+
+    /// The shares that the price of so many of it is paid for.
+    fn priced(&self, qty: Amount) -> Option<Amount> {
+        match self.class() {
+            "mleg" => qty.times(Amount::whole(100)),
+            _ => shares_of(self.contract.as_ref(), qty),
+        }
     }
 
     /// Whether it closes what an entry has opened, or what is held.
@@ -234,7 +259,10 @@ impl Order {
                 self.status = if event_type == "OrderCanceled" { "canceled" } else { "expired" };
                 let reason = body.text("reason")?;
                 let closed = reason == "position_closed";
-                let may_be = !closed || self.is_exit() && !act.fills.is_empty();
+                let may_be = !closed
+                    || self.is_of_options()
+                    || act.ends.any()
+                    || self.is_exit() && !act.fills.is_empty();
                 findings.expect(may_be, position, Code::Order, || {
                     format!("it ends by {reason}, and no fill took its shares")
                 });
@@ -284,6 +312,8 @@ impl Order {
             spec.get("parent_order_id").map(|_| spec.uuid("parent_order_id")).transpose()?;
         self.is_buy = is_buy(spec)?;
         self.order_type = spec.text("type")?.to_owned();
+        self.contract = Terms::of(spec, "contract")?;
+        self.legs = Leg::all(spec)?;
         self.client_order_id = spec.text("client_order_id")?.to_owned();
         self.qty = spec.amount("qty")?;
         self.limit_price = spec.amount_or_none("limit_price")?;
@@ -317,7 +347,8 @@ impl Order {
         let before = self.filled_qty;
         self.filled_qty += qty;
         self.filled_amount += amount;
-        let residue = qty.residue(price, amount).and_then(|rest| rest.plus(self.filled_residue));
+        let shares = self.priced(qty).ok_or("the fill is of more shares than there are")?;
+        let residue = shares.residue(price, amount).and_then(|rest| rest.plus(self.filled_residue));
         self.filled_residue = residue.ok_or("the cash of the fill is beyond every bound")?;
         self.fees += fees;
         self.fills += 1;
@@ -340,13 +371,16 @@ impl Order {
                 self.fills, self.qty
             )
         });
-        let exact = qty.cash(price);
-        findings.expect(exact == Some(amount) && fees.sign() >= 0, position, Code::Order, || {
-            format!("{qty} at {price} are {amount}, with fees of {fees}")
-        });
+        let fill_id = body.uuid("fill_id")?;
+        let pieces = self.pieces(fill_id, body, position, findings)?;
+        findings.expect(fees.sign() >= 0, position, Code::Order, || format!("fees of {fees}"));
         let waits = self.order_type.contains("stop") && self.triggered.is_none();
         findings.expect(!waits, position, Code::Order, || "a stop fills before its trigger".into());
-        evidence::check(self, price, body.object("evidence")?, at, position, findings)?;
+        if self.legs.is_empty() {
+            evidence::check(self, price, body.object("evidence")?, at, position, findings)?;
+        } else {
+            evidence::check_legs(self, price, body, at, position, findings)?;
+        }
         let rest = leaves.is_zero();
         if rest {
             self.qty = self.filled_qty;
@@ -354,17 +388,47 @@ impl Order {
         self.status = if rest { "filled" } else { "partially_filled" };
         self.ended_at = rest.then_some(at);
         act.fills.push(Fill {
-            id: body.uuid("fill_id")?,
+            id: fill_id,
             order: id,
             account: self.account,
-            instrument: self.instrument,
             is_buy: self.is_buy,
-            qty,
-            price,
+            of_options: self.is_of_options(),
             amount,
             fees,
+            pieces,
         });
         Ok(())
+    }
+
+    /// What a fill did, instrument by instrument: its amount is that of its price to the cent, or the sum of its legs.
+    fn pieces(
+        &mut self,
+        id: Uuid,
+        body: Fields<'_>,
+        position: u64,
+        findings: &mut Findings,
+    ) -> Result<Vec<Piece>, Fault> {
+        let (qty, price, amount) =
+            (body.amount("qty")?, body.amount("price")?, body.money("amount")?);
+        let told = if body.get("legs").is_some() { body.list("legs")? } else { Vec::new() };
+        if self.legs.is_empty() {
+            let exact = self.priced(qty).and_then(|shares| shares.cash(price));
+            findings.expect(
+                exact == Some(amount) && told.is_empty(),
+                position,
+                Code::Order,
+                || format!("{qty} at {price} are {amount}"),
+            );
+            let (instrument, is_buy) = (self.instrument, self.is_buy);
+            return Ok(vec![Piece { id, instrument, is_buy, qty, price, amount }]);
+        }
+        let filled = options::fill(&mut self.legs, qty, &told)?;
+        let right = filled.right && filled.net_price == price && filled.net_amount == amount;
+        findings.expect(right, position, Code::Order, || {
+            let (net, cash) = (filled.net_price, filled.net_amount);
+            format!("{qty} at {price} are {amount}; the legs come to {net} and {cash}")
+        });
+        Ok(filled.pieces)
     }
 
     fn follow_split(

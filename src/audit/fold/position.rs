@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::act::{Act, Moved, Traded};
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
+use super::options::Terms;
 use super::order::is_buy;
 use crate::audit::report::{Code, Findings};
 
@@ -26,6 +27,10 @@ pub(in crate::audit) struct Lot {
 #[derive(Clone, Debug, Default)]
 pub(in crate::audit) struct Holding {
     pub(in crate::audit) symbol: String,
+    /// Of an option what it is.
+    pub(in crate::audit) contract: Option<Terms>,
+    /// Its owner does not want it exercised when it expires.
+    pub(in crate::audit) do_not_exercise: bool,
     pub(in crate::audit) qty: Amount,
     pub(in crate::audit) reserved: Amount,
     pub(in crate::audit) reservations: BTreeMap<Uuid, Amount>,
@@ -86,6 +91,7 @@ impl Holding {
                 let at = body.time("at")?;
                 if opens {
                     self.symbol = body.text("symbol")?.to_owned();
+                    self.contract = Terms::of(body, "contract")?;
                     self.opened_at = at;
                     let named = (body.uuid("account_id")?, body.uuid("instrument_id")?);
                     findings.expect(named == (account, instrument), position, Code::Owner, || {
@@ -109,6 +115,9 @@ impl Holding {
                 self.reduce(event_type, body, position, findings)?;
                 let (qty, proceeds) = (body.amount("qty")?, body.money("proceeds")?);
                 self.traded((account, instrument), body, (qty, proceeds), false, act)?;
+            }
+            "OptionEnded" | "SharesDelivered" | "ExerciseInstructed" => {
+                self.ends((account, instrument), event_type, body, act, findings)?;
             }
             "SharesReserved" => {
                 let (order, qty) = (body.uuid("order_id")?, body.amount("qty")?);
@@ -210,6 +219,7 @@ impl Holding {
             }
             other => return Err(format!("a position has no event {other}")),
         }
+        self.do_not_exercise &= !self.qty.is_zero();
         if self.qty != before {
             let before = if event_type == "PositionReset" { Amount::ZERO } else { before };
             self.held_before.entry(new_york_date(self.updated_at)?).or_insert(before);
@@ -252,6 +262,8 @@ impl Holding {
         findings.expect(stated == held, position, Code::Holding, || {
             format!("{stated:?} are stated as given up, {held:?} are")
         });
+        self.contract = None;
+        self.do_not_exercise = false;
         self.qty = Amount::ZERO;
         self.reserved = Amount::ZERO;
         self.realized = Amount::ZERO;
@@ -264,7 +276,7 @@ impl Holding {
         Ok(())
     }
 
-    fn states(
+    pub(super) fn states(
         &self,
         body: Fields<'_>,
         position: u64,
@@ -338,6 +350,28 @@ impl Holding {
         findings.expect(against && fits, position, Code::Holding, || {
             format!("{event_type} by {qty} while {} are held", self.qty)
         });
+        let (taken, cost) = self.take(body, (qty, buy), position, findings)?;
+        self.qty += if buy { qty } else { -qty };
+        let realized = body.money("realized_pl")?;
+        let profit = if buy { cost - proceeds } else { proceeds - cost };
+        findings.expect(taken == qty && profit == realized, position, Code::Holding, || {
+            format!(
+                "{taken} of {qty} leave the lots; {realized} is stated as realized, and {profit} is"
+            )
+        });
+        self.realized += realized;
+        self.updated_at = body.time("at")?;
+        if closes { Ok(()) } else { self.states(body, position, findings) }
+    }
+
+    /// Takes what an event says of the oldest lots: how much that is, and what it had cost.
+    pub(super) fn take(
+        &mut self,
+        body: Fields<'_>,
+        (qty, buy): (Amount, bool),
+        position: u64,
+        findings: &mut Findings,
+    ) -> Result<(Amount, Amount), Fault> {
         let (mut taken, mut cost) = (Amount::ZERO, Amount::ZERO);
         for part in body.list("lots")? {
             let (id, part_qty, part_cost) =
@@ -360,17 +394,7 @@ impl Holding {
                 self.lots.pop_front();
             }
         }
-        self.qty += if buy { qty } else { -qty };
-        let realized = body.money("realized_pl")?;
-        let profit = if buy { cost - proceeds } else { proceeds - cost };
-        findings.expect(taken == qty && profit == realized, position, Code::Holding, || {
-            format!(
-                "{taken} of {qty} leave the lots; {realized} is stated as realized, and {profit} is"
-            )
-        });
-        self.realized += realized;
-        self.updated_at = body.time("at")?;
-        if closes { Ok(()) } else { self.states(body, position, findings) }
+        Ok((taken, cost))
     }
 
     fn split(

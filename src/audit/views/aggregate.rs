@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::shape::{Want, amounts, exactly, maybe, names, object};
 use crate::audit::fold::{
-    Account, Action, Grant, Holding, Instrument, Losses, Order, Stream, Streams, User, Writer,
+    Account, Action, Expired, Grant, Holding, Instrument, Losses, Order, Stream, Streams, User,
+    Writer,
 };
 
 /// The state of a stream as it is now; `None` before its first event.
@@ -102,6 +103,8 @@ fn holding(holding: &Holding) -> Want {
         ("splits", names(&holding.splits)),
         ("accrued", amounts(&holding.accrued)),
         ("dividends", names(&holding.dividends)),
+        ("do_not_exercise", maybe(holding.do_not_exercise.then_some(true), exactly)),
+        ("contract", maybe(holding.contract.as_ref(), |terms| exactly(terms.told.clone()))),
     ])
 }
 
@@ -137,12 +140,23 @@ fn instrument(id: &str, instrument: &Instrument) -> Want {
         ),
         ("splits", Want::Object(instrument.actions.iter().filter_map(done).collect())),
         ("dividends", Want::Object(instrument.actions.iter().filter_map(dividend).collect())),
+        ("expired", maybe(instrument.expired.as_ref(), expired)),
         (
             "last_close",
             maybe(instrument.last_close.as_ref(), |(session, price)| {
                 Want::List(vec![exactly(session.as_str()), Want::Amount(*price)])
             }),
         ),
+    ])
+}
+
+fn expired(expired: &Expired) -> Want {
+    object([
+        ("session", exactly(expired.session.as_str())),
+        ("price", Want::Amount(expired.price)),
+        ("source", exactly(expired.source.as_str())),
+        ("at", Want::Time(expired.at)),
+        ("settled", exactly(expired.settled)),
     ])
 }
 

@@ -35,6 +35,7 @@ pub(super) const FILLS: Table = Table {
         ("fees", Number),
         ("revision", Plain),
         ("evidence", Json),
+        ("legs", Json),
         ("at", Time),
         ("position", Plain),
     ],
@@ -137,6 +138,7 @@ pub(super) fn fill(
         some(body.money("fees")?),
         some(order.revision),
         some(body.value("evidence")?),
+        maybe(body.get("legs")),
         some(body.time("at")?),
         some(position),
     ];
@@ -207,6 +209,58 @@ pub(super) fn account_activity(
         named(body, "fill_id"),
         named(body, "action_id"),
         some(at),
+    ];
+    activities.add(&ACTIVITIES, position, cells);
+    Ok(())
+}
+
+/// The activity of options that ended, or of shares that one delivered.
+pub(super) fn end_activity(
+    activities: &mut Expected,
+    position: u64,
+    content: &Content,
+    (account, streams): (Uuid, &Streams),
+) -> Result<(), Fault> {
+    let payload: Value =
+        serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
+    let body = Fields::of_event(&payload, &content.event_type)?;
+    let (side, qty) = (body.text("side")?, body.amount("qty")?);
+    let instrument: Uuid = content
+        .aggregate_id
+        .split_once('/')
+        .and_then(|(_, id)| id.parse().ok())
+        .ok_or("no position's stream")?;
+    let (kind, symbol, price, cash) = if content.event_type == "SharesDelivered" {
+        let price = body.amount("price")?;
+        let cash = qty.cash(price).ok_or("the shares have no bound")?;
+        ("OPTRD", Some(body.text("symbol")?.to_owned()), Some(price), cash)
+    } else {
+        let kind = match body.text("how")? {
+            "exercised" => "OPEXC",
+            "assigned" => "OPASN",
+            "expired" | "abandoned" => "OPEXP",
+            "cash_settled" => "OPCSH",
+            "sold_out" => "OPSLD",
+            other => return Err(format!("no option ends as {other}")),
+        };
+        let held = streams.positions.get(&(account, instrument));
+        (kind, held.map(|held| held.symbol.clone()), None, body.money("proceeds")?)
+    };
+    let cells = vec![
+        some(position),
+        some(content.tenant_id),
+        some(account),
+        some(kind),
+        some(instrument),
+        symbol,
+        some(side),
+        some(qty),
+        maybe(price),
+        some(if side == "buy" { -cash } else { cash }),
+        None,
+        named(body, "ending_id"),
+        None,
+        some(body.time("at")?),
     ];
     activities.add(&ACTIVITIES, position, cells);
     Ok(())
@@ -292,7 +346,7 @@ fn entry_cells(
         some(&content.event_type),
         instrument.or_else(|| named(body, "instrument_id")),
         order,
-        named(body, "fill_id"),
+        named(body, "fill_id").or_else(|| named(body, "ending_id")),
         action,
         maybe(body.time_or_none("at")?),
         some(content.recorded_at),

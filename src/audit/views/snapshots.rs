@@ -18,7 +18,7 @@ use crate::audit::report::{Code, Findings};
 use crate::audit::row::Content;
 
 /// The shape of the states that [`aggregate`] knows. A program ignores snapshots of another one.
-const SCHEMA_VERSION: i32 = 7;
+const SCHEMA_VERSION: i32 = 8;
 
 const KEPT: &str = "SELECT aggregate_type, aggregate_id, sequence, position, live
     FROM snapshots WHERE generation = $1";

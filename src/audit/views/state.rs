@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::table::Kind::{Json, Number, Plain, Time};
 use super::table::{Cells, Expected, Table};
 use crate::audit::fold::amount::Amount;
-use crate::audit::fold::{Losses, Order, Stamp, Stream, Streams};
+use crate::audit::fold::{Leg, Losses, Order, Stamp, Stream, Streams};
 
 pub(super) const ACCOUNTS: Table = Table {
     name: "accounts",
@@ -53,6 +53,9 @@ pub(super) const ORDERS: Table = Table {
         ("time_in_force", Plain),
         ("extended_hours", Plain),
         ("order_class", Plain),
+        ("position_intent", Plain),
+        ("contract", Json),
+        ("legs", Json),
         ("client_order_id", Plain),
         ("parent_order_id", Plain),
         ("status", Plain),
@@ -89,9 +92,11 @@ pub(super) const POSITIONS: Table = Table {
         ("instrument_id", Plain),
         ("tenant_id", Plain),
         ("symbol", Plain),
+        ("contract", Json),
         ("qty", Number),
         ("reserved_qty", Number),
         ("reservations", Json),
+        ("do_not_exercise", Plain),
         ("cost_basis", Number),
         ("realized_pl", Number),
         ("opened_at", Time),
@@ -181,6 +186,8 @@ pub(super) fn orders(streams: &Streams) -> Expected {
 fn order_cells(id: Uuid, order: &Order, at: Stamp) -> Cells {
     let word = |name: &str| order.spec[name].as_str().map(str::to_owned);
     let json = |value: Option<&Value>| value.filter(|value| !value.is_null()).map(Value::to_string);
+    let legs = order.legs.iter().map(Leg::shown);
+    let legs = Some(Value::Array(legs.collect())).filter(|_| !order.legs.is_empty());
     let ended = |status: &str| maybe(order.ended_at.filter(|_| order.status == status));
     let reason = |status: &str| order.reason.clone().filter(|_| order.status == status);
     vec![
@@ -203,6 +210,9 @@ fn order_cells(id: Uuid, order: &Order, at: Stamp) -> Cells {
         word("time_in_force"),
         some(order.spec["extended_hours"].as_bool().unwrap_or(false)),
         word("order_class"),
+        word("position_intent"),
+        maybe(order.contract.as_ref().map(|terms| &terms.told)),
+        maybe(legs),
         some(&order.client_order_id),
         word("parent_order_id"),
         some(order.status),
@@ -242,9 +252,11 @@ pub(super) fn positions(streams: &Streams) -> (Expected, Expected) {
             some(instrument),
             some(at.tenant),
             some(&holding.symbol),
+            maybe(holding.contract.as_ref().map(|terms| &terms.told)),
             some(holding.qty),
             some(holding.reserved),
             some(Value::Object(reservations)),
+            some(holding.do_not_exercise),
             some(holding.cost()),
             some(holding.realized),
             some(holding.opened_at),

@@ -32,7 +32,7 @@ impl Core {
     }
 
     /// Everything that is due when the clock comes to `now`, one kind after the other: expiries and official closes
-    /// in the order of their instants, then closing auctions and what waits for one in vain, then splits under way, then
+    /// in the order of their instants, then closing auctions and what waits for one in vain, then splits under way, then options, then
     /// the trading days of accounts whose losses are limited, then dividends.
     pub(super) fn due(&self, now: MarketTime) -> Vec<Command> {
         let mut ends: Vec<(MarketTime, Command)> = Vec::new();
@@ -74,6 +74,10 @@ impl Core {
                 return commands;
             }
         }
+        let expiries = self.expiries(now);
+        if !expiries.is_empty() {
+            return expiries;
+        }
         // A dividend accrues before the price knows of it: the day begins with neither.
         let days = self.days(now);
         if !days.is_empty() {
@@ -109,11 +113,11 @@ impl Core {
             self.close(order.instrument_id, issue, session, issue.last_of(session, true)?)
         });
         // Several orders wait for one close.
-        let first = closes.take(1);
-        first.collect()
+        let first = closes.take(1).next();
+        first.or_else(|| self.late_settlements(now)).into_iter().collect()
     }
 
-    fn close(
+    pub(super) fn close(
         &self,
         instrument_id: InstrumentId,
         issue: &Issue,
@@ -276,7 +280,7 @@ impl Core {
 impl Issue {
     /// What a session closed at: the last trade in (open, close], else the daily bar's close. A trade at the close itself
     /// may still come until the clock has `passed` it.
-    fn last_of(&self, session: Session, passed: bool) -> Option<&Last> {
+    pub(super) fn last_of(&self, session: Session, passed: bool) -> Option<&Last> {
         let trade = self.trade.as_ref().filter(|trade| session.counts_for_close(trade.at));
         if trade.is_some() && !passed {
             return None;

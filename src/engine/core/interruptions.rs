@@ -1,9 +1,17 @@
 //! Interruptions of trading, of one instrument or of all: what stood before one fills nothing after it, and the next tick
 //! is a first one.
 //!
+//! An option is held up while what it is on is halted or being split: nothing tells of that but the event of the
+//! underlying. It costs O(n) once, n the instruments.
+//!
 //! A halt of the whole market stands on the tape alone, as the clock does: no instrument has an event for it, so that it
 //! costs one line and not one event a symbol. It costs O(n) once, n the instruments, and nothing at the ticks after it.
 
+use aggregates::id::InstrumentId;
+use aggregates::instrument::InstrumentEvent;
+use aggregates::stream::{Event, StreamId};
+
+use super::Core;
 use super::state::{EngineState, Issue, MarketHalt, WorkedOn};
 use crate::market::tick::{Status, TradingState};
 
@@ -15,6 +23,54 @@ impl EngineState {
         for issue in self.issues.values_mut() {
             issue.market_halted = self.market_halt.is_some();
             issue.interrupt();
+        }
+    }
+
+    /// Trading of what options may be on has stopped or goes on: so has that of the options.
+    pub(super) fn hold_up(&mut self, underlying_id: InstrumentId) {
+        let stopped = self.is_stopped(underlying_id);
+        for issue in self.issues.values_mut().filter(|issue| issue.on == Some(underlying_id)) {
+            issue.held_up = stopped;
+            issue.interrupt();
+        }
+    }
+
+    /// A listed option is known to be on something, by its symbol or by its line.
+    pub(super) fn put_on(&mut self, instrument_id: InstrumentId) {
+        let issue = self.issues.get(&instrument_id);
+        let on = issue.and_then(Issue::contract).map(|terms| terms.underlying_id);
+        let stopped = on.is_some_and(|on| self.is_stopped(on));
+        if let Some(issue) = self.issues.get_mut(&instrument_id) {
+            (issue.on, issue.held_up) = (on, stopped);
+        }
+    }
+
+    /// Whether an instrument is halted by itself or being split.
+    fn is_stopped(&self, instrument_id: InstrumentId) -> bool {
+        let issue = self.issues.get(&instrument_id);
+        issue.is_some_and(|issue| issue.halted || issue.gate.is_some())
+    }
+}
+
+/// Whether an event stops the trading of an instrument or lets it go on.
+pub(super) const fn is_interruption(event: &InstrumentEvent) -> bool {
+    matches!(
+        event,
+        InstrumentEvent::TradingHalted { .. }
+            | InstrumentEvent::TradingResumed { .. }
+            | InstrumentEvent::SplitBegun { .. }
+            | InstrumentEvent::SplitCompleted { .. }
+    )
+}
+
+impl Core {
+    /// What is known of options beyond the tape follows what they are on too.
+    pub(super) fn hold_up_passing(&mut self, stream: StreamId, event: &Event) {
+        if let (StreamId::Instrument(instrument_id), Event::Instrument(event)) = (stream, event)
+            && is_interruption(event)
+        {
+            let stopped = self.state.is_stopped(instrument_id);
+            self.passing.hold_up(instrument_id, stopped);
         }
     }
 }

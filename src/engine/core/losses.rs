@@ -176,7 +176,9 @@ impl Watched {
         if Losses::follow(&mut self.policy, &mut self.losses, event).is_err() {
             self.losses = None;
         }
-        self.fresh |= event.is_change() || matches!(event, AccountEvent::FillSettled { .. });
+        let settled =
+            matches!(event, AccountEvent::FillSettled { .. } | AccountEvent::OptionSettled { .. });
+        self.fresh |= event.is_change() || settled;
         let told = matches!(
             event,
             AccountEvent::TradingDayBegan { .. } | AccountEvent::LossLimitReached { .. }
@@ -199,6 +201,7 @@ fn cash_after(event: &AccountEvent) -> Option<Money> {
         AccountEvent::CashDeposited { cash, .. }
         | AccountEvent::CashWithdrawn { cash, .. }
         | AccountEvent::FillSettled { cash, .. }
+        | AccountEvent::OptionSettled { cash, .. }
         | AccountEvent::FeeCharged { cash, .. }
         | AccountEvent::DividendPaid { cash, .. }
         | AccountEvent::CashPaidInLieu { cash, .. }
@@ -222,7 +225,11 @@ impl EngineState {
             let qty = self.holders.get(instrument_id)?.qty(account_id);
             let mark = issue.mark()?;
             let price = if qty.is_negative() { mark.short.price } else { mark.long.price };
-            sum.plus(Money::of_fill(qty, price).ok()?).ok()
+            let value = match self.contracts.get(instrument_id) {
+                Some(terms) => terms.value(qty, price),
+                None => Money::of_fill(qty, price),
+            };
+            sum.plus(value.ok()?).ok()
         })
     }
 

@@ -5,6 +5,7 @@
 
 use aggregates::account::AccountKind;
 use aggregates::id::OrderId;
+use aggregates::instrument::InstrumentKind;
 use aggregates::market::{BarPoint, Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, Execution, Side, TimeInForce};
@@ -12,6 +13,7 @@ use aggregates::trading::{Arrival, Command, arrival, takeable};
 
 use super::book::{Reach, Reached, Working};
 use super::families::Proposals;
+use super::packages::Spent;
 use super::rounds::{Proposal, Round};
 use super::state::{Bands, Issue, Kinds, Print, Standing, Taken};
 use super::{Core, FillModel, Settings};
@@ -79,6 +81,10 @@ impl Core {
     pub(super) fn matches(&self, round: &Round, point: usize) -> Vec<Command> {
         let mut proposals = Proposals::new(&self.state);
         self.match_all(round, point, &mut proposals);
+        // What the orders of a book leave of a quote is there for those that have it as a leg.
+        if proposals.is_empty() {
+            self.match_packages(round, &mut proposals);
+        }
         proposals.into_commands()
     }
 
@@ -116,6 +122,8 @@ impl Core {
                     self.meet(meeting, commands);
                 }
             }
+            // Options fill by quotes alone.
+            _ if issue.kind == InstrumentKind::Option => {}
             Tick::Trade(trade) if !issue.kinds.quotes && holds(trade.price) => {
                 let Trade { price, size, at, .. } = *trade;
                 let tick = EvidenceTick::Trade { price, size };
@@ -306,7 +314,8 @@ impl Core {
     ) -> Quantity {
         let kind = self.state.priced.get(&order.account_id);
         let is_margin = kind == Some(&AccountKind::Margin);
-        let order = (is_margin, order.notional.is_some());
+        // So are contracts, which come whole in every account.
+        let order = (is_margin || order.package.is_some(), order.notional.is_some());
         left.map_or(leaves, |left| takeable(order, leaves, left))
     }
 
@@ -334,8 +343,9 @@ impl Core {
             return None;
         }
         let evidence = evidence.clone();
-        let execution = Execution { revision, after_fills: fills, qty, price, evidence };
-        let marks = self.marks(order.account_id, order.instrument_id);
+        let execution =
+            Execution { revision, after_fills: fills, qty, price, evidence, legs: Vec::new() };
+        let marks = self.marks(order.account_id, Some(order));
         Some(Command::Fill { order_id, execution, marks, at: at? })
     }
 
@@ -344,7 +354,7 @@ impl Core {
     pub fn arrivals(&mut self) -> Vec<Command> {
         let mut proposals = Proposals::new(&self.state);
         let mut done = Vec::new();
-        let mut spent = std::collections::BTreeMap::new();
+        let mut spent = Spent::default();
         for key in &self.state.arrivals {
             if proposals.is_full() {
                 break;
@@ -359,8 +369,7 @@ impl Core {
             if proposals.unsettles(order) {
                 break;
             }
-            let spent = spent.entry((order.instrument_id, order.side)).or_default();
-            match self.arrival(order, spent) {
+            match self.arrival(order, &mut spent) {
                 Evaluated::Does(command) => proposals.push(order, *command),
                 Evaluated::Rests => done.push(*key),
                 Evaluated::Waits => {}
@@ -378,19 +387,19 @@ impl Core {
     }
 
     /// What one order does on arrival, when those before it take so much of what is displayed.
-    fn arrival(&self, order: &Working, spent: &mut Quantity) -> Evaluated {
-        let supposed = *spent;
+    fn arrival(&self, order: &Working, spent: &mut Spent) -> Evaluated {
+        let supposed = spent.touches(order);
         match self.on_arrival(order, spent) {
             Some(command @ Command::Fill { .. }) => Evaluated::Does(Box::new(command)),
             // Those before it may come too late, and leave something for this one.
-            _ if !supposed.is_zero() => Evaluated::Waits,
+            _ if supposed => Evaluated::Waits,
             Some(command) => Evaluated::Does(Box::new(command)),
             None => Evaluated::Rests,
         }
     }
 
     /// Fills at the touch, or ends if it may not rest or its time is over.
-    fn on_arrival(&self, order: &Working, spent: &mut Quantity) -> Option<Command> {
+    fn on_arrival(&self, order: &Working, spent: &mut Spent) -> Option<Command> {
         let clock = self.state.clock?;
         // It was placed by a clock that has gone on since, beyond its close.
         let over = order.is_over(Some(clock));
@@ -400,6 +409,9 @@ impl Core {
             _ if over => return self.expire(order),
             TimeInForce::Opg => return None,
             _ => {}
+        }
+        if !order.legs().is_empty() {
+            return self.fill_package(order, spent);
         }
         let issue = self.state.issues.get(&order.instrument_id)?;
         let open = if order.extended { self.is_extended(clock) } else { self.is_open(clock) };
@@ -422,13 +434,15 @@ impl Core {
         let met = showing.met_by(order.side, order.limit, clock, &self.settings);
         let since = order.sprung().map(|sprung| sprung.at);
         let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
-        let left = met.map_or(Quantity::ZERO, |(_, _, left)| left_of(left, *spent));
+        let left = met.map_or(Quantity::ZERO, |(_, _, left)| {
+            left_of(left, spent.of(order.instrument_id, order.side))
+        });
         let leaves = met.map_or(order.leaves, |(_, price, _)| order.leaves_at(price));
         let takes = self.takes(order, leaves, Some(left));
         let mut next = arrival(order.time_in_force, leaves, takes);
         if let (Arrival::Fill(qty), Some((quote, price, _))) = (next, met) {
             if let Some(fill) = self.fill(order, qty, price, &quote.evidence()) {
-                *spent = spent.plus(qty).unwrap_or(Quantity::MAX);
+                spent.add(order.instrument_id, order.side, qty);
                 return Some(fill);
             }
             next = arrival(order.time_in_force, leaves, Quantity::ZERO);

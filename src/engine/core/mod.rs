@@ -10,6 +10,7 @@
 mod actions;
 mod auctions;
 mod book;
+mod expiry;
 mod families;
 mod holders;
 mod interruptions;
@@ -17,6 +18,7 @@ mod judge;
 mod losses;
 mod matching;
 mod observe;
+mod packages;
 mod passing;
 mod rounds;
 mod sessions;
@@ -42,6 +44,7 @@ pub use book::{Orders, Reach, Reached, Sprung, Stop, Trailing, Working};
 pub use holders::Holders;
 pub use judge::Reason;
 pub use losses::{Counted, Watch, Watched};
+pub use packages::Package;
 pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
@@ -193,6 +196,7 @@ impl Core {
     /// Takes in the event at `position` of the log.
     pub fn observe(&mut self, position: u64, tenant: TenantId, stream: StreamId, event: &Event) {
         self.state.observe(position, tenant, stream, event);
+        self.hold_up_passing(stream, event);
     }
 
     /// The tenant whose rows the events of a proposal are.
@@ -208,6 +212,10 @@ impl Core {
             | Command::FollowSplit { account_id, .. }
             | Command::AccrueDividend { account_id, .. }
             | Command::PayDividend { account_id, .. }
+            | Command::SettleExpired { account_id, .. }
+            | Command::Exercise { account_id, .. }
+            | Command::Assign { account_id, .. }
+            | Command::InstructExercise { account_id, .. }
             | Command::BeginDay { account_id, .. }
             | Command::StopLosses { account_id, .. } => Some(*account_id),
             Command::Fill { order_id, .. }
@@ -302,6 +310,10 @@ impl Core {
             else {
                 continue;
             };
+            // Those of several legs fill at what their legs are quoted at, whenever that is.
+            if !order.legs().is_empty() {
+                continue;
+            }
             let open = if order.extended { self.is_extended(clock) } else { self.is_open(clock) };
             let standing = Showing::of(issue, open, order.extended).standing(clock, &self.settings);
             let unmet = standing.is_none().then_some(self.state.place);

@@ -3,15 +3,17 @@
 
 use aggregates::account::{AccountEvent, AccountKind};
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
-use aggregates::instrument::{DividendStage, InstrumentEvent};
+use aggregates::instrument::{DividendStage, InstrumentEvent, OptionTerms};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{Price, Quantity};
-use aggregates::order::{CancelReason, OrderEvent, OrderSpec};
+use aggregates::order::{CancelReason, LegFill, OrderEvent, OrderSpec};
 use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, StreamId};
 use rust_decimal::RoundingStrategy;
 
 use super::book::{Sprung, Stop, Trailing, Working};
+use super::interruptions::is_interruption;
+use super::packages::Package;
 use super::state::{EngineState, Gate, Issue, Last, Payout};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
@@ -56,6 +58,9 @@ impl EngineState {
                 let owned = (account_id, instrument_id);
                 self.watch.observe_position(owned, event, held.map(|(qty, _)| qty));
                 if let Some((qty, at)) = held {
+                    if let PositionEvent::PositionOpened { contract: Some(terms), .. } = event {
+                        self.expects(instrument_id, terms);
+                    }
                     self.holds(account_id, instrument_id, qty);
                     let holders = self.holders.entry(instrument_id).or_default();
                     let today = new_york_date(at);
@@ -64,6 +69,8 @@ impl EngineState {
                     } else {
                         holders.set(account_id, qty, today);
                     }
+                    let is_held = !holders.is_empty();
+                    self.is_held_on(instrument_id, is_held);
                 }
                 if let Some(issue) = self.issues.get_mut(&instrument_id) {
                     issue.observe_position(account_id, event);
@@ -88,6 +95,20 @@ impl EngineState {
         }
     }
 
+    /// Whether anybody holds an option.
+    fn is_held_on(&mut self, option: InstrumentId, is_held: bool) {
+        let Some(OptionTerms { underlying_id, .. }) = self.contracts.get(&option) else { return };
+        let held_on = self.held_on.entry(*underlying_id).or_default();
+        if is_held {
+            held_on.insert(option);
+        } else {
+            held_on.remove(&option);
+        }
+        if held_on.is_empty() {
+            self.held_on.remove(underlying_id);
+        }
+    }
+
     fn observe_order(&mut self, position: u64, order_id: OrderId, event: &OrderEvent) {
         match event {
             OrderEvent::OrderPlaced { order, held, reference, expires_at, at, .. } => {
@@ -96,6 +117,11 @@ impl EngineState {
                 let mark = begun.filter(|price| order.is_activated_by(*price));
                 let stop_price = order.stop_at(mark).or(order.trail.and(begun));
                 let OrderSpec { account_id, instrument_id, side, qty, .. } = *order;
+                for leg in order.package() {
+                    if let Some(terms) = &leg.contract {
+                        self.expects(leg.instrument_id, terms);
+                    }
+                }
                 self.orders.insert(Working {
                     order_id,
                     account_id,
@@ -127,6 +153,7 @@ impl EngineState {
                     expires_at: *expires_at,
                     rank: position,
                     unmet: None,
+                    package: Package::of(order).map(Box::new),
                 });
                 if !held {
                     self.arrivals.insert((position, order_id));
@@ -149,15 +176,32 @@ impl EngineState {
                 });
             }
             OrderEvent::OrderFilled {
-                n, qty, amount, filled_qty, leaves_qty, evidence, ..
+                n,
+                qty,
+                amount,
+                filled_qty,
+                leaves_qty,
+                evidence,
+                legs,
+                ..
             } => {
                 let Some(order) = self.orders.get(order_id) else { return };
                 let (instrument_id, side) = (order.instrument_id, order.side);
                 self.orders.filled(order_id, (*n, *amount), *filled_qty, *leaves_qty);
                 // What fills at an official close takes nothing of the line that told of it.
                 let of_line = !matches!(evidence.tick, EvidenceTick::OfficialClose { .. });
-                if let Some(issue) = self.issues.get_mut(&instrument_id).filter(|_| of_line) {
-                    issue.taken.add(evidence.tape_place, side, *qty);
+                let own = (instrument_id, side, *qty, evidence.tape_place);
+                let of_leg = |leg: &LegFill| {
+                    let side = leg.position_intent.side();
+                    (leg.instrument_id, side, leg.qty, leg.evidence.tape_place)
+                };
+                let own = Some(own).filter(|_| of_line && legs.is_empty());
+                for (instrument_id, side, qty, place) in
+                    own.into_iter().chain(legs.iter().map(of_leg))
+                {
+                    if let Some(issue) = self.issues.get_mut(&instrument_id) {
+                        issue.taken.add(place, side, qty);
+                    }
                 }
                 self.forget_ended(order_id);
             }
@@ -316,11 +360,14 @@ impl EngineState {
             issue.symbol.clone_from(symbol);
             issue.kind = *kind;
             issue.market_halted = self.market_halt.is_some();
+            self.put_on(instrument_id);
             return;
         }
         let Some(issue) = self.issues.get_mut(&instrument_id) else { return };
         match event {
             InstrumentEvent::InstrumentListed { .. } => {}
+            InstrumentEvent::ContractExpired { .. } => issue.expired = true,
+            InstrumentEvent::ContractSettled { .. } => self.forget_contract(instrument_id),
             InstrumentEvent::TradingHalted { .. } => {
                 issue.halted = true;
                 issue.interrupt();
@@ -386,6 +433,9 @@ impl EngineState {
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {
                 issue.closed = Some((*session, *price));
             }
+        }
+        if is_interruption(event) {
+            self.hold_up(instrument_id);
         }
     }
 }
@@ -474,11 +524,14 @@ fn held_after(event: &PositionEvent) -> Option<(Quantity, MarketTime)> {
         PositionEvent::PositionOpened { position_qty, at, .. }
         | PositionEvent::PositionIncreased { position_qty, at, .. }
         | PositionEvent::PositionReduced { position_qty, at, .. }
+        | PositionEvent::OptionEnded { position_qty, at, .. }
+        | PositionEvent::SharesDelivered { position_qty, at, .. }
         | PositionEvent::PositionSplit { position_qty, at, .. } => Some((*position_qty, *at)),
         PositionEvent::PositionClosed { at, .. } | PositionEvent::PositionReset { at, .. } => {
             Some((Quantity::ZERO, *at))
         }
         PositionEvent::SharesReserved { .. }
+        | PositionEvent::ExerciseInstructed { .. }
         | PositionEvent::SplitNotFollowed { .. }
         | PositionEvent::SharesReservationAdjusted { .. }
         | PositionEvent::SharesReleased { .. }

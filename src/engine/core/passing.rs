@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::InstrumentId;
-use aggregates::instrument::InstrumentKind;
 use aggregates::market::{MarketTime, TapePlace};
 use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
+use super::book::Working;
 use super::judge::Reason;
 use super::rounds::Round;
 use super::state::{EngineState, Issue, Mark, Standing, Stream, WorkedOn};
@@ -135,26 +135,21 @@ impl Core {
         self.settings.record.is_all() || self.is_worked(instrument_id)
     }
 
+    /// Whether it, or an option on it, is held, has open orders or is awaited; a leg of an order is one.
     fn is_worked(&self, instrument_id: InstrumentId) -> bool {
-        let wanted = |instrument_id: &InstrumentId| {
-            self.state.orders.has(*instrument_id)
-                || self.state.holders.get(instrument_id).is_some_and(|held| !held.is_empty())
-                || self.passing.awaited.contains(instrument_id)
-        };
         let Some(issue) = self.state.issues.get(&instrument_id) else { return true };
-        wanted(&instrument_id)
+        let state = &self.state;
+        let on = |option: &InstrumentId| state.issues.get(option).and_then(|issue| issue.on);
+        let is_held = state.holders.get(&instrument_id).is_some_and(|held| !held.is_empty());
+        is_held
             || issue.gate.is_some()
-            || self.options_on(&issue.symbol).any(|option| wanted(&option))
-    }
-
-    /// The options on a symbol: their symbols go on with the six digits of a date.
-    fn options_on(&self, symbol: &str) -> impl Iterator<Item = InstrumentId> {
-        let (first, end) = (format!("{symbol}0"), format!("{symbol}:"));
-        let named = self.state.symbols.range(first..end).map(|(_, instrument_id)| *instrument_id);
-        named.filter(|instrument_id| {
-            let issue = self.state.issues.get(instrument_id);
-            issue.is_some_and(|issue| issue.kind == InstrumentKind::Option)
-        })
+            || state.orders.has(instrument_id)
+            || state.held_on.contains_key(&instrument_id)
+            || self
+                .passing
+                .awaited
+                .iter()
+                .any(|awaited| *awaited == instrument_id || on(awaited) == Some(instrument_id))
     }
 
     /// Whether a line that is in order may pass unrecorded. One that fills nothing is recorded, but for a stale one: what
@@ -308,7 +303,7 @@ impl Core {
         }
         let arriving = self.state.arrivals.iter();
         let arriving = arriving.filter_map(|(_, order_id)| self.state.orders.get(*order_id));
-        let arriving: BTreeSet<_> = arriving.map(|order| order.instrument_id).collect();
+        let arriving: BTreeSet<_> = arriving.flat_map(Working::concerns).collect();
         let mut written = Vec::new();
         for instrument_id in arriving {
             written.extend(self.stand_of(instrument_id));
@@ -317,7 +312,7 @@ impl Core {
         written
     }
 
-    /// An order of this symbol is on its way: writes the symbol's standing lines and the clock, and has its lines
+    /// An order of this symbol is on its way: writes the standing lines of it and of what it is on, and the clock, and has its lines
     /// recorded from now on, until [`Core::await_no_more`].
     pub fn await_order(&mut self, symbol: &str) -> Vec<Written> {
         let known = self.state.symbols.get(symbol).copied();
@@ -326,6 +321,9 @@ impl Core {
         };
         self.passing.awaited.insert(instrument_id);
         let mut written = self.stand_of(instrument_id);
+        if let Some(on) = self.state.issues.get(&instrument_id).and_then(|issue| issue.on) {
+            written.extend(self.stand_of(on));
+        }
         written.extend(self.stand_clock());
         written
     }
@@ -381,6 +379,17 @@ impl Core {
             }
         }
         round.place
+    }
+}
+
+impl Passing {
+    /// What these options are on has stopped trading or goes on.
+    pub(super) fn hold_up(&mut self, underlying_id: InstrumentId, stopped: bool) {
+        let issues = self.issues.values_mut().map(|unwritten| &mut unwritten.issue);
+        for issue in issues.filter(|issue| issue.on == Some(underlying_id)) {
+            issue.held_up = stopped;
+            issue.interrupt();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind};
 use aggregates::market::{MarketTime, TapePlace};
 use aggregates::money::Quantity;
 use aggregates::trading::Command;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::Core;
@@ -77,6 +78,7 @@ pub(super) enum Proposal {
     FollowSplit(AccountId, InstrumentId, Vec<OrderId>),
     AccrueDividend(AccountId, InstrumentId, String),
     PayDividend(AccountId, InstrumentId, String),
+    SettleExpired(AccountId, InstrumentId, NaiveDate),
     BeginDay(AccountId),
     StopLosses(AccountId),
     Instrument(InstrumentId, &'static str, String),
@@ -103,6 +105,9 @@ impl Proposal {
             Command::PayDividend { account_id, instrument_id, action_id, .. } => {
                 Self::PayDividend(*account_id, *instrument_id, action_id.clone())
             }
+            Command::SettleExpired { account_id, underlying_id, session, .. } => {
+                Self::SettleExpired(*account_id, *underlying_id, *session)
+            }
             Command::BeginDay { account_id, .. } => Self::BeginDay(*account_id),
             Command::StopLosses { account_id, .. } => Self::StopLosses(*account_id),
             Command::Instrument { instrument_id, command } => {
@@ -123,6 +128,8 @@ impl Proposal {
                     InstrumentCommand::CompleteDividend { action_id, .. } => {
                         ("complete dividend", action_id.clone())
                     }
+                    InstrumentCommand::Expire { .. } => ("expire", String::new()),
+                    InstrumentCommand::CompleteExpiry { .. } => ("complete expiry", String::new()),
                     InstrumentCommand::Close { session, .. } => ("close", session.to_string()),
                 };
                 Self::Instrument(*instrument_id, what, which)
@@ -134,6 +141,9 @@ impl Proposal {
             | Command::Place { .. }
             | Command::Replace { .. }
             | Command::CancelAll { .. }
+            | Command::Exercise { .. }
+            | Command::Assign { .. }
+            | Command::InstructExercise { .. }
             | Command::Reset { .. } => Self::Other,
         }
     }
@@ -202,6 +212,7 @@ impl Core {
         let next = match round.stage {
             Stage::Barrier => {
                 self.set_clock(round.began);
+                self.forget_contracts(round.began);
                 self.mark(&round.tick);
                 (!round.void).then_some(Stage::Listing)
             }
@@ -360,6 +371,9 @@ impl Core {
         if let Some(issue) = self.state.issues.get_mut(&instrument_id) {
             issue.take_in(round, dates);
             self.state.watch.price_moved(instrument_id);
+        }
+        if matches!(round.tick, Tick::Instrument(_)) {
+            self.state.put_on(instrument_id);
         }
     }
 }

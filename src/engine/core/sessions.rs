@@ -56,6 +56,13 @@ pub fn session_on(calendar: Calendar, date: NaiveDate) -> Option<Session> {
     calendar.session_on(date).ok()?.map(Session::from)
 }
 
+/// The last session of a New York date or before it, on which an option that expires then is traded last; `None` outside
+/// the calendar.
+pub fn last_session(calendar: Calendar, date: NaiveDate) -> Option<Session> {
+    let dates = (0..SEARCH_DAYS).filter_map(|days| date.checked_sub_days(Days::new(days)));
+    dates.filter_map(|date| session_on(calendar, date)).next()
+}
+
 /// The trading day at `at`: the date of the latest session that is not of a later New York day. It begins at midnight in
 /// New York, and lasts over what has no session. `None` outside the calendar.
 pub fn trading_day(calendar: Calendar, at: MarketTime) -> Option<NaiveDate> {

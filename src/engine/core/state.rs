@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::account::AccountKind;
 use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
-use aggregates::instrument::{DividendStage, InstrumentKind, Split};
+use aggregates::instrument::{
+    Contract, DividendStage, ExerciseStyle, InstrumentKind, OptionTerms, Settlement, Split,
+};
 use aggregates::market::{Evidence, EvidenceTick, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
@@ -21,10 +23,10 @@ use super::judge::fingerprint;
 use super::losses::Watch;
 use super::rounds::{Round, canonical};
 use super::sessions::Session;
-use crate::market::tick::{Chain, ExerciseStyle, Instrument, Settlement, Tick, as_text};
+use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 13;
+pub const STATE_VERSION: u32 = 14;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,12 @@ pub struct EngineState {
     pub arrived: BTreeSet<OrderId>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,
+    /// The contracts that are held or asked for, or were and have not ended.
+    pub contracts: BTreeMap<InstrumentId, OptionTerms>,
+    /// The same by the date of their expiration and what they are on.
+    pub expiring: BTreeSet<(NaiveDate, InstrumentId, InstrumentId)>,
+    /// The options that somebody holds, by what they are on.
+    pub held_on: BTreeMap<InstrumentId, BTreeSet<InstrumentId>>,
     /// What each account holds.
     pub held: BTreeMap<AccountId, BTreeSet<InstrumentId>>,
     /// The margin accounts, and those whose policy needs it: the prices of what they hold go with what they ask for.
@@ -87,6 +95,12 @@ pub struct Issue {
     pub kind: InstrumentKind,
     /// Of an option, what its line says beyond its symbol.
     pub terms: Option<Terms>,
+    /// Of an option, what it is on.
+    pub on: Option<InstrumentId>,
+    /// Of an option: what it is on is halted by itself, or is being split.
+    pub held_up: bool,
+    /// It is an option that has expired.
+    pub expired: bool,
     /// It is halted by itself.
     pub halted: bool,
     /// It is halted with the whole market.
@@ -198,14 +212,30 @@ pub struct MarketHalt {
 }
 
 impl Issue {
-    /// Nothing fills while it is halted, by itself or with the whole market.
+    /// Nothing fills while it is halted, by itself, with the whole market or with what it is on.
     pub fn is_halted(&self) -> bool {
-        self.halted || self.market_halted
+        self.halted || self.market_halted || self.held_up
     }
 
-    /// Whether it trades in the hours of the market: it is neither halted nor being split.
+    /// What an option is; `None` of a stock.
+    pub fn contract(&self) -> Option<OptionTerms> {
+        if self.kind != InstrumentKind::Option {
+            return None;
+        }
+        let contract: Contract = self.symbol.parse().ok()?;
+        let (style, settlement) =
+            self.terms.as_ref().map_or((None, None), |terms| (terms.style, terms.settlement));
+        OptionTerms::of(&contract, self.underlying(&contract), style, settlement).ok()
+    }
+
+    /// The ticker of what a contract is on: as its line says, else the root of its symbol.
+    fn underlying<'a>(&'a self, contract: &'a Contract) -> &'a str {
+        self.terms.as_ref().map_or(contract.root(), |terms| &terms.underlying)
+    }
+
+    /// Whether it trades in the hours of the market: it is neither halted nor being split, and has not expired.
     pub(super) fn trades(&self) -> bool {
-        !self.is_halted() && self.gate.is_none()
+        !self.is_halted() && self.gate.is_none() && !self.expired
     }
 
     /// The standing quote, if it is the line at `place`.

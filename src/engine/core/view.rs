@@ -1,10 +1,10 @@
 //! What others read of the engine: the market clock, quotes, and the market as an order meets it. Every price comes
 //! with its source and its market time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aggregates::id::{AccountId, InstrumentId};
-use aggregates::instrument::{Contract, InstrumentKind};
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::instrument::{Contract, ExerciseStyle, InstrumentKind, OptionTerms, Settlement};
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{AuctionKind, Evidence, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
@@ -12,12 +12,13 @@ use aggregates::order::{OrderSpec, Side, TimeInForce, TriggerBy};
 use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
+use super::book::Working;
 use super::matching::Showing;
-use super::sessions::{Session, auction_entry, extended_close_after, is_extended};
+use super::packages;
+use super::sessions::{Session, auction_entry, extended_close_after, is_extended, last_session};
 use super::state::{Bands, Interest, Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
 use crate::market::calendar::Calendar;
-use crate::market::tick::{ExerciseStyle, Settlement};
 
 /// The market clock and the session that it is in, or the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub struct Listed {
     pub settlement: Option<Settlement>,
     /// How many contracts are open, where a line has said.
     pub interest: Option<Interest>,
+    /// The terms that an order of it is taken by.
+    pub terms: OptionTerms,
 }
 
 impl Listed {
@@ -98,12 +101,12 @@ impl Listed {
             InstrumentKind::Option => issue.symbol.parse().ok()?,
             InstrumentKind::Stock => return None,
         };
+        let taken_by = issue.contract()?;
         let terms = issue.terms.as_ref();
-        let underlying =
-            terms.map_or_else(|| contract.root().to_owned(), |it| it.underlying.clone());
         Some(Self {
             contract,
-            underlying,
+            underlying: taken_by.underlying.clone(),
+            terms: taken_by,
             style: terms.and_then(|terms| terms.style),
             settlement: terms.and_then(|terms| terms.settlement),
             interest: interest.cloned(),
@@ -139,15 +142,7 @@ impl Glance {
         now: &MarketNow,
         settings: &Settings,
     ) -> (Option<Evidence>, Option<Offer>) {
-        let showing = Showing {
-            quote: self.quote.as_ref(),
-            print: self.print.as_ref(),
-            kinds: self.kinds,
-            taken: self.taken,
-            trades: now.fills(spec.extended_hours) && !self.halted && !self.splitting,
-            bands: self.bands_at(now),
-            extended: spec.extended_hours,
-        };
+        let showing = self.showing(now, spec.extended_hours);
         let trigger = spec.stop_price.and_then(|stop| {
             let by = spec.trigger_by.unwrap_or_default();
             showing.reaches(spec.side, stop, by, now.at, settings)
@@ -156,9 +151,29 @@ impl Glance {
         let met = showing.met_by(spec.side, spec.limit_price, now.at, settings);
         let met = met.filter(|(quote, ..)| since.is_none_or(|since| quote.at >= since));
         let met = met.filter(|_| !spec.time_in_force.is_auction());
-        let offer =
-            met.map(|(quote, price, left)| Offer { price, left, evidence: quote.evidence() });
+        let offer = met.map(|(quote, price, left)| {
+            let (evidence, legs) = (quote.evidence(), Vec::new());
+            Offer { price, left, evidence, legs }
+        });
         (trigger, offer)
+    }
+
+    /// What it shows to an order of regular or of extended hours.
+    fn showing(&self, now: &MarketNow, extended: bool) -> Showing<'_> {
+        Showing {
+            quote: self.quote.as_ref(),
+            print: self.print.as_ref(),
+            kinds: self.kinds,
+            taken: self.taken,
+            trades: now.fills(extended) && self.trades(),
+            bands: self.bands_at(now),
+            extended,
+        }
+    }
+
+    /// It is neither halted nor being split.
+    fn trades(&self) -> bool {
+        !self.halted && !self.splitting
     }
 
     /// The bands that hold now: those of the session that is under way.
@@ -224,32 +239,54 @@ impl Issue {
 
 impl Core {
     /// The prices of what an account holds that is decided with them, as far as there are any, and of what it may hold
-    /// when an order of `instrument_id` comes to be decided: other orders may have filled by then. None for another account.
-    pub(super) fn marks(&self, account_id: AccountId, instrument_id: InstrumentId) -> Marks {
+    /// when `order` comes to be decided: other orders may have filled by then. Of another account those of what an
+    /// order of options concerns.
+    pub(super) fn marks(&self, account_id: AccountId, order: Option<&Working>) -> Marks {
         let state = self.state();
+        let own = order.into_iter().flat_map(Working::concerns);
         if !state.priced.contains_key(&account_id) {
-            return Marks::new();
+            let of_options = order.is_some_and(|order| order.package.is_some());
+            return self.marks_of(own.filter(|_| of_options));
         }
         let arriving = state.arrivals.iter().filter_map(|(_, id)| state.orders.get(*id));
         let arriving = arriving.filter(|order| order.account_id == account_id);
-        let beside = arriving.map(|order| order.instrument_id).chain([instrument_id]);
-        let beside = beside.filter_map(|id| Some((id, self.seen(id)?.mark()?)));
-        self.all_marks(account_id).into_iter().chain(beside).collect()
+        let beside = arriving.flat_map(Working::concerns).chain(own);
+        self.marks_of(self.valued(account_id).chain(beside))
     }
 
-    /// The prices of what an account holds, as far as there are any.
+    /// The prices of what an account holds and of what its options are on, as far as there are any.
     pub(super) fn all_marks(&self, account_id: AccountId) -> Marks {
-        let held = self.state().held.get(&account_id).into_iter().flatten();
-        held.filter_map(|instrument_id| Some((*instrument_id, self.seen(*instrument_id)?.mark()?)))
-            .collect()
+        self.marks_of(self.valued(account_id))
     }
 
-    /// The symbols of what an account holds that is decided with their prices; `None` for another one.
+    fn marks_of(&self, instruments: impl Iterator<Item = InstrumentId>) -> Marks {
+        instruments.filter_map(|id| Some((id, self.seen(id)?.mark()?))).collect()
+    }
+
+    /// What an account holds, and what its options are on.
+    fn valued(&self, account_id: AccountId) -> impl Iterator<Item = InstrumentId> {
+        let state = self.state();
+        let held = state.held.get(&account_id).into_iter().flatten().copied();
+        held.flat_map(|instrument_id| {
+            let on = state.contracts.get(&instrument_id).map(|terms| terms.underlying_id);
+            [instrument_id].into_iter().chain(on)
+        })
+    }
+
+    /// The symbols of what an account holds that is decided with their prices, and of what its options are on; `None` for
+    /// another one.
     pub fn priced_symbols(&self, account_id: AccountId) -> Option<BTreeSet<String>> {
         let state = self.state();
         state.priced.get(&account_id)?;
-        let held = state.held.get(&account_id).into_iter().flatten();
-        Some(held.filter_map(|id| Some(state.issues.get(id)?.symbol.clone())).collect())
+        let valued = self.valued(account_id);
+        Some(valued.filter_map(|id| Some(state.issues.get(&id)?.symbol.clone())).collect())
+    }
+
+    /// The symbols that an open order concerns.
+    pub fn symbols_of(&self, order_id: OrderId) -> BTreeSet<String> {
+        let state = self.state();
+        let concerns = state.orders.get(order_id).into_iter().flat_map(Working::concerns);
+        concerns.filter_map(|id| Some(state.issues.get(&id)?.symbol.clone())).collect()
     }
 
     /// The clock, and the session that closes next; `None` before the first line, and beyond the calendar.
@@ -270,7 +307,74 @@ impl Core {
     }
 }
 
+/// The market as an order of options meets it beyond what every order does.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct OfOptions {
+    contracts: BTreeMap<InstrumentId, OptionTerms>,
+    /// When the first of them has its last close.
+    end: Option<MarketTime>,
+    marks: Marks,
+}
+
+impl OfOptions {
+    /// That of an order as it was asked for; nothing of an order of a stock. `glance` tells what is known of a symbol.
+    fn of<'a>(
+        spec: &OrderSpec,
+        calendar: Calendar,
+        glance: &impl Fn(&str) -> Option<&'a Glance>,
+    ) -> Self {
+        let legs = spec.legs.iter().flatten().map(|leg| leg.symbol.as_str());
+        let own = Some(spec.symbol.as_str()).filter(|_| spec.legs.is_none());
+        let mut found = Self::default();
+        let glances: Vec<&Glance> = legs.chain(own).filter_map(glance).collect();
+        let options = glances.iter().filter_map(|glance| Some((*glance, glance.option.as_ref()?)));
+        for (glance_of, Listed { terms, .. }) in options {
+            let end = last_session(calendar, terms.expiration).map(|session| session.close);
+            found.end = found.end.into_iter().chain(end).min();
+            found.contracts.insert(glance_of.instrument_id, terms.clone());
+            let on = glance(&terms.underlying).and_then(Glance::marks);
+            found.marks.extend(on.map(|mark| (terms.underlying_id, mark)));
+        }
+        if !found.contracts.is_empty() {
+            let marked = glances.iter().filter_map(|it| Some((it.instrument_id, it.marks()?)));
+            found.marks.extend(marked);
+        }
+        found
+    }
+}
+
 impl MarketNow {
+    /// The market as this order meets it, which may be one as it was asked for: of options its contracts, when the first
+    /// of them ends, and the prices of its legs and of what they are on. `glance` tells what is known of a symbol.
+    pub fn view_for<'a>(
+        &self,
+        spec: &OrderSpec,
+        glance: &impl Fn(&str) -> Option<&'a Glance>,
+    ) -> MarketView {
+        let own = glance(&spec.symbol).filter(|_| spec.legs.is_none());
+        let view = self.view(own, spec.side, spec.follows(), spec.time_in_force);
+        let OfOptions { contracts, end, marks } = OfOptions::of(spec, self.calendar, glance);
+        MarketView { contracts, contracts_end: end, marks, ..view }
+    }
+
+    /// What would trigger an order that arrives now, and what would fill it at once if it waits for no stop.
+    pub fn meeting<'a>(
+        &self,
+        spec: &OrderSpec,
+        settings: &Settings,
+        glance: &impl Fn(&str) -> Option<&'a Glance>,
+    ) -> (Option<Evidence>, Option<Offer>) {
+        if spec.legs.is_none() {
+            let own = glance(&spec.symbol);
+            return own.map(|own| own.meeting(spec, self, settings)).unwrap_or_default();
+        }
+        let on = spec.legs.iter().flatten().find_map(|leg| glance(&leg.symbol)?.option.as_ref());
+        let on = on.and_then(|option| glance(&option.underlying));
+        let showing = |symbol: &str| glance(symbol).map(|it| it.showing(self, false));
+        let trades = on.is_none_or(Glance::trades);
+        (None, packages::offer(spec, trades, (self.at, settings), showing))
+    }
+
     /// Whether orders can fill at this moment.
     pub fn is_open(&self) -> bool {
         self.session.is_open(self.at)
@@ -305,6 +409,8 @@ impl MarketNow {
             open: self.is_open(),
             marks: Marks::new(),
             auction: auction.and_then(|kind| auction_entry(self.calendar, kind, self.at)),
+            contracts: BTreeMap::new(),
+            contracts_end: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a request looks at: what has to be in memory before it can be decided, and what it may leave idle there.
 
 use aggregates::id::{AccountId, OrderId};
+use aggregates::order::OrderSpec;
 use aggregates::stream::StreamId;
 use aggregates::trading::{Command, World};
 
@@ -20,7 +21,7 @@ pub(super) fn missing(memory: &Memory, request: &Request) -> Vec<LoadUnit> {
             && let Some(spec) = memory.order(id).and_then(|order| order.spec())
         {
             streams.push(StreamId::Account(spec.account_id));
-            streams.push(StreamId::Instrument(spec.instrument_id));
+            streams.extend(instruments(spec));
             streams.extend(spec.relatives(id).into_iter().map(StreamId::Order));
         }
     }
@@ -54,6 +55,13 @@ fn open_orders(memory: &Memory, account_id: AccountId) -> Vec<OrderId> {
     account.reservations().keys().copied().chain(selling).collect()
 }
 
+/// What an order trades: of one with several legs what they are on, and each leg.
+fn instruments(spec: &OrderSpec) -> impl Iterator<Item = StreamId> {
+    let on = spec.contract.as_ref().map(|terms| terms.underlying_id);
+    let all = spec.instruments().into_iter().chain([spec.instrument_id]).chain(on);
+    all.map(StreamId::Instrument)
+}
+
 /// The streams that a request names.
 pub(super) fn named(request: &Request) -> Vec<StreamId> {
     let submission = match request {
@@ -61,8 +69,8 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         Request::Append { stream, .. } => return vec![*stream],
         Request::Tape(_) => return Vec::new(),
         Request::Preview(trial) => {
-            let (account, instrument) = (trial.spec.account_id, trial.spec.instrument_id);
-            return vec![StreamId::Account(account), StreamId::Instrument(instrument)];
+            let account = StreamId::Account(trial.spec.account_id);
+            return std::iter::once(account).chain(instruments(&trial.spec)).collect();
         }
     };
     match &submission.command {
@@ -75,11 +83,12 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
         Command::User { user_id, .. } => vec![StreamId::User(*user_id)],
         Command::Writer { shard, .. } => vec![StreamId::Writer(*shard)],
-        Command::Place { order_id, spec, .. } => vec![
-            StreamId::Order(*order_id),
-            StreamId::Account(spec.account_id),
-            StreamId::Instrument(spec.instrument_id),
-        ],
+        Command::Place { order_id, spec, .. } => {
+            [StreamId::Order(*order_id), StreamId::Account(spec.account_id)]
+                .into_iter()
+                .chain(instruments(spec))
+                .collect()
+        }
         Command::Replace { order_id, .. }
         | Command::Cancel { order_id, .. }
         | Command::Expire { order_id, .. }
@@ -92,7 +101,18 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
                 .chain(orders)
                 .collect()
         }
-        Command::AccrueDividend { account_id, instrument_id, .. }
+        Command::SettleExpired { account_id, underlying_id, contracts, orders, .. } => {
+            let instruments = contracts.iter().map(|(contract, _)| *contract);
+            [StreamId::Account(*account_id)]
+                .into_iter()
+                .chain(instruments.chain([*underlying_id]).map(StreamId::Instrument))
+                .chain(orders.iter().map(|id| StreamId::Order(*id)))
+                .collect()
+        }
+        Command::Exercise { account_id, instrument_id, .. }
+        | Command::Assign { account_id, instrument_id, .. }
+        | Command::InstructExercise { account_id, instrument_id, .. }
+        | Command::AccrueDividend { account_id, instrument_id, .. }
         | Command::PayDividend { account_id, instrument_id, .. } => {
             vec![StreamId::Account(*account_id), StreamId::Instrument(*instrument_id)]
         }

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aggregates::instrument::{Contract, Right};
+use aggregates::instrument::{Contract, ExerciseStyle, Right, Settlement};
 use aggregates::market::MarketTime;
 use chrono::Datelike;
 use rust_decimal::Decimal;
@@ -26,9 +26,7 @@ use super::paths::Paths;
 use super::surface::{Quoting, RISK_FREE};
 use super::universe::STOCKS;
 use crate::market::calendar::options_expire_at;
-use crate::market::tick::{
-    Chain, ExerciseStyle, OpenInterest, Quote, Rate, RateKind, Settlement, Tick,
-};
+use crate::market::tick::{Chain, OpenInterest, Quote, Rate, RateKind, Tick};
 
 /// What has options.
 pub(super) const UNDERLYINGS: [&str; 3] = ["SPY", "AAPL", "NVDA"];

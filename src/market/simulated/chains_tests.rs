@@ -1,5 +1,6 @@
 //! Which contracts are listed and what is told of them, on the lines of the market.
 
+use aggregates::instrument::ExerciseStyle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use super::super::arguments::Arguments;
 use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::fields::{ACCOUNT, CLIENT_ORDER_ID, LIMIT_PRICE, QUANTITY, SYMBOL};
+use super::kinds::{STOCK, expect};
 use super::orders::{SIDES, by_argument};
 use super::{Answered, Call};
 use crate::service::{OrderRequest, SYMBOL_MAX};
@@ -61,6 +62,7 @@ pub(super) async fn place(call: Call<'_>, mut arguments: Arguments) -> Answered 
         ..OrderRequest::plain(symbol, side, order_type, qty)
     };
     arguments.end()?;
+    expect(call, "symbol", &request.symbol, STOCK)?;
     let (caller, account) = call.account(named).await?;
     let placed = call.service.place_order(&caller, account, request).await;
     answer(&placed.map_err(by_argument)?)

@@ -145,6 +145,7 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::sometimes("equity", Kind::Text),
     Field::sometimes("initial_margin", Kind::Text),
     Field::sometimes("maintenance_margin", Kind::Text),
+    Field::always("option_level", Kind::Whole),
     Field::always("flags", Kind::Words(|| vec!["deficit", "margin_call"])),
 ];
 
@@ -152,8 +153,9 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
 pub const ORDER_ANSWER: &[Field] = &[
     Field::always("order_id", Kind::Text),
     Field::always("client_order_id", Kind::Text),
-    Field::always("symbol", Kind::Text),
-    Field::always("side", Kind::Text),
+    Field::sometimes("symbol", Kind::Text),
+    Field::sometimes("side", Kind::Text),
+    Field::sometimes("underlying_symbol", Kind::Text),
     Field::always("type", Kind::Text),
     Field::always("time_in_force", Kind::Text),
     Field::sometimes("qty", Kind::Text),
@@ -165,6 +167,7 @@ pub const ORDER_ANSWER: &[Field] = &[
     Field::always("filled_qty", Kind::Text),
     Field::sometimes("filled_avg_price", Kind::Text),
     Field::always("children", Kind::Objects),
+    Field::always("legs", Kind::Objects),
     Field::always("created_at", Kind::Text),
 ];
 

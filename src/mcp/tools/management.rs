@@ -14,6 +14,7 @@ use super::fields::{
     LIFETIMES, LIMIT, LIMIT_PRICE, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY, STOP_PRICE,
     SYMBOL, page,
 };
+use super::kinds::{For, OPTION_ORDER, STOCK_ORDER, expect_order};
 use super::orders::by_argument;
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
@@ -37,6 +38,8 @@ const AWAITED: &[(&str, Awaited)] = &[
     ("expired", Awaited::Status(OrderStatus::Expired)),
 ];
 
+const OF_OPTIONS: Field = SYMBOL.about("OCC symbol, or ticker of what they are on.");
+
 pub const TOOLS: &[Entry] = &[
     Entry {
         name: "stock_orders",
@@ -54,7 +57,7 @@ pub const TOOLS: &[Entry] = &[
             ACCOUNT,
         ],
         answers: ORDERS_ANSWER,
-        run: |call, arguments| Box::pin(stock_orders(call, arguments, STATES, OrderState::All)),
+        run: |call, arguments| Box::pin(orders(call, arguments, InstrumentKind::Stock, STATES)),
     },
     Entry {
         name: "open_stock_orders",
@@ -71,7 +74,42 @@ pub const TOOLS: &[Entry] = &[
             ACCOUNT,
         ],
         answers: ORDERS_ANSWER,
-        run: |call, arguments| Box::pin(stock_orders(call, arguments, OPEN, OrderState::Open)),
+        run: |call, arguments| Box::pin(orders(call, arguments, InstrumentKind::Stock, OPEN)),
+    },
+    Entry {
+        name: "options_orders",
+        title: "Option orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        act: Act::ReadAccount,
+        about: "The orders of options of an account, those of several legs too, newest first. Example: {\"status\": \"open\", \
+                \"symbol\": \"AAPL\"}.",
+        takes: &[
+            Field::new("status", Kind::Word(|| words(STATES)), "Which orders. Default: all."),
+            OF_OPTIONS,
+            LIMIT,
+            CURSOR,
+            ACCOUNT,
+        ],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(orders(call, arguments, InstrumentKind::Option, STATES)),
+    },
+    Entry {
+        name: "open_option_orders",
+        title: "Open option orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Reads,
+        act: Act::ReadAccount,
+        about: "The orders of options of an account that can still fill, newest first. Example: {\"symbol\": \"AAPL\"}.",
+        takes: &[
+            Field::new("status", Kind::Word(|| words(OPEN)), "Open orders are what it lists."),
+            OF_OPTIONS,
+            LIMIT,
+            CURSOR,
+            ACCOUNT,
+        ],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(orders(call, arguments, InstrumentKind::Option, OPEN)),
     },
     Entry {
         name: "order_by_id",
@@ -177,7 +215,7 @@ pub const TOOLS: &[Entry] = &[
                 order_not_open: it has filled.",
         takes: &[ORDER_ID, ACCOUNT],
         answers: LEFT_ANSWER,
-        run: |call, arguments| Box::pin(cancel(call, arguments)),
+        run: |call, arguments| Box::pin(cancel(call, arguments, STOCK_ORDER)),
     },
     Entry {
         name: "cancel_all_stock_orders_tool",
@@ -190,7 +228,31 @@ pub const TOOLS: &[Entry] = &[
                 cancels nothing placed since.",
         takes: &[IDEMPOTENCY_KEY, ACCOUNT],
         answers: ORDERS_ANSWER,
-        run: |call, arguments| Box::pin(cancel_all(call, arguments)),
+        run: |call, arguments| Box::pin(cancel_all(call, arguments, InstrumentKind::Stock)),
+    },
+    Entry {
+        name: "cancel_option_order_by_id",
+        title: "Cancel an option order",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Ends,
+        act: Act::CancelOrder,
+        about: "Cancels an open order of options; what has filled stays. Example: {\"order_id\": \"01890a5d-…\"}. One that is \
+                canceled already is answered the same; order_not_open: it has filled.",
+        takes: &[ORDER_ID, ACCOUNT],
+        answers: LEFT_ANSWER,
+        run: |call, arguments| Box::pin(cancel(call, arguments, OPTION_ORDER)),
+    },
+    Entry {
+        name: "cancel_all_option_orders_tool",
+        title: "Cancel all option orders",
+        toolset: Toolset::OrderManagement,
+        effect: Effect::Ends,
+        act: Act::CancelOrder,
+        about: "Cancels every open order of options of an account, all or none, and answers those that it ended. Example: \
+                {\"idempotency_key\": \"end-of-day\"}. Repeated under its key it cancels nothing placed since.",
+        takes: &[IDEMPOTENCY_KEY, ACCOUNT],
+        answers: ORDERS_ANSWER,
+        run: |call, arguments| Box::pin(cancel_all(call, arguments, InstrumentKind::Option)),
     },
     Entry {
         name: "close_position",
@@ -238,17 +300,19 @@ async fn close_position(call: Call<'_>, mut arguments: Arguments) -> Answered {
     answer(&closed.map_err(by_argument)?)
 }
 
-async fn stock_orders(
+/// Lists orders of a kind: by default all that the states allow, of which the last stands for all.
+async fn orders(
     call: Call<'_>,
     mut arguments: Arguments,
+    kind: InstrumentKind,
     states: &[(&str, OrderState)],
-    default: OrderState,
 ) -> Answered {
     let (named, page) = (arguments.account_id(), page(&mut arguments));
+    let default = states.last().map(|(_, state)| *state).unwrap_or_default();
     let filter = OrderFilter {
         state: arguments.word("status", states).unwrap_or(default),
         symbol: arguments.text("symbol", SYMBOL_MAX),
-        kind: Some(InstrumentKind::Stock),
+        kind: Some(kind),
         ..OrderFilter::default()
     };
     arguments.end()?;
@@ -304,17 +368,17 @@ async fn replace(call: Call<'_>, mut arguments: Arguments) -> Answered {
     answer(&replaced.map_err(by_argument)?)
 }
 
-async fn cancel(call: Call<'_>, mut arguments: Arguments) -> Answered {
+async fn cancel(call: Call<'_>, mut arguments: Arguments, what: For) -> Answered {
     let (named, order) = (arguments.account_id(), arguments.order_id());
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
+    expect_order(call, &caller, account, order, what).await?;
     answer(&call.service.cancel_order(&caller, account, order).await?)
 }
 
-async fn cancel_all(call: Call<'_>, mut arguments: Arguments) -> Answered {
+async fn cancel_all(call: Call<'_>, mut arguments: Arguments, kind: InstrumentKind) -> Answered {
     let (named, key) = (arguments.account_id(), arguments.idempotency_key());
     arguments.end()?;
     let (caller, account) = call.account(named).await?;
-    let stocks = Some(InstrumentKind::Stock);
-    answer(&call.service.cancel_orders(&caller, account, stocks, key.as_deref()).await?)
+    answer(&call.service.cancel_orders(&caller, account, Some(kind), key.as_deref()).await?)
 }

@@ -6,10 +6,14 @@
 
 mod account;
 mod audit;
+mod exercise;
 mod families;
 mod fields;
+mod kinds;
 mod management;
 mod market;
+mod option_orders;
+mod option_positions;
 mod options;
 mod orders;
 mod portfolio;
@@ -98,10 +102,13 @@ const GROUPS: &[&[Entry]] = &[
     account::TOOLS,
     portfolio::TOOLS,
     orders::TOOLS,
+    option_orders::TOOLS,
+    exercise::TOOLS,
     risk::TOOLS,
     management::TOOLS,
     market::TOOLS,
     options::TOOLS,
+    option_positions::TOOLS,
     audit::TOOLS,
 ];
 

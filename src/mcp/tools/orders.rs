@@ -12,7 +12,8 @@ use super::fields::{
     LIMIT_OFFSET, LIMIT_PRICE, NOTE, QUANTITY, STOP_PRICE, SYMBOL, TIME_IN_FORCE, TIMES_IN_FORCE,
     TRAIL_AMOUNT, TRAIL_TYPE, TRAIL_TYPES, TRIGGER_BY, TRIGGERS,
 };
-use super::{Answered, Call, Effect, Entry, families};
+use super::kinds::{STOCK, expect};
+use super::{Answered, Call, Effect, Entry, families, option_orders};
 use crate::identity::Act;
 use crate::service::{OrderRequest, SYMBOL_MAX, ServiceError};
 
@@ -31,6 +32,7 @@ const CLASSES: &[(&str, OrderClass)] = &[
     ("bracket", OrderClass::Bracket),
     ("oco", OrderClass::Oco),
     ("oto", OrderClass::Oto),
+    ("mleg", OrderClass::Mleg),
 ];
 
 /// What every market order takes.
@@ -45,10 +47,10 @@ const MARKET: &[Field] = &[
 ];
 /// The body of an order, as REST takes it.
 pub(super) const ORDER: &[Field] = &[
-    SYMBOL.required(),
-    Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell.").required(),
+    SYMBOL.about("Ticker or OCC symbol; not of mleg."),
+    Field::new("side", Kind::Word(|| words(SIDES)), "Buy or sell; not of mleg."),
     Field::new("type", Kind::Word(|| words(TYPES)), "How the price is found.").required(),
-    Field::new("qty", Kind::Text, "Shares, such as \"10\"."),
+    Field::new("qty", Kind::Text, "Shares or contracts, such as \"10\"."),
     Field::new("notional", Kind::Text, "Dollars, in place of qty."),
     LIMIT_PRICE,
     STOP_PRICE,
@@ -62,7 +64,9 @@ pub(super) const ORDER: &[Field] = &[
     EXTENDED_HOURS,
     CLIENT_ORDER_ID.about("Not used."),
     NOTE.about("Not used."),
-    Field::new("order_class", Kind::Text, "Default: simple."),
+    Field::new("order_class", Kind::Text, "Default: simple; mleg with legs."),
+    Field::new("position_intent", Kind::Text, "Of one option."),
+    Field::new("legs", Kind::Objects, "As of place_multi_leg_order."),
     Field::new("take_profit", Kind::Object, "limit_price"),
     Field::new("stop_loss", Kind::Object, "stop_price, limit_price?"),
     ACCOUNT,
@@ -280,7 +284,9 @@ pub const TOOLS: &[Entry] = &[
                 what placing would refuse, with the same code and figures.",
         takes: ORDER,
         answers: &[
-            Field::always("symbol", Kind::Text),
+            Field::sometimes("symbol", Kind::Text),
+            Field::sometimes("payoff", Kind::Object),
+            Field::sometimes("greeks", Kind::Object),
             Field::always("status", Kind::Text),
             Field::always("filled_qty", Kind::Text),
             Field::sometimes("filled_avg_price", Kind::Text),
@@ -299,11 +305,26 @@ pub const TOOLS: &[Entry] = &[
 /// The account and the order that a body names.
 pub(super) fn order_of(arguments: &mut Arguments) -> (Option<AccountId>, OrderRequest) {
     let named = arguments.account_id();
-    let side = arguments.required_word("side", SIDES);
+    let order_class = arguments.word("order_class", CLASSES).unwrap_or_default();
+    let legs = option_orders::legs(arguments, false);
+    let (symbol, side) = match order_class {
+        OrderClass::Mleg => {
+            if arguments.is_given("side") {
+                let message = "an mleg order has no side of its own: each of its legs has one, so leave side out";
+                arguments.refuse("side", message);
+                arguments.word("side", SIDES);
+            }
+            (arguments.text("symbol", SYMBOL_MAX).unwrap_or_default(), None)
+        }
+        _ => {
+            let side = arguments.required_word("side", SIDES);
+            (arguments.required_text("symbol", SYMBOL_MAX), side)
+        }
+    };
     let order_type = arguments.required_word("type", TYPES);
     let notional = arguments.amount("notional");
     let request = OrderRequest {
-        symbol: arguments.required_text("symbol", SYMBOL_MAX),
+        symbol,
         // What is missing is a fault, and faults are answered before these stand for anything.
         side: side.unwrap_or(Side::Buy),
         order_type: order_type.unwrap_or(OrderType::Market),
@@ -321,8 +342,10 @@ pub(super) fn order_of(arguments: &mut Arguments) -> (Option<AccountId>, OrderRe
         time_in_force: arguments.word("time_in_force", TIMES_IN_FORCE).unwrap_or_default(),
         expires_at: arguments.time("expires_at"),
         extended_hours: arguments.flag("extended_hours").unwrap_or_default(),
-        order_class: arguments.word("order_class", CLASSES).unwrap_or_default(),
+        order_class,
         exits: exits(arguments),
+        position_intent: arguments.word("position_intent", option_orders::INTENTS),
+        legs,
         client_order_id: arguments.client_order_id(),
         note: arguments.note(),
     };
@@ -377,6 +400,7 @@ async fn place(
         request.extended_hours = arguments.flag("extended_hours").unwrap_or_default();
     }
     arguments.end()?;
+    expect(call, "symbol", &request.symbol, STOCK)?;
     let (caller, account) = call.account(named).await?;
     let placed = call.service.place_order(&caller, account, request).await;
     answer(&placed.map_err(by_argument)?)
@@ -406,11 +430,16 @@ const ARGUMENTS: [(&str, &str); 6] = [
 ];
 
 /// The fields of an order by the names that they have among the arguments of a tool.
-pub fn by_argument(mut error: ServiceError) -> ServiceError {
+pub fn by_argument(error: ServiceError) -> ServiceError {
+    renamed(error, &ARGUMENTS)
+}
+
+/// The fields of an order by these names.
+pub(super) fn renamed(mut error: ServiceError, names: &[(&str, &str)]) -> ServiceError {
     let rename = |field: &mut String, message: &mut String| {
-        for (known, argument) in ARGUMENTS {
+        for (known, argument) in names {
             if field == known {
-                argument.clone_into(field);
+                (*argument).clone_into(field);
                 *message = message.replacen(known, argument, 1);
             }
         }

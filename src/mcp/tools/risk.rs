@@ -20,7 +20,10 @@ pub const TOOLS: &[Entry] = &[Entry {
             \"10\"}. Refuses what placing would.",
     takes: ORDER,
     answers: &[
-        Field::always("symbol", Kind::Text),
+        Field::sometimes("symbol", Kind::Text),
+        Field::sometimes("payoff", Kind::Object),
+        Field::sometimes("greeks_before", Kind::Object),
+        Field::sometimes("greeks_after", Kind::Object),
         Field::always("status", Kind::Text),
         Field::always("worst_cost", Kind::Text),
         Field::always("before", Kind::Object),

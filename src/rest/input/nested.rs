@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::de::Deserializer;
+use serde_json::value::RawValue;
 
 use super::{Fields, InOrder, Value};
 use crate::service::{Fault, text};
+
+/// The most objects of a list.
+const LISTED: usize = 64;
 
 impl Fields {
     /// A list of 1 to `most` texts, none twice, of at most `long` characters each.
@@ -83,6 +87,51 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// A whole number from `least` to `most`, which may also stand in a string.
+    pub fn whole_text(&mut self, field: &str, least: u64, most: u64) -> Option<u64> {
+        let written = self.left.iter_mut().find(|(name, _)| name == field);
+        if let Some((_, value)) = written
+            && let Value::Json(raw) = value
+            && let Ok(text) = serde_json::from_str::<String>(raw.get())
+        {
+            *value = Value::Text(text);
+        }
+        self.whole(field, least, most)
+    }
+
+    /// A list of objects, each read by `read`: what is wrong in one is named below its place in the list. How many there may be
+    /// is not judged here.
+    pub fn objects<T>(
+        &mut self,
+        field: &str,
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let listed = match self.take(field)? {
+            Value::Json(raw) => serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()).ok(),
+            Value::Text(_) => None,
+        };
+        let Some(listed) = listed.filter(|listed| listed.len() <= LISTED) else {
+            let message = format!("{field} has to be a list of at most {LISTED} objects");
+            self.fault(field, "invalid_type", message);
+            return None;
+        };
+        let mut found = Vec::with_capacity(listed.len());
+        for (index, entry) in listed.into_iter().enumerate() {
+            let name = format!("{field}[{index}]");
+            self.left.push((name.clone(), Value::Json(entry)));
+            match self.object(&name, &mut read) {
+                Some(entry) => found.push(entry),
+                None if self.is_faulty(&name) => {}
+                None => self.fault(&name, "invalid_type", format!("{name} has to be an object")),
+            }
+        }
+        // No client is told to send an entry by itself.
+        self.known.retain(|name| !name.starts_with(&format!("{field}[")));
+        Some(found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +160,18 @@ mod tests {
         assert!(fields.is_faulty("limits.most") && fields.is_faulty("limits.odd"));
         assert_eq!(fields.object("list", |_| ()), None);
         assert!(fields.is_faulty("list"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_entry_is_named_by_its_place() {
+        let mut fields = body(r#"{"legs":[{"n":1},{"n":"2"},{"n":"x","odd":1},7,null]}"#);
+        let read = fields.objects("legs", |inside| inside.whole_text("n", 1, 9));
+        assert_eq!(read, Some(vec![Some(1), Some(2), None]));
+        for wrong in ["legs[2].n", "legs[2].odd", "legs[3]", "legs[4]"] {
+            assert!(fields.is_faulty(wrong), "{wrong}");
+        }
+        let mut fields = body(r#"{"legs":{}}"#);
+        assert_eq!(fields.objects("legs", |_| ()), None);
+        assert!(fields.is_faulty("legs"));
     }
 }

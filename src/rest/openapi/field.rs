@@ -109,6 +109,27 @@ impl Field {
         Self::new(name, about, schema)
     }
 
+    /// A list of objects with these fields and no others.
+    pub fn objects(
+        name: &'static str,
+        sizes: std::ops::RangeInclusive<usize>,
+        fields: &[Self],
+        about: impl Into<String>,
+    ) -> Self {
+        let schema = json!({
+            "type": "array", "items": object(fields), "minItems": sizes.start(), "maxItems": sizes.end(),
+        });
+        Self::new(name, about, schema)
+    }
+
+    /// A whole number from `least` to `most`, as a number or in a string.
+    pub fn whole_text(name: &'static str, least: u64, most: u64, about: impl Into<String>) -> Self {
+        let schema = json!({
+            "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^\d+$",
+        });
+        Self::new(name, about, schema)
+    }
+
     /// An object with these fields and no other.
     pub fn object(name: &'static str, fields: &[Self], about: impl Into<String>) -> Self {
         Self::new(name, about, object(fields))
@@ -196,7 +217,9 @@ pub(super) fn of_path(name: &str) -> Field {
         "client_order_id" => {
             Field::text("client_order_id", 128, "The name that its placer gave the order.")
         }
-        "symbol" => Field::text("symbol", 32, "The ticker.").example("AAPL"),
+        "symbol" => {
+            Field::text("symbol", 32, "The ticker, or the OCC symbol of an option.").example("AAPL")
+        }
         "underlying" => {
             Field::text("underlying", 32, "The ticker that the options are on.").example("AAPL")
         }

@@ -24,8 +24,9 @@ pub use feed::{ControlAnswer, FeedAnswer};
 pub use hours::HoursAnswer;
 pub use instruments::{InfoAnswer, InstrumentAnswer};
 pub use options::{
-    Assumed, CHAIN_MAX, ChainAnalysis, ChainAnswer, ChainRequest, ContractsAnswer,
-    ExpirationsAnswer, OptionAnswer, OptionGreeksAnswer, RIGHTS, StrikesAnswer,
+    Assumed, CHAIN_MAX, ChainAnalysis, ChainAnswer, ChainRequest, ContractAnswer, ContractsAnswer,
+    ExpirationsAnswer, HoldingGreeksAnswer, OptionAnswer, OptionGreeksAnswer, RIGHTS,
+    StrikesAnswer,
 };
 
 use super::{Service, ServiceError};

@@ -2,6 +2,7 @@
 
 mod losses;
 mod margin;
+mod options;
 mod process;
 mod views;
 

@@ -1,4 +1,4 @@
-//! Options of a market that is fed: what their lines say, and what nobody may do with them yet.
+//! Options of a market that is fed: what their lines say.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn option(symbol: &str, underlying: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_option_is_listed_and_quoted_and_no_order_of_it_is_taken() {
+async fn an_option_is_listed_and_quoted() {
     let database = TestDatabase::new().await;
     let server = TestRest::start(&database).await;
     server.quoted().await;
@@ -24,22 +24,6 @@ async fn an_option_is_listed_and_quoted_and_no_order_of_it_is_taken() {
     assert_eq!(shown["quote"]["bid"], "2.50");
     let listed = server.get("/v1/market/instruments?query=240119C").await.expect(200);
     assert_eq!(listed["items"][0]["kind"], "option");
-
-    let account = server.account("100000").await;
-    let before = server.head();
-    let body =
-        json!({"symbol": CALL, "side": "buy", "type": "limit", "limit_price": "3", "qty": "1"});
-    for path in ["orders", "orders/preview"] {
-        let refused = server.post(&format!("/v1/accounts/{account}/{path}"), body.clone()).await;
-        let refused = refused.expect(422);
-        assert_eq!(
-            (&refused["code"], &refused["errors"][0]["field"]),
-            (&json!("unsupported"), &json!("symbol"))
-        );
-        let said = refused["detail"].as_str().unwrap();
-        assert_eq!(said, format!("{CALL} is an option: options cannot be traded yet, stocks can"));
-    }
-    assert_eq!(server.head(), before, "nothing is recorded");
 }
 
 #[tokio::test]

@@ -8,4 +8,4 @@ pub mod resources;
 mod stdio;
 mod stdio_limits;
 mod stopping;
-mod work;
+pub mod work;

@@ -22,6 +22,7 @@ async fn figures(rest: &TestRest, account: &str) -> Value {
         "cash": now["cash"],
         "reserved": now["reserved"],
         "buying_power": now["buying_power"],
+        "options_buying_power": now["options_buying_power"],
         "position_qty": held("qty", "0"),
         "position_qty_available": held("qty_available", "0"),
         "avg_entry_price": position.get("avg_entry_price").cloned().unwrap_or(Value::Null),

@@ -171,7 +171,7 @@ pub async fn fill(
         tick: EvidenceTick::Quote { bid, bid_size: size, ask, ask_size: size },
     };
     let (qty, price) = (qty.parse().unwrap(), price.parse().unwrap());
-    let execution = Execution { revision, after_fills, qty, price, evidence };
+    let execution = Execution { revision, after_fills, qty, price, evidence, legs: Vec::new() };
     let fill = Command::Fill { order_id, execution, marks: Marks::new(), at: noon() };
     test.submit(OPERATOR_TENANT, fill, None).await.unwrap();
 }

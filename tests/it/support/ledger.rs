@@ -48,8 +48,11 @@ impl TestLedger {
 
     /// The same, where fills cost fees.
     pub async fn start_charging(database: &TestDatabase, name: &str, key: SigningName) -> Self {
-        let fees =
-            FeeSchedule { per_fill: "0.35".parse().unwrap(), per_share: "0.0035".parse().unwrap() };
+        let fees = FeeSchedule {
+            per_fill: "0.35".parse().unwrap(),
+            per_share: "0.0035".parse().unwrap(),
+            ..FeeSchedule::default()
+        };
         let rules = Rules { fees, ..Rules::default() };
         Self::campaign(database.writer.clone(), name, key, rules).await
     }
@@ -173,6 +176,9 @@ pub fn buy(
         order_class: OrderClass::Simple,
         client_order_id: client_order_id.to_owned(),
         note_digest: None,
+        contract: None,
+        position_intent: None,
+        legs: None,
         parent_order_id: None,
         exits: None,
     };
@@ -189,6 +195,8 @@ pub fn buy(
         open: true,
         marks: Marks::new(),
         auction: None,
+        contracts: std::collections::BTreeMap::new(),
+        contracts_end: None,
     };
     let order_id = OrderId::new(Uuid::now_v7());
     let request = format!("{symbol} {qty} {limit}");

@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::market::{BarPoint, MarketTime, TapePlace};
 use aggregates::money::{Money, Price, Quantity};
-use aggregates::order::{Side, TimeInForce, Trail, TriggerBy};
+use aggregates::order::{Leg, Side, TimeInForce, Trail, TriggerBy};
 use serde::{Deserialize, Serialize};
+
+use super::packages::Package;
 
 pub use ladders::Reach;
 
@@ -71,6 +73,9 @@ pub struct Working {
     /// quote after it is to this order what a standing one is to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmet: Option<TapePlace>,
+    /// Of an order of options what it is of; none of an order of a stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Box<Package>>,
 }
 
 /// What an order waits for, or waited for.
@@ -135,6 +140,18 @@ impl Working {
         }
     }
 
+    /// Its legs, if it has several.
+    pub fn legs(&self) -> &[Leg] {
+        self.package.as_deref().map(|package| &*package.legs).unwrap_or_default()
+    }
+
+    /// Every instrument whose price or state decides about it: its own, those of its legs, and what options are on.
+    pub fn concerns(&self) -> BTreeSet<InstrumentId> {
+        let on = self.package.as_deref().map(|package| package.underlying_id);
+        let legs = self.legs().iter().map(|leg| leg.instrument_id);
+        legs.chain(on).chain([self.instrument_id]).collect()
+    }
+
     /// Takes its mark from the book that it leaves or is stored with.
     fn remark(&mut self, trails: &Trails) {
         if let Some(mark) = trails.mark(self.order_id)
@@ -196,7 +213,9 @@ pub struct Orders {
     /// Trailing stops that came and exits that were activated since the last line began: that line does not move the
     /// marks of the former and does not meet the latter.
     fresh: BTreeSet<OrderId>,
-    /// How many there are of each instrument; no entry for none.
+    /// Orders of several legs by each of these, the oldest first: they are in no ladder.
+    packages: BTreeMap<InstrumentId, BTreeSet<(u64, OrderId)>>,
+    /// How many there are that each instrument concerns; no entry for none.
     counts: BTreeMap<InstrumentId, usize>,
     expiries: BTreeSet<(MarketTime, OrderId)>,
 }
@@ -252,7 +271,7 @@ impl Orders {
         self.by_id.values()
     }
 
-    /// Whether an instrument has open orders, held ones included.
+    /// Whether an instrument concerns open orders, held ones included.
     pub fn has(&self, instrument_id: InstrumentId) -> bool {
         self.counts.contains_key(&instrument_id)
     }
@@ -269,7 +288,7 @@ impl Orders {
             self.expiries.insert((at, order.order_id));
         }
         self.shelve(&order);
-        *self.counts.entry(order.instrument_id).or_default() += 1;
+        self.count_in(&order);
         self.by_id.insert(order.order_id, order);
     }
 
@@ -279,6 +298,12 @@ impl Orders {
             _ if order.held => {}
             _ if order.fresh => {
                 self.fresh.insert(order.order_id);
+            }
+            _ if !order.legs().is_empty() => {
+                for leg in order.legs() {
+                    let working = self.packages.entry(leg.instrument_id).or_default();
+                    working.insert((order.rank, order.order_id));
+                }
             }
             Some(stop) => match &stop.trailing {
                 None => self.stops.insert(order, stop),
@@ -298,16 +323,21 @@ impl Orders {
         if let Some(at) = order.expires_at {
             self.expiries.remove(&(at, order_id));
         }
-        if let Entry::Occupied(mut count) = self.counts.entry(order.instrument_id) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.count_out(&order);
         match order.waits_for() {
             _ if order.held => {}
             _ if order.fresh => {
                 self.fresh.remove(&order_id);
+            }
+            _ if !order.legs().is_empty() => {
+                for leg in order.legs() {
+                    if let Entry::Occupied(mut working) = self.packages.entry(leg.instrument_id) {
+                        working.get_mut().remove(&(order.rank, order_id));
+                        if working.get().is_empty() {
+                            working.remove();
+                        }
+                    }
+                }
             }
             Some(stop) => match &stop.trailing {
                 None => self.stops.remove(&order, stop),
@@ -322,6 +352,38 @@ impl Orders {
             None => self.ladders_of(order.time_in_force).remove(&order),
         }
         Some(order)
+    }
+
+    /// Counts an order where it concerns: a stock's costs no more than its own entry.
+    fn count_in(&mut self, order: &Working) {
+        if order.package.is_none() {
+            *self.counts.entry(order.instrument_id).or_default() += 1;
+            return;
+        }
+        for instrument_id in order.concerns() {
+            *self.counts.entry(instrument_id).or_default() += 1;
+        }
+    }
+
+    fn count_out(&mut self, order: &Working) {
+        let concerns = match order.package.is_none() {
+            true => BTreeSet::from([order.instrument_id]),
+            false => order.concerns(),
+        };
+        for instrument_id in concerns {
+            if let Entry::Occupied(mut count) = self.counts.entry(instrument_id) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
+
+    /// The orders of several legs that have this leg, the oldest first.
+    pub fn packages(&self, leg: InstrumentId) -> impl Iterator<Item = &Working> {
+        let working = self.packages.get(&leg).into_iter().flatten();
+        working.filter_map(|(_, order_id)| self.by_id.get(order_id))
     }
 
     /// Lets a trailing stop follow the market, or wait until it does.
@@ -501,7 +563,7 @@ impl Orders {
         expired.filter_map(|(at, order_id)| Some((*at, self.by_id.get(order_id)?)))
     }
 
-    /// The open orders of one instrument by account, held ones included. Costs a look at every open order: for
+    /// The open orders of one instrument by account, held ones included, and those of several legs on it. Costs a look at every open order: for
     /// corporate actions, not for ticks.
     pub fn of_instrument(&self, instrument_id: InstrumentId) -> BTreeMap<AccountId, Vec<OrderId>> {
         let mut accounts: BTreeMap<AccountId, Vec<OrderId>> = BTreeMap::new();

@@ -276,7 +276,7 @@ fn a_chain_lists_its_contracts_together_and_says_of_those_that_quotes_have_liste
         assert_eq!(issue.kind, aggregates::instrument::InstrumentKind::Option);
         let terms = issue.terms.as_ref().unwrap();
         assert_eq!(terms.underlying, "AAPL");
-        assert_eq!(terms.style, Some(crate::market::tick::ExerciseStyle::American));
+        assert_eq!(terms.style, Some(aggregates::instrument::ExerciseStyle::American));
     }
     let known_call = desk.core.glance("AAPL261218C00190000").unwrap();
     assert_eq!(known_call.quote.unwrap().bid.to_string(), "1.00");

@@ -7,8 +7,8 @@ use aggregates::id::{AccountId, CommandId, InstrumentId, OPERATOR_TENANT, OrderI
 use aggregates::instrument::Instrument;
 use aggregates::money::Price;
 use aggregates::order::{
-    CancelReason, Exit, Exits, Order, OrderChange, OrderClass, OrderEvent, OrderSpec, OrderStatus,
-    OrderType, Side, StopLoss, TakeProfit, TimeInForce, Trail, TriggerBy,
+    CancelReason, Exit, Exits, Leg, Order, OrderChange, OrderClass, OrderEvent, OrderSpec,
+    OrderStatus, OrderType, Side, StopLoss, TakeProfit, TimeInForce, Trail, TriggerBy,
 };
 use aggregates::position::Position;
 use aggregates::refusal::Refusal;
@@ -19,7 +19,9 @@ use aggregates::user::User;
 use aggregates::writer::Writer;
 use uuid::Uuid;
 
-use super::super::{Core, EngineState, FillModel, MarketNow, Settings, Stood, Worked, Written};
+use super::super::{
+    Core, EngineState, FillModel, Glance, MarketNow, Settings, Stood, Worked, Written,
+};
 use crate::market::calendar::Calendar;
 use crate::market::reading::parse_line;
 use crate::market::tick::{Clock, Tick};
@@ -254,20 +256,25 @@ impl Desk {
     }
 
     pub(super) fn account(&mut self, cash: &str) -> AccountId {
-        self.open_account(AccountKind::Cash, cash)
+        self.open_account(AccountKind::Cash, cash, 0)
     }
 
     pub(super) fn margin_account(&mut self, cash: &str) -> AccountId {
-        self.open_account(AccountKind::Margin, cash)
+        self.open_account(AccountKind::Margin, cash, 0)
     }
 
-    fn open_account(&mut self, kind: AccountKind, cash: &str) -> AccountId {
+    /// An account that may trade options of every kind that its own permits.
+    pub(super) fn options_account(&mut self, kind: AccountKind, cash: &str) -> AccountId {
+        self.open_account(kind, cash, if kind == AccountKind::Margin { 4 } else { 2 })
+    }
+
+    fn open_account(&mut self, kind: AccountKind, cash: &str, option_level: u8) -> AccountId {
         self.accounts += 1;
         let account_id = AccountId::new(Uuid::from_u128(1_000_000 + self.accounts));
         let command = AccountCommand::Open {
             account_id,
             kind,
-            option_level: 0,
+            option_level,
             name_digest: String::new(),
             starting_balance: cash.parse().unwrap(),
             deposit_id: CommandId::new(Uuid::from_u128(self.accounts)),
@@ -386,17 +393,94 @@ impl Desk {
             order_class,
             client_order_id: n.to_string(),
             note_digest: None,
+            contract: None,
+            position_intent: None,
+            legs: None,
             parent_order_id: None,
             exits,
         };
-        let glance = self.core.glance(symbol);
-        let market = now.view(glance.as_ref(), side, spec.follows(), time_in_force);
-        let market = MarketView {
-            marks: self.core.marks(account_id, InstrumentId::of_symbol(symbol)),
-            ..market
-        };
-        self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
+        self.place_spec(now, n, spec);
         n
+    }
+
+    /// Places an order of options, and evaluates its arrival: of one as `[("buy", 1, symbol)]` by itself, of several legs at
+    /// a net price. Gives its number.
+    pub(super) fn place_legs(
+        &mut self,
+        account_id: AccountId,
+        qty: u32,
+        limit: Option<&str>,
+        legs: &[(&str, u32, &str)],
+        time_in_force: TimeInForce,
+    ) -> u128 {
+        self.orders += 1;
+        let n = self.orders;
+        let legs: Vec<Leg> = legs
+            .iter()
+            .map(|(side, ratio_qty, symbol)| Leg {
+                instrument_id: InstrumentId::of_symbol(symbol),
+                symbol: (*symbol).to_owned(),
+                side: if *side == "buy" { Side::Buy } else { Side::Sell },
+                ratio_qty: *ratio_qty,
+                position_intent: None,
+                contract: None,
+            })
+            .collect();
+        let single = legs.len() == 1;
+        let Leg { instrument_id, symbol, side, .. } = legs[0].clone();
+        let symbol = if single { symbol } else { String::new() };
+        let spec = OrderSpec {
+            account_id,
+            instrument_id,
+            symbol,
+            side: if single { side } else { Side::Buy },
+            order_type: if limit.is_some() { OrderType::Limit } else { OrderType::Market },
+            qty: qty.to_string().parse().unwrap(),
+            notional: None,
+            limit_price: limit.map(|limit| limit.parse().unwrap()),
+            stop_price: None,
+            trail: None,
+            limit_offset: None,
+            activation_price: None,
+            trigger_by: None,
+            good_till: None,
+            time_in_force,
+            extended_hours: false,
+            order_class: if single { OrderClass::Simple } else { OrderClass::Mleg },
+            client_order_id: n.to_string(),
+            note_digest: None,
+            contract: None,
+            position_intent: None,
+            legs: Some(legs).filter(|_| !single),
+            parent_order_id: None,
+            exits: None,
+        };
+        let now = self.now();
+        self.place_spec(now, n, spec);
+        self.run(Vec::new());
+        n
+    }
+
+    /// Places an order as the board shows the market to it.
+    fn place_spec(&mut self, now: MarketNow, n: u128, spec: OrderSpec) {
+        let market = self.market_for(now, &spec);
+        self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
+    }
+
+    /// The market as an order meets it.
+    fn market_for(&self, now: MarketNow, spec: &OrderSpec) -> MarketView {
+        let symbols = self.core.state().symbols.keys();
+        let glances: BTreeMap<String, Glance> =
+            symbols.map(|symbol| (symbol.clone(), self.core.glance(symbol).unwrap())).collect();
+        let mut market = now.view_for(spec, &|symbol: &str| glances.get(symbol));
+        let account_id = spec.account_id;
+        if self.core.state().priced.contains_key(&account_id) {
+            let own =
+                glances.get(&spec.symbol).and_then(|it| Some((it.instrument_id, it.marks()?)));
+            market.marks.extend(own);
+        }
+        market.marks.extend(self.core.marks(account_id, None));
+        market
     }
 
     /// Changes what is open of an order, or its limit; false if that was refused.
@@ -443,12 +527,7 @@ impl Desk {
 
     fn change(&mut self, account_id: AccountId, n: u128, change: OrderChange) -> bool {
         let spec = self.world.orders[&order_id(n)].spec().unwrap();
-        let (side, time) = (spec.side, spec.time_in_force);
-        let market = self.now().view(self.core.glance(AAPL).as_ref(), side, None, time);
-        let market = MarketView {
-            marks: self.core.marks(account_id, InstrumentId::of_symbol(AAPL)),
-            ..market
-        };
+        let market = self.market_for(self.now(), &OrderSpec { trail: None, ..spec.clone() });
         let command =
             Command::Replace { account_id, order_id: order_id(n), change, seen: None, market };
         let done = self.commit(&command).is_ok();

@@ -9,9 +9,12 @@
 
 mod analysis;
 mod chains;
+mod sums;
 mod valuing;
 
-use aggregates::instrument::{Contract, ContractError, MULTIPLIER, Right};
+use aggregates::instrument::{
+    Contract, ContractError, ExerciseStyle, MULTIPLIER, OptionTerms, Right, Settlement,
+};
 use aggregates::market::MarketTime;
 use aggregates::money::{Price, Quantity};
 use chrono::NaiveDate;
@@ -24,13 +27,13 @@ use chains::Row;
 pub use chains::{
     CHAIN_MAX, ChainAnswer, ChainRequest, ContractsAnswer, ExpirationsAnswer, StrikesAnswer,
 };
+pub use sums::HoldingGreeksAnswer;
 pub use valuing::Assumed;
 use valuing::{BasisAnswer, NoVolatilityAnswer, RateAnswer, ValuationAnswer};
 
 use super::{LastPrice, StandingQuote};
 use crate::engine::core::Listed;
 use crate::market::calendar::options_expire_at;
-use crate::market::tick::{ExerciseStyle, Settlement};
 use crate::service::{Fault, Service, ServiceError};
 
 /// Digits of what a model says.
@@ -190,6 +193,23 @@ impl Service {
 
 fn no_contract(error: &ContractError) -> ServiceError {
     ServiceError::Invalid(vec![Fault::new("option_symbol", "invalid_value", error.to_string())])
+}
+
+impl ContractAnswer {
+    /// The contract of an order or of a holding.
+    pub(in crate::service) fn of(symbol: &str, terms: &OptionTerms) -> Self {
+        Self {
+            symbol: symbol.to_owned(),
+            underlying: terms.underlying.clone(),
+            expiration_date: terms.expiration,
+            expires_at: options_expire_at(terms.expiration),
+            strike_price: terms.strike,
+            right: terms.right,
+            style: Some(terms.style),
+            settlement: Some(terms.settlement),
+            multiplier: MULTIPLIER,
+        }
+    }
 }
 
 fn contract_answer(symbol: &str, listed: &Listed) -> ContractAnswer {

@@ -1,6 +1,7 @@
 //! What a model says of one option, and everything that it was made from.
 #![expect(clippy::float_arithmetic, reason = "estimates under a model, no money")]
 
+use aggregates::instrument::ExerciseStyle;
 use aggregates::market::MarketTime;
 use aggregates::money::Price;
 use rust_decimal::Decimal;
@@ -13,7 +14,6 @@ use super::{age, figure};
 use crate::analysis::options::{Claim, Conditions, Greeks, NoVolatility};
 use crate::engine::core::{Glance, Listed, Rates, ToldRate};
 use crate::market::calendar::options_expire_at;
-use crate::market::tick::ExerciseStyle;
 use crate::service::{Fault, Service, ServiceError};
 
 /// Seconds of a year of 365 days.
@@ -229,6 +229,23 @@ impl Setting {
             .zip(price.as_ref())
             .map(|(by, price)| claim.implied_volatility(by, dollars(price.price)));
         Implied { price, claim, volatility }
+    }
+
+    /// An option's greeks at the volatility that its price implies, or what is in the way of them.
+    pub(super) fn greeks(
+        &self,
+        glance: &Glance,
+        listed: &Listed,
+    ) -> Result<Greeks, Vec<&'static str>> {
+        let Implied { price, claim, volatility } = self.implied(glance, listed);
+        match (volatility, &self.by) {
+            (Some(Ok(volatility)), Some(by)) => Ok(claim.greeks(by, volatility)),
+            (Some(Err(why)), _) => Err(vec![why.word()]),
+            (_, _) => {
+                let own = price.is_none().then_some("option_price");
+                Err(own.into_iter().chain(self.missing()).collect())
+            }
+        }
     }
 
     /// Its delta at a volatility.

@@ -1,0 +1,242 @@
+//! What the options on one underlying need as margin: the least of all ways to cover the short ones.
+//!
+//! Initial and maintenance margin of options are the same. A long option is paid in full, needs nothing and has no loan
+//! value. What shares need by themselves stands beside this, whether they cover an option or not. The ways of covering
+//! are told in `cover`, their names in `naming`.
+//!
+//! Guarantees: never below zero and never above what all shorts need alone; n times the holdings need n times as much; a
+//! long option or hundred shares more that cover never raise it; what is long as many options of each right as it is
+//! short, and expires together, needs no more than its worst loss. The last three hold for [`MOST_CONTRACTS`] contracts,
+//! and while figures fit in 128 bits, which those of a dozen contracts and of strikes on a common tick do. Beyond, the
+//! contracts are covered in parts: what they need is still never too little.
+
+use super::cover::{self, Leg, least};
+use super::naked::Naked;
+use super::naming::{Strategy, named};
+use crate::instrument::{Contract, MULTIPLIER, Right};
+use crate::money::{AmountError, Money, Price, Quantity};
+
+/// The contracts on one underlying that are covered together. More are taken apart in the order of expirations and
+/// strikes, and each part is covered by itself with the shares that are left over: what they need is never too little, but
+/// a long of one part covers no short of another, and a contract more can move others to another part.
+pub const MOST_CONTRACTS: usize = 24;
+
+/// One option holding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionHolding {
+    /// Of what.
+    pub contract: Contract,
+    /// Contracts; negative is short.
+    pub qty: Quantity,
+    /// Its mark, in dollars a share.
+    pub price: Price,
+}
+
+/// What the options are on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Underlying {
+    /// Its mark.
+    pub price: Price,
+    /// Shares that are held and free to cover options; negative is short. Only whole hundreds cover.
+    pub shares: Quantity,
+    /// Whether it is a broad index, of which a naked option needs less.
+    pub broad_index: bool,
+}
+
+/// What a short put needs that neither options nor short shares cover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NakedPuts {
+    /// What the formula says.
+    #[default]
+    Margined,
+    /// Its strike in full: of accounts that may not be naked.
+    Secured,
+}
+
+impl NakedPuts {
+    /// The option level that permits naked short options.
+    pub const NAKED_LEVEL: u8 = 4;
+
+    /// Of an account of this option level.
+    pub const fn of_level(option_level: u8) -> Self {
+        if option_level < Self::NAKED_LEVEL { Self::Secured } else { Self::Margined }
+    }
+}
+
+/// Short contracts by what covers them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cover {
+    /// Calls that nothing covers.
+    pub naked_calls: Quantity,
+    /// Puts that neither options nor short shares cover.
+    pub naked_puts: Quantity,
+    /// Those that shares cover.
+    pub by_shares: Quantity,
+    /// Those that long options cover.
+    pub by_options: Quantity,
+}
+
+/// What the options on one underlying need, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionsRequirement {
+    /// What has to back them, initially and from then on; rounded up to the cent once.
+    pub requirement: Money,
+    /// How many short contracts are covered by what.
+    pub cover: Cover,
+    /// The cover that needs least, by the names of its parts. Each requirement is rounded up by itself, so their sum may
+    /// be cents more.
+    pub strategies: Vec<Strategy>,
+}
+
+impl Cover {
+    /// The same with what a part of the holdings is covered by.
+    fn plus(self, legs: &[Leg], cover: &cover::Cover) -> Result<Self, AmountError> {
+        let (each, parts) = cover.parts;
+        let contracts = |of: i128| -> Result<Quantity, AmountError> {
+            Quantity::of_billionths(of.checked_mul(each).ok_or(AmountError::Inexact)? / parts)
+        };
+        let (mut calls, mut puts) = (0, 0);
+        let pairs = cover.straddles.iter().flat_map(|(call, put, of)| [(*call, *of), (*put, *of)]);
+        for (at, of) in cover.naked.iter().copied().chain(pairs) {
+            *(if legs[at].is(Right::Call, true) { &mut calls } else { &mut puts }) += of;
+        }
+        let shorts = cover.spreads.iter().flat_map(|spread| &spread.shorts);
+        let by_options: i128 = shorts.map(|(_, of)| of).sum();
+        let by_shares: i128 = cover.covered.iter().map(|(_, of)| of).sum();
+        Ok(Self {
+            naked_calls: self.naked_calls.plus(contracts(calls)?)?,
+            naked_puts: self.naked_puts.plus(contracts(puts)?)?,
+            by_shares: self.by_shares.plus(contracts(by_shares)?)?,
+            by_options: self.by_options.plus(contracts(by_options)?)?,
+        })
+    }
+}
+
+/// The least that the options on one underlying need. The holdings are all that an account has of them, in any order.
+///
+/// # Errors
+/// A price is below zero (or that of the underlying zero), contracts are not whole, or a figure is beyond the bound of
+/// money.
+pub fn options_requirement(
+    underlying: &Underlying,
+    holdings: &[OptionHolding],
+    naked_puts: NakedPuts,
+) -> Result<OptionsRequirement, AmountError> {
+    if !underlying.price.is_positive() {
+        let value = underlying.price.decimal();
+        return Err(AmountError::NotPositive { kind: "price of an underlying", value });
+    }
+    let legs = legs(underlying, holdings, naked_puts)?;
+    let (requirement, cover) = (Money::ZERO, Cover::default());
+    let mut all = OptionsRequirement { requirement, cover, strategies: Vec::new() };
+    let mut lots = lots(underlying.shares)?;
+    for part in legs.chunks(MOST_CONTRACTS) {
+        add(&mut all, part, &mut lots)?;
+    }
+    Ok(all)
+}
+
+/// The whole hundreds of shares, in billionths.
+pub(super) fn lots(shares: Quantity) -> Result<i128, AmountError> {
+    let one = 10i128.pow(Quantity::DECIMALS);
+    Ok(shares.billionths()? / (one * i128::from(MULTIPLIER)) * one)
+}
+
+/// The holdings in the order of contracts, one of each.
+fn legs(
+    underlying: &Underlying,
+    holdings: &[OptionHolding],
+    naked_puts: NakedPuts,
+) -> Result<Vec<Leg>, AmountError> {
+    let mut legs: Vec<Leg> = Vec::with_capacity(holdings.len());
+    for OptionHolding { contract, qty, price } in holdings {
+        if price.is_negative() {
+            let value = price.decimal();
+            return Err(AmountError::NotPositive { kind: "price of an option", value });
+        }
+        if !qty.is_whole() {
+            let (kind, value) = ("number of contracts", qty.decimal());
+            return Err(AmountError::TooPrecise { kind, value, decimals: 0 });
+        }
+        let qty = qty.billionths()?;
+        match legs.iter_mut().find(|leg| leg.contract == *contract) {
+            Some(leg) => leg.qty += qty,
+            None => legs.push(Leg {
+                contract: contract.clone(),
+                qty,
+                strike: contract.strike().billionths().into(),
+                naked: match (contract.right(), naked_puts) {
+                    (Right::Put, NakedPuts::Secured) => Naked::secured(contract),
+                    _ => Naked::of(contract, *price, underlying.price, underlying.broad_index),
+                },
+            }),
+        }
+    }
+    legs.retain(|leg| leg.qty != 0);
+    legs.sort_by(|one, other| one.order().cmp(&other.order()));
+    Ok(legs)
+}
+
+/// Adds what a part of the holdings needs; where numbers grow too large, that of its halves.
+fn add(all: &mut OptionsRequirement, legs: &[Leg], lots: &mut i128) -> Result<(), AmountError> {
+    match least(legs, *lots) {
+        Some(cover) => {
+            let (cost, over) = cover.cost;
+            let needed = Money::of_contracts_up(cost, over)?;
+            all.requirement = all.requirement.plus(needed)?;
+            all.cover = all.cover.plus(legs, &cover)?;
+            all.strategies.extend(named(legs, &cover)?);
+            let (each, parts) = cover.parts;
+            *lots = cover.lots.checked_mul(each).ok_or(AmountError::Inexact)? / parts;
+            Ok(())
+        }
+        None if legs.len() > 1 => {
+            let (one, other) = legs.split_at(legs.len() / 2);
+            add(all, one, lots)?;
+            add(all, other, lots)
+        }
+        None => Err(AmountError::Inexact),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Strikes that have no tick in common, by numbers that look random and are the same each time.
+    fn crooked(mut seed: u64) -> Vec<OptionHolding> {
+        let mut next = |most: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % most
+        };
+        let mut holding = || {
+            let (day, strike) = (1 + next(28), 50_000 + next(90_000));
+            let right = if next(2) == 0 { 'C' } else { 'P' };
+            let sign = if next(2) == 0 { "" } else { "-" };
+            OptionHolding {
+                contract: format!("XYZ2601{day:02}{right}{strike:08}").parse().unwrap(),
+                qty: format!("{sign}{}", 1 + next(9)).parse().unwrap(),
+                price: format!("{}.{:02}", next(9), next(100)).parse().unwrap(),
+            }
+        };
+        (0..MOST_CONTRACTS).map(|_| holding()).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_covered_in_halves_which_need_no_less() {
+        let price = "100.37".parse().unwrap();
+        let underlying = Underlying { price, shares: Quantity::ZERO, broad_index: false };
+        let (held, legs) = (1..200)
+            .map(|seed| {
+                (crooked(seed), legs(&underlying, &crooked(seed), NakedPuts::Margined).unwrap())
+            })
+            .find(|(_, legs)| least(legs, 0).is_none())
+            .unwrap();
+        let found =
+            options_requirement(&underlying, &held, NakedPuts::Margined).unwrap().requirement;
+        let alone: i128 = legs.iter().map(|leg| leg.naked.whole() * -leg.qty.min(0)).sum();
+        assert!(found.is_positive() && found <= Money::of_contracts_up(alone, 1).unwrap());
+    }
+}

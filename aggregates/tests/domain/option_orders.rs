@@ -1,0 +1,472 @@
+//! Orders of options: what they open and close, what they reserve, and what a fill of every leg moves.
+
+use std::collections::BTreeMap;
+
+use aggregates::account::AccountCommand;
+use aggregates::id::AccountId;
+use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
+use aggregates::order::{
+    CancelReason, Execution, Leg, LegExecution, OrderChange, OrderClass, OrderEvent, OrderSpec,
+    OrderStatus, OrderType, PositionIntent, Side, TimeInForce, net_price,
+};
+use aggregates::refusal::{Refusal, RefusalCode};
+use aggregates::stream::Event;
+use aggregates::trading::{Command, Decision, MarketView};
+
+use crate::book::*;
+use crate::examples::me;
+
+/// Options on `AAPL`, which stands at 100 in these tests unless another price is shown.
+pub const CALL_100: &str = "AAPL231215C00100000";
+pub const CALL_101: &str = "AAPL231215C00101000";
+pub const CALL_110: &str = "AAPL231215C00110000";
+pub const PUT_90: &str = "AAPL231215P00090000";
+pub const PUT_95: &str = "AAPL231215P00095000";
+pub const LATER_CALL_100: &str = "AAPL240119C00100000";
+const ALL: [&str; 6] = [CALL_100, CALL_101, CALL_110, PUT_90, PUT_95, LATER_CALL_100];
+
+pub fn terms(symbol: &str) -> OptionTerms {
+    let contract: Contract = symbol.parse().unwrap();
+    OptionTerms::of(&contract, "AAPL", None, None).unwrap()
+}
+
+pub fn list_option(book: &mut Book, symbol: &str) {
+    let (instrument_id, symbol) = (stock(symbol), symbol.to_owned());
+    let (name, kind) = (symbol.clone(), InstrumentKind::Option);
+    let command = InstrumentCommand::List { instrument_id, symbol, name, kind, at: None };
+    book.submit(&Command::Instrument { instrument_id, command }).unwrap();
+}
+
+/// An account of this level that has so much, in a market with AAPL and its options.
+pub fn desk(kind: aggregates::account::AccountKind, level: u8, balance: &str) -> Book {
+    let mut book = Book::default();
+    book.list("AAPL");
+    for symbol in ALL {
+        list_option(&mut book, symbol);
+    }
+    let mut open = open_as(kind, me(), balance);
+    if let Command::Account { command: AccountCommand::Open { option_level, .. }, .. } = &mut open {
+        *option_level = level;
+    }
+    book.submit(&open).unwrap();
+    book
+}
+
+pub fn margin(level: u8) -> Book {
+    desk(aggregates::account::AccountKind::Margin, level, "10000")
+}
+
+pub fn cash(level: u8, balance: &str) -> Book {
+    desk(aggregates::account::AccountKind::Cash, level, balance)
+}
+
+/// The market as an order of options meets it: AAPL at 100, and these options.
+pub fn shown(prices: &[(&str, &str)]) -> MarketView {
+    let mut all = vec![("AAPL", "100")];
+    all.retain(|(symbol, _)| prices.iter().all(|(named, _)| named != symbol));
+    all.extend_from_slice(prices);
+    let contracts = ALL.iter().map(|symbol| (stock(symbol), terms(symbol))).collect();
+    MarketView {
+        contracts,
+        contracts_end: Some(at(86_400)),
+        ..marked(prices.first().map_or("1", |(_, price)| price), &all)
+    }
+}
+
+/// An order of one option.
+pub fn one(symbol: &str, side: Side, qty: &str, limit: Option<&str>) -> OrderSpec {
+    spec(me(), symbol, side, qty, limit)
+}
+
+fn leg(symbol: &str, side: Side, ratio_qty: u32) -> Leg {
+    let (instrument_id, symbol) = (stock(symbol), symbol.to_owned());
+    Leg { instrument_id, symbol, side, ratio_qty, position_intent: None, contract: None }
+}
+
+/// An order of several legs at a net price.
+pub fn package(legs: &[(&str, Side, u32)], qty: &str, net: &str) -> OrderSpec {
+    let legs = legs.iter().map(|(symbol, side, ratio)| leg(symbol, *side, *ratio)).collect();
+    let order = spec(me(), "", Side::Buy, qty, Some(net));
+    OrderSpec { order_class: OrderClass::Mleg, legs: Some(legs), ..order }
+}
+
+/// Places an order and fills it, each leg at its price.
+pub fn trade(book: &mut Book, n: u128, order: &OrderSpec, prices: &[(&str, &str)]) -> Decision {
+    let placed = book.place(n, order, &shown(prices));
+    assert_eq!(placed.rejected, None);
+    fill(book, n, &order.qty.to_string(), prices)
+}
+
+pub fn fill(book: &mut Book, n: u128, qty: &str, prices: &[(&str, &str)]) -> Decision {
+    let command = proposal(book, n, qty, prices);
+    book.submit(&command).unwrap()
+}
+
+fn proposal(book: &mut Book, n: u128, qty: &str, prices: &[(&str, &str)]) -> Command {
+    let market = shown(prices);
+    let mut command = book.proposal(n, quantity(qty), price("1"));
+    let legs = book.orders[&order_id(n)].spec().unwrap().package();
+    let Command::Fill { execution, marks, .. } = &mut command else { panic!() };
+    let prices: BTreeMap<_, _> =
+        market.marks.iter().map(|(id, mark)| (*id, mark.long.price)).collect();
+    if legs.len() > 1 {
+        execution.price =
+            net_price(&legs, legs.iter().map(|leg| prices[&leg.instrument_id])).unwrap();
+        execution.legs = legs
+            .iter()
+            .map(|leg| LegExecution {
+                instrument_id: leg.instrument_id,
+                price: prices[&leg.instrument_id],
+                evidence: evidence(1, prices[&leg.instrument_id]),
+            })
+            .collect();
+    } else {
+        execution.price = prices[&book.orders[&order_id(n)].spec().unwrap().instrument_id];
+    }
+    *marks = market.marks;
+    command
+}
+
+pub fn held(book: &Book, symbol: &str) -> String {
+    let held = book.positions.get(&(me(), stock(symbol)));
+    held.map_or("0".to_owned(), |position| position.qty().to_string())
+}
+
+fn cost(book: &Book, symbol: &str) -> String {
+    book.positions[&(me(), stock(symbol))].cost().unwrap().to_string()
+}
+
+pub fn refused(decision: &Decision) -> RefusalCode {
+    decision.rejected.as_ref().expect("a rejection").code
+}
+
+fn malformed(book: &mut Book, order: &OrderSpec, market: &MarketView) -> Refusal {
+    match book.submit(&place(99, order, market)) {
+        Err(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What its options need and what is free of a margin account, options unmultiplied.
+fn free(book: &Book, prices: &[(&str, &str)]) -> String {
+    let account = &book.accounts[&me()];
+    let marks = shown(prices).marks;
+    let standing = aggregates::trading::standing(book, me(), &marks).unwrap();
+    standing.excess(account.reserved()).unwrap().to_string()
+}
+
+#[test]
+fn a_contract_costs_a_hundred_times_its_price() {
+    let mut book = margin(2);
+    let order = one(CALL_100, Side::Buy, "3", Some("2.50"));
+    book.place(1, &order, &shown(&[(CALL_100, "2.40")]));
+    assert_eq!(book.reserved(me()), "750.00");
+    fill(&mut book, 1, "3", &[(CALL_100, "2.40")]);
+    assert_eq!((book.cash(me()), book.reserved(me())), ("9280.00".into(), "0.00".into()));
+    assert_eq!((held(&book, CALL_100), cost(&book, CALL_100)), ("3".into(), "720.00".into()));
+    assert_eq!(book.positions[&(me(), stock(CALL_100))].contract(), Some(&terms(CALL_100)));
+
+    let sell = one(CALL_100, Side::Sell, "2", Some("3.00"));
+    trade(&mut book, 2, &sell, &[(CALL_100, "3.00")]);
+    let position = &book.positions[&(me(), stock(CALL_100))];
+    assert_eq!(position.realized_pl(), money("120"));
+    assert_eq!((book.cash(me()), held(&book, CALL_100)), ("9880.00".into(), "1".into()));
+}
+
+#[test]
+fn whether_it_opens_or_closes_is_found_and_never_both() {
+    let mut book = margin(4);
+    trade(&mut book, 1, &one(CALL_100, Side::Buy, "2", Some("2")), &[(CALL_100, "2")]);
+    let intent = |book: &Book, n| book.orders[&order_id(n)].spec().unwrap().position_intent;
+    assert_eq!(intent(&book, 1), Some(PositionIntent::BuyToOpen));
+    book.place(2, &one(CALL_100, Side::Sell, "1", Some("9")), &shown(&[(CALL_100, "2")]));
+    assert_eq!(intent(&book, 2), Some(PositionIntent::SellToClose));
+
+    let market = shown(&[(CALL_100, "2")]);
+    let too_many = book.place(3, &one(CALL_100, Side::Sell, "2", Some("9")), &market);
+    assert_eq!(refused(&too_many), RefusalCode::InsufficientShares);
+    let opens = OrderSpec {
+        position_intent: Some(PositionIntent::SellToOpen),
+        ..one(CALL_100, Side::Sell, "1", Some("9"))
+    };
+    let against = book.place(4, &opens, &market);
+    assert_eq!(refused(&against), RefusalCode::OpposingPosition);
+    let sides = OrderSpec {
+        position_intent: Some(PositionIntent::BuyToClose),
+        ..one(CALL_100, Side::Sell, "1", Some("9"))
+    };
+    assert_eq!(malformed(&mut book, &sides, &market).code, RefusalCode::InvalidOrder);
+}
+
+#[test]
+fn a_level_permits_what_it_says() {
+    type Legs<'a> = &'a [(&'a str, Side, u32)];
+    let spread: Legs<'_> = &[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)];
+    let prices = [(CALL_100, "2"), (CALL_101, "1.62"), (PUT_90, "1")];
+    for (order, least) in [
+        (one(CALL_100, Side::Buy, "1", Some("2")), 2),
+        (package(spread, "1", "-0.38"), 3),
+        (one(CALL_100, Side::Sell, "1", Some("2")), 4),
+        (one(PUT_90, Side::Sell, "1", Some("1")), 1),
+    ] {
+        for level in 0..=4 {
+            let mut book = margin(level);
+            let placed = book.place(1, &order, &shown(&prices));
+            let code = placed.rejected.map(|refusal| refusal.code);
+            let expected = (level < least).then_some(RefusalCode::OptionLevel);
+            assert_eq!(code, expected, "level {level}, {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_credit_spread_is_one_order_and_takes_its_width() {
+    let mut book = margin(3);
+    let order = package(&[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)], "1", "-0.38");
+    let prices = [(CALL_100, "2.00"), (CALL_101, "1.62")];
+    book.place(1, &order, &shown(&prices));
+    // The width of 100 less the credit of 38.
+    assert_eq!(book.reserved(me()), "62.00");
+    let filled = fill(&mut book, 1, "1", &prices);
+    let fills = filled.events.iter().filter_map(|(_, event)| match event {
+        Event::Order(OrderEvent::OrderFilled { price, amount, legs, .. }) => {
+            Some((*price, *amount, legs.len()))
+        }
+        _ => None,
+    });
+    assert_eq!(fills.collect::<Vec<_>>(), [(price("-0.38"), money("-38"), 2)]);
+    assert_eq!((held(&book, CALL_100), held(&book, CALL_101)), ("-1".into(), "1".into()));
+    assert_eq!((book.cash(me()), book.reserved(me())), ("10038.00".into(), "0.00".into()));
+    assert_eq!(free(&book, &prices), "9938.00");
+
+    // Closing the long leg by itself leaves a naked call.
+    let close = one(CALL_101, Side::Sell, "1", Some("1"));
+    let refusal = book.place(2, &close, &shown(&prices));
+    assert_eq!(refused(&refusal), RefusalCode::OptionLevel);
+    // Both together bring it back.
+    let back = package(&[(CALL_100, Side::Buy, 1), (CALL_101, Side::Sell, 1)], "1", "0.50");
+    trade(&mut book, 3, &back, &prices);
+    assert_eq!((held(&book, CALL_100), held(&book, CALL_101)), ("0".into(), "0".into()));
+    assert_eq!((book.cash(me()), free(&book, &prices)), ("10000.00".into(), "10000.00".into()));
+}
+
+#[test]
+fn an_iron_condor_takes_its_larger_wing() {
+    let mut book = margin(3);
+    let legs = [
+        (PUT_90, Side::Buy, 1),
+        (PUT_95, Side::Sell, 1),
+        (CALL_101, Side::Sell, 1),
+        (CALL_110, Side::Buy, 1),
+    ];
+    let prices = [(PUT_90, "0.50"), (PUT_95, "1.50"), (CALL_101, "2.00"), (CALL_110, "1.00")];
+    trade(&mut book, 1, &package(&legs, "2", "-2.00"), &prices);
+    // 400 came in; the wings are 5 and 9 wide, so 2 * 900 have to be there.
+    assert_eq!((book.cash(me()), free(&book, &prices)), ("10400.00".into(), "8600.00".into()));
+}
+
+#[test]
+fn a_naked_put_takes_what_the_formula_says_or_its_strike() {
+    let prices = [(PUT_90, "1.00")];
+    // 1.00 + max(20 - 10, 9) a share.
+    for (level, reserved, after) in [(4, "1000.00", "9000.00"), (3, "8900.00", "1100.00")] {
+        let mut book = margin(level);
+        book.place(1, &one(PUT_90, Side::Sell, "1", Some("1")), &shown(&prices));
+        assert_eq!(book.reserved(me()), reserved, "level {level}");
+        fill(&mut book, 1, "1", &prices);
+        assert_eq!(book.cash(me()), "10100.00");
+        assert_eq!(free(&book, &prices), after, "level {level}");
+    }
+}
+
+#[test]
+fn a_cash_account_secures_its_puts_and_covers_its_calls() {
+    let mut book = cash(1, "20000");
+    let prices = [(PUT_90, "1.00"), (CALL_110, "2.00")];
+    trade(&mut book, 1, &one(PUT_90, Side::Sell, "2", Some("1")), &prices);
+    assert_eq!(book.cash(me()), "20200.00");
+    // 18,000 of it secure the puts: 2,200 are left.
+    let buy = spec(me(), "AAPL", Side::Buy, "22", Some("100"));
+    let more = OrderSpec { qty: quantity("23"), ..buy.clone() };
+    let refusal = book.place(2, &more, &shown(&prices));
+    assert_eq!(refused(&refusal), RefusalCode::InsufficientBuyingPower);
+    book.place(3, &buy, &shown(&prices));
+    book.submit(&cancel(3, me())).unwrap();
+
+    let naked = book.place(4, &one(CALL_110, Side::Sell, "1", Some("2")), &shown(&prices));
+    assert_eq!(refused(&naked), RefusalCode::OptionLevel);
+    let close = one(PUT_90, Side::Buy, "2", Some("1"));
+    trade(&mut book, 5, &close, &prices);
+    trade(&mut book, 6, &spec(me(), "AAPL", Side::Buy, "100", Some("100")), &prices);
+    trade(&mut book, 7, &one(CALL_110, Side::Sell, "1", Some("2")), &prices);
+    assert_eq!(book.cash(me()), "10200.00");
+    // The shares cover the call and cannot be sold while it is open.
+    let sell = spec(me(), "AAPL", Side::Sell, "1", Some("100"));
+    assert_eq!(refused(&book.place(8, &sell, &shown(&prices))), RefusalCode::OptionLevel);
+    trade(&mut book, 9, &one(CALL_110, Side::Buy, "1", Some("2")), &prices);
+    trade(&mut book, 10, &sell, &prices);
+    assert_eq!(book.cash(me()), "10100.00");
+}
+
+#[test]
+fn a_buy_write_fills_both_legs_or_none() {
+    let mut book = cash(1, "10000");
+    let legs = [("AAPL", Side::Buy, 100), (CALL_110, Side::Sell, 1)];
+    let prices = [("AAPL", "100"), (CALL_110, "2.00")];
+    let order = package(&legs, "1", "98.00");
+    book.place(1, &order, &shown(&prices));
+    assert_eq!(book.reserved(me()), "9800.00");
+    fill(&mut book, 1, "1", &prices);
+    assert_eq!((held(&book, "AAPL"), held(&book, CALL_110)), ("100".into(), "-1".into()));
+    assert_eq!(book.cash(me()), "200.00");
+
+    // One that the account cannot pay any more ends, and no leg of it moves.
+    let mut book = cash(1, "10000");
+    book.place(1, &package(&legs, "1", "99.00"), &shown(&prices));
+    book.submit(&withdrawal("100")).unwrap();
+    let dear = [("AAPL", "100.99"), (CALL_110, "2.00")];
+    let beyond = proposal(&mut book, 1, "1", &dear);
+    let done = book.submit(&beyond).unwrap();
+    assert_eq!(done.rejected, None);
+    assert_eq!(book.cash(me()), "1.00");
+}
+
+fn withdrawal(amount: &str) -> Command {
+    Command::Withdraw {
+        account_id: me(),
+        withdrawal_id: command_id(7),
+        amount: money(amount),
+        marks: marks(&[]),
+        at: None,
+    }
+}
+
+#[test]
+fn a_fill_whose_legs_are_not_the_orders_is_refused() {
+    let mut book = margin(3);
+    let order = package(&[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)], "2", "-0.38");
+    let prices = [(CALL_100, "2.00"), (CALL_101, "1.62")];
+    book.place(1, &order, &shown(&prices));
+    let right = proposal(&mut book, 1, "1", &prices);
+    let spoil = |change: &dyn Fn(&mut Execution)| {
+        let mut command = right.clone();
+        let Command::Fill { execution, .. } = &mut command else { panic!() };
+        change(execution);
+        command
+    };
+    for wrong in [
+        spoil(&|execution| drop(execution.legs.pop())),
+        spoil(&|execution| execution.legs.swap(0, 1)),
+        spoil(&|execution| execution.price = price("-0.39")),
+        spoil(&|execution| execution.legs.clear()),
+    ] {
+        assert!(book.submit(&wrong).is_err(), "{wrong:?}");
+    }
+    book.submit(&right).unwrap();
+    assert_eq!((held(&book, CALL_100), held(&book, CALL_101)), ("-1".into(), "1".into()));
+    assert_eq!(book.reserved(me()), "62.00");
+    book.submit(&cancel(1, me())).unwrap();
+    assert_eq!(book.reserved(me()), "0.00");
+}
+
+#[test]
+fn a_fill_that_would_leave_what_the_level_does_not_permit_ends_the_order() {
+    let mut book = margin(3);
+    trade(&mut book, 1, &one(CALL_101, Side::Buy, "1", Some("2")), &[(CALL_101, "1.62")]);
+    let prices = [(CALL_100, "2.00"), (CALL_101, "1.62")];
+    // Two orders that the one long call covers, each by itself.
+    book.place(2, &one(CALL_100, Side::Sell, "1", Some("2")), &shown(&prices));
+    let other = one(CALL_110, Side::Sell, "1", Some("1"));
+    let all = [(CALL_100, "2.00"), (CALL_101, "1.62"), (CALL_110, "1.00")];
+    book.place(3, &other, &shown(&all));
+    fill(&mut book, 2, "1", &all);
+    fill(&mut book, 3, "1", &all);
+    let order = &book.orders[&order_id(3)];
+    assert_eq!(order.status(), Some(OrderStatus::Canceled));
+    assert_eq!((held(&book, CALL_110), book.reserved(me())), ("0".into(), "0.00".into()));
+    let ended = book.log.iter().any(|(_, event)| {
+        matches!(
+            event,
+            Event::Order(OrderEvent::OrderCanceled { reason: CancelReason::OptionLevel, .. })
+        )
+    });
+    assert!(ended);
+}
+
+#[test]
+fn an_order_of_options_ends_with_its_contract_at_the_latest() {
+    let mut book = margin(2);
+    let gtc =
+        OrderSpec { time_in_force: TimeInForce::Gtc, ..one(CALL_100, Side::Buy, "1", Some("2")) };
+    book.place(1, &gtc, &shown(&[(CALL_100, "2")]));
+    assert_eq!(book.orders[&order_id(1)].expires_at(), Some(at(86_400)));
+    let over = MarketView { at: at(86_400), ..shown(&[(CALL_100, "2")]) };
+    assert_eq!(refused(&book.place(2, &gtc, &over)), RefusalCode::ContractExpired);
+}
+
+#[test]
+fn what_options_do_not_take_is_refused_by_name() {
+    let mut book = margin(3);
+    let market = shown(&[(CALL_100, "2"), (CALL_101, "1")]);
+    let buy = one(CALL_100, Side::Buy, "1", Some("2"));
+    let spread = package(&[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)], "1", "-0.38");
+    let stop = OrderSpec {
+        order_type: OrderType::Stop,
+        limit_price: None,
+        stop_price: Some(price("2")),
+        ..buy.clone()
+    };
+    for (order, field) in [
+        (OrderSpec { qty: quantity("1.5"), ..buy.clone() }, "qty"),
+        (OrderSpec { time_in_force: TimeInForce::Ioc, ..buy.clone() }, "time_in_force"),
+        (OrderSpec { extended_hours: true, ..buy.clone() }, "extended_hours"),
+        (OrderSpec { limit_price: Some(price("0.0125")), ..buy.clone() }, "limit_price"),
+        (stop, "type"),
+        (package(&[(CALL_100, Side::Buy, 1)], "1", "1"), "legs"),
+        (package(&[(CALL_100, Side::Buy, 1), (CALL_100, Side::Sell, 1)], "1", "1"), "legs"),
+        (package(&[(CALL_100, Side::Buy, 2), (CALL_101, Side::Sell, 4)], "1", "1"), "legs"),
+        (package(&[(CALL_100, Side::Buy, 0), (CALL_101, Side::Sell, 1)], "1", "1"), "legs"),
+        (package(&[("AAPL", Side::Buy, 10), (CALL_101, Side::Sell, 1)], "1", "1"), "legs"),
+        (OrderSpec { limit_price: None, ..spread.clone() }, "limit_price"),
+        (OrderSpec { limit_price: Some(price("0.125")), ..spread }, "limit_price"),
+    ] {
+        let refusal = malformed(&mut book, &order, &market);
+        assert_eq!(
+            (refusal.code, refusal.field.as_deref()),
+            (RefusalCode::InvalidOrder, Some(field)),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_change_reserves_what_it_needs_then() {
+    let mut book = margin(3);
+    let prices = [(CALL_100, "2.00"), (CALL_101, "1.62")];
+    let order = package(&[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)], "1", "-0.38");
+    book.place(1, &order, &shown(&prices));
+    let change = |qty: Option<&str>, limit: Option<&str>| {
+        let (qty, limit_price) = (qty.map(quantity), limit.map(price));
+        let change = OrderChange { qty, limit_price, ..OrderChange::default() };
+        let (account_id, order_id) = (me(), order_id(1));
+        Command::Replace { account_id, order_id, change, seen: None, market: shown(&prices) }
+    };
+    book.submit(&change(Some("3"), None)).unwrap();
+    assert_eq!(book.reserved(me()), "186.00");
+    book.submit(&change(None, Some("-0.50"))).unwrap();
+    assert_eq!(book.reserved(me()), "150.00");
+    let beyond = book.submit(&change(Some("201"), None));
+    assert!(matches!(beyond, Err(refusal) if refusal.code == RefusalCode::InsufficientBuyingPower));
+    assert_eq!(book.reserved(me()), "150.00");
+}
+
+#[test]
+fn legs_are_on_one_underlying() {
+    let mut book = margin(3);
+    book.list("MSFT");
+    let order = package(&[("MSFT", Side::Buy, 100), (CALL_101, Side::Sell, 1)], "1", "1");
+    let refusal = malformed(&mut book, &order, &shown(&[("MSFT", "50"), (CALL_101, "1")]));
+    assert_eq!(refusal.field.as_deref(), Some("legs"));
+    let id: AccountId = me();
+    assert_eq!(book.accounts[&id].reserved(), money("0"));
+}

@@ -1,0 +1,227 @@
+//! The audit reckons options again: legs and their prices, what options need as margin, and what becomes of cash, shares
+//! and basis when they end. What was changed of that is found, though every leaf is right.
+
+use aggregates::account::{AccountCommand, AccountKind};
+use aggregates::id::{AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId};
+use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
+use aggregates::margin::{Mark, Marks};
+use aggregates::market::{Evidence, EvidenceTick, Reference};
+use aggregates::order::{Execution, Leg, LegExecution, OrderClass, OrderSpec, Side};
+use aggregates::trading::{Command, MarketView};
+use blotter::audit::{Code, Evidence as Kept, ProcessKey, Scope, verify_database};
+use blotter::ledger::SigningName;
+use uuid::Uuid;
+
+use super::{exported, project, rewritten, verify_lines};
+use crate::support::ledger::{TestLedger, buy, noon};
+use crate::support::{TestDatabase, scratch_directory};
+
+const CALL_95: &str = "AAPL240216C00095000";
+const CALL_100: &str = "AAPL240216C00100000";
+const PUT_100: &str = "AAPL240216P00100000";
+/// What everything is marked at.
+const PRICES: [(&str, &str); 4] =
+    [("AAPL", "100"), (CALL_95, "6"), (CALL_100, "3"), (PUT_100, "3")];
+
+fn id(symbol: &str) -> InstrumentId {
+    InstrumentId::of_symbol(symbol)
+}
+
+fn terms(symbol: &str) -> OptionTerms {
+    let contract: Contract = symbol.parse().unwrap();
+    OptionTerms::of(&contract, "AAPL", None, None).unwrap()
+}
+
+fn seen(price: &str) -> Reference {
+    Reference { price: price.parse().unwrap(), source: "feed".to_owned(), at: noon() }
+}
+
+fn marks() -> Marks {
+    PRICES
+        .map(|(symbol, price)| (id(symbol), Mark { long: seen(price), short: seen(price) }))
+        .into()
+}
+
+fn quoted(price: &str) -> Evidence {
+    let (bid, size) = (price.parse().unwrap(), "100".parse().unwrap());
+    let tick = EvidenceTick::Quote { bid, bid_size: size, ask: bid, ask_size: size };
+    Evidence { source: "feed".into(), tape_place: 1, at: noon(), tick }
+}
+
+/// An account that trades options.
+struct Desk {
+    test: TestLedger,
+    account: AccountId,
+}
+
+impl Desk {
+    async fn start(test: TestLedger) -> Self {
+        test.stock("AAPL").await;
+        for symbol in [CALL_95, CALL_100, PUT_100] {
+            let (instrument_id, symbol, name) = (id(symbol), symbol.to_owned(), symbol.to_owned());
+            let kind = InstrumentKind::Option;
+            let command = InstrumentCommand::List { instrument_id, symbol, name, kind, at: None };
+            let list = Command::Instrument { instrument_id, command };
+            test.submit(MARKET_TENANT, list, None).await.unwrap();
+        }
+        let account_id = AccountId::new(Uuid::now_v7());
+        let command = AccountCommand::Open {
+            account_id,
+            kind: AccountKind::Margin,
+            option_level: 4,
+            name_digest: String::new(),
+            starting_balance: "50000".parse().unwrap(),
+            deposit_id: CommandId::new(Uuid::now_v7()),
+            at: None,
+        };
+        test.submit(OPERATOR_TENANT, Command::Account { account_id, command }, None).await.unwrap();
+        Self { test, account: account_id }
+    }
+
+    async fn submit(&self, command: Command) {
+        let committed = self.test.submit(OPERATOR_TENANT, command, None).await.unwrap();
+        assert_eq!(committed.rejected, None);
+    }
+
+    async fn market(&self, symbol: &str, command: InstrumentCommand) {
+        let command = Command::Instrument { instrument_id: id(symbol), command };
+        self.test.submit(MARKET_TENANT, command, None).await.unwrap();
+    }
+
+    /// Places an order at a limit, changed by `with`.
+    async fn place(
+        &self,
+        (symbol, qty, limit): (&str, &str, &str),
+        with: impl FnOnce(OrderSpec) -> OrderSpec,
+    ) -> OrderId {
+        let name = Uuid::now_v7().to_string();
+        let (order_id, command, key) = buy(self.account, symbol, qty, limit, &name);
+        let Command::Place { spec, market, .. } = command else { panic!("a buy is placed") };
+        let contracts =
+            [CALL_95, CALL_100, PUT_100].map(|symbol| (id(symbol), terms(symbol))).into();
+        let market = MarketView { marks: marks(), contracts, ..market };
+        let place = Command::Place { order_id, spec: with(spec), market };
+        let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
+        assert_eq!(committed.rejected, None);
+        order_id
+    }
+
+    async fn fill(&self, order_id: OrderId, (qty, price): (&str, &str), legs: &[(&str, &str)]) {
+        let leg = |(symbol, price): &(&str, &str)| LegExecution {
+            instrument_id: id(symbol),
+            price: price.parse().unwrap(),
+            evidence: quoted(price),
+        };
+        let execution = Execution {
+            revision: 0,
+            after_fills: 0,
+            qty: qty.parse().unwrap(),
+            price: price.parse().unwrap(),
+            evidence: quoted(legs.first().map_or(price, |(_, price)| *price)),
+            legs: legs.iter().map(leg).collect(),
+        };
+        self.submit(Command::Fill { order_id, execution, marks: marks(), at: noon() }).await;
+    }
+
+    async fn single(&self, side: Side, symbol: &str, qty: &str, price: &str) {
+        let order = self.place((symbol, qty, price), |spec| OrderSpec { side, ..spec }).await;
+        self.fill(order, (qty, price), &[]).await;
+    }
+
+    /// Sells the call at 95 and buys that at 100, filled in part.
+    async fn spread(&self) {
+        let leg = |(side, symbol): (Side, &str)| Leg {
+            instrument_id: id(symbol),
+            symbol: symbol.to_owned(),
+            side,
+            ratio_qty: 1,
+            position_intent: None,
+            contract: None,
+        };
+        let legs = [(Side::Sell, CALL_95), (Side::Buy, CALL_100)].map(leg).to_vec();
+        let order = self
+            .place(("AAPL", "3", "-2.50"), |spec| OrderSpec {
+                order_class: OrderClass::Mleg,
+                legs: Some(legs),
+                ..spec
+            })
+            .await;
+        self.fill(order, ("2", "-3"), &[(CALL_95, "6"), (CALL_100, "3")]).await;
+    }
+
+    /// A contract expires with AAPL at this price.
+    async fn expire(&self, symbol: &str, price: &str) {
+        let (at, terms) = (noon(), terms(symbol));
+        let (session, price) = (terms.expiration, price.parse().unwrap());
+        let source = "feed".to_owned();
+        self.market(symbol, InstrumentCommand::Expire { session, price, source, at }).await;
+        self.submit(Command::SettleExpired {
+            account_id: self.account,
+            underlying_id: terms.underlying_id,
+            session,
+            contracts: vec![(id(symbol), Some(seen("0.02")))],
+            orders: Vec::new(),
+            marks: marks(),
+            at,
+        })
+        .await;
+        self.market(symbol, InstrumentCommand::CompleteExpiry { at }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_options_did_and_came_to_is_reckoned_again() {
+    let database = TestDatabase::new().await;
+    let directory = scratch_directory("options-audit");
+    let key = ProcessKey::open_or_create(directory.path()).unwrap();
+    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    desk.single(Side::Sell, PUT_100, "2", "3").await;
+    desk.spread().await;
+    let withdraw = Command::Withdraw {
+        account_id: desk.account,
+        withdrawal_id: CommandId::new(Uuid::now_v7()),
+        amount: "100".parse().unwrap(),
+        marks: marks(),
+        at: Some(noon()),
+    };
+    desk.submit(withdraw).await;
+    // The puts are assigned, 2 dollars in the money.
+    desk.expire(PUT_100, "98").await;
+    let exercise = Command::InstructExercise {
+        account_id: desk.account,
+        instrument_id: id(CALL_100),
+        exercise: false,
+        at: noon(),
+    };
+    desk.submit(exercise).await;
+
+    project(&database).await;
+    let kept = Kept::read(&[]).unwrap();
+    let report = verify_database(&database.auditor, 0, kept).await.unwrap();
+    assert!(report.problems.is_empty(), "{report}");
+    let lines = exported(&database, Scope::default()).await;
+    let sound = verify_lines(&lines, &[]);
+    assert!(sound.problems.is_empty(), "{sound}");
+    for (event_type, from, to, code) in [
+        ("OrderFilled", r#""amount":"1200.00""#, r#""amount":"1200.01""#, Code::Order),
+        ("OrderFilled", r#""amount":"-600.00""#, r#""amount":"600.00""#, Code::Order),
+        ("OrderFilled", r#""price":"6.00""#, r#""price":"5.99""#, Code::Evidence),
+        // Two puts at the money: 2 * (300 + 2,000). Two spreads five wide: 1,000.
+        ("CashWithdrawn", r#""initial":"5600.00""#, r#""initial":"5599.00""#, Code::Margin),
+        ("OptionEnded", r#""moved":"600.00""#, r#""moved":"599.00""#, Code::Holding),
+        (
+            "OptionEnded",
+            r#""settlement_price":"98.00""#,
+            r#""settlement_price":"101.00""#,
+            Code::Command,
+        ),
+        ("SharesDelivered", r#""amount":"19400.00""#, r#""amount":"20000.00""#, Code::Command),
+        ("SharesDelivered", r#""price":"100.00""#, r#""price":"99.00""#, Code::Command),
+        ("OptionSettled", r#""amount":"-20000.00""#, r#""amount":"-19999.00""#, Code::Account),
+    ] {
+        let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
+        let found = report.problems.iter().any(|problem| problem.code == code);
+        assert!(found, "{event_type} {to}: {report}");
+    }
+}

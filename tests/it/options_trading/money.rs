@@ -1,0 +1,117 @@
+//! What orders of options move, with every figure worked out by hand.
+
+use serde_json::json;
+
+use super::{Desk, contract, credit_spread, fields, iron_condor, single};
+
+/// 10,000 - 2.60 * 100 = 9,740. The bid is 2.50: the call is worth 250, 10 less than it cost.
+#[tokio::test]
+async fn a_long_call_costs_a_hundred_times_its_price() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let call = contract("C", 100);
+    let order = desk.place(single("buy", &call, "2.70")).await;
+    let names = [
+        "status",
+        "filled_qty",
+        "filled_avg_price",
+        "kind",
+        "underlying_symbol",
+        "position_intent",
+    ];
+    let told = ["filled", "1", "2.60", "option", "AAPL", "buy_to_open"];
+    assert_eq!(fields(&order, &names), told);
+    let now = desk.now().await;
+    let names = [
+        "cash",
+        "reserved",
+        "equity",
+        "long_market_value",
+        "initial_margin",
+        "options_buying_power",
+    ];
+    assert_eq!(fields(&now, &names), ["9740.00", "0.00", "9990.00", "250.00", "0.00", "9740.00"]);
+    let held = desk.position(&call).await;
+    let names = ["kind", "qty", "avg_entry_price", "cost_basis", "market_value", "unrealized_pl"];
+    assert_eq!(fields(&held, &names), ["option", "1", "2.60", "260.00", "250.00", "-10.00"]);
+
+    let sold = desk.place(single("sell", &call, "2.50")).await;
+    assert_eq!(fields(&sold, &["status", "position_intent"]), ["filled", "sell_to_close"]);
+    assert_eq!(fields(&desk.now().await, &["cash", "equity"]), ["9990.00", "9990.00"]);
+    let closed = desk.position(&call).await;
+    assert_eq!(fields(&closed, &["qty", "realized_pl"]), ["0", "-10.00"]);
+}
+
+/// 20,000 - 101 * 100 = 9,900; + 2.08 * 100 = 10,108. The shares cover the call: they cannot be sold while it is short.
+#[tokio::test]
+async fn a_call_is_covered_by_shares_that_then_stay() {
+    let desk = Desk::start("cash", "20000", 1).await;
+    let call = contract("C", 101);
+    let refused = desk.refused(single("sell", &call, "2.08")).await;
+    assert_eq!(refused["code"], "option_level", "{refused}");
+    let shares = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "100"});
+    assert_eq!(desk.place(shares).await["status"], "filled");
+    let sold = desk.place(single("sell", &call, "2.08")).await;
+    assert_eq!(fields(&sold, &["status", "position_intent"]), ["filled", "sell_to_open"]);
+    assert_eq!(fields(&desk.now().await, &["cash", "short_market_value"]), ["10108.00", "-212.00"]);
+    let shares = json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "1"});
+    let refused = desk.rest.post(&desk.path("/orders"), shares).await;
+    let refused = refused.json();
+    assert!(
+        refused["code"] == "option_level" || refused["cancel_reason"] == "option_level",
+        "{refused}"
+    );
+}
+
+/// 10,000 + 1.90 * 100 = 10,190, of which the strike of 99 * 100 = 9,900 is set aside.
+#[tokio::test]
+async fn a_put_is_secured_by_cash_that_is_then_set_aside() {
+    let desk = Desk::start("cash", "10000", 1).await;
+    let sold = desk.place(single("sell", &contract("P", 99), "1.90")).await;
+    assert_eq!(sold["status"], "filled");
+    let now = desk.now().await;
+    assert_eq!(fields(&now, &["cash", "buying_power"]), ["10190.00", "290.00"]);
+    let more = desk.refused(single("sell", &contract("P", 98), "1.50")).await;
+    assert_eq!(more["code"], "insufficient_buying_power", "{more}");
+}
+
+/// The legs bring 2.50 - 2.12 = 0.38. Cash 10,038 less the width of 100 leaves 9,938 for options, twice that for stock.
+#[tokio::test]
+async fn a_credit_spread_is_one_order_and_needs_its_width() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let order = desk.place(credit_spread("-0.38")).await;
+    let names =
+        ["symbol", "side", "underlying_symbol", "order_class", "status", "filled_avg_price"];
+    assert_eq!(fields(&order, &names), ["null", "null", "AAPL", "mleg", "filled", "-0.38"]);
+    let names =
+        ["symbol", "side", "ratio_qty", "position_intent", "filled_qty", "filled_avg_price"];
+    let (short, long) = (contract("C", 100), contract("C", 101));
+    assert_eq!(
+        fields(&order["legs"][0], &names),
+        [&short, "sell", "1", "sell_to_open", "1", "2.50"]
+    );
+    assert_eq!(fields(&order["legs"][1], &names), [&long, "buy", "1", "buy_to_open", "1", "2.12"]);
+    let names = ["cash", "reserved", "initial_margin", "options_buying_power", "buying_power"];
+    let told = ["10038.00", "0.00", "100.00", "9938.00", "19876.00"];
+    assert_eq!(fields(&desk.now().await, &names), told);
+
+    let alone = desk.refused(single("sell", &long, "2.08")).await;
+    assert_eq!(alone["code"], "option_level", "the short leg would be naked: {alone}");
+}
+
+/// 0.38 of the calls and 1.90 - 1.55 = 0.35 of the puts: cash 10,073. Only one wing can be lost: 100, which leaves 9,973.
+#[tokio::test]
+async fn an_iron_condor_needs_its_larger_wing() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let order = desk.place(iron_condor("-0.70")).await;
+    assert_eq!(fields(&order, &["status", "filled_avg_price"]), ["filled", "-0.73"]);
+    let names = ["cash", "initial_margin", "options_buying_power"];
+    assert_eq!(fields(&desk.now().await, &names), ["10073.00", "100.00", "9973.00"]);
+    let grouped = desk.rest.get(&desk.path("/option-positions")).await.expect(200);
+    let of = &grouped["items"][0];
+    let names = ["underlying_symbol", "shares", "long_contracts", "short_contracts", "cost_basis"];
+    // 1.55 + 2.12 bought, 1.90 + 2.50 sold: 367 - 440.
+    assert_eq!(fields(of, &names), ["AAPL", "0", "2", "-2", "-73.00"]);
+    assert_eq!(of["greeks"]["missing"], json!([]), "{of}");
+    let delta: f64 = of["greeks"]["delta"].as_str().unwrap().parse().unwrap();
+    assert!(delta.abs() < 20.0, "{of}");
+}

@@ -1,0 +1,116 @@
+//! Previews of orders of options: they tell what placing does, and what the options come to when they expire.
+
+use serde_json::{Value, json};
+
+use super::{Desk, contract, credit_spread, fields, iron_condor, package, single};
+
+const FIGURES: [&str; 6] = [
+    "cash",
+    "reserved",
+    "buying_power",
+    "options_buying_power",
+    "initial_margin",
+    "maintenance_margin",
+];
+
+#[tokio::test]
+async fn a_preview_is_what_placing_does() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let call = contract("C", 100);
+    let orders = [
+        single("buy", &call, "2.60"),
+        single("buy", &call, "2.00"),
+        single("sell", &call, "2.50"),
+        credit_spread("-0.38"),
+        credit_spread("-0.50"),
+        iron_condor("-0.73"),
+        single("sell", &call, "9.00"),
+        single("buy", &call, "500.00"),
+        package(&[("buy", contract("P", 98)), ("buy", contract("C", 101))], "3.67"),
+    ];
+    let mut refused = 0;
+    for body in orders {
+        let before = desk.now().await;
+        let head = desk.rest.head();
+        let told = desk.rest.post(&desk.path("/orders/preview"), body.clone()).await;
+        assert_eq!(desk.rest.head(), head, "a preview writes nothing");
+        let done = desk.rest.post(&desk.path("/orders"), body.clone()).await;
+        let status = told.status;
+        let (told, order) = (told.json(), done.json());
+        if done.status == 422 {
+            refused += 1;
+            assert_eq!(status, 422, "{body}: {told}");
+            assert_eq!((&told["code"], &told["figures"]), (&order["code"], &order["figures"]));
+            continue;
+        }
+        assert_eq!((status.as_u16(), done.status.as_u16()), (200, 201), "{body}: {told}");
+        let names =
+            ["symbol", "side", "status", "filled_qty", "filled_avg_price", "position_intent"];
+        assert_eq!(fields(&told, &names), fields(&order, &names), "{body}");
+        assert_eq!(fields(&told["before"], &FIGURES), fields(&before, &FIGURES), "{body}");
+        assert_eq!(fields(&told["after"], &FIGURES), fields(&desk.now().await, &FIGURES), "{body}");
+        let intents = |of: &Value| {
+            let legs = of["legs"].as_array().unwrap().iter();
+            legs.map(|leg| leg["position_intent"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(intents(&told), intents(&order), "{body}");
+    }
+    assert!(refused >= 1, "one of them is beyond the means of the account");
+}
+
+async fn payoff(desk: &Desk, body: Value) -> Vec<String> {
+    let told = desk.rest.post(&desk.path("/orders/preview"), body).await.expect(200);
+    let names =
+        ["net_cost", "max_loss", "unlimited_loss", "max_profit", "unlimited_profit", "break_even"];
+    fields(&told["payoff"], &names)
+}
+
+#[tokio::test]
+async fn a_preview_says_what_can_be_lost_and_won() {
+    let desk = Desk::start("margin", "100000", 4).await;
+    // Sold at 2.50, bought at 2.12, a dollar apart: 38 to win, 62 to lose.
+    let told = payoff(&desk, credit_spread("-0.38")).await;
+    assert_eq!(told, ["-38.00", "62.00", "false", "38.00", "false", "[\"100.38\"]"]);
+    let told = payoff(&desk, single("buy", &contract("C", 100), "2.60")).await;
+    assert_eq!(told, ["260.00", "260.00", "false", "null", "true", "[\"102.60\"]"]);
+    let told = payoff(&desk, single("sell", &contract("C", 100), "2.50")).await;
+    assert_eq!(told, ["-250.00", "null", "true", "250.00", "false", "[\"102.50\"]"]);
+    let told = payoff(&desk, iron_condor("-0.73")).await;
+    assert_eq!(told, ["-73.00", "27.00", "false", "73.00", "false", "[\"98.27\",\"100.73\"]"]);
+}
+
+#[tokio::test]
+async fn a_preview_has_the_greeks_of_the_package_and_the_risk_those_of_the_position() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let call = contract("C", 100);
+    let told = desk.rest.post(&desk.path("/orders/preview"), single("buy", &call, "2.60")).await;
+    let told = told.expect(200);
+    let number = |of: &Value| of.as_str().unwrap().parse::<f64>().unwrap();
+    let delta = number(&told["greeks"]["delta"]);
+    let one =
+        desk.rest.get(&format!("/v1/market/options/contracts/{call}/greeks")).await.expect(200);
+    let of_share = number(&one["greeks"]["delta"]);
+    assert!((delta - 100.0 * of_share).abs() < 0.01, "{delta} {of_share}");
+
+    desk.place(single("buy", &call, "2.60")).await;
+    let shares =
+        json!({"symbol": call, "side": "buy", "type": "limit", "qty": "1", "limit_price": "2.60"});
+    let risk = desk.rest.post(&desk.path("/orders/preview/risk"), shares).await.expect(200);
+    let (before, after) =
+        (number(&risk["greeks_before"]["delta"]), number(&risk["greeks_after"]["delta"]));
+    assert!((before - delta).abs() < 0.01 && (after - 2.0 * delta).abs() < 0.02, "{risk}");
+}
+
+#[tokio::test]
+async fn greeks_that_cannot_be_told_are_missing_with_a_reason() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let unpriced = contract("C", 105);
+    desk.rest.feed(&[super::listed(&unpriced)]).await.expect(200);
+    let told =
+        desk.rest.post(&desk.path("/orders/preview"), single("buy", &unpriced, "0.50")).await;
+    let told = told.expect(200);
+    assert_eq!(told["greeks"]["delta"], Value::Null);
+    let missing = json!([{"symbol": unpriced, "why": ["option_price"]}]);
+    assert_eq!(told["greeks"]["missing"], missing);
+    assert_eq!(told["payoff"]["max_loss"], "50.00", "what it costs is known: {told}");
+}

@@ -1,0 +1,164 @@
+//! What cannot be an order of options, and what an account may not do with them.
+
+use serde_json::{Value, json};
+
+use super::{Desk, contract, credit_spread, package, single};
+use crate::support::TestDatabase;
+use crate::support::rest::{TestRest, instrument};
+
+#[tokio::test]
+async fn an_account_is_opened_with_a_level_that_its_kind_has() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let open = async |kind: &str, level: Value| {
+        let body =
+            json!({"name": "test", "kind": kind, "starting_balance": "0", "option_level": level});
+        rest.post("/v1/accounts", body).await
+    };
+    for (kind, usual, most) in [("cash", 0, 2), ("margin", 3, 4)] {
+        assert_eq!(open(kind, Value::Null).await.expect(201)["option_level"], usual);
+        assert_eq!(open(kind, json!(most)).await.expect(201)["option_level"], most);
+        let refused = open(kind, json!(most + 1)).await.expect(422);
+        assert_eq!(refused["errors"][0]["field"], "option_level");
+        if kind == "cash" {
+            let said = refused["errors"][0]["message"].as_str().unwrap();
+            assert_eq!(said, "option_level 3: a cash account has 0 to 2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_level_permits_what_it_permits_and_says_what_it_would_take() {
+    let call = contract("C", 100);
+    let naked = single("sell", &call, "2.50");
+    let spread = credit_spread("-0.38");
+    for (kind, level, body, needed) in [
+        ("cash", 0, single("buy", &call, "2.60"), Some(2)),
+        ("cash", 1, single("buy", &call, "2.60"), Some(2)),
+        ("cash", 2, single("buy", &call, "2.60"), None),
+        ("cash", 2, naked.clone(), Some(4)),
+        ("margin", 2, spread.clone(), Some(3)),
+        ("margin", 3, spread.clone(), None),
+        ("margin", 3, naked.clone(), Some(4)),
+        ("margin", 4, naked.clone(), None),
+    ] {
+        let desk = Desk::start(kind, "50000", level).await;
+        let Some(needed) = needed else {
+            assert_eq!(desk.place(body).await["status"], "filled");
+            continue;
+        };
+        let refused = desk.refused(body.clone()).await;
+        assert_eq!(refused["code"], "option_level", "{kind} {level}: {refused}");
+        let figures = json!({"level": needed.to_string(), "option_level": level.to_string()});
+        assert_eq!(refused["figures"], figures, "{kind} {level} {body}");
+        let order = refused["order_id"].as_str().unwrap();
+        let order = desk.rest.get(&desk.path(&format!("/orders/{order}"))).await.expect(200);
+        assert_eq!((&order["status"], &order["kind"]), (&json!("rejected"), &json!("option")));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_order_of_options_is_told_by_field() {
+    let desk = Desk::start("margin", "10000", 4).await;
+    let (call, put) = (contract("C", 100), contract("P", 99));
+    let with = |mut body: Value, field: &str, value: Value| {
+        body[field] = value;
+        body
+    };
+    let one = single("buy", &call, "2.60");
+    let spread = credit_spread("-0.38");
+    let mut scaled = spread.clone();
+    scaled["legs"][0]["ratio_qty"] = json!(2);
+    scaled["legs"][1]["ratio_qty"] = json!("2");
+    let five: Vec<_> = (0..5).map(|n| ("buy", contract("C", 110 + n))).collect();
+    let msft = json!({"t": "instrument", "symbol": "MSFT240216C00100000", "kind": "option", "underlying": "MSFT"});
+    desk.rest.feed(&[instrument("MSFT"), msft]).await.expect(200);
+    let head = desk.rest.head();
+    for (body, field) in [
+        (with(one.clone(), "qty", json!("1.5")), "qty"),
+        (with(one.clone(), "limit_price", json!("2.605")), "limit_price"),
+        (with(one.clone(), "time_in_force", json!("ioc")), "time_in_force"),
+        (with(one.clone(), "extended_hours", json!(true)), "extended_hours"),
+        (with(one.clone(), "position_intent", json!("sell_to_open")), "position_intent"),
+        (with(one.clone(), "position_intent", json!("short")), "position_intent"),
+        (with(one.clone(), "symbol", json!("AAPL240216C00777000")), "symbol"),
+        (with(spread.clone(), "symbol", json!("AAPL")), "symbol"),
+        (with(spread.clone(), "side", json!("buy")), "side"),
+        (with(spread.clone(), "qty", json!("0.5")), "qty"),
+        (with(spread.clone(), "legs", json!([])), "legs"),
+        (with(spread.clone(), "legs", json!("x")), "legs"),
+        (with(spread.clone(), "order_class", json!("simple")), "symbol"),
+        (package(&[("buy", call.clone())], "2.60"), "legs"),
+        (package(&[("buy", call.clone()), ("sell", call.clone())], "0.10"), "legs"),
+        (package(&five, "1"), "legs"),
+        (scaled, "legs"),
+        (
+            with(
+                spread.clone(),
+                "legs",
+                json!([{"symbol": call, "side": "buy", "ratio_qty": 1.5}, {"symbol": put, "side": "buy"}]),
+            ),
+            "legs[0].ratio_qty",
+        ),
+        (
+            with(
+                spread.clone(),
+                "legs",
+                json!([{"symbol": call, "side": "buy", "x": 1}, {"symbol": put, "side": "buy"}]),
+            ),
+            "legs[0].x",
+        ),
+        (
+            with(
+                spread.clone(),
+                "legs",
+                json!([{"symbol": call, "side": "buy", "position_intent": "sell_to_open"}, {"symbol": put, "side": "buy"}]),
+            ),
+            "legs",
+        ),
+        (
+            package(&[("buy", call.clone()), ("sell", "MSFT240216C00100000".to_owned())], "0.10"),
+            "legs",
+        ),
+        (
+            json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1", "position_intent": "buy_to_open"}),
+            "position_intent",
+        ),
+    ] {
+        for path in ["/orders", "/orders/preview"] {
+            let refused = desk.rest.post(&desk.path(path), body.clone()).await.expect(422);
+            let named: Vec<_> = refused["errors"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| it["field"].as_str().unwrap())
+                .collect();
+            assert!(named.contains(&field), "{body}: {refused}");
+        }
+        if !body.to_string().contains("777") {
+            assert_eq!(desk.rest.head(), head, "nothing is recorded of {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_closes_closes_no_more_than_is_held() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let call = contract("C", 100);
+    desk.place(single("buy", &call, "2.60")).await;
+    let mut two = single("sell", &call, "2.50");
+    two["qty"] = json!("2");
+    assert_eq!(desk.refused(two).await["code"], "insufficient_shares");
+    let mut opens = single("sell", &call, "2.50");
+    opens["position_intent"] = json!("sell_to_open");
+    assert_eq!(desk.refused(opens).await["code"], "opposing_position");
+}
+
+#[tokio::test]
+async fn an_option_that_has_expired_is_not_traded() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let later = crate::support::rest::quote("AAPL", "100", "101", "2024-02-20T15:00:00Z");
+    desk.rest.feed(&[later]).await.expect(200);
+    let refused = desk.refused(single("buy", &contract("C", 100), "2.60")).await;
+    assert_eq!(refused["code"], "contract_expired", "{refused}");
+}
