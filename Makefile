@@ -28,6 +28,7 @@ outside: prepare
 # The main job once, on real bars of autumn 2008, and what happened.
 demo: build
 	scripts/demo
+	scripts/demo-spread
 
 # Every contender on one scratch Postgres, in one run; `make bench QUICK=--quick` for a minute's glance.
 bench: prepare

@@ -134,7 +134,13 @@ async fn order(
     execute(
         &frameworks.accounts,
         &account,
-        AccountCommand::Reserve { order_id, amount, margin: None, collateral: Money::ZERO },
+        AccountCommand::Reserve {
+            order_id,
+            amount,
+            margin: None,
+            collateral: Money::ZERO,
+            of_options: false,
+        },
     )
     .await?;
     if !fills {

@@ -21,6 +21,8 @@ pub struct Opening {
     pub margin: Option<Standing>,
     /// What a cash account has set aside for the short puts that it holds.
     pub collateral: Money,
+    /// It is for options: a refusal tells its figures as they are, not as the stock that they open.
+    pub of_options: bool,
     /// What of the order's reservation goes over to orders whose shares it takes.
     pub passed_on: Vec<(OrderId, Money)>,
 }
@@ -77,6 +79,8 @@ pub enum AccountCommand {
         margin: Option<Standing>,
         /// What a cash account has set aside for the short puts that it holds.
         collateral: Money,
+        /// It is for options: a refusal tells its figures as they are, not as the stock that they open.
+        of_options: bool,
     },
     /// Reserve another amount for an order: its owner changed it.
     Rereserve {
@@ -88,6 +92,8 @@ pub enum AccountCommand {
         margin: Option<Standing>,
         /// What a cash account has set aside for the short puts that it holds.
         collateral: Money,
+        /// It is for options: a refusal tells its figures as they are, not as the stock that they open.
+        of_options: bool,
     },
     /// Free what is set aside for orders that ended.
     Release {

@@ -25,10 +25,16 @@ impl Account {
         }
     }
 
-    /// That it cannot reserve `needed` of what is free: of a margin account both are told as the stock that they open.
-    fn cannot_pay(&self, needed: Money, free: Money) -> Result<AccountError, AccountError> {
-        let told = |amount: Money| {
-            if self.is_margin() { bought_by(amount) } else { Ok(amount) }
+    /// That it cannot reserve `needed` of what is free: of a margin account both are told as the stock that they open, but
+    /// for options.
+    fn cannot_pay(
+        &self,
+        (needed, free): (Money, Money),
+        of_options: bool,
+    ) -> Result<AccountError, AccountError> {
+        let told = |amount: Money| match self.is_margin() && !of_options {
+            true => bought_by(amount),
+            false => Ok(amount),
         };
         let (needed, available) = (told(needed)?, told(free)?);
         Ok(AccountError::InsufficientBuyingPower { needed, available })
@@ -56,12 +62,13 @@ impl Account {
     }
 
     pub(super) fn reserve(&self, command: &AccountCommand) -> Result<AccountEvent, AccountError> {
-        let AccountCommand::Reserve { order_id, amount, margin, collateral } = command else {
+        let AccountCommand::Reserve { order_id, amount, margin, collateral, of_options } = command
+        else {
             return Err(AccountError::NoReservation);
         };
         let free = self.free(margin.as_ref(), *collateral)?;
         if *amount > free {
-            return Err(self.cannot_pay(*amount, free)?);
+            return Err(self.cannot_pay((*amount, free), *of_options)?);
         }
         if self.reservations().contains_key(order_id) || !amount.is_positive() {
             return Err(AccountError::NoReservation);
@@ -79,14 +86,16 @@ impl Account {
         &self,
         command: &AccountCommand,
     ) -> Result<Option<AccountEvent>, AccountError> {
-        let AccountCommand::Rereserve { order_id, amount, margin, collateral } = command else {
+        let AccountCommand::Rereserve { order_id, amount, margin, collateral, of_options } =
+            command
+        else {
             return Err(AccountError::NoReservation);
         };
         let from = self.reservation(*order_id);
         if *amount > from {
             let free = self.free(margin.as_ref(), *collateral)?.plus(from)?;
             if *amount > free {
-                return Err(self.cannot_pay(*amount, free)?);
+                return Err(self.cannot_pay((*amount, free), *of_options)?);
             }
         }
         if amount.is_negative() {
@@ -179,6 +188,6 @@ impl Account {
         if beyond <= free {
             return Ok(());
         }
-        Err(self.cannot_pay(opening.needed, free.plus(released)?)?)
+        Err(self.cannot_pay((opening.needed, free.plus(released)?), opening.of_options)?)
     }
 }

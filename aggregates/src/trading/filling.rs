@@ -156,7 +156,8 @@ impl<W: World> Desk<'_, W> {
             false => None,
         };
         let collateral = Money::ZERO;
-        let closes = Opening { needed: more, margin, collateral, passed_on: Vec::new() };
+        let closes =
+            Opening { needed: more, margin, collateral, of_options: true, passed_on: Vec::new() };
         Ok(Fill { keep: Money::ZERO, opening: is_margin.then_some(closes), cuts })
     }
 

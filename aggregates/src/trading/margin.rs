@@ -304,7 +304,8 @@ impl<W: World> Desk<'_, W> {
         };
         let cuts = position.cuts(order_id, spec.side, *qty, &lenders)?;
         let passed_on = self.passed_on(account, &cuts, released.minus(needed.min(released))?)?;
-        let opening = Some(Opening { needed, margin, collateral: Money::ZERO, passed_on });
+        let opening =
+            Some(Opening { needed, margin, collateral: Money::ZERO, of_options: false, passed_on });
         Ok(Fill { keep, opening, cuts })
     }
 

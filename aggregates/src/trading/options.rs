@@ -191,7 +191,8 @@ impl<W: World> Desk<'_, W> {
         }
         let margin = self.backing_of(spec.account_id, plan.opens, &market.marks)?;
         let (amount, collateral) = (plan.reserve, self.collateral(spec.account_id)?);
-        let reserve = AccountCommand::Reserve { order_id, amount, margin, collateral };
+        let reserve =
+            AccountCommand::Reserve { order_id, amount, margin, collateral, of_options: true };
         self.account(spec.account_id, &reserve)
     }
 
@@ -243,7 +244,8 @@ impl<W: World> Desk<'_, W> {
             false => None,
         };
         let (amount, collateral) = (plan.reserve, self.collateral(spec.account_id)?);
-        let command = AccountCommand::Rereserve { order_id, amount, margin, collateral };
+        let command =
+            AccountCommand::Rereserve { order_id, amount, margin, collateral, of_options: true };
         self.account(spec.account_id, &command)
     }
 
@@ -399,8 +401,13 @@ impl<W: World> Desk<'_, W> {
             false => None,
         };
         let collateral = self.collateral(spec.account_id)?;
-        let opening =
-            Some(Opening { needed: plan.reserve, margin, collateral, passed_on: Vec::new() });
+        let opening = Some(Opening {
+            needed: plan.reserve,
+            margin,
+            collateral,
+            of_options: true,
+            passed_on: Vec::new(),
+        });
         let change = if spec.side == Side::Buy { amount.negated() } else { amount };
         let settle =
             AccountCommand::Settle { order_id, fill_id, amount: change, fees, keep, opening };

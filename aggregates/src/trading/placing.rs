@@ -164,7 +164,8 @@ impl<W: World> Desk<'_, W> {
         if !parts.opens.is_zero() {
             let margin = self.backing(spec.account_id, &market.marks)?;
             let collateral = self.collateral(spec.account_id)?;
-            let reserve = AccountCommand::Reserve { order_id, amount, margin, collateral };
+            let reserve =
+                AccountCommand::Reserve { order_id, amount, margin, collateral, of_options: false };
             self.account(spec.account_id, &reserve)?;
         }
         self.place_children(order_id, spec, market, expires_at)

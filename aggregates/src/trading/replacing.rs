@@ -104,7 +104,7 @@ impl<W: World> Desk<'_, W> {
         let collateral = self.collateral(account_id)?;
         self.account(
             account_id,
-            &AccountCommand::Rereserve { order_id, amount, margin, collateral },
+            &AccountCommand::Rereserve { order_id, amount, margin, collateral, of_options: false },
         )
     }
 

@@ -410,6 +410,7 @@ fn money_of_orders_moves_only_with_them() {
         amount: money("1"),
         margin: None,
         collateral: aggregates::money::Money::ZERO,
+        of_options: false,
     };
     assert_eq!(
         book.refused(&Command::Account { account_id: me(), command: release }),

@@ -131,6 +131,7 @@ fn a_reservation_is_made_once_and_released_once() {
         amount: money(amount),
         margin: None,
         collateral: aggregates::money::Money::ZERO,
+        of_options: false,
     };
     let release =
         AccountCommand::Release { orders: vec![order_id(1)], reason: ReleaseReason::Canceled };

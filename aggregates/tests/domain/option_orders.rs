@@ -461,6 +461,16 @@ fn a_change_reserves_what_it_needs_then() {
 }
 
 #[test]
+fn what_an_order_of_options_lacks_is_told_as_it_is_and_not_as_the_stock_that_it_would_open() {
+    let mut book = margin(3);
+    let placed = book.place(1, &one(PUT_90, Side::Sell, "2", Some("1")), &shown(&[(PUT_90, "1")]));
+    let refusal = placed.rejected.expect("a rejection");
+    // 18,000 secure the strikes, and 200 come in.
+    assert_eq!(refusal.figures["needed"], "17800.00");
+    assert_eq!(refusal.figures["available"], "10000.00");
+}
+
+#[test]
 fn legs_are_on_one_underlying() {
     let mut book = margin(3);
     book.list("MSFT");

@@ -17,6 +17,8 @@ use crate::support::{Server, blotter, scratch_with_cluster};
 
 /// A fast market: some hundred lines a second.
 const MARKET: [&str; 4] = ["--market", "simulated", "--speed", "60x"];
+/// How long it plays before it is counted: by then each symbol has passed the quote that it began with, which is told once.
+const BEGUN: Duration = Duration::from_secs(2);
 /// How long it plays.
 const PLAYED: Duration = Duration::from_secs(4);
 
@@ -72,6 +74,7 @@ async fn idle(record: &str) -> ((i64, i64), (i64, i64)) {
     let directory = scratch_with_cluster(&format!("idle-{record}")).await;
     let arguments = [&MARKET[..], &["--record", record]].concat();
     let server = Server::serve_with(directory.path(), &arguments).await;
+    tokio::time::sleep(BEGUN).await;
     let before = tape(directory.path()).await;
     tokio::time::sleep(PLAYED).await;
     let after = tape(directory.path()).await;
