@@ -158,6 +158,12 @@ impl Service {
         let order = OrderRequest::plain(symbol.to_owned(), side, OrderType::Market, qty);
         let market = self.market_of(&order.spec(account_id, "-"))?;
         let at = market.at;
+        if market.contracts_end.is_some_and(|end| end <= at) {
+            let message = format!(
+                "{symbol} has expired, and is settled at the official close of what it is on: nothing else ends it now"
+            );
+            return Err(Refusal::new(RefusalCode::ContractExpired, message).into());
+        }
         Ok((market, at))
     }
 

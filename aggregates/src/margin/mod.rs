@@ -27,7 +27,7 @@ use crate::money::{AmountError, Money, Price, Quantity};
 
 pub use naming::{Strategy, StrategyKind, StrategyLeg};
 pub use options::{
-    Cover, MOST_CONTRACTS, NakedPuts, OptionHolding, OptionsRequirement, Underlying,
+    Cover, MOST_CONTRACTS, NakedPuts, OptionHolding, OptionsRequirement, Underlying, best_cover,
     options_requirement,
 };
 pub use secured::{Secured, Uncovered, secured_requirement};

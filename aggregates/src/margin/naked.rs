@@ -18,6 +18,9 @@ const BROAD_INDEX_PERCENT: i128 = 15;
 /// Of the value of the underlying of a call or of the strike of a put, in percent: the least.
 const LEAST_PERCENT: i128 = 10;
 
+/// Ten times the largest price of a share, for a contract, in billionths of a dollar.
+const UNWANTED: i128 = 10 * 10_000_000 * MULTIPLIER as i128 * 1_000_000_000;
+
 /// What one short contract needs when nothing covers it, in billionths of a dollar.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naked {
@@ -47,6 +50,11 @@ impl Naked {
     pub(super) fn secured(contract: &Contract) -> Self {
         let strike = i128::from(contract.strike().billionths());
         Self { premium: 0, beyond: strike * i128::from(MULTIPLIER) }
+    }
+
+    /// One short call that is to be covered if anything can cover it: it needs more than any spread can lose.
+    pub(super) fn unwanted() -> Self {
+        Self { premium: 0, beyond: UNWANTED }
     }
 
     /// All that it needs.

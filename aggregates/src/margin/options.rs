@@ -81,8 +81,6 @@ pub struct Cover {
 pub struct OptionsRequirement {
     /// What has to back them, initially and from then on; rounded up to the cent once.
     pub requirement: Money,
-    /// How many short contracts are covered by what.
-    pub cover: Cover,
     /// The cover that needs least, by the names of its parts. Each requirement is rounded up by itself, so their sum may
     /// be cents more.
     pub strategies: Vec<Strategy>,
@@ -127,11 +125,32 @@ pub fn options_requirement(
         return Err(AmountError::NotPositive { kind: "price of an underlying", value });
     }
     let legs = legs(underlying, holdings, naked_puts)?;
-    let (requirement, cover) = (Money::ZERO, Cover::default());
-    let mut all = OptionsRequirement { requirement, cover, strategies: Vec::new() };
+    let mut all = OptionsRequirement { requirement: Money::ZERO, strategies: Vec::new() };
     let mut lots = lots(underlying.shares)?;
     for part in legs.chunks(MOST_CONTRACTS) {
         add(&mut all, part, &mut lots)?;
+    }
+    Ok(all)
+}
+
+/// By what the short options on one underlying are covered best: no call is naked that a long one or shares can cover, and
+/// no put but one whose strike is less than what a spread can lose. What level they take is told by it, since the cover that
+/// needs least may leave a call naked beside the long one that could cover it.
+///
+/// # Errors
+/// Contracts are not whole, or a figure is beyond the bound of money.
+pub fn best_cover(shares: Quantity, holdings: &[OptionHolding]) -> Result<Cover, AmountError> {
+    let underlying = Underlying { price: Price::ZERO, shares, broad_index: false };
+    let mut legs = legs(&underlying, holdings, NakedPuts::Secured)?;
+    for leg in legs.iter_mut().filter(|leg| leg.contract.right() == Right::Call) {
+        leg.naked = Naked::unwanted();
+    }
+    let (mut all, mut lots) = (Cover::default(), lots(shares)?);
+    for part in legs.chunks(MOST_CONTRACTS) {
+        let cover = least(part, lots).ok_or(AmountError::Inexact)?;
+        let (each, parts) = cover.parts;
+        all = all.plus(part, &cover)?;
+        lots = cover.lots.checked_mul(each).ok_or(AmountError::Inexact)? / parts;
     }
     Ok(all)
 }
@@ -184,7 +203,6 @@ fn add(all: &mut OptionsRequirement, legs: &[Leg], lots: &mut i128) -> Result<()
             let (cost, over) = cover.cost;
             let needed = Money::of_contracts_up(cost, over)?;
             all.requirement = all.requirement.plus(needed)?;
-            all.cover = all.cover.plus(legs, &cover)?;
             all.strategies.extend(named(legs, &cover)?);
             let (each, parts) = cover.parts;
             *lots = cover.lots.checked_mul(each).ok_or(AmountError::Inexact)? / parts;

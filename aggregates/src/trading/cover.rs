@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::id::{AccountId, InstrumentId};
 use crate::instrument::{Contract, ContractError, MULTIPLIER, OptionTerms, Right};
 use crate::margin::{
-    Cover, Marks, NakedPuts, OptionHolding, OptionsRequirement, Underlying, options_requirement,
+    Cover, Marks, NakedPuts, OptionHolding, Underlying, best_cover, options_requirement,
     secured_requirement,
 };
 use crate::money::{AmountError, Money, Price, Quantity};
@@ -74,9 +74,7 @@ impl<W: World> Desk<'_, W> {
             return Ok(Need::default());
         }
         let mut holdings = Vec::with_capacity(held.options.len());
-        let mut name = String::new();
         for (instrument_id, (terms, qty)) in &held.options {
-            name.clone_from(&terms.underlying);
             let price = match account.is_margin() {
                 true => self.marked((*instrument_id, *qty), marks)?,
                 false => Price::ZERO,
@@ -95,9 +93,13 @@ impl<W: World> Desk<'_, W> {
         let price = self.marked((underlying_id, shares), marks)?;
         let underlying = Underlying { price, shares: held.shares, broad_index: false };
         let puts = naked_puts(account);
-        let OptionsRequirement { requirement, cover, .. } =
-            options_requirement(&underlying, &holdings, puts)?;
-        Ok(Need { money: requirement, cover })
+        let money = options_requirement(&underlying, &holdings, puts)?.requirement;
+        // Whoever may be naked may be covered in any way.
+        let cover = match account.option_level() < NAKED {
+            true => best_cover(held.shares, &holdings)?,
+            false => Cover::default(),
+        };
+        Ok(Need { money, cover })
     }
 
     /// The options of an account on an underlying and its shares, as these changes would leave them.
@@ -196,6 +198,27 @@ impl<W: World> Desk<'_, W> {
             }
         }
         Ok(collateral)
+    }
+
+    /// The shares that cover the short calls of an account on an underlying, other than these.
+    pub(super) fn covering_beside(
+        &self,
+        account_id: AccountId,
+        underlying_id: InstrumentId,
+        ended: &BTreeSet<InstrumentId>,
+    ) -> Result<Quantity, Undecided> {
+        let mut covering = Quantity::ZERO;
+        for instrument_id in self.look_holdings(account_id)? {
+            let position = self.look_position(account_id, instrument_id)?;
+            let calls = position
+                .contract()
+                .filter(|terms| terms.right == Right::Call && terms.underlying_id == underlying_id);
+            let calls = calls.filter(|_| !ended.contains(&instrument_id));
+            if let Some(terms) = calls.filter(|_| position.qty().is_negative()) {
+                covering = covering.plus(terms.shares_of(position.qty().abs())?)?;
+            }
+        }
+        Ok(covering)
     }
 
     /// What a fill of an order of shares makes options of the account need more, since it takes away what covers them.

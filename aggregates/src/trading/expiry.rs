@@ -329,7 +329,10 @@ impl<W: World> Desk<'_, W> {
         if !account.is_margin() {
             let collateral = self.collateral_beside(*account_id, &ended)?;
             let money = account.available()?.plus(cash)?.minus(collateral)?;
-            return Ok(Left { money, shares: after, part_short, standing: None });
+            // Shares that cover calls which live on are not there to be delivered.
+            let covering = self.covering_beside(*account_id, *underlying_id, &ended)?;
+            let shares = after.minus(covering)?;
+            return Ok(Left { money, shares, part_short, standing: None });
         }
         shifts.push(Shift { instrument_id: *underlying_id, contract: None, qty: shares });
         let standing = standing_after(self.world, *account_id, (cash, &shifts), marks)?;

@@ -135,6 +135,14 @@ impl<W: World> Desk<'_, W> {
             let qty = leg.qty_of(spec.qty)?;
             let (held, free) = (position.held_against(leg.side), position.free_against(leg.side)?);
             let (symbol, side) = (&leg.symbol, leg.side.word());
+            if leg.contract.is_none() && leg.position_intent == Some(PositionIntent::SellToOpen) {
+                let message = format!(
+                    "the order would sell {qty} {symbol} short, and a stock leg sells shares that are held: sell short by an \
+                     order of its own, in a margin account"
+                );
+                let refusal = Refusal::new(RefusalCode::InsufficientShares, message).field("legs");
+                return Err(refusal.figure("asked", qty).figure("held", position.qty()).into());
+            }
             if leg.opens() && !held.is_zero() {
                 let message = format!(
                     "{side}ing to open {qty} of {symbol} is not possible while {held} are held the other way: close them first"

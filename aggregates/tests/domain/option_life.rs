@@ -407,6 +407,17 @@ fn a_cash_account_sells_no_share_that_it_does_not_hold() {
 }
 
 #[test]
+fn shares_that_cover_a_later_call_are_not_delivered() {
+    let mut book = cash(2, "50000");
+    hold(&mut book, "AAPL", "100", "10000");
+    hold(&mut book, LATER_CALL_100, "-1", "250");
+    hold(&mut book, PUT_100, "1", "300");
+    let done = ends(&mut book, "90", &[PUT_100]);
+    assert_eq!(ways(&done), only(OptionEnd::Abandoned, "1"));
+    assert_eq!((held(&book, "AAPL"), held(&book, LATER_CALL_100)), ("100".into(), "-1".into()));
+}
+
+#[test]
 fn a_hedge_does_not_fail_because_of_the_order_of_its_legs() {
     // Neither leg could be paid by itself, and a third contract cannot be paid beside them.
     let mut book = desk(AccountKind::Margin, 3, "100");

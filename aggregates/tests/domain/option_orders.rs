@@ -471,6 +471,37 @@ fn what_an_order_of_options_lacks_is_told_as_it_is_and_not_as_the_stock_that_it_
 }
 
 #[test]
+fn a_stock_leg_sells_what_is_held_and_nothing_short() {
+    let legs = [("AAPL", Side::Sell, 100), (CALL_100, Side::Buy, 1)];
+    let prices = [("AAPL", "100"), (CALL_100, "2.60")];
+    for mut book in [cash(2, "10000"), margin(4)] {
+        let short = book.place(1, &package(&legs, "10", "-90"), &shown(&prices));
+        assert_eq!(refused(&short), RefusalCode::InsufficientShares);
+        assert_eq!((held(&book, "AAPL"), book.reserved(me())), ("0".into(), "0.00".into()));
+        // Of what is held it sells as much as there is.
+        trade(&mut book, 2, &spec(me(), "AAPL", Side::Buy, "90", Some("100")), &prices);
+        let more = book.place(3, &package(&legs, "1", "-90"), &shown(&prices));
+        assert_eq!(refused(&more), RefusalCode::InsufficientShares);
+    }
+}
+
+#[test]
+fn a_level_is_told_by_the_best_cover_and_not_by_the_cheapest() {
+    // Far out of the money a naked call needs less than the spread can lose.
+    let mut book = margin(3);
+    let legs = [(CALL_100, Side::Sell, 1), (CALL_110, Side::Buy, 1)];
+    let near = [("AAPL", "100"), (CALL_100, "2.50"), (CALL_110, "0.60")];
+    trade(&mut book, 1, &package(&legs, "1", "-1.90"), &near);
+    let far = [("AAPL", "40"), (CALL_100, "0.05"), (CALL_110, "0.02")];
+    let close = book.place(2, &one(CALL_110, Side::Sell, "1", Some("0.02")), &shown(&far));
+    assert_eq!(refused(&close), RefusalCode::OptionLevel);
+    // And such a spread is one all the same.
+    let mut book = margin(3);
+    let placed = book.place(1, &package(&legs, "1", "-0.03"), &shown(&far));
+    assert_eq!(placed.rejected, None);
+}
+
+#[test]
 fn legs_are_on_one_underlying() {
     let mut book = margin(3);
     book.list("MSFT");
