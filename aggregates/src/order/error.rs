@@ -15,16 +15,6 @@ pub enum OrderError {
         /// What is wrong with it, and the next step.
         message: String,
     },
-    /// Known to the rules, not handled by this version.
-    #[error(
-        "{what} is not supported by this version: it takes orders of classes simple, bracket, oco and oto"
-    )]
-    Unsupported {
-        /// The field.
-        field: &'static str,
-        /// The value.
-        what: String,
-    },
     /// The order exists already.
     #[error("the order exists already")]
     Exists,
@@ -96,7 +86,6 @@ impl From<OrderError> for Refusal {
             OrderError::Malformed { .. } | OrderError::BelowFilled { .. } => {
                 RefusalCode::InvalidOrder
             }
-            OrderError::Unsupported { .. } => RefusalCode::Unsupported,
             OrderError::NotFound => RefusalCode::OrderNotFound,
             OrderError::NotOpen(_) => RefusalCode::OrderNotOpen,
             OrderError::Exists
@@ -112,9 +101,7 @@ impl From<OrderError> for Refusal {
         };
         let refusal = Refusal::new(code, error.to_string());
         match error {
-            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => {
-                refusal.field(field)
-            }
+            OrderError::Malformed { field, .. } => refusal.field(field),
             OrderError::BelowFilled { qty, filled } => {
                 refusal.field("qty").figure("qty", qty).figure("filled_qty", filled)
             }

@@ -430,7 +430,7 @@ pub fn faults(spec: &OrderSpec) -> Vec<&'static str> {
     let faults = spec.faults().into_iter();
     faults
         .map(|fault| match fault {
-            OrderError::Malformed { field, .. } | OrderError::Unsupported { field, .. } => field,
+            OrderError::Malformed { field, .. } => field,
             other => panic!("{other}"),
         })
         .collect()
