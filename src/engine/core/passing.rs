@@ -1,4 +1,5 @@
-//! Lines that pass unrecorded: with `record` set to `working`, prices of a symbol that nobody works or holds.
+//! Lines that pass unrecorded: with `record` set to `working`, prices of a symbol that nobody works or holds, and its
+//! depth and open interest.
 //!
 //! What they say is shown and is not yet part of the state, which stays a fold of log and tape. Before anything is
 //! decided that stands on it (an order of the symbol, a line about the symbol that is recorded, its official close), it is
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::book::Working;
 use super::judge::Reason;
 use super::rounds::Round;
-use super::state::{EngineState, Issue, Mark, Standing, Stream, WorkedOn};
+use super::state::{EngineState, Interest, Issue, Mark, Standing, Stream, WorkedOn};
 use super::{Core, Settings};
 use crate::market::calendar::new_york_date;
 use crate::market::tick::{Clock, Quote, Span, Tick};
@@ -31,7 +32,8 @@ pub enum Record {
     /// Every line that is worked.
     #[default]
     All,
-    /// All but prices and depth of symbols without open orders and without holders; of their trades the first is kept.
+    /// All but prices, depth and open interest of symbols without open orders and without holders; of their trades the
+    /// first is kept.
     Working,
 }
 
@@ -91,8 +93,10 @@ pub(super) struct Passing {
     clock: Option<(MarketTime, String)>,
     ending: Option<MarketTime>,
     issues: BTreeMap<InstrumentId, Unwritten>,
-    /// How far depth has come.
-    depth: BTreeMap<String, Mark>,
+    /// How far depth and open interest have come.
+    notes: BTreeMap<String, BTreeMap<Stream, Mark>>,
+    /// Open interest.
+    interest: BTreeMap<String, Interest>,
     /// Instruments of which an order is awaited.
     awaited: BTreeSet<InstrumentId>,
 }
@@ -125,9 +129,15 @@ impl Core {
         self.passing.ending
     }
 
-    /// How far depth of a symbol has come by the lines which passed.
+    /// How far depth or open interest of a symbol has come by the lines which passed.
     pub(super) fn passing_mark(&self, stream: Stream, symbol: &str) -> Option<&Mark> {
-        self.passing.depth.get(symbol).filter(|_| stream == Stream::Depth)
+        self.passing.notes.get(symbol)?.get(&stream)
+    }
+
+    /// The latest open interest of a contract, from the lines which passed too.
+    pub(super) fn interest(&self, symbol: &str) -> Option<&Interest> {
+        let known = [&self.passing.interest, &self.state.interest].map(|known| known.get(symbol));
+        known.into_iter().flatten().max_by_key(|interest| interest.at)
     }
 
     /// Whether the lines of an instrument are recorded.
@@ -159,8 +169,8 @@ impl Core {
             return false;
         }
         let known = round.tick.symbol().and_then(|symbol| self.state.symbols.get(symbol));
-        let price = match &round.tick {
-            Tick::Quote(_) | Tick::Depth(_) => true,
+        let kind = match &round.tick {
+            Tick::Quote(_) | Tick::Depth(_) | Tick::OpenInterest(_) => true,
             // Whether a symbol has trades decides what triggers its stops: the first one is kept.
             Tick::Trade(_) => {
                 let issue = known.and_then(|id| self.state.issues.get(id));
@@ -171,7 +181,7 @@ impl Core {
             _ => false,
         };
         let fit = ignored.is_none_or(|reason| reason == Reason::Stale);
-        price && fit && known.is_some_and(|id| !self.is_recorded(*id))
+        kind && fit && known.is_some_and(|id| !self.is_recorded(*id))
     }
 
     /// The instant of a `clock` line that has to be worked before the line of this round.
@@ -207,11 +217,15 @@ impl Core {
         (round.open, round.extended) = self.hours_for(&round, at);
         let dates = self.dates_of(&round, at);
         let (stream, symbol) = (Stream::of(&round.tick)?, round.tick.symbol()?);
-        if stream == Stream::Depth {
+        if stream.is_note() {
             let known = self.state.notes.get(symbol).and_then(|marks| marks.get(&stream));
-            let mark = self.passing.depth.entry(symbol.to_owned());
+            let mark = self.passing.notes.entry(symbol.to_owned()).or_default().entry(stream);
             let mark = mark.or_insert_with(|| known.cloned().unwrap_or_else(|| Mark::new(at)));
             mark.add(&round.tick);
+            if let Tick::OpenInterest(told) = &round.tick {
+                let interest = Interest::of(told, round.source.clone());
+                self.passing.interest.insert(symbol.to_owned(), interest);
+            }
             return None;
         }
         let instrument_id = *self.state.symbols.get(symbol)?;

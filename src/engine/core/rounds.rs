@@ -384,9 +384,7 @@ impl EngineState {
         let source = round.source.clone();
         match &round.tick {
             Tick::OpenInterest(told) => {
-                let OpenInterest { value, volume, at, .. } = *told;
-                let interest = Interest { value, volume, at, source };
-                self.interest.insert(told.symbol.clone(), interest);
+                self.interest.insert(told.symbol.clone(), Interest::of(told, source));
             }
             Tick::Rate(told) => {
                 let Rate { value, at, .. } = *told;
@@ -399,6 +397,14 @@ impl EngineState {
             }
             _ => {}
         }
+    }
+}
+
+impl Interest {
+    /// As it was told.
+    pub(super) fn of(told: &OpenInterest, source: String) -> Self {
+        let OpenInterest { value, volume, at, .. } = *told;
+        Self { value, volume, at, source }
     }
 }
 

@@ -301,7 +301,7 @@ impl Core {
     pub fn glance(&self, symbol: &str) -> Option<Glance> {
         let instrument_id = *self.state().symbols.get(symbol)?;
         let recorded = self.is_recorded(instrument_id);
-        let interest = self.state().interest.get(symbol);
+        let interest = self.interest(symbol);
         let glance = Glance::of(instrument_id, self.seen(instrument_id)?, interest);
         Some(Glance { recorded, ..glance })
     }

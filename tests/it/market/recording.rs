@@ -17,7 +17,7 @@ use crate::support::{Server, blotter, scratch_with_cluster};
 
 /// A fast market: some hundred lines a second.
 const MARKET: [&str; 4] = ["--market", "simulated", "--speed", "60x"];
-/// How long it plays before it is counted: by then each symbol has passed the quote that it began with, which is told once.
+/// How long it plays before it is counted: by then each symbol has passed the quote that it began with, which is written once.
 const BEGUN: Duration = Duration::from_secs(2);
 /// How long it plays.
 const PLAYED: Duration = Duration::from_secs(4);
