@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use tokio::time::timeout;
 
-/// How long a body may take to arrive. Over REST the answer has to be there by then as well.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The deepest nesting.
 pub const DEPTH: usize = 32;
 /// The most significant digits of a number.
@@ -29,9 +29,14 @@ const DRAINED: usize = 16 * 1024 * 1024;
 /// How long that is waited for.
 const DRAINING: Duration = Duration::from_secs(2);
 
-/// A body is larger than is taken.
-#[derive(Debug)]
-pub struct TooLarge;
+/// Why a body is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// It is larger than is taken.
+    TooLarge,
+    /// It did not arrive in time.
+    Late,
+}
 
 /// Why a text is not read.
 #[derive(Debug, thiserror::Error)]
@@ -47,27 +52,31 @@ pub enum Unreadable {
     Malformed(serde_json::Error),
 }
 
-/// The bytes of a body that has at most `most` of them.
+/// The bytes of a body that has at most `most` of them and arrives within `patience`.
 ///
 /// # Errors
-/// It has more. Up to [`DRAINED`] of them were read then, as far as they came in time, so that whoever sends them can read
-/// the answer.
-pub async fn take(body: Body, most: usize) -> Result<Bytes, TooLarge> {
+/// It has more: up to [`DRAINED`] of them were read then, as far as they came in time, so that whoever sends them can read
+/// the answer. Or it is late.
+pub async fn take(body: Body, most: usize, patience: Duration) -> Result<Bytes, Untaken> {
+    timeout(patience, whole(body, most)).await.unwrap_or(Err(Untaken::Late))
+}
+
+async fn whole(body: Body, most: usize) -> Result<Bytes, Untaken> {
     let declared = body.size_hint().lower();
     if declared > (most + DRAINED) as u64 {
-        return Err(TooLarge);
+        return Err(Untaken::TooLarge);
     }
     let (mut chunks, mut taken) = (body.into_data_stream(), Vec::new());
     if declared > most as u64 {
         drain(chunks).await;
-        return Err(TooLarge);
+        return Err(Untaken::TooLarge);
     }
     while let Some(chunk) = chunks.next().await {
         // The only failure is a client that hangs up, who reads no answer.
-        let chunk = chunk.map_err(|_| TooLarge)?;
+        let chunk = chunk.map_err(|_| Untaken::TooLarge)?;
         if taken.len() + chunk.len() > most {
             drain(chunks).await;
-            return Err(TooLarge);
+            return Err(Untaken::TooLarge);
         }
         taken.extend_from_slice(&chunk);
     }
@@ -230,13 +239,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_large_is_told_so_also_if_the_rest_of_it_never_comes() {
-        let whole = take(Body::from("12345678"), 8).await.unwrap();
+        let taken = async |body: Body| take(body, 8, PATIENCE).await;
+        let whole = taken(Body::from("12345678")).await.unwrap();
         assert_eq!(&whole[..], b"12345678");
-        assert!(take(Body::from("123456789"), 8).await.is_err());
+        assert_eq!(taken(Body::from("123456789")).await, Err(Untaken::TooLarge));
         let some = futures::stream::iter([Ok::<_, std::io::Error>("12345"), Ok("6789")]);
         let endless = Body::from_stream(some.chain(futures::stream::pending()));
-        let told = timeout(2 * DRAINING, take(endless, 8)).await;
-        assert!(told.expect("it is not waited for").is_err());
+        let told = timeout(2 * DRAINING, taken(endless)).await;
+        assert_eq!(told.expect("it is not waited for"), Err(Untaken::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_arrive_is_told_so_in_time() {
+        let some = futures::stream::iter([Ok::<_, std::io::Error>("12345")]);
+        let endless = Body::from_stream(some.chain(futures::stream::pending()));
+        let told = take(endless, 8, Duration::from_millis(50)).await;
+        assert_eq!(told, Err(Untaken::Late));
     }
 
     #[test]

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rmcp::model::ErrorCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::BODY_MAX;
-use crate::body::{PATIENCE, is_exact, is_plain, strict, take};
+use crate::body::{PATIENCE, Untaken, is_exact, is_plain, strict, take};
 
 /// The longest text by which the library says what is wrong with a request, in bytes.
 const PLAIN_MAX: usize = 1_024;
@@ -60,16 +59,18 @@ async fn strictly_within(patience: Duration, request: Request, next: Next) -> Re
         return fault.answer(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let (parts, body) = request.into_parts();
-    let Ok(taken) = timeout(patience, take(body, BODY_MAX)).await else {
-        let message = "the request took too long to arrive: send it again";
-        let fault = Fault::of(ErrorCode::INVALID_REQUEST, message);
-        let mut answer = fault.answer(StatusCode::SERVICE_UNAVAILABLE);
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return answer;
-    };
-    let Ok(bytes) = taken else {
-        let fault = Fault::of(ErrorCode::INVALID_REQUEST, "the request is too large");
-        return fault.answer(StatusCode::PAYLOAD_TOO_LARGE);
+    let bytes = match take(body, BODY_MAX, patience).await {
+        Ok(bytes) => bytes,
+        Err(untaken) => {
+            let (status, message) = match untaken {
+                Untaken::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
+                Untaken::Late => (
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the request took too long to arrive: send it again",
+                ),
+            };
+            return Fault::of(ErrorCode::INVALID_REQUEST, message).answer(status);
+        }
     };
     match read(&bytes) {
         Ok(inexact) => {
@@ -205,9 +206,8 @@ mod tests {
         let request = Request::post("/").header("content-type", "application/json");
         let route = TowerToHyperService::new(route);
         let answer = route.call(request.body(never).unwrap());
-        let answer = timeout(PATIENCE, answer).await.expect("it is answered").unwrap();
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.headers().contains_key(header::RETRY_AFTER));
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("it is answered").unwrap();
+        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use aggregates::id::{ActorId, RequestId};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,13 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let stopping = stop.is_cancelled() && !HEALTH.contains(&request.uri().path());
-    let mut response = if stopping { stopped() } else { next.run(request).await };
+    let mut response = if stopping {
+        stopped()
+    } else if has_one_host(&request) {
+        next.run(request).await
+    } else {
+        hosts().into_response()
+    };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response = explained(response).await;
     }
@@ -107,6 +113,20 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
     }
     tell(&method, route.as_ref().map_or("-", MatchedPath::as_str), &response, id, began);
     response
+}
+
+/// Whether a request names one host, as HTTP/1.1 has it (RFC 9112, 3.2): who stands in front may take another one for
+/// meant than we do. HTTP/1.0 may name none.
+fn has_one_host(request: &Request) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        hosts => hosts == 1,
+    }
+}
+
+fn hosts() -> Problem {
+    let detail = "an HTTP/1.1 request has the header Host, and once: send it so";
+    Problem::unreadable(detail)
 }
 
 /// Logs and measures an answer. The route is its template, so that neither holds what a client made up.
@@ -165,6 +185,8 @@ fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -215,6 +237,25 @@ mod tests {
             let named = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
             assert_eq!(named == brought, taken, "{brought}");
             assert_eq!(answer.text().await.unwrap(), named);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_names_one_host() {
+        let base = serve(routes(), CancellationToken::new()).await;
+        for (version, hosts, answered) in [
+            ("1.1", "Host: a\r\n", "HTTP/1.1 200"),
+            ("1.1", "", "HTTP/1.1 400"),
+            ("1.1", "Host: a\r\nHost: a\r\n", "HTTP/1.1 400"),
+            ("1.1", "Host: a\r\nhost: b\r\n", "HTTP/1.1 400"),
+            ("1.0", "", "HTTP/1.0 200"),
+        ] {
+            let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+            let head = format!("GET /livez HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(answered), "{head}{answer}");
         }
     }
 

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::body::PATIENCE;
 use crate::identity::{Denied, IdentityError, Slow, whole_seconds};
 use crate::service::{Fault, ServiceError};
 
@@ -108,6 +109,15 @@ impl Problem {
     /// A request that cannot be read.
     pub fn unreadable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "unreadable", detail)
+    }
+
+    /// A request whose body did not arrive in time.
+    pub fn late() -> Self {
+        let detail = format!(
+            "the body took longer than {} seconds to arrive: nothing was done, send it again",
+            PATIENCE.as_secs()
+        );
+        Self::new(StatusCode::REQUEST_TIMEOUT, "late", detail)
     }
 
     /// A path that leads nowhere.

@@ -14,7 +14,7 @@ use super::auth::peer;
 use super::edge::Id;
 use super::input::Fields;
 use super::problem::Problem;
-use crate::body::{is_plain, take};
+use crate::body::{PATIENCE, Untaken, is_plain, take};
 use crate::identity::desk::Guest;
 use crate::service::{self, Fresh, Interface, PageRequest, ServiceError, text};
 
@@ -129,7 +129,10 @@ async fn take_body(request: Request, media_type: &str, most: usize) -> Result<By
         let detail = format!("the body is larger than the {most} bytes that are taken here");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     };
-    take(request.into_body(), most).await.map_err(|_| too_large())
+    take(request.into_body(), most, PATIENCE).await.map_err(|untaken| match untaken {
+        Untaken::TooLarge => too_large(),
+        Untaken::Late => Problem::late(),
+    })
 }
 
 /// The `Idempotency-Key`, if there is one.

@@ -20,7 +20,7 @@ use super::input::Fields;
 use super::openapi::Operation;
 use super::problem::Problem;
 use super::request::id;
-use crate::body::{PATIENCE, take};
+use crate::body::{PATIENCE, Untaken, take};
 use crate::identity::Act;
 use crate::service::{Caller, Service, ServiceError, Visitor};
 
@@ -28,7 +28,7 @@ use crate::service::{Caller, Service, ServiceError, Visitor};
 const ACCOUNT: &str = "account_id";
 
 /// How long a request may take, its body included.
-const DEADLINE: Duration = PATIENCE;
+const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a request may take that works through much: the feed, a run of the market, a verification.
 pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -158,9 +158,13 @@ async fn keep(
         }
         if !contract.takes_body {
             let (parts, body) = request.into_parts();
-            if take(body, 0).await.is_err() {
-                let detail = "this request takes no body: leave it out, and send what it shall say in the query";
-                return Problem::unreadable(detail).into_response();
+            match take(body, 0, PATIENCE).await {
+                Ok(_nothing) => {}
+                Err(Untaken::Late) => return Problem::late().into_response(),
+                Err(Untaken::TooLarge) => {
+                    let detail = "this request takes no body: leave it out, and send what it shall say in the query";
+                    return Problem::unreadable(detail).into_response();
+                }
             }
             return next.run(Request::from_parts(parts, Body::empty())).await;
         }

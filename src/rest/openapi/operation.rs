@@ -164,7 +164,7 @@ impl Operation {
 
     fn sent(mut self, media_type: &'static str, schema: Value, example: Value) -> Self {
         self.body = Some(Body { media_type, schema, example });
-        self.problems.extend([413, 415, 422]);
+        self.problems.extend([408, 413, 415, 422]);
         self
     }
 

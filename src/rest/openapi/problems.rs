@@ -11,7 +11,7 @@ struct Failure {
     kinds: &'static [RefusalKind],
 }
 
-const FAILURES: [Failure; 10] = [
+const FAILURES: [Failure; 11] = [
     Failure {
         status: 400,
         name: "Unreadable",
@@ -38,6 +38,12 @@ const FAILURES: [Failure; 10] = [
         name: "NotFound",
         about: "There is no such thing, or not for this caller: the two read the same.",
         kinds: &[RefusalKind::NotFound],
+    },
+    Failure {
+        status: 408,
+        name: "Late",
+        about: "The body did not arrive within 20 seconds: nothing was done.",
+        kinds: &[],
     },
     Failure {
         status: 409,
