@@ -1,4 +1,4 @@
-//! What the tape says of bars and depth: the archive of markets whose lines come from outside.
+//! What the tape says of bars, splits and depth: the archive of markets whose lines come from outside.
 //!
 //! Guarantees: nothing is shown that was not worked, so nothing is shown early; it is the same in every process and
 //! after a restart. A tape that lacks lines of symbols that nobody works shows none. Bars that were told are shown as they are; lengths that were not told are joined from the longest
@@ -22,7 +22,7 @@ use crate::database::ReaderPool;
 use crate::market::archive::{Archive, ArchiveError};
 use crate::market::bars::{BarQuery, Bars, Candle, Joined, Timeframe};
 use crate::market::calendar::Calendar;
-use crate::market::tick::{Depth, Tick};
+use crate::market::tick::{Depth, Split, Tick};
 
 /// Lines of the tape that are looked back on.
 const WINDOW: u64 = 200_000;
@@ -59,6 +59,8 @@ struct Series {
     told: BTreeMap<Timeframe, Shelf>,
     /// Of trades, by minute.
     traded: Shelf,
+    /// By the id of the corporate action.
+    splits: BTreeMap<String, Split>,
     depth: Option<Depth>,
 }
 
@@ -185,7 +187,7 @@ impl Kept {
     fn take_in(&mut self, tick: Tick) {
         self.since = self.since.or(tick.at());
         let Some(symbol) = tick.symbol() else { return };
-        if !matches!(tick, Tick::Bar(_) | Tick::Trade(_) | Tick::Depth(_)) {
+        if !matches!(tick, Tick::Bar(_) | Tick::Trade(_) | Tick::Depth(_) | Tick::Split(_)) {
             return;
         }
         let series = self.symbols.entry(symbol.to_owned()).or_default();
@@ -204,6 +206,10 @@ impl Kept {
                 }
             }
             Tick::Depth(depth) => series.depth = Some(depth),
+            Tick::Split(split) => {
+                // it is applied once, by its id
+                series.splits.entry(split.id.clone()).or_insert(split);
+            }
             _ => {}
         }
     }
@@ -252,6 +258,15 @@ impl Archive for TapeArchive {
                 let what = format!("bars of {timeframe} for {symbol}: {instead}");
                 ArchiveError::Lacks { source_name: self.source, what }
             })
+        })
+        .await
+    }
+
+    async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError> {
+        self.asked(|kept| {
+            let told =
+                kept.symbols.get(symbol).into_iter().flat_map(|series| series.splits.values());
+            Ok(told.filter(|split| split.at <= now).cloned().collect())
         })
         .await
     }

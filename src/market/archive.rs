@@ -1,4 +1,4 @@
-//! The port through which readers ask what a source knows beside its standing quotes: bars and depth.
+//! The port through which readers ask what a source knows beside its standing quotes: bars, splits and depth.
 //!
 //! An answer never goes beyond the market's clock, which comes with the question. What a source lacks is
 //! [`ArchiveError::Lacks`]; nothing is made up in its place.
@@ -7,7 +7,7 @@ use aggregates::market::MarketTime;
 use async_trait::async_trait;
 
 use super::bars::{BarQuery, Bars};
-use super::tick::Depth;
+use super::tick::{Depth, Split};
 
 /// Why a source does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub trait Archive: Send + Sync {
 
     /// Bars that are over by `now`.
     async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError>;
+
+    /// The splits of a symbol that are in force by `now`, as far back as its bars go.
+    async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError>;
 
     /// The levels of a symbol's book as they stand at `now`.
     async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError>;

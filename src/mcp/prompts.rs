@@ -90,6 +90,20 @@ const PROMPTS: &[Entry] = &[
             Some(Address::OrderEvents(account, order))
         },
     },
+    Entry {
+        name: "check_risk",
+        title: "Check the risk",
+        about: "Goes through what an account may lose: exposure, concentration, greeks, stress, value at risk.",
+        takes: &[ACCOUNT],
+        text: "Check the risk of paper account {account_id}. Its portfolio is below; read portfolio_risk too.\n\
+               1. What is in the market: gross and net exposure, leverage, and the underlying with the largest part.\n\
+               2. What moves it: dollar_delta, and with options gamma, vega and theta, in dollars.\n\
+               3. What it may lose: the worst cells of the stress grid, value at risk and expected shortfall with their \
+               method, confidence, horizon and number of days.\n\
+               4. What is absent: read missing, and say what lacks. Never put a number of your own in its place.\n\
+               5. What you would ask the person about. Change nothing.",
+        brings: |account, _| Some(Address::Portfolio(account)),
+    },
 ];
 
 /// Every prompt.

@@ -43,7 +43,7 @@ toolsets! {
     OptionOrders "option_orders",
     /// Following, changing and ending orders.
     OrderManagement "order_management",
-    /// What orders do to the risk of an account.
+    /// The risk of an account, and what orders do to it.
     Risk "risk",
     /// What the market says.
     MarketData "market_data",

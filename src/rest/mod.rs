@@ -29,6 +29,7 @@ mod previews;
 mod problem;
 pub mod proxies;
 mod request;
+mod risk;
 mod routes;
 mod sessions;
 mod stream;
@@ -84,6 +85,7 @@ fn v1() -> Routes {
         .merge(positions::routes())
         .merge(exercise::routes())
         .merge(portfolio::routes())
+        .merge(risk::routes())
         .merge(policy::routes())
         .merge(market::routes())
         .merge(options::routes())

@@ -143,7 +143,7 @@ pub(super) struct AtClose {
     pub(super) equity: Option<Value>,
     unmarked: Vec<InstrumentId>,
     /// Cash paid in since the close before, net.
-    paid_in: Value,
+    pub(super) paid_in: Value,
 }
 
 /// An account close by close.

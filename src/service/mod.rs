@@ -91,11 +91,11 @@ pub use health::{Health, ViewHealth};
 pub use history::{HISTORY_PAGE, HistoryPeriod, PortfolioHistory, PortfolioPoint};
 pub use legs::LegAnswer;
 pub use market::{
-    Assumed, BarAnswer, BarsAnswer, BarsRequest, CHAIN_MAX, ChainAnalysis, ChainAnswer,
-    ChainRequest, ContractAnswer, ContractsAnswer, ControlAnswer, DepthAnswer, ExpirationsAnswer,
-    FeedAnswer, HistoryAnswer, HoldingGreeksAnswer, HoursAnswer, InfoAnswer, InstrumentAnswer,
-    LevelAnswer, OptionAnswer, OptionGreeksAnswer, Period, PriceAnswer, QuoteAnswer, RIGHTS,
-    StrikesAnswer,
+    AccountGreeksAnswer, Assumed, BarAnswer, BarsAnswer, BarsRequest, CHAIN_MAX, ChainAnalysis,
+    ChainAnswer, ChainRequest, ContractAnswer, ContractsAnswer, ControlAnswer, DepthAnswer,
+    ExpirationsAnswer, FeedAnswer, HistoryAnswer, HoldingGreeksAnswer, HoursAnswer, InfoAnswer,
+    InstrumentAnswer, LevelAnswer, OptionAnswer, OptionGreeksAnswer, Period, PriceAnswer,
+    QuoteAnswer, RIGHTS, RateAnswer, StrikesAnswer,
 };
 pub use option_positions::UnderlyingAnswer;
 pub use orders::{OrderAnswer, OrderFilter, OrderState, SYMBOL_MAX};
@@ -105,7 +105,9 @@ pub use positions::{LotAnswer, PositionAnswer};
 pub use preview::{FiguresAnswer, PreviewAnswer, PreviewLeg};
 pub use reading::{Fresh, PAGE, PAGE_MAX, PageRequest};
 pub use replaying::{AccountThen, AsOf, HoldingThen};
-pub use risk::{RiskAnswer, RiskFigures};
+pub use risk::{
+    HORIZON_MAX, PortfolioRiskAnswer, RiskAnswer, RiskFigures, RiskMethod, RiskRequest,
+};
 pub use stream::{Followed, Stretch};
 pub use tokens::{NAMED_MAX, NewTokenAnswer, RATE_MAX, RevokedToken, TokenAnswer};
 pub use users::{
@@ -119,6 +121,8 @@ pub use waiting::{Awaited, WaitAnswer};
 const EXPORTS: usize = 2;
 /// Verifications that others than the operator have run or wait at the same time.
 const VERIFICATIONS: usize = 2;
+/// Accounts whose holdings are revalued at the same time, of all callers: each takes a processor.
+const REVALUATIONS: usize = 2;
 /// Accounts whose tenant is remembered at the most.
 const KNOWN_ACCOUNTS: usize = 100_000;
 
@@ -185,6 +189,8 @@ pub struct Service {
     verifications: Arc<Semaphore>,
     /// Whoever exports it.
     exporting: Arc<Semaphore>,
+    /// Whoever has holdings revalued.
+    revaluing: Arc<Semaphore>,
 }
 
 impl Service {
@@ -197,6 +203,7 @@ impl Service {
             verifying: Mutex::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
+            revaluing: Arc::new(Semaphore::new(REVALUATIONS)),
         }
     }
 

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backing::Backing;
-use super::market::ContractAnswer;
+use super::market::{AccountGreeksAnswer, ContractAnswer};
 use super::positions::{Valued, rate};
 use super::{Caller, Fresh, Service, ServiceError, Value};
 
@@ -64,6 +64,8 @@ pub struct PortfolioAnswer {
     pub day_change: Option<Value>,
     /// The same as a rate of `last_equity`.
     pub day_change_pct: Option<String>,
+    /// Of an account that holds options, the greeks of all that it holds; absent before the market has a time.
+    pub greeks: Option<AccountGreeksAnswer>,
     /// The holdings, by symbol.
     pub positions: Vec<PortfolioPosition>,
     /// The holdings without a price.
@@ -136,7 +138,14 @@ impl Service {
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
         let base = self.base(&mut snapshot, &row, &held).await?;
+        let position = snapshot.position;
+        drop(snapshot);
 
+        let with_options = held.iter().any(|row| row.contract.is_some());
+        let greeks = match self.market_time().filter(|_| with_options) {
+            Some(_) => Some(AccountGreeksAnswer::of(&self.by_underlying(&held).await?)),
+            None => None,
+        };
         let valued =
             held.iter().map(|row| self.valued(row)).collect::<Result<Vec<_>, ServiceError>>()?;
         let backed = self.backed(&held, &valued)?;
@@ -180,29 +189,34 @@ impl Service {
             paid_in: base.paid_in_since,
             day_change,
             day_change_pct: day_change.zip(base.value).and_then(|(of, all)| rate(of, all)),
+            greeks,
             positions,
             unmarked: totals.unmarked,
             marked_at: totals.marked_at,
             market_time: self.market_time(),
-            position: snapshot.position,
+            position,
         })
     }
 }
 
 /// Sums over holdings.
 #[derive(Default)]
-struct Totals {
-    long: Value,
-    short: Value,
+pub(super) struct Totals {
+    pub(super) long: Value,
+    pub(super) short: Value,
     cost: Value,
     /// The cost of long holdings less what short ones brought.
     cost_signed: Value,
-    unmarked: Vec<String>,
+    pub(super) unmarked: Vec<String>,
     marked_at: Option<MarketTime>,
 }
 
 impl Totals {
-    fn add(&mut self, row: &PositionRow, valued: Option<&Valued>) -> Result<(), ServiceError> {
+    pub(super) fn add(
+        &mut self,
+        row: &PositionRow,
+        valued: Option<&Valued>,
+    ) -> Result<(), ServiceError> {
         let short = row.qty.is_negative();
         let cost = row.cost_basis;
         self.cost = self.cost.plus(cost)?;

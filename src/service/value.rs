@@ -30,6 +30,11 @@ impl Value {
         }
     }
 
+    /// An estimate to the nearest cent; `None` of what is no number, or beyond all that can be written.
+    pub fn estimated(number: f64) -> Option<Self> {
+        Some(Self(Decimal::from_f64_retain(number)?.round_dp(Money::DECIMALS)))
+    }
+
     /// The sum of amounts of money.
     pub fn sum(amounts: impl IntoIterator<Item = Decimal>) -> Self {
         Self(amounts.into_iter().sum())

@@ -26,6 +26,7 @@ mod migrations;
 mod options_trading;
 mod parity;
 mod pools;
+mod portfolio_risk;
 mod process;
 mod projections;
 mod readme;

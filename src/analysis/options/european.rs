@@ -6,8 +6,8 @@
 
 use aggregates::instrument::Right;
 
-use super::normal::{below, density};
 use super::{Claim, Conditions, DAYS, Greeks, HUNDRED};
+use crate::analysis::normal::{below, density};
 
 /// What all formulas share.
 struct Terms {

@@ -11,7 +11,6 @@
 mod american;
 mod european;
 mod implied;
-mod normal;
 pub mod tree;
 
 #[cfg(test)]

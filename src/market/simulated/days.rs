@@ -232,6 +232,14 @@ impl Days {
         self.known.get(begun.checked_sub(1)?).cloned()
     }
 
+    /// The days on which something happened to a stock and whose sessions have begun at the instant.
+    pub(super) fn until(&mut self, at: MarketTime) -> Vec<Arc<Day>> {
+        // beyond the calendar the last day known is the last there is
+        let _beyond = self.at_or_after(at);
+        let begun = self.known.iter().take_while(|day| day.session.open <= at);
+        begun.filter(|day| !day.actions.is_empty()).cloned().collect()
+    }
+
     fn fold_next(&mut self) -> Option<()> {
         loop {
             let date = self.next?;

@@ -32,7 +32,7 @@ pub use model::Model;
 use super::archive::{Archive, ArchiveError};
 use super::bars::{BarQuery, Bars};
 use super::source::{Capability, MarketData, SourceError};
-use super::tick::{Depth, Tick};
+use super::tick::{Depth, Split, Tick};
 use chains::Chains;
 use moments::BEAT;
 use paths::Paths;
@@ -184,6 +184,11 @@ impl Archive for SimulatedArchive {
             Some(Bars { candles, covers_from: model.first_open() })
         })
         .await
+    }
+
+    async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError> {
+        let symbol = symbol.to_owned();
+        self.ask(move |model| model.splits(&symbol, now)).await
     }
 
     async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError> {

@@ -206,6 +206,20 @@ impl Model {
         }
     }
 
+    /// The splits of a symbol that are in force at an instant; `None` if there is no such symbol.
+    pub fn splits(&self, symbol: &str, now: MarketTime) -> Option<Vec<Split>> {
+        let stock = place_of(symbol)?;
+        let days = locked(&self.days).until(now);
+        let splits = days.iter().flat_map(|day| {
+            let own = day.actions.iter().filter(move |(of, _)| *of == stock);
+            own.filter_map(move |action| match happening(day, action) {
+                Tick::Split(split) => Some(split),
+                _ => None,
+            })
+        });
+        Some(splits.collect())
+    }
+
     /// The bars asked for that are over at an instant; `None` if there is no such symbol.
     pub fn candles(&self, query: &BarQuery, now: MarketTime) -> Option<Vec<Candle>> {
         let stock = place_of(&query.symbol)?;

@@ -354,6 +354,11 @@ fn a_split_halves_the_price_and_nothing_falls_to_the_floor() {
                 splits += 1;
                 let ratio = day.opens[*stock] / next.opens[*stock];
                 assert!((1.5..2.7).contains(&ratio), "{ratio}");
+                let told = |at| model.splits(STOCKS[*stock].symbol, at).unwrap();
+                let by_then = told(next.session.open);
+                assert_eq!(by_then.last().map(|split| split.at), Some(next.session.open));
+                let before = told(next.session.open - TimeDelta::milliseconds(1));
+                assert_eq!(before[..], by_then[..by_then.len() - 1]);
             }
         }
         for (stock, open) in next.opens.iter().enumerate() {

@@ -30,9 +30,10 @@ const SUMMARY: [Field; 8] = [
 /// The sums, and the holdings.
 const PORTFOLIO: &[Field] = &{
     let [account, equity, cash, long, unrealized, realized, change, change_pct] = SUMMARY;
+    let greeks = Field::sometimes("greeks", Kind::Object).about("With options: of all holdings.");
     let holdings = Field::always("positions", Kind::Objects)
         .about("As positions shows them, with weight and change_today.");
-    [account, equity, cash, long, unrealized, realized, change, change_pct, holdings]
+    [account, equity, cash, long, unrealized, realized, change, change_pct, greeks, holdings]
 };
 
 pub const TOOLS: &[Entry] = &[
@@ -124,6 +125,9 @@ async fn summary(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let mut portfolio = read(call, named).await?;
     if let Value::Object(sums) = &mut portfolio {
         sums.remove("positions");
+        if let Some(Value::Object(greeks)) = sums.get_mut("greeks") {
+            greeks.remove("underlyings");
+        }
     }
     answer(&portfolio)
 }

@@ -24,10 +24,11 @@ pub use feed::{ControlAnswer, FeedAnswer};
 pub use hours::HoursAnswer;
 pub use instruments::{InfoAnswer, InstrumentAnswer};
 pub use options::{
-    Assumed, CHAIN_MAX, ChainAnalysis, ChainAnswer, ChainRequest, ContractAnswer, ContractsAnswer,
-    ExpirationsAnswer, HoldingGreeksAnswer, OptionAnswer, OptionGreeksAnswer, RIGHTS,
-    StrikesAnswer,
+    AccountGreeksAnswer, Assumed, CHAIN_MAX, ChainAnalysis, ChainAnswer, ChainRequest,
+    ContractAnswer, ContractsAnswer, ExpirationsAnswer, HoldingGreeksAnswer, OptionAnswer,
+    OptionGreeksAnswer, RIGHTS, RateAnswer, StrikesAnswer,
 };
+pub(super) use options::{OnUnderlying, computed, figure};
 
 use super::{Service, ServiceError};
 use crate::engine::core::{Glance, MarketNow, Standing};

@@ -78,7 +78,7 @@ async fn prompts_bring_along_what_they_are_about() {
     let client = desk.client(handshake()).await;
     let names: Vec<_> =
         client.0.list_all_prompts().await.unwrap().into_iter().map(|prompt| prompt.name).collect();
-    assert_eq!(names, ["plan_trade", "review_portfolio", "explain_fill"]);
+    assert_eq!(names, ["plan_trade", "review_portfolio", "explain_fill", "check_risk"]);
     let bought =
         client.answer("buy_stock_market", json!({"symbol": "AAPL", "quantity": "1"})).await;
     let get = async |name: &str, arguments: Value| {

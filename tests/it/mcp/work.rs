@@ -111,6 +111,8 @@ async fn work(client: &Client) {
         risk["if_filled"]["position_value"],
     ]);
     assert_eq!(shown, json!(["accepted", "0", "950.00", "95.00", "9050.00", "1000.00"]));
+    let empty = call("portfolio_risk", json!({})).await;
+    assert_eq!(empty["missing"][2]["code"], "nothing_held", "{empty}");
     let bought = call("buy_stock_market", json!({"symbol": "AAPL", "quantity": "10"})).await;
     assert_eq!(
         (&bought["status"], &bought["filled_avg_price"]),

@@ -16,9 +16,9 @@ use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::chains::{ChainRequest, Row, computed};
+use super::chains::{ChainRequest, Row};
 use super::valuing::{Implied, Setting};
-use super::{Assumed, BasisAnswer, RateAnswer, figure};
+use super::{Assumed, BasisAnswer, RateAnswer, computed, figure};
 use crate::service::{Service, ServiceError};
 
 /// Expirations of a term structure at the most, the next ones.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::valuing::{Implied, Setting};
 use super::{
-    Assumed, BasisAnswer, ContractAnswer, InterestAnswer, NoVolatilityAnswer, RateAnswer,
+    Assumed, BasisAnswer, ContractAnswer, InterestAnswer, NoVolatilityAnswer, RateAnswer, computed,
     contract_answer, figure, interest_answer,
 };
 use crate::engine::core::{Glance, Listed};
@@ -343,12 +343,4 @@ fn chain_row(setting: &Setting, (glance, listed): &Row) -> ChainRow {
         no_implied_volatility: volatility.and_then(Result::err).map(Into::into),
         delta: found.and_then(|volatility| setting.delta(&claim, volatility)),
     }
-}
-
-/// Computes off the threads that serve requests.
-pub(super) async fn computed<T: Send + 'static>(
-    compute: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ServiceError> {
-    let done = tokio::task::spawn_blocking(compute).await;
-    done.map_err(|panic| ServiceError::Defect(panic.to_string()))
 }

@@ -4,11 +4,14 @@
 //! figure stands in for it. A model's figures are estimates in floating point, written as text of six digits; they come with what they
 //! were made from: prices with source and age, rates, model, style. Nothing here moves money.
 //!
+//! What an account holds is valued in the same way, option by option, and added up by what it is on.
+//!
 //! Costs: a row of a chain values its option some dozen times, up to a millisecond where exercising it early may be worth
 //! it, so chains are short pages, and all of it is computed off the threads that serve requests.
 
 mod analysis;
 mod chains;
+mod holdings;
 mod sums;
 mod valuing;
 
@@ -27,9 +30,11 @@ use chains::Row;
 pub use chains::{
     CHAIN_MAX, ChainAnswer, ChainRequest, ContractsAnswer, ExpirationsAnswer, StrikesAnswer,
 };
+pub use holdings::AccountGreeksAnswer;
+pub(in crate::service) use holdings::OnUnderlying;
 pub use sums::HoldingGreeksAnswer;
-pub use valuing::Assumed;
-use valuing::{BasisAnswer, NoVolatilityAnswer, RateAnswer, ValuationAnswer};
+pub use valuing::{Assumed, RateAnswer};
+use valuing::{BasisAnswer, NoVolatilityAnswer, ValuationAnswer};
 
 use super::{LastPrice, StandingQuote};
 use crate::engine::core::Listed;
@@ -165,6 +170,11 @@ impl Service {
         })
     }
 
+    /// What money earns without risk, as the whole market was told.
+    pub(in crate::service) fn risk_free(&self) -> Option<(f64, RateAnswer)> {
+        valuing::rate(None, self.parts.engine.board().rates("").risk_free)
+    }
+
     /// The symbol of a contract by its terms; the root is the underlying's ticker without punctuation.
     ///
     /// # Errors
@@ -243,8 +253,16 @@ fn age(at: MarketTime, now: MarketTime) -> i64 {
     now.signed_duration_since(at).num_seconds().max(0)
 }
 
+/// Computes off the threads that serve requests.
+pub(in crate::service) async fn computed<T: Send + 'static>(
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    let done = tokio::task::spawn_blocking(compute).await;
+    done.map_err(|panic| ServiceError::Defect(panic.to_string()))
+}
+
 /// What a model says, as text of six digits; absent where it is no number.
-fn figure(number: f64) -> Option<String> {
+pub(in crate::service) fn figure(number: f64) -> Option<String> {
     let decimal = Decimal::from_f64_retain(number)?.round_sf(DIGITS)?;
     Some(decimal.normalize().to_string())
 }

@@ -10,9 +10,8 @@ use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::chains::computed;
-use super::valuing::Setting;
-use super::{Assumed, figure};
+use super::valuing::{Priced, Setting};
+use super::{Assumed, computed, figure};
 use crate::analysis::options::Greeks;
 use crate::engine::core::{Glance, Listed};
 use crate::service::{Service, ServiceError};
@@ -31,15 +30,15 @@ pub struct HoldingGreeksAnswer {
     pub vega: Option<String>,
     /// Dollars for a percent of the rate: 0.04 to 0.05.
     pub rho: Option<String>,
-    /// The options that cannot be valued, so that no sum is told.
+    /// What cannot be valued, so that no sum is told.
     pub missing: Vec<MissingGreeks>,
 }
 
-/// An option that cannot be valued.
+/// A holding that cannot be valued.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "MissingGreeks")]
 pub struct MissingGreeks {
-    /// Its OCC symbol.
+    /// Its OCC symbol, or the ticker of shares.
     pub symbol: String,
     /// What the market has not told: `option_price`, `underlying_price`, `risk_free_rate`, `dividend_yield`; or why its
     /// price implies no volatility.
@@ -84,26 +83,58 @@ impl Service {
 }
 
 fn sum(held: &[(String, Quantity, Held)]) -> HoldingGreeksAnswer {
-    let mut missing = Vec::new();
-    let mut sums = [0.0; 5];
+    let mut sums = Sums::default();
     for (symbol, qty, what) in held {
         let qty = qty.decimal().to_f64().unwrap_or(f64::NAN);
         match what {
-            Held::Shares => sums[0] += qty,
-            Held::Option(glance, listed, setting) => match setting.greeks(glance, listed) {
-                Ok(Greeks { delta, gamma, theta, vega, rho, .. }) => {
-                    let shares = qty * f64::from(MULTIPLIER);
-                    for (sum, each) in sums.iter_mut().zip([delta, gamma, theta, vega, rho]) {
-                        *sum += shares * each;
-                    }
-                }
-                Err(why) => missing.push(MissingGreeks { symbol: symbol.clone(), why }),
-            },
+            Held::Shares => sums.add_shares(qty),
+            Held::Option(glance, listed, setting) => {
+                let shares = qty * f64::from(MULTIPLIER);
+                sums.add_option(symbol, shares, setting.priced(glance, listed).as_ref());
+            }
         }
     }
-    if !missing.is_empty() {
-        return HoldingGreeksAnswer { missing, ..HoldingGreeksAnswer::default() };
+    sums.answer()
+}
+
+/// Greeks of holdings in one underlying as they are added up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    /// Delta, gamma, theta, vega, rho of those that can be valued.
+    pub(super) of: [f64; 5],
+    missing: Vec<MissingGreeks>,
+}
+
+impl Sums {
+    pub(super) fn add_shares(&mut self, shares: f64) {
+        self.of[0] += shares;
     }
-    let [delta, gamma, theta, vega, rho] = sums.map(figure);
-    HoldingGreeksAnswer { delta, gamma, theta, vega, rho, missing }
+
+    /// An option on so many shares, or why it cannot be valued.
+    pub(super) fn add_option(
+        &mut self,
+        symbol: &str,
+        shares: f64,
+        priced: Result<&Priced, &Vec<&'static str>>,
+    ) {
+        match priced.map(Priced::greeks) {
+            Ok(Greeks { delta, gamma, theta, vega, rho, .. }) => {
+                for (sum, each) in self.of.iter_mut().zip([delta, gamma, theta, vega, rho]) {
+                    *sum += shares * each;
+                }
+            }
+            Err(why) => {
+                self.missing.push(MissingGreeks { symbol: symbol.to_owned(), why: why.clone() });
+            }
+        }
+    }
+
+    pub(super) fn answer(self) -> HoldingGreeksAnswer {
+        let Self { of, missing } = self;
+        if !missing.is_empty() {
+            return HoldingGreeksAnswer { missing, ..HoldingGreeksAnswer::default() };
+        }
+        let [delta, gamma, theta, vega, rho] = of.map(figure);
+        HoldingGreeksAnswer { delta, gamma, theta, vega, rho, missing }
+    }
 }

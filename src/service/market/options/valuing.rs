@@ -9,8 +9,8 @@ use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::chains::{Row, computed};
-use super::{age, figure};
+use super::chains::Row;
+use super::{age, computed, figure};
 use crate::analysis::options::{Claim, Conditions, Greeks, NoVolatility};
 use crate::engine::core::{Glance, Listed, Rates, ToldRate};
 use crate::market::calendar::options_expire_at;
@@ -166,6 +166,19 @@ pub(super) struct Implied {
     pub(super) volatility: Option<Result<f64, NoVolatility>>,
 }
 
+/// An option at the volatility that its price implies.
+pub(super) struct Priced {
+    pub(super) claim: Claim,
+    pub(super) by: Conditions,
+    pub(super) volatility: f64,
+}
+
+impl Priced {
+    pub(super) fn greeks(&self) -> Greeks {
+        self.claim.greeks(&self.by, self.volatility)
+    }
+}
+
 impl Service {
     /// What a model says of an option.
     pub(super) async fn valuation(
@@ -231,15 +244,15 @@ impl Setting {
         Implied { price, claim, volatility }
     }
 
-    /// An option's greeks at the volatility that its price implies, or what is in the way of them.
-    pub(super) fn greeks(
+    /// An option as its price says, or what is in the way of that.
+    pub(super) fn priced(
         &self,
         glance: &Glance,
         listed: &Listed,
-    ) -> Result<Greeks, Vec<&'static str>> {
+    ) -> Result<Priced, Vec<&'static str>> {
         let Implied { price, claim, volatility } = self.implied(glance, listed);
-        match (volatility, &self.by) {
-            (Some(Ok(volatility)), Some(by)) => Ok(claim.greeks(by, volatility)),
+        match (volatility, self.by) {
+            (Some(Ok(volatility)), Some(by)) => Ok(Priced { claim, by, volatility }),
             (Some(Err(why)), _) => Err(vec![why.word()]),
             (_, _) => {
                 let own = price.is_none().then_some("option_price");
@@ -329,7 +342,7 @@ pub(super) fn basis(glance: &Glance, now: MarketTime) -> Option<BasisAnswer> {
 }
 
 /// A rate as a number, and as it is shown.
-fn rate(assumed: Option<Decimal>, told: Option<ToldRate>) -> Option<(f64, RateAnswer)> {
+pub(super) fn rate(assumed: Option<Decimal>, told: Option<ToldRate>) -> Option<(f64, RateAnswer)> {
     let (value, at, source) = match (assumed, told) {
         (Some(assumed), _) => (assumed, None, REQUEST.to_owned()),
         (None, Some(told)) => (told.value, Some(told.at), told.source),
@@ -339,7 +352,7 @@ fn rate(assumed: Option<Decimal>, told: Option<ToldRate>) -> Option<(f64, RateAn
     Some((value.to_f64()?, RateAnswer { value: shown, at, source }))
 }
 
-fn dollars(price: Price) -> f64 {
+pub(super) fn dollars(price: Price) -> f64 {
     price.decimal().to_f64().unwrap_or(f64::NAN)
 }
 

@@ -22,13 +22,13 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::positions::rate;
-use super::preview::{added, underlying_of};
-use super::{
-    Caller, Fresh, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError, Value,
-};
 use crate::engine::core::Glance;
 use crate::ledger::LedgerError;
+use crate::service::positions::rate;
+use crate::service::preview::{added, underlying_of};
+use crate::service::{
+    Caller, Fresh, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError, Value,
+};
 
 /// What an order would do to the risk of an account. Amounts are dollars and shares.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
