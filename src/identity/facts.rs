@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -31,6 +32,9 @@ use crate::ledger::{Interface, Ledger, LedgerError, Origin, SHARD, Submission};
 const TOGETHER: i64 = FACTS_REMEMBERED as i64;
 /// How often the carrier looks for what other processes wrote.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often refused log-ins are carried that wait alone: a flood of them is to be few batches of the log, since orders
+/// wait for each.
+const REFUSALS: Duration = Duration::from_secs(1);
 /// How long a change waits for its fact to be recorded before it answers all the same.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often it looks meanwhile.
@@ -223,7 +227,7 @@ impl Facts {
     /// The database failed.
     pub async fn settled(&self, Written(fact_id): Written) -> Result<u64, sqlx::Error> {
         self.wake();
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         loop {
             let row = sqlx::query(HEAD)
                 .bind(SHARD.cast_signed())
@@ -240,13 +244,14 @@ impl Facts {
     /// Carries facts to the log whenever this process writes it, until `stop` or until nobody writes any more.
     pub async fn carry(self, ledger: Ledger, stop: CancellationToken) {
         let mut head = ledger.head();
+        let mut carried_at = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 writing = head.wait_for(|head| head.writing) => if writing.is_err() { return },
             }
-            match self.carry_some(&ledger).await {
+            match self.carry_some(&ledger, &mut carried_at).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => warn!(%error, "facts of users wait to be recorded"),
@@ -260,12 +265,23 @@ impl Facts {
         }
     }
 
-    /// Carries what waits, [`TOGETHER`] at the most; whether all of it went and there may be more.
-    async fn carry_some(&self, ledger: &Ledger) -> Result<bool, FactsError> {
+    /// Carries what waits, [`TOGETHER`] at the most, and notes when; whether all of it went and there is more.
+    async fn carry_some(
+        &self,
+        ledger: &Ledger,
+        carried_at: &mut Option<Instant>,
+    ) -> Result<bool, FactsError> {
         let rows = sqlx::query(WAITING).bind(TOGETHER).fetch_all(self.pool.pool()).await?;
+        let waiting = rows.iter().map(Waiting::read).collect::<Result<Vec<_>, _>>()?;
+        let there_is_more = waiting.len() as i64 == TOGETHER;
+        let lately = carried_at.is_some_and(|at| at.elapsed() < REFUSALS);
+        if waiting.is_empty() || lately && !there_is_more && waiting.iter().all(Waiting::is_refusal)
+        {
+            return Ok(false);
+        }
+        *carried_at = Some(Instant::now());
         let mut streams: BTreeMap<StreamId, Vec<Waiting>> = BTreeMap::new();
-        for row in &rows {
-            let waiting = Waiting::read(row)?;
+        for waiting in waiting {
             streams.entry(waiting.stream).or_default().push(waiting);
         }
         let carried = join_all(streams.into_values().map(|facts| in_order(ledger, facts))).await;
@@ -278,7 +294,7 @@ impl Facts {
             sqlx::query(RECORDED).bind(&recorded).execute(self.pool.pool()).await?;
         }
         failed?;
-        Ok(!rows.is_empty())
+        Ok(there_is_more)
     }
 }
 
@@ -303,6 +319,14 @@ async fn in_order(ledger: &Ledger, facts: Vec<Waiting>) -> (Vec<i64>, Result<(),
 }
 
 impl Waiting {
+    /// Whether it is a log-in that was refused: nobody waits for it to be recorded.
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self.command,
+            Command::User { command: UserCommand::Record(UserEvent::LogInRefused { .. }), .. }
+        )
+    }
+
     fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
         let user: Option<Uuid> = row.try_get("user_id")?;
         let account: Option<Uuid> = row.try_get("account_id")?;
