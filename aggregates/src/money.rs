@@ -407,6 +407,12 @@ impl Ratio {
     pub fn is_reverse(self) -> bool {
         self.new < self.old
     }
+
+    /// How many new shares there are for one old one, if that is a whole number.
+    pub fn whole(self) -> Option<Quantity> {
+        let new = Decimal::try_from_i128_with_scale(self.new, 0).ok().filter(|_| self.old == 1)?;
+        Quantity::new(new).ok()
+    }
 }
 
 #[cfg(test)]

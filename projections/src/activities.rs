@@ -58,6 +58,9 @@ pub enum ActivityType {
     /// Options whose exercise could not be paid were sold at their last bid. Alpaca has no word for it.
     #[serde(rename = "OPSLD")]
     OptionSoldOut,
+    /// Options whose underlying was split became others, or were paid out.
+    #[serde(rename = "OPCA")]
+    OptionAdjusted,
     /// The account began again with another balance. Alpaca has no word for it.
     #[serde(rename = "RESET")]
     Reset,
@@ -65,7 +68,7 @@ pub enum ActivityType {
 
 impl ActivityType {
     /// Every type.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fill,
         Self::CashDeposited,
         Self::CashWithdrawn,
@@ -78,6 +81,7 @@ impl ActivityType {
         Self::OptionCashSettled,
         Self::OptionTrade,
         Self::OptionSoldOut,
+        Self::OptionAdjusted,
         Self::Reset,
     ];
 
@@ -96,6 +100,7 @@ impl ActivityType {
             Self::OptionCashSettled => "OPCSH",
             Self::OptionTrade => "OPTRD",
             Self::OptionSoldOut => "OPSLD",
+            Self::OptionAdjusted => "OPCA",
             Self::Reset => "RESET",
         }
     }
@@ -108,6 +113,7 @@ impl ActivityType {
             OptionEnd::Expired | OptionEnd::Abandoned => Self::OptionExpired,
             OptionEnd::CashSettled => Self::OptionCashSettled,
             OptionEnd::SoldOut => Self::OptionSoldOut,
+            OptionEnd::PaidOut => Self::OptionAdjusted,
         }
     }
 }
@@ -130,7 +136,8 @@ view_row! {
         instrument_id: Option<InstrumentId>,
         /// The ticker of a fill.
         symbol: Option<String>,
-        /// Buy or sell, of a fill or of the end of an option: long ones are sold.
+        /// Buy or sell, of a fill or of the end of an option: long ones are sold, also those that a split makes others of, and
+        /// those others are bought.
         side: Option<Side>,
         /// Shares of a fill, contracts of an option, packages of an mleg order.
         qty: Option<Quantity>,
@@ -191,8 +198,8 @@ impl ActivityRow {
         }
     }
 
-    /// What an event of a position is as an activity, of the holding as it was before: the end of options, and shares that
-    /// one delivered. The cash of a fill is the fill's.
+    /// What an event of a position is as an activity, of the holding as it was before: the end of options, what a split makes of
+    /// them, and shares that one delivered. The cash of a fill is the fill's.
     ///
     /// # Errors
     /// The shares come to more than money can be.
@@ -208,13 +215,31 @@ impl ActivityRow {
             Side::Buy => amount.negated(),
             Side::Sell => amount,
         };
+        let adjusted = |action_id: &String, symbol, moved: Quantity, at| Self {
+            instrument_id: Some(instrument_id),
+            symbol,
+            side: Some(if moved.is_negative() { Side::Sell } else { Side::Buy }),
+            qty: Some(moved.abs()),
+            action_id: Some(action_id.clone()),
+            ..Self::begin(recorded, account_id, ActivityType::OptionAdjusted, Money::ZERO, Some(at))
+        };
         Ok(Some(match event {
-            PositionEvent::OptionEnded { how, ending_id, side, qty, proceeds, at, .. } => Self {
+            PositionEvent::OptionEnded {
+                how,
+                ending_id,
+                side,
+                qty,
+                proceeds,
+                action_id,
+                at,
+                ..
+            } => Self {
                 instrument_id: Some(instrument_id),
                 symbol: held.map(|row| row.symbol.clone()),
                 side: Some(*side),
                 qty: Some(*qty),
                 fill_id: Some(*ending_id),
+                action_id: action_id.clone(),
                 ..Self::begin(
                     recorded,
                     account_id,
@@ -223,6 +248,13 @@ impl ActivityRow {
                     Some(*at),
                 )
             },
+            PositionEvent::ContractAdjusted { action_id, qty, at, .. } => {
+                let symbol = held.map(|row| row.symbol.clone());
+                adjusted(action_id, symbol, qty.negated(), *at)
+            }
+            PositionEvent::AdjustedContractOpened {
+                action_id, symbol, position_qty, at, ..
+            } => adjusted(action_id, Some(symbol.clone()), *position_qty, *at),
             PositionEvent::SharesDelivered { symbol, ending_id, side, qty, price, at, .. } => {
                 let cash = signed(*side, Money::of_fill(*qty, *price)?);
                 Self {

@@ -82,6 +82,8 @@ async fn load_reservations(
             // Orders give back what an end takes of their shares before it.
             PositionEvent::OptionEnded { .. }
             | PositionEvent::SharesDelivered { .. }
+            | PositionEvent::ContractAdjusted { .. }
+            | PositionEvent::AdjustedContractOpened { .. }
             | PositionEvent::ExerciseInstructed { .. }
             | PositionEvent::SharesReserved { .. }
             | PositionEvent::SplitNotFollowed { .. }

@@ -48,7 +48,7 @@ pub enum Book {
     Market,
     /// Where fees go.
     Fees,
-    /// Who pays dividends and cash in lieu, and issues and takes shares in a split.
+    /// Who pays dividends and cash in lieu, and issues and takes shares, and options on them, in a split.
     Issuers,
 }
 
@@ -343,12 +343,25 @@ fn of_position(
         }
         PositionEvent::OptionEnded { ending_id, side, qty, at, .. }
         | PositionEvent::SharesDelivered { ending_id, side, qty, at, .. } => {
+            if let PositionEvent::OptionEnded { action_id, .. } = event {
+                entry.entry.action_id.clone_from(action_id);
+            }
             entry.entry.fill_id = Some(*ending_id);
             entry.entry.at = Some(*at);
             match side {
                 Side::Buy => entry.shares(unit, Market, Shares, *qty),
                 Side::Sell => entry.shares(unit, Shares, Market, *qty),
             }
+        }
+        PositionEvent::ContractAdjusted { action_id, qty, at, .. } => {
+            entry.entry.action_id = Some(action_id.clone());
+            entry.entry.at = Some(*at);
+            entry.shares(unit, Shares, Issuers, *qty);
+        }
+        PositionEvent::AdjustedContractOpened { action_id, position_qty, at, .. } => {
+            entry.entry.action_id = Some(action_id.clone());
+            entry.entry.at = Some(*at);
+            entry.shares(unit, Issuers, Shares, *position_qty);
         }
         PositionEvent::SharesReserved { order_id, qty, .. } => {
             entry.entry.order_id = Some(*order_id);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aggregates::id::{AccountId, InstrumentId, LotId, OrderId, TenantId};
 use aggregates::instrument::OptionTerms;
 use aggregates::market::MarketTime;
-use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Price, Quantity, Ratio};
 use aggregates::order::Side;
 use aggregates::position::{ClosedLot, Lot, Position, PositionEvent};
 use aggregates::stream::{Impossible, StreamId};
@@ -143,6 +143,31 @@ impl PositionRow {
         Ok(())
     }
 
+    /// Takes in contracts that a split made of others: held since the oldest of their lots was opened.
+    fn take_adjusted(&mut self, event: &PositionEvent) -> Result<(), Impossible> {
+        let PositionEvent::AdjustedContractOpened {
+            symbol,
+            contract,
+            lots,
+            do_not_exercise,
+            position_qty,
+            at,
+            ..
+        } = event
+        else {
+            return Ok(());
+        };
+        self.symbol.clone_from(symbol);
+        self.contract = Some(contract.clone());
+        self.qty = *position_qty;
+        self.cost_basis =
+            lots.iter().try_fold(Money::ZERO, |sum, lot| sum.plus(lot.cost)).map_err(inexact)?;
+        self.do_not_exercise = *do_not_exercise;
+        self.opened_at = lots.first().map_or(*at, |lot| lot.opened_at);
+        self.updated_at = *at;
+        Ok(())
+    }
+
     fn close_lots(&mut self, lots: &[ClosedLot], realized_pl: Money) -> Result<(), Impossible> {
         for lot in lots {
             self.cost_basis = self.cost_basis.minus(lot.cost).map_err(inexact)?;
@@ -159,7 +184,8 @@ impl Mirror<Position> for PositionRow {
             (
                 None,
                 PositionEvent::PositionOpened { account_id, instrument_id, at, .. }
-                | PositionEvent::SharesDelivered { account_id, instrument_id, at, .. },
+                | PositionEvent::SharesDelivered { account_id, instrument_id, at, .. }
+                | PositionEvent::AdjustedContractOpened { account_id, instrument_id, at, .. },
             ) => Self {
                 account_id: *account_id,
                 instrument_id: *instrument_id,
@@ -224,6 +250,13 @@ impl Mirror<Position> for PositionRow {
                 row.updated_at = *at;
             }
             PositionEvent::SharesDelivered { .. } => row.deliver(event)?,
+            PositionEvent::ContractAdjusted { cost, at, .. } => {
+                row.qty = Quantity::ZERO;
+                row.cost_basis = row.cost_basis.minus(*cost).map_err(inexact)?;
+                row.do_not_exercise = false;
+                row.updated_at = *at;
+            }
+            PositionEvent::AdjustedContractOpened { .. } => row.take_adjusted(event)?,
             PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
                 row.reservations.insert(*order_id, *qty);
                 row.reserved_qty = *reserved_qty;
@@ -303,9 +336,14 @@ pub(crate) fn closed_lots(event: &PositionEvent) -> &[ClosedLot] {
     }
 }
 
-/// Whether `event` replaces all lots of its position.
+/// Whether `event` replaces all lots of its position, or moves them to another one.
 pub(crate) fn splits_lots(event: &PositionEvent) -> bool {
-    matches!(event, PositionEvent::PositionSplit { .. } | PositionEvent::PositionReset { .. })
+    matches!(
+        event,
+        PositionEvent::PositionSplit { .. }
+            | PositionEvent::PositionReset { .. }
+            | PositionEvent::ContractAdjusted { .. }
+    )
 }
 
 fn of_position(
@@ -358,6 +396,15 @@ pub(crate) fn fold_lots(
                     }
                     None => lots.remove(&(row.lot_id,)),
                 }
+            }
+        }
+        // The position that they come to says the same of them.
+        PositionEvent::ContractAdjusted { numerator, denominator, into, .. } => {
+            let ratio = Ratio::of_split(*numerator, *denominator).map_err(inexact)?;
+            for mut row in of_position(lots, account_id, instrument_id) {
+                row.qty = row.qty.split_by(ratio, false).map_err(inexact)?;
+                row.instrument_id = *into;
+                lots.put(row);
             }
         }
         _ => {

@@ -203,6 +203,8 @@ fn a_history_holds_what_the_properties_are_about() {
         "PositionReset",
         "TradingResumed",
         "OptionEnded",
+        "ContractAdjusted",
+        "AdjustedContractOpened",
         "SharesDelivered",
         "OptionSettled",
         "ExerciseInstructed",

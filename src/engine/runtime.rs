@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use aggregates::id::{CommandId, ENGINE, RequestId};
 use aggregates::market::TapePlace;
-use aggregates::stream::StreamId;
 use aggregates::trading::Command;
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -475,12 +474,10 @@ impl<D: Desk> Shift<'_, D> {
             self.board.follow(&self.core, row.stream, &committed.event);
             // A line that names no symbol changes instruments too: a clock makes their closes official. So does a
             // fill: it takes of what is shown.
-            if let StreamId::Instrument(instrument_id) | StreamId::Position(_, instrument_id) =
-                row.stream
-                && let Some(issue) = self.core.state().issues.get(&instrument_id)
-                && !self.touched.contains(&issue.symbol)
-            {
-                self.touched.insert(issue.symbol.clone());
+            for symbol in self.core.concerned(row.stream, &committed.event) {
+                if !self.touched.contains(symbol) {
+                    self.touched.insert(symbol.to_owned());
+                }
             }
         }
     }

@@ -223,7 +223,13 @@ async fn busy(test: &TestLedger, symbols: usize) -> AccountId {
             };
             let (action_id, orders) = ("split".to_owned(), vec![order_id]);
             let begin = InstrumentCommand::BeginSplit { action_id: action_id.clone(), split };
-            let follow = Command::FollowSplit { account_id, instrument_id, orders, at: noon() };
+            let follow = Command::FollowSplit {
+                account_id,
+                instrument_id,
+                orders,
+                contracts: Vec::new(),
+                at: noon(),
+            };
             let complete = InstrumentCommand::CompleteSplit { action_id, at: noon() };
             for command in [
                 Command::Instrument { instrument_id, command: begin },

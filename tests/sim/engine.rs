@@ -188,6 +188,7 @@ fn follow(
         account_id,
         instrument_id,
         orders,
+        contracts: Vec::new(),
         at: noon(),
     })
 }

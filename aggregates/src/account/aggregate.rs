@@ -45,7 +45,7 @@ event_sourced!(Account, "account", AccountCommand, AccountEvent {
     FeeCharged "1.0",
     DividendPaid "1.0",
     CashPaidInLieu "1.0",
-    OptionSettled "1.0",
+    OptionSettled "1.1",
     AccountReset "1.0",
     PolicyChanged "1.3",
     TradingDayBegan "1.1",

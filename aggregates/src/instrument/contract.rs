@@ -11,11 +11,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::money::Price;
+use crate::money::{Price, Quantity};
 
 /// The longest root, in characters.
 const ROOT_MAX: usize = 6;
@@ -142,6 +142,20 @@ impl Contract {
     pub fn strike(&self) -> Price {
         Price::new(Decimal::new(i64::from(self.thousandths), 3))
             .expect("eight digits of thousandths are below the bound of a price")
+    }
+
+    /// The contract that it becomes when each share becomes `times` as many: the same but for the strike, which is divided by
+    /// that, to the thousandth that a symbol can say, half to even.
+    ///
+    /// # Errors
+    /// The strike becomes less than half a thousandth.
+    pub fn divided_by(&self, times: Quantity) -> Result<Self, ContractError> {
+        let divided = Decimal::from(self.thousandths).checked_div(times.decimal());
+        let rounded = divided
+            .map(|exact| exact.round_dp_with_strategy(0, RoundingStrategy::MidpointNearestEven));
+        let thousandths = rounded.and_then(|it| u32::try_from(it).ok()).filter(|it| *it > 0);
+        let thousandths = thousandths.ok_or(ContractError::StrikeZero)?;
+        Ok(Self { thousandths, ..self.clone() })
     }
 
     /// Whether its root can be one of options on `underlying`: it begins with the ticker's letters and digits, as

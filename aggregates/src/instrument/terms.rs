@@ -48,6 +48,8 @@ pub enum OptionEnd {
     /// A long one in the money that was not exercised: its owner had said so, or the account could not pay for it and nobody
     /// bid.
     Abandoned,
+    /// A split of what it is on does not come out in whole contracts: money for what it was worth before.
+    PaidOut,
 }
 
 impl OptionEnd {
@@ -60,6 +62,7 @@ impl OptionEnd {
             Self::CashSettled => "cash_settled",
             Self::SoldOut => "sold_out",
             Self::Abandoned => "abandoned",
+            Self::PaidOut => "paid_out",
         }
     }
 
@@ -73,7 +76,7 @@ impl OptionEnd {
         match self {
             Self::Exercised | Self::SoldOut | Self::Abandoned => long,
             Self::Assigned => !long,
-            Self::Expired | Self::CashSettled => true,
+            Self::Expired | Self::CashSettled | Self::PaidOut => true,
         }
     }
 }

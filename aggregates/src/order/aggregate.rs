@@ -45,7 +45,7 @@ event_sourced!(Order, "order", OrderCommand, OrderEvent {
     OrderReplaced "1.2",
     OrderResized "1.1",
     OrderAdjusted "1.1",
-    OrderCanceled "1.6",
+    OrderCanceled "1.7",
     OrderExpired "1.1",
 }, OrderError);
 

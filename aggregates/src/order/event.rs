@@ -294,8 +294,10 @@ pub enum CancelReason {
     SharesGone,
     /// The fill would have left options uncovered that the account's option level does not permit.
     OptionLevel,
-    /// Its contract has expired, or was exercised, assigned or adjusted away.
+    /// Its contract has expired, or was exercised or assigned.
     ContractEnded,
+    /// What its options are on was split: they are other contracts now, or were paid out.
+    ContractAdjusted,
 }
 
 impl CancelReason {
@@ -323,6 +325,7 @@ impl CancelReason {
             Self::SharesGone => "shares_gone",
             Self::OptionLevel => "option_level",
             Self::ContractEnded => "contract_ended",
+            Self::ContractAdjusted => "contract_adjusted",
         }
     }
 }

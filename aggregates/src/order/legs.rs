@@ -170,6 +170,11 @@ impl OrderSpec {
         }
     }
 
+    /// What splits it when that is split: what options are on, else what it trades.
+    pub fn splits_with(&self) -> InstrumentId {
+        self.contract.as_ref().map_or(self.instrument_id, |terms| terms.underlying_id)
+    }
+
     /// What one package of an order of options consists of; nothing of an order of a stock.
     pub fn package(&self) -> Vec<Leg> {
         match (&self.legs, &self.contract) {

@@ -49,8 +49,10 @@ event_sourced!(Position, "position", PositionCommand, PositionEvent {
     DividendAccrued "1.0",
     DividendSettled "1.0",
     ExerciseInstructed "1.0",
-    OptionEnded "1.0",
+    OptionEnded "1.1",
     SharesDelivered "1.0",
+    ContractAdjusted "1.0",
+    AdjustedContractOpened "1.0",
 }, PositionError);
 
 impl Position {
@@ -168,7 +170,7 @@ impl Position {
     }
 }
 
-fn sum(quantities: impl Iterator<Item = Quantity>) -> Result<Quantity, Impossible> {
+pub(super) fn sum(quantities: impl Iterator<Item = Quantity>) -> Result<Quantity, Impossible> {
     let mut sum = Quantity::ZERO;
     for qty in quantities {
         sum = sum.plus(qty).map_err(impossible)?;
@@ -230,6 +232,8 @@ impl Decide for Position {
             PositionCommand::EndOption(ending) => vec![self.end_option(ending)?],
             PositionCommand::Deliver(delivery) => vec![self.deliver(delivery)?],
             PositionCommand::Split { .. } => split(self, command)?,
+            PositionCommand::Adjust { .. } => vec![self.adjust(command)?],
+            PositionCommand::TakeAdjusted(adjusted) => vec![self.take_adjusted(adjusted)?],
             PositionCommand::StayBehind { action_id, numerator, denominator, at } => {
                 if self.splits.contains(action_id) {
                     return Err(PositionError::AlreadyApplied(action_id.clone()));
@@ -333,6 +337,8 @@ impl Decide for Position {
             PositionEvent::ExerciseInstructed { .. }
             | PositionEvent::OptionEnded { .. }
             | PositionEvent::SharesDelivered { .. } => self.ends(event)?,
+            PositionEvent::ContractAdjusted { .. }
+            | PositionEvent::AdjustedContractOpened { .. } => self.adjusted(event)?,
             PositionEvent::SharesReserved { order_id, qty, reserved_qty } => {
                 if self.reservations.insert(*order_id, *qty).is_some() {
                     return Err(Impossible(format!("order {order_id} reserves twice")));

@@ -1,6 +1,7 @@
 //! What a position is asked to do.
 
 use super::closing::Cut;
+use super::event::Lot;
 use crate::account::ReleaseReason;
 use crate::id::{AccountId, CommandId, FillId, InstrumentId, OrderId};
 use crate::instrument::{OptionEnd, OptionTerms};
@@ -50,6 +51,40 @@ pub struct Ending {
     pub settlement_price: Option<Price>,
     /// The bid that it is sold at.
     pub bid: Option<Reference>,
+    /// The split that pays it out.
+    pub split: Option<PaidOut>,
+    /// The market time.
+    pub at: MarketTime,
+}
+
+/// A split that pays contracts out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaidOut {
+    /// The corporate action.
+    pub action_id: String,
+    /// What a contract was worth before it, in dollars a share; without it that is what it was in the money by.
+    pub mark: Option<Reference>,
+}
+
+/// Contracts that a split makes of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adjusted {
+    /// Whose.
+    pub account_id: AccountId,
+    /// What they are now.
+    pub instrument_id: InstrumentId,
+    /// Its ticker.
+    pub symbol: String,
+    /// The same as terms.
+    pub contract: OptionTerms,
+    /// The corporate action.
+    pub action_id: String,
+    /// What they were before.
+    pub from: InstrumentId,
+    /// Their lots, oldest first, in contracts of now.
+    pub lots: Vec<Lot>,
+    /// Whether their owner does not want them exercised when they expire.
+    pub do_not_exercise: bool,
     /// The market time.
     pub at: MarketTime,
 }
@@ -131,6 +166,21 @@ pub enum PositionCommand {
         /// The market time.
         at: MarketTime,
     },
+    /// Become other contracts by a split of what they are on.
+    Adjust {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// What the contracts are from now on.
+        into: InstrumentId,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// Take in the contracts that a split makes of others.
+    TakeAdjusted(Adjusted),
     /// Stay as it is in a split that it cannot follow.
     StayBehind {
         /// The corporate action.

@@ -42,8 +42,14 @@ impl Position {
         }
         let Taken { lots, cost } = self.take(qty)?;
         let bid = ending.bid.clone().filter(|_| how == OptionEnd::SoldOut);
+        let split = ending.split.clone().filter(|_| how == OptionEnd::PaidOut);
+        let (action_id, mark) = split.map_or((None, None), |it| (Some(it.action_id), it.mark));
+        if let Some(known) = action_id.as_ref().filter(|action_id| self.has_followed(action_id)) {
+            return Err(PositionError::AlreadyApplied(known.clone()));
+        }
         let price = match how {
-            OptionEnd::CashSettled => {
+            OptionEnd::PaidOut if mark.is_some() => mark.as_ref().map(|mark| mark.price),
+            OptionEnd::CashSettled | OptionEnd::PaidOut => {
                 let price = settlement_price.ok_or(PositionError::NoSettlementPrice)?;
                 Some(terms.intrinsic(price)?)
             }
@@ -64,6 +70,8 @@ impl Position {
             qty,
             settlement_price,
             bid,
+            action_id,
+            mark,
             lots,
             cost,
             proceeds,
@@ -140,11 +148,13 @@ impl Position {
             moved,
             realized_pl,
             position_qty,
+            action_id,
             ..
         } = event
         else {
             return Ok(());
         };
+        self.splits.extend(action_id.clone());
         let long = self.qty.is_positive();
         if self.contract.is_none() || !how.can_end(long) || (*side == Side::Sell) != long {
             let (held, how) = (self.qty, how.word());

@@ -275,18 +275,25 @@ pub enum PositionEvent {
         /// Contracts, above zero.
         qty: Quantity,
         /// The price of what it is on that decided, in dollars a share: the official close of its last session; before that
-        /// the last price, if one is known.
+        /// the last price, if one is known; the last close before a split.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         settlement_price: Option<Price>,
         /// The bid that it was sold at.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bid: Option<Reference>,
+        /// The split that paid it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action_id: Option<String>,
+        /// What it was worth before that split, in dollars a share: what it was paid out at. Without it that is what it was
+        /// in the money by at `settlement_price`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Reference>,
         /// The contracts taken from each lot.
         lots: Vec<ClosedLot>,
         /// What they had cost, or brought when sold short.
         cost: Money,
-        /// What they brought by themselves, or took when short: the difference in cash, or the bid. 0 where shares were
-        /// delivered.
+        /// What they brought by themselves, or took when short: the difference in cash, the bid, or what a split paid for
+        /// them. 0 where shares were delivered.
         proceeds: Money,
         /// The part of `cost` that the delivered shares take over, never below 0: a call's is added to what the strike comes
         /// to, a put's is taken from it, as far as that goes.
@@ -325,6 +332,49 @@ pub enum PositionEvent {
         /// Those that opened.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         opened: Option<Lot>,
+        /// The holding after it.
+        position_qty: Quantity,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A split of what these contracts are on made others of them: nothing is held any more of this one, nothing was
+    /// realized, and no cash moved.
+    ContractAdjusted {
+        /// The corporate action.
+        action_id: String,
+        /// New shares for `denominator` old ones: new contracts for old ones.
+        numerator: Quantity,
+        /// Old shares.
+        denominator: Quantity,
+        /// What they are from now on: the contract at the strike divided by the split.
+        into: InstrumentId,
+        /// The holding before it; negative is short.
+        qty: Quantity,
+        /// What it had cost, or brought when sold short: the new ones take it over.
+        cost: Money,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// A split of what an option is on brought these contracts in place of others.
+    AdjustedContractOpened {
+        /// Whose.
+        account_id: AccountId,
+        /// Of what.
+        instrument_id: InstrumentId,
+        /// Its ticker.
+        symbol: String,
+        /// What it is.
+        contract: OptionTerms,
+        /// The corporate action.
+        action_id: String,
+        /// What the contracts were before.
+        from: InstrumentId,
+        /// The lots, oldest first: those of before, with more contracts, at what they had cost or brought, from when they were
+        /// opened.
+        lots: Vec<Lot>,
+        /// Whether their owner does not want them exercised when they expire, as said before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        do_not_exercise: bool,
         /// The holding after it.
         position_qty: Quantity,
         /// The market time.

@@ -1,7 +1,8 @@
-//! Corporate actions, one account at a time: position, open orders and reservations follow in one commit.
+//! Corporate actions, one account at a time: shares, options on them, open orders and reservations follow in one commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adjusting::Contracts;
 use super::margin::to_reserve;
 use super::{Desk, Undecided, World};
 use crate::account::{AccountCommand, ReleaseReason};
@@ -19,15 +20,14 @@ impl<W: World> Desk<'_, W> {
     /// stays as it is, so that it does not hold the split up for everybody.
     pub(super) fn follow_split(
         &mut self,
-        account_id: AccountId,
-        instrument_id: InstrumentId,
-        orders: &[OrderId],
+        of: (AccountId, InstrumentId),
+        (orders, contracts): (&[OrderId], &Contracts),
         at: MarketTime,
     ) -> Result<(), Undecided> {
-        match self.split(account_id, instrument_id, orders, at) {
+        match self.split(of, (orders, contracts), at) {
             Err(Undecided::Refused(refusal)) if refusal.code == RefusalCode::InvalidAmount => {
                 self.decision.events.clear();
-                self.stay_behind(account_id, instrument_id, orders, at)
+                self.stay_behind(of, (orders, contracts), at)
             }
             done => done,
         }
@@ -36,9 +36,8 @@ impl<W: World> Desk<'_, W> {
     /// An account keeps what it holds through a split, and its open orders end.
     fn stay_behind(
         &mut self,
-        account_id: AccountId,
-        instrument_id: InstrumentId,
-        orders: &[OrderId],
+        (account_id, instrument_id): (AccountId, InstrumentId),
+        (orders, contracts): (&[OrderId], &Contracts),
         at: MarketTime,
     ) -> Result<(), Undecided> {
         let mut ended = Vec::new();
@@ -52,6 +51,7 @@ impl<W: World> Desk<'_, W> {
         self.release(account_id, &ended, ReleaseReason::Canceled)?;
         let splitting = self.look_instrument(instrument_id)?.splitting();
         let Some((action_id, split)) = splitting else { return Ok(()) };
+        self.keep_contracts((account_id, instrument_id), (action_id, split), contracts, at)?;
         if self.look_position(account_id, instrument_id)?.qty().is_zero() {
             return Ok(());
         }
@@ -66,9 +66,8 @@ impl<W: World> Desk<'_, W> {
 
     fn split(
         &mut self,
-        account_id: AccountId,
-        instrument_id: InstrumentId,
-        orders: &[OrderId],
+        (account_id, instrument_id): (AccountId, InstrumentId),
+        (orders, contracts): (&[OrderId], &Contracts),
         at: MarketTime,
     ) -> Result<(), Undecided> {
         let instrument = self.look_instrument(instrument_id)?;
@@ -141,13 +140,14 @@ impl<W: World> Desk<'_, W> {
             );
         }
         let follow = AccountCommand::FollowSplit {
-            action_id,
+            action_id: action_id.clone(),
             instrument_id,
             cash_in_lieu,
             keep: keep_cash,
             at,
         };
-        self.account(account_id, &follow)
+        self.account(account_id, &follow)?;
+        self.adjust_contracts((account_id, instrument_id), (&action_id, split), contracts, at)
     }
 
     /// What a split does to open orders, each once, in order of their ids; one that ended meanwhile is left out. Orders
@@ -165,7 +165,7 @@ impl<W: World> Desk<'_, W> {
         for order_id in &orders.iter().copied().collect::<BTreeSet<_>>() {
             let order = self.look_order(*order_id)?;
             let spec = order.spec().ok_or(OrderError::NotFound)?;
-            if (spec.account_id, spec.instrument_id) != (account_id, instrument_id) {
+            if (spec.account_id, spec.splits_with()) != (account_id, instrument_id) {
                 return Err(OrderError::NotFound.into());
             }
             if !order.is_open() {
@@ -176,7 +176,7 @@ impl<W: World> Desk<'_, W> {
             // The contracts of its legs are other ones after the split.
             let command = match (spec.is_of_options(), follow(whole)) {
                 (true, OrderCommand::Adjust { at, .. }) => {
-                    OrderCommand::Cancel { reason: CancelReason::ContractEnded, at }
+                    OrderCommand::Cancel { reason: CancelReason::ContractAdjusted, at }
                 }
                 (_, follow) => follow,
             };

@@ -235,8 +235,11 @@ pub enum Command {
         account_id: AccountId,
         /// Of what.
         instrument_id: InstrumentId,
-        /// Its open orders in that instrument: all of them.
+        /// Its open orders in that instrument and in options on it: all of them.
         orders: Vec<OrderId>,
+        /// The options on it that the account holds: all of them, each with what it was worth in dollars a share before the
+        /// split, if that is known.
+        contracts: Vec<(InstrumentId, Option<Reference>)>,
         /// The market time.
         at: MarketTime,
     },

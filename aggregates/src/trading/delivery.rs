@@ -15,7 +15,7 @@ use crate::margin::Standing;
 use crate::market::{MarketTime, Reference};
 use crate::money::{AmountError, Money, Price, Quantity};
 use crate::order::{CancelReason, Side};
-use crate::position::{Delivery, Ending, PositionCommand, PositionEvent};
+use crate::position::{Delivery, Ending, PaidOut, PositionCommand, PositionEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::Event;
 
@@ -31,6 +31,8 @@ pub(super) struct Ends {
     pub qty: Quantity,
     pub settlement_price: Option<Price>,
     pub bid: Option<Reference>,
+    /// The split that pays them out.
+    pub split: Option<PaidOut>,
 }
 
 /// Shares and money that the exercise of contracts moves, as its account sees it.
@@ -140,12 +142,12 @@ impl<W: World> Desk<'_, W> {
         ending_id: FillId,
         at: MarketTime,
     ) -> Result<Money, Undecided> {
-        let Ends { instrument_id: option_id, terms, long, how, qty, settlement_price, bid } =
+        let Ends { instrument_id: option_id, terms, long, how, qty, settlement_price, bid, split } =
             ends.clone();
         let closing = if long { Side::Sell } else { Side::Buy };
         let reason = CancelReason::ContractEnded;
         self.make_room((account_id, option_id), (closing, qty), reason, at)?;
-        let ending = Ending { how, ending_id, qty, settlement_price, bid, at };
+        let ending = Ending { how, ending_id, qty, settlement_price, bid, split, at };
         self.position(account_id, option_id, &PositionCommand::EndOption(ending))?;
         let Some((_, Event::Position(PositionEvent::OptionEnded { proceeds, moved, .. }))) =
             self.decision.events.last()

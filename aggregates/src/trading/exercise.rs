@@ -66,6 +66,7 @@ impl<'a, W: World> Desk<'a, W> {
             qty,
             settlement_price: underlying.map(|it| it.price),
             bid: None,
+            split: None,
         };
         let cause = exercise_id.uuid();
         self.carry_out(account_id, vec![ends], (cause.as_bytes(), standing.as_ref()), at)
@@ -98,6 +99,7 @@ impl<'a, W: World> Desk<'a, W> {
             qty,
             settlement_price: price,
             bid: None,
+            split: None,
         };
         self.carry_out(account_id, vec![ends], (assignment_id.uuid().as_bytes(), None), at)
     }

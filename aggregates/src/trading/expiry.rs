@@ -68,6 +68,7 @@ impl Holding<'_> {
             qty,
             settlement_price: Some(self.expired.price),
             bid: self.bid.filter(|_| how == OptionEnd::SoldOut).cloned(),
+            split: None,
         }
     }
 

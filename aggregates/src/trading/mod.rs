@@ -8,6 +8,7 @@
 //! An aggregate that the world has not in memory is [`Undecided::Absent`]: load it and decide again.
 
 mod actions;
+mod adjusting;
 mod arrival;
 mod command;
 mod cover;
@@ -137,8 +138,8 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
             desk.stop_losses(*account_id, (*seen, *rise), marks, (*tape_place, *at))?;
         }
         Command::Trigger { order_id, trigger, at } => desk.trigger(*order_id, trigger, *at)?,
-        Command::FollowSplit { account_id, instrument_id, orders, at } => {
-            desk.follow_split(*account_id, *instrument_id, orders, *at)?;
+        Command::FollowSplit { account_id, instrument_id, orders, contracts, at } => {
+            desk.follow_split((*account_id, *instrument_id), (orders, contracts), *at)?;
         }
         Command::AccrueDividend { account_id, instrument_id, action_id, qty, at } => {
             desk.accrue_dividend(*account_id, *instrument_id, action_id, *qty, *at)?;

@@ -128,6 +128,14 @@ impl<W: World> Desk<'_, W> {
         Ok(())
     }
 
+    /// Whether nothing that the contracts of an order are on is being split: they are other contracts after it.
+    fn not_splitting(&self, spec: &OrderSpec) -> Result<(), Undecided> {
+        spec.package()
+            .iter()
+            .filter_map(|leg| leg.contract.as_ref())
+            .try_for_each(|terms| self.not_being_split(terms))
+    }
+
     /// Whether each leg finds what it is to close, and nothing that it would close while it is to open.
     fn intents_hold(&self, spec: &OrderSpec) -> Result<(), Undecided> {
         for leg in spec.package() {
@@ -174,6 +182,7 @@ impl<W: World> Desk<'_, W> {
             let message = format!("{} has expired: choose a later expiration", spec.symbol);
             return Err(Refusal::new(RefusalCode::ContractExpired, message).field("symbol").into());
         }
+        self.not_splitting(spec)?;
         self.intents_hold(spec)?;
         let price = self.worst_net(spec, market)?;
         let plan = self.plan(spec, spec.qty, price, &market.marks)?;
@@ -216,6 +225,7 @@ impl<W: World> Desk<'_, W> {
         if account.policy().trading_state == TradingState::Halted {
             return Err(AccountError::Halted(TradingState::Halted).into());
         }
+        self.not_splitting(spec)?;
         let leaves = replaced.qty.minus(order.filled_qty())?;
         let price = match order.reserve_price() {
             Some(price) if replaced.limit_price == spec.limit_price => price,
@@ -340,7 +350,7 @@ impl<W: World> Desk<'_, W> {
             Side::Sell => spec.value(qty, price)?.negated(),
         };
         let paid = paid.plus(self.rules.fees.of(spec, qty)?)?;
-        let on = spec.contract.as_ref().map_or(spec.instrument_id, |terms| terms.underlying_id);
+        let on = spec.splits_with();
         let before = self.need(spec.account_id, on, (marks, &[]))?;
         let after = self.need(spec.account_id, on, (marks, &shifts))?;
         let opens = legs.iter().any(Leg::opens);

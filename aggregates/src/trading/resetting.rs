@@ -32,8 +32,13 @@ impl<W: World> Desk<'_, W> {
             }
         }
         let mut touched: BTreeSet<InstrumentId> = positions.iter().copied().collect();
+        for instrument_id in &positions {
+            let position = self.look_position(account_id, *instrument_id)?;
+            let held = position.contract().filter(|_| !position.qty().is_zero());
+            touched.extend(held.map(|terms| terms.underlying_id));
+        }
         for order_id in &orders {
-            touched.insert(self.look_spec(*order_id)?.instrument_id);
+            touched.insert(self.look_spec(*order_id)?.splits_with());
         }
         for instrument_id in touched {
             let instrument = self.look_instrument(instrument_id)?;

@@ -422,7 +422,13 @@ pub fn begin_split(
 
 pub fn follow_split(account_id: AccountId, symbol: &str, orders: &[u128]) -> Command {
     let orders = orders.iter().map(|n| order_id(*n)).collect();
-    Command::FollowSplit { account_id, instrument_id: stock(symbol), orders, at: at(4) }
+    Command::FollowSplit {
+        account_id,
+        instrument_id: stock(symbol),
+        orders,
+        contracts: Vec::new(),
+        at: at(4),
+    }
 }
 
 /// The fields of an order that are wrong by themselves.

@@ -401,7 +401,13 @@ fn a_split_multiplies_held_and_open_exits_and_their_one_reservation() {
     let split = |book: &mut Book, orders: Vec<OrderId>| {
         book.submit(&begin_split("split", "AAPL", ("3", "2"), Some("100"))).unwrap();
         let instrument_id = stock("AAPL");
-        let follow = Command::FollowSplit { account_id: me(), instrument_id, orders, at: at(4) };
+        let follow = Command::FollowSplit {
+            account_id: me(),
+            instrument_id,
+            orders,
+            contracts: Vec::new(),
+            at: at(4),
+        };
         book.submit(&follow).unwrap();
     };
     let mut held = book("1000");

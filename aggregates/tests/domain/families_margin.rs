@@ -235,8 +235,14 @@ fn a_split_multiplies_exits_that_buy_with_the_short_position() {
     let orders = vec![order_id(1), profit(1), loss(1)];
     book.submit(&begin_split("split", "AAPL", ("3", "2"), Some("100"))).unwrap();
     let instrument_id = stock("AAPL");
-    book.submit(&Command::FollowSplit { account_id: me(), instrument_id, orders, at: at(4) })
-        .unwrap();
+    book.submit(&Command::FollowSplit {
+        account_id: me(),
+        instrument_id,
+        orders,
+        contracts: Vec::new(),
+        at: at(4),
+    })
+    .unwrap();
     for id in [profit(1), loss(1)] {
         assert_eq!(stands(&book, id), is(OrderStatus::Accepted, "7", "7"));
         assert_eq!(book.orders[&id].reserve_price(), None);

@@ -136,7 +136,14 @@ fn after_splits(book: &mut Book, splits: u32, (new, old): (u32, u32), orders: Ve
     let ratio = (new.to_string(), old.to_string());
     book.submit(&begin_split(&action, "AAPL", (&ratio.0, &ratio.1), Some("50"))).unwrap();
     let (account_id, instrument_id) = (me(), stock("AAPL"));
-    book.submit(&Command::FollowSplit { account_id, instrument_id, orders, at: at(4) }).unwrap();
+    book.submit(&Command::FollowSplit {
+        account_id,
+        instrument_id,
+        orders,
+        contracts: Vec::new(),
+        at: at(4),
+    })
+    .unwrap();
     let command =
         aggregates::instrument::InstrumentCommand::CompleteSplit { action_id: action, at: at(5) };
     book.submit(&Command::Instrument { instrument_id, command }).unwrap();

@@ -2,6 +2,8 @@
 //! One binary, no I/O but the generated documents. Budget: 30 seconds in a debug build.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod adjusting;
+mod adjusting_properties;
 mod book;
 mod bounds;
 mod contracts;

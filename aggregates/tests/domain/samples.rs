@@ -23,6 +23,7 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::book::*;
+use crate::option_orders::terms;
 
 fn fill_id() -> FillId {
     FillId::of(order_id(1), 0, 42, 1)
@@ -416,18 +417,41 @@ pub fn position() -> Vec<PositionEvent> {
         },
         PositionEvent::ExerciseInstructed { exercise: false, at: at(64) },
         PositionEvent::OptionEnded {
-            how: OptionEnd::SoldOut,
+            how: OptionEnd::PaidOut,
             ending_id: ending_id(),
             side: Side::Sell,
             qty: quantity("1"),
-            settlement_price: Some(price("191.56")),
-            bid: Some(Reference { price: price("1.50"), source: "feed".into(), at: at(63) }),
+            settlement_price: None,
+            bid: None,
+            action_id: Some("split-3".into()),
+            mark: Some(Reference { price: price("1.525"), source: "feed".into(), at: at(63) }),
             lots: vec![ClosedLot { lot_id, qty: quantity("1"), cost: money("240") }],
             cost: money("240"),
-            proceeds: money("150"),
+            proceeds: money("152.50"),
             moved: money("0"),
-            realized_pl: money("-90"),
+            realized_pl: money("-87.50"),
             position_qty: quantity("0"),
+            at: at(64),
+        },
+        PositionEvent::ContractAdjusted {
+            action_id: "split-2".into(),
+            numerator: quantity("4"),
+            denominator: quantity("1"),
+            into: stock("AAPL240119C00047500"),
+            qty: quantity("2"),
+            cost: money("480"),
+            at: at(64),
+        },
+        PositionEvent::AdjustedContractOpened {
+            account_id: account_id(1),
+            instrument_id: stock("AAPL240119C00047500"),
+            symbol: "AAPL240119C00047500".into(),
+            contract: terms("AAPL240119C00047500"),
+            action_id: "split-2".into(),
+            from: stock("AAPL240119C00190000"),
+            lots: vec![Lot { lot_id, qty: quantity("8"), cost: money("480"), opened_at: at(5) }],
+            do_not_exercise: true,
+            position_qty: quantity("8"),
             at: at(64),
         },
         PositionEvent::SharesDelivered {

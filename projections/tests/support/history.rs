@@ -264,8 +264,8 @@ impl History {
             Mark { long: seen.clone(), short: seen }
         };
         let stocks = SYMBOLS.map(|symbol| (InstrumentId::of_symbol(symbol), mark(10_000)));
-        let options = OPTIONS.map(|symbol| (InstrumentId::of_symbol(symbol), mark(400)));
-        stocks.into_iter().chain(options).collect()
+        let options = self.instruments.iter().filter(|(_, it)| it.kind() == InstrumentKind::Option);
+        stocks.into_iter().chain(options.map(|(id, _)| (*id, mark(400)))).collect()
     }
 
     fn at(&self) -> MarketTime {
@@ -705,11 +705,30 @@ impl History {
             .filter(|(_, order)| order.is_open())
             .filter(|(_, order)| {
                 let spec = order.spec().unwrap();
-                let of_it = (spec.account_id, spec.instrument_id) == (account, instrument);
-                of_it && !spec.is_of_options()
+                (spec.account_id, spec.splits_with()) == (account, instrument)
             })
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// The options on an instrument that an account holds.
+    fn contracts_on(&self, account: AccountId, instrument: InstrumentId) -> Vec<InstrumentId> {
+        let held = self.positions.iter().filter(|((of, _), held)| {
+            let on = held.contract().is_some_and(|terms| terms.underlying_id == instrument);
+            *of == account && on && !held.qty().is_zero()
+        });
+        held.map(|((_, option), _)| *option).collect()
+    }
+
+    /// Lists what a contract becomes when it is split so many for one; what is listed already is so.
+    fn list_adjusted(&mut self, option: InstrumentId, times: Quantity) {
+        let contract: Contract = self.instruments[&option].symbol().parse().unwrap();
+        let Ok(adjusted) = contract.divided_by(times.max(shares(1))) else { return };
+        let symbol = adjusted.to_string();
+        let (instrument_id, name) = (InstrumentId::of_symbol(&symbol), symbol.clone());
+        let (kind, at) = (InstrumentKind::Option, None);
+        let command = InstrumentCommand::List { instrument_id, symbol, name, kind, at };
+        self.submit(&Command::Instrument { instrument_id, command });
     }
 
     /// A split, followed by every account that holds or orders the instrument.
@@ -730,9 +749,25 @@ impl History {
         for n in 0..3 {
             let account_id = account_id(n);
             let orders = self.open_orders_of(account_id, instrument_id);
+            let contracts = self.contracts_on(account_id, instrument_id);
+            for contract in &contracts {
+                self.list_adjusted(*contract, shares((numerator / denominator).into()));
+            }
             let held = self.positions.get(&(account_id, instrument_id));
-            if !orders.is_empty() || held.is_some_and(|held| !held.qty().is_zero()) {
-                self.submit(&Command::FollowSplit { account_id, instrument_id, orders, at });
+            let holds = !contracts.is_empty() || held.is_some_and(|held| !held.qty().is_zero());
+            if !orders.is_empty() || holds {
+                // Every other one has a price.
+                let mark =
+                    || Reference { price: "4.125".parse().unwrap(), source: "test".into(), at };
+                let priced = |(n, id)| (id, (n % 2 == 0).then(mark));
+                let contracts = contracts.into_iter().enumerate().map(priced).collect();
+                self.submit(&Command::FollowSplit {
+                    account_id,
+                    instrument_id,
+                    orders,
+                    contracts,
+                    at,
+                });
             }
         }
         let command = InstrumentCommand::CompleteSplit { action_id, at };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::adjusted::Adjustments;
 use super::amount::Amount;
 use super::ending::Ends;
 use super::family::{families, keep_their_parts};
@@ -74,6 +75,8 @@ pub(in crate::audit) struct Act {
     pub(in crate::audit) given_up: Vec<Uuid>,
     /// Options that ended, and what came of that.
     pub(in crate::audit) ends: Ends,
+    /// Contracts that a split made others of.
+    pub(in crate::audit) adjusted: Adjustments,
     /// Orders whose reservation has to be right when the command is over.
     pub(in crate::audit) touched: BTreeSet<Uuid>,
 }
@@ -84,6 +87,7 @@ impl Act {
         let position = self.position;
         self.fills_agree(findings);
         self.ends.agree(streams, self.account, position, findings)?;
+        self.adjusted.agree(streams, position, findings)?;
         for (what, stated, paid) in [
             ("dividends", &mut self.dividends_settled, &mut self.dividends_paid),
             ("cash in lieu", &mut self.in_lieu_due, &mut self.in_lieu_paid),

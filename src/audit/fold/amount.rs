@@ -7,6 +7,8 @@ use std::fmt;
 const ONE: i128 = 1_000_000_000;
 /// Billionths in a cent.
 const CENT: i128 = 10_000_000;
+/// Billionths in a thousandth.
+const THOUSANDTH: i128 = 1_000_000;
 /// The most shares of an order.
 const MOST_SHARES: i128 = 1_000_000_000 * ONE;
 /// The largest price.
@@ -126,6 +128,13 @@ impl Amount {
     pub(in crate::audit) fn scaled(self, numerator: Self, denominator: Self) -> Option<Self> {
         (denominator.0 > 0).then_some(())?;
         Some(Self(self.0.checked_mul(numerator.0)? / denominator.0))
+    }
+
+    /// This strike divided by `numerator / denominator`, to the thousandth that a symbol can say, half to even.
+    pub(in crate::audit) fn strike_after(self, numerator: Self, denominator: Self) -> Option<Self> {
+        (numerator.0 > 0).then_some(())?;
+        let product = self.0.checked_mul(denominator.0)?;
+        Some(Self(half_even(product, numerator.0.checked_mul(THOUSANDTH)?) * THOUSANDTH))
     }
 
     /// The stop at `distance` from this mark, above it for a buy, to the tick.
@@ -282,6 +291,8 @@ mod tests {
         assert_eq!(amount("0.05").share(amount("1"), amount("2")), Some(amount("0.02")));
         assert_eq!(amount("10").share(amount("1"), amount("0")), None);
         assert_eq!(amount("10").scaled(amount("1"), amount("3")), Some(amount("3.333333333")));
+        assert_eq!(amount("2.5").strike_after(amount("3"), amount("1")), Some(amount("0.833")));
+        assert_eq!(amount("0.125").strike_after(amount("2"), amount("1")), Some(amount("0.062")));
         assert_eq!(amount("-10").scaled(amount("1"), amount("3")), Some(amount("-3.333333333")));
     }
 }

@@ -33,6 +33,8 @@ struct Ended {
     price: Option<Amount>,
     proceeds: Amount,
     moved: Amount,
+    /// The split that paid it out.
+    action: Option<String>,
 }
 
 /// Shares that were delivered.
@@ -87,6 +89,9 @@ impl Ended {
     fn fits(&self, streams: &Streams) -> bool {
         let expired = streams.instruments.get(&self.option).and_then(|it| it.expired.as_ref());
         let least = Amount::read(IN_THE_MONEY).unwrap_or_default();
+        if self.how == "paid_out" {
+            return expired.is_none() && self.is_paid_by(streams);
+        }
         let inside = self.price.map(|price| self.intrinsic(price) >= least);
         let at_expiry = expired.is_some_and(|expired| Some(expired.price) == self.price);
         let side = match self.how.as_str() {
@@ -101,6 +106,16 @@ impl Ended {
             _ if expired.is_some() => at_expiry && inside == Some(true) && !self.unwanted,
             _ => true,
         }
+    }
+
+    /// Whether the split that paid it out is under way, and what is known of that is the price that decided.
+    fn is_paid_by(&self, streams: &Streams) -> bool {
+        let underlying = streams.instruments.get(&self.terms.underlying);
+        let action = self.action.as_deref().zip(underlying).and_then(|(action, underlying)| {
+            let gated = underlying.splitting.as_deref() == Some(action);
+            underlying.actions.get(action).filter(|_| gated)
+        });
+        action.is_some_and(|action| self.price.is_none() || self.price == action.close_before)
     }
 
     /// What it brings by itself; below zero is paid.
@@ -165,14 +180,21 @@ impl Holding {
             proceeds,
             moved,
             terms,
+            action: body
+                .get("action_id")
+                .map(|_| body.text("action_id"))
+                .transpose()?
+                .map(str::to_owned),
         };
         let shares = qty.times(ended.terms.shares).ok_or("an option is on too many shares")?;
         let strike = ended.terms.exercise(qty).ok_or("a strike has no bound")?;
-        let bid = body.get("bid").map(|_| body.object("bid")?.amount("price")).transpose()?;
-        let each = match (ended.how.as_str(), ended.price, bid) {
-            ("cash_settled", Some(price), None) => ended.intrinsic(price),
-            ("sold_out", _, Some(bid)) => bid,
-            (_, _, None) => Amount::ZERO,
+        let told = |name| body.get(name).map(|_| body.object(name)?.amount("price")).transpose();
+        let each = match (ended.how.as_str(), ended.price, told("bid")?, told("mark")?) {
+            ("cash_settled" | "paid_out", Some(price), None, None) => ended.intrinsic(price),
+            ("sold_out", _, Some(bid), None) => bid,
+            ("paid_out", None, None, Some(mark)) => mark,
+            ("paid_out", ..) => return Err("a contract is paid out at one price".into()),
+            (_, _, None, None) => Amount::ZERO,
             _ => return Err("a bid is what a sold option brings".into()),
         };
         let passes = match (ended.delivers(), ended.terms.is_call) {
@@ -180,7 +202,11 @@ impl Holding {
             (true, true) => cost,
             (true, false) => cost.min(strike),
         };
-        let fits = qty.sign() > 0 && qty <= self.qty.abs() && buy != ended.long;
+        let paid_out = ended.how == "paid_out";
+        let first = ended.action.as_ref().is_none_or(|action| self.splits.insert(action.clone()));
+        let follows =
+            first && paid_out == ended.action.is_some() && (!paid_out || qty == self.qty.abs());
+        let fits = qty.sign() > 0 && qty <= self.qty.abs() && buy != ended.long && follows;
         let (taken, lots) = self.take(body, (qty, buy), position, findings)?;
         let stays = cost - moved;
         let profit = if ended.long { proceeds - stays } else { stays - proceeds };

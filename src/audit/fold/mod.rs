@@ -6,6 +6,7 @@
 
 mod account;
 mod act;
+mod adjusted;
 pub(super) mod amount;
 mod ending;
 mod evidence;
@@ -124,8 +125,10 @@ impl Fold {
             serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
         let event_type = content.event_type.as_str();
         let body = Fields::of_event(&payload, event_type)?;
-        if !matches!(&*content.event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4" | "1.5" | "1.6")
-        {
+        if !matches!(
+            &*content.event_version,
+            "1.0" | "1.1" | "1.2" | "1.3" | "1.4" | "1.5" | "1.6" | "1.7"
+        ) {
             return Err(format!("version {} is not known", content.event_version));
         }
         let stream = stream(content)?;
@@ -182,6 +185,15 @@ impl Fold {
                     .entry(id)
                     .or_default()
                     .apply(event_type, body, position, findings)?;
+                if event_type == "SplitCompleted" {
+                    adjusted::all_followed(
+                        streams,
+                        id,
+                        body.text("action_id")?,
+                        position,
+                        findings,
+                    );
+                }
             }
             Stream::User(id) => {
                 let user = streams.users.entry(id).or_default();

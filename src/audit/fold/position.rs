@@ -119,6 +119,10 @@ impl Holding {
             "OptionEnded" | "SharesDelivered" | "ExerciseInstructed" => {
                 self.ends((account, instrument), event_type, body, act, findings)?;
             }
+            "ContractAdjusted" => self.leaves(account, body, act, findings)?,
+            "AdjustedContractOpened" => {
+                self.comes((account, instrument), body, act, findings)?;
+            }
             "SharesReserved" => {
                 let (order, qty) = (body.uuid("order_id")?, body.amount("qty")?);
                 let free = self.qty.abs() - self.reserved;
@@ -176,7 +180,9 @@ impl Holding {
                 let (action, qty) = (body.text("action_id")?, body.amount("position_qty")?);
                 let told = (body.amount("numerator")?, body.amount("denominator")?);
                 let ratio = actions.map(|actions| actions.ratio(action));
-                let known = ratio.is_none_or(|ratio| ratio == Some(told));
+                // That of an option is told by what it is on.
+                let known =
+                    self.contract.is_some() || ratio.is_none_or(|ratio| ratio == Some(told));
                 let first = self.splits.insert(action.to_owned());
                 findings.expect(known && first && qty == self.qty, position, Code::Holding, || {
                     format!("split {action} leaves {qty} as they were; {} are held", self.qty)

@@ -214,7 +214,7 @@ pub(super) fn account_activity(
     Ok(())
 }
 
-/// The activity of options that ended, or of shares that one delivered.
+/// The activity of options that ended or became others, or of shares that one delivered.
 pub(super) fn end_activity(
     activities: &mut Expected,
     position: u64,
@@ -224,13 +224,25 @@ pub(super) fn end_activity(
     let payload: Value =
         serde_json::from_str(&content.payload).map_err(|error| error.to_string())?;
     let body = Fields::of_event(&payload, &content.event_type)?;
-    let (side, qty) = (body.text("side")?, body.amount("qty")?);
     let instrument: Uuid = content
         .aggregate_id
         .split_once('/')
         .and_then(|(_, id)| id.parse().ok())
         .ok_or("no position's stream")?;
-    let (kind, symbol, price, cash) = if content.event_type == "SharesDelivered" {
+    // What a split makes others of leaves one position and comes to another.
+    let moved = match content.event_type.as_str() {
+        "ContractAdjusted" => Some(-body.amount("qty")?),
+        "AdjustedContractOpened" => Some(body.amount("position_qty")?),
+        _ => None,
+    };
+    let (side, qty) = match moved {
+        Some(moved) => (if moved.sign() < 0 { "sell" } else { "buy" }, moved.abs()),
+        None => (body.text("side")?, body.amount("qty")?),
+    };
+    let held = || streams.positions.get(&(account, instrument)).map(|held| held.symbol.clone());
+    let (kind, symbol, price, cash) = if moved.is_some() {
+        ("OPCA", held(), None, Amount::ZERO)
+    } else if content.event_type == "SharesDelivered" {
         let price = body.amount("price")?;
         let cash = qty.cash(price).ok_or("the shares have no bound")?;
         ("OPTRD", Some(body.text("symbol")?.to_owned()), Some(price), cash)
@@ -241,10 +253,10 @@ pub(super) fn end_activity(
             "expired" | "abandoned" => "OPEXP",
             "cash_settled" => "OPCSH",
             "sold_out" => "OPSLD",
+            "paid_out" => "OPCA",
             other => return Err(format!("no option ends as {other}")),
         };
-        let held = streams.positions.get(&(account, instrument));
-        (kind, held.map(|held| held.symbol.clone()), None, body.money("proceeds")?)
+        (kind, held(), None, body.money("proceeds")?)
     };
     let cells = vec![
         some(position),
@@ -259,7 +271,7 @@ pub(super) fn end_activity(
         some(if side == "buy" { -cash } else { cash }),
         None,
         named(body, "ending_id"),
-        None,
+        named(body, "action_id"),
         some(body.time("at")?),
     ];
     activities.add(&ACTIVITIES, position, cells);
@@ -358,7 +370,11 @@ fn world(event_type: &str) -> &'static str {
     match event_type {
         "CashDeposited" | "CashWithdrawn" | "AccountReset" | "PositionReset" => "external",
         "FeeCharged" => "fees",
-        "CashPaidInLieu" | "DividendAccrued" | "PositionSplit" => "issuers",
+        "CashPaidInLieu"
+        | "DividendAccrued"
+        | "PositionSplit"
+        | "ContractAdjusted"
+        | "AdjustedContractOpened" => "issuers",
         _ => "market",
     }
 }

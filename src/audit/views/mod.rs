@@ -125,9 +125,10 @@ impl Views {
                 let into = (&mut self.activities, &self.filled);
                 history::account_activity(into, position, content, account)
             }
-            ("OptionEnded" | "SharesDelivered", Some(account)) => {
-                history::end_activity(&mut self.activities, position, content, (account, streams))
-            }
+            (
+                "OptionEnded" | "SharesDelivered" | "ContractAdjusted" | "AdjustedContractOpened",
+                Some(account),
+            ) => history::end_activity(&mut self.activities, position, content, (account, streams)),
             _ => Ok(()),
         };
         if let Err(fault) = noted {

@@ -1,8 +1,8 @@
 //! What time and the market cause beside fills: expiries, official closes, halts, splits, dividends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::id::InstrumentId;
 use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
 use aggregates::market::MarketTime;
 use aggregates::money::Price;
@@ -15,7 +15,7 @@ use super::book::Working;
 use super::matching::ROUND_CAP;
 use super::rounds::Round;
 use super::sessions::{Session, session_on};
-use super::state::{Gate, Issue, Last, Payout};
+use super::state::{Issue, Last, Payout};
 use crate::market::tick::{Tick, TradingState};
 
 impl Core {
@@ -184,41 +184,27 @@ impl Core {
         if self.is_tried_command(&command) { Vec::new() } else { vec![command] }
     }
 
-    /// One account after the other follows the split; when all have, the instrument opens again. An account that
+    /// What contracts become is listed, then one account after the other follows the split; when all have, the instrument opens
+    /// again. An account that
     /// the ledger refuses keeps it closed.
     fn follow_split(&self, instrument_id: InstrumentId, at: MarketTime) -> Vec<Command> {
         let issue = self.state.issues.get(&instrument_id);
         let Some(gate) = issue.and_then(|issue| issue.gate.as_ref()) else { return Vec::new() };
         let accounts = self.to_follow(instrument_id, gate);
+        let listings = self.adjusted_listings(gate, &accounts);
+        if !listings.is_empty() {
+            return listings;
+        }
         let commands: Vec<Command> = if accounts.is_empty() {
             let action_id = gate.action_id.clone();
             let command = InstrumentCommand::CompleteSplit { action_id, at };
             vec![Command::Instrument { instrument_id, command }]
         } else {
-            accounts
-                .into_iter()
-                .map(|(account_id, orders)| Command::FollowSplit {
-                    account_id,
-                    instrument_id,
-                    orders,
-                    at,
-                })
-                .collect()
+            let follow =
+                |(account_id, part)| Self::follow_of(account_id, instrument_id, (gate, part), at);
+            accounts.into_iter().map(follow).collect()
         };
         self.untried(commands)
-    }
-
-    fn to_follow(
-        &self,
-        instrument_id: InstrumentId,
-        gate: &Gate,
-    ) -> BTreeMap<AccountId, Vec<OrderId>> {
-        let mut accounts = self.state.orders.of_instrument(instrument_id);
-        for account_id in self.state.holders.get(&instrument_id).iter().flat_map(|h| h.accounts()) {
-            accounts.entry(account_id).or_default();
-        }
-        accounts.retain(|account_id, _| !gate.followed.contains(account_id));
-        accounts
     }
 
     /// The next step of a dividend that is due: accruals at the ex date, payments at the pay date. Who held it at

@@ -71,7 +71,26 @@ impl Core {
         {
             let stopped = self.state.is_stopped(instrument_id);
             self.passing.hold_up(instrument_id, stopped);
+            if let InstrumentEvent::SplitBegun { split, .. } = event {
+                self.passing.void_contracts(instrument_id, split);
+            }
         }
+    }
+
+    /// The symbols of which an event changes what is shown: that of its instrument, and of options on it whose trading it
+    /// stops or lets go on.
+    pub fn concerned(&self, stream: StreamId, event: &Event) -> impl Iterator<Item = &str> {
+        let own = match stream {
+            StreamId::Instrument(id) | StreamId::Position(_, id) => Some(id),
+            _ => None,
+        };
+        let stops = matches!(event, Event::Instrument(event) if is_interruption(event));
+        let options = stops.then(|| self.state.issues.values()).into_iter().flatten();
+        let options = options.filter(move |issue| own.is_some() && issue.on == own);
+        own.and_then(|id| self.state.issues.get(&id))
+            .into_iter()
+            .chain(options)
+            .map(|issue| &*issue.symbol)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a line counts: what is older than its kind's last line, or the same, is not worked at all; a quote that
 //! cannot fill moves the clock and nothing else.
 
+use aggregates::id::InstrumentId;
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
 use chrono::TimeDelta;
@@ -35,7 +36,8 @@ pub enum Reason {
     OutsideCalendar,
     /// A dividend whose ex date is so long ago that nobody knows any more who held it then.
     TooLate,
-    /// A split of what is held and has no price, so that a fraction could not be paid: to be sent after a quote.
+    /// A split of what is held, or on what options are held, and has no price, so that a fraction or a contract could not be paid:
+    /// to be sent after a quote.
     Unpriced,
     /// An instrument that is listed already as another kind, or with other terms.
     Contradictory,
@@ -138,11 +140,13 @@ impl Core {
             Tick::Split(split) => {
                 let issue = self.issue(&split.symbol);
                 let known = issue.is_some_and(|(_, issue)| issue.splits.contains(&split.id));
-                let unpriced = issue.is_some_and(|(instrument_id, issue)| {
-                    self.state.holders.get(&instrument_id).is_some_and(|held| !held.is_empty())
-                        && issue.price_of_a_fraction().is_none()
-                });
-                return match (known, unpriced) {
+                let price = issue.and_then(|(_, issue)| issue.price_of_a_fraction());
+                // Options may be held on what no line has named yet.
+                let instrument_id = InstrumentId::of_symbol(&split.symbol);
+                let holders = self.state.holders.get(&instrument_id);
+                let is_held = holders.is_some_and(|held| !held.is_empty())
+                    || self.state.held_on.contains_key(&instrument_id);
+                return match (known, is_held && price.is_none()) {
                     (true, _) => Err(Reason::Duplicate),
                     (_, true) => Err(Reason::Unpriced),
                     _ => Ok(()),

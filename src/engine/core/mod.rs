@@ -8,6 +8,7 @@
 //! costs O(log n + k), n the open orders of its instrument and k those that it triggers or fills.
 
 mod actions;
+mod adjusting;
 mod auctions;
 mod book;
 mod expiry;

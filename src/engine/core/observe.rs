@@ -61,6 +61,7 @@ impl EngineState {
                     if let PositionEvent::PositionOpened { contract: Some(terms), .. } = event {
                         self.expects(instrument_id, terms);
                     }
+                    self.take_adjusted(instrument_id, event);
                     self.holds(account_id, instrument_id, qty);
                     let holders = self.holders.entry(instrument_id).or_default();
                     let today = new_york_date(at);
@@ -75,6 +76,7 @@ impl EngineState {
                 if let Some(issue) = self.issues.get_mut(&instrument_id) {
                     issue.observe_position(account_id, event);
                 }
+                self.follow_with_contract(owned, event);
             }
             (StreamId::Instrument(instrument_id), Event::Instrument(event)) => {
                 self.observe_instrument(instrument_id, event);
@@ -276,6 +278,7 @@ impl EngineState {
                     CancelReason::ReverseSplit
                         | CancelReason::SplitRoundedToNothing
                         | CancelReason::SplitOutOfBounds
+                        | CancelReason::ContractAdjusted
                 ) {
                     self.follow(order_id);
                 }
@@ -347,7 +350,7 @@ impl EngineState {
     /// The order's account has followed the split that gates the order's instrument.
     fn follow(&mut self, order_id: OrderId) {
         let Some(order) = self.orders.get(order_id) else { return };
-        let issue = self.issues.get_mut(&order.instrument_id);
+        let issue = self.issues.get_mut(&order.splits_with());
         if let Some(gate) = issue.and_then(|issue| issue.gate.as_mut()) {
             gate.followed.insert(order.account_id);
         }
@@ -381,6 +384,7 @@ impl EngineState {
                 issue.gate = Some(Gate {
                     action_id: action_id.clone(),
                     split: split.clone(),
+                    worth: Default::default(),
                     followed: Default::default(),
                 });
                 issue.interrupt();
@@ -433,6 +437,9 @@ impl EngineState {
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {
                 issue.closed = Some((*session, *price));
             }
+        }
+        if let InstrumentEvent::SplitBegun { split, .. } = event {
+            self.void_contracts(instrument_id, split);
         }
         if is_interruption(event) {
             self.hold_up(instrument_id);
@@ -526,10 +533,11 @@ fn held_after(event: &PositionEvent) -> Option<(Quantity, MarketTime)> {
         | PositionEvent::PositionReduced { position_qty, at, .. }
         | PositionEvent::OptionEnded { position_qty, at, .. }
         | PositionEvent::SharesDelivered { position_qty, at, .. }
+        | PositionEvent::AdjustedContractOpened { position_qty, at, .. }
         | PositionEvent::PositionSplit { position_qty, at, .. } => Some((*position_qty, *at)),
-        PositionEvent::PositionClosed { at, .. } | PositionEvent::PositionReset { at, .. } => {
-            Some((Quantity::ZERO, *at))
-        }
+        PositionEvent::PositionClosed { at, .. }
+        | PositionEvent::ContractAdjusted { at, .. }
+        | PositionEvent::PositionReset { at, .. } => Some((Quantity::ZERO, *at)),
         PositionEvent::SharesReserved { .. }
         | PositionEvent::ExerciseInstructed { .. }
         | PositionEvent::SplitNotFollowed { .. }

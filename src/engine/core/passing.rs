@@ -9,10 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::InstrumentId;
+use aggregates::instrument::Split;
 use aggregates::market::{MarketTime, TapePlace};
 use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
+use super::adjusting::changes_contracts;
 use super::book::Working;
 use super::judge::Reason;
 use super::rounds::Round;
@@ -403,6 +405,20 @@ impl Passing {
         for issue in issues.filter(|issue| issue.on == Some(underlying_id)) {
             issue.held_up = stopped;
             issue.interrupt();
+        }
+    }
+
+    /// What was seen of the options on what is split is void: it is of other contracts.
+    pub(super) fn void_contracts(&mut self, underlying_id: InstrumentId, split: &Split) {
+        if !changes_contracts(split) {
+            return;
+        }
+        for Unwritten { issue, prices } in self.issues.values_mut() {
+            if issue.on == Some(underlying_id) {
+                issue.void();
+                prices.clear();
+                self.interest.remove(&issue.symbol);
+            }
         }
     }
 }

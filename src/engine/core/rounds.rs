@@ -332,7 +332,12 @@ impl Core {
     }
 
     /// Lists a symbol that is not known, unless that was tried.
-    fn listing(&self, symbol: &str, name: &str, kind: InstrumentKind) -> Option<Command> {
+    pub(super) fn listing(
+        &self,
+        symbol: &str,
+        name: &str,
+        kind: InstrumentKind,
+    ) -> Option<Command> {
         if self.state.symbols.contains_key(symbol) {
             return None;
         }

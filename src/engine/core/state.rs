@@ -9,7 +9,7 @@ use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{
     Contract, DividendStage, ExerciseStyle, InstrumentKind, OptionTerms, Settlement, Split,
 };
-use aggregates::market::{Evidence, EvidenceTick, MarketTime, TapePlace};
+use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
 use chrono::NaiveDate;
@@ -26,7 +26,7 @@ use super::sessions::Session;
 use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 14;
+pub const STATE_VERSION: u32 = 15;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -467,6 +467,8 @@ pub struct Gate {
     pub action_id: String,
     /// Its ratio.
     pub split: Split,
+    /// What the options on it that are held were worth before it, in dollars a share, as far as they had a price.
+    pub worth: BTreeMap<InstrumentId, Reference>,
     /// The accounts that have followed.
     pub followed: BTreeSet<AccountId>,
 }

@@ -94,18 +94,12 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         | Command::Expire { order_id, .. }
         | Command::Trigger { order_id, .. }
         | Command::Fill { order_id, .. } => vec![StreamId::Order(*order_id)],
-        Command::FollowSplit { account_id, instrument_id, orders, .. } => {
-            let orders = orders.iter().map(|id| StreamId::Order(*id));
-            [StreamId::Account(*account_id), StreamId::Instrument(*instrument_id)]
-                .into_iter()
-                .chain(orders)
-                .collect()
-        }
-        Command::SettleExpired { account_id, underlying_id, contracts, orders, .. } => {
+        Command::FollowSplit { account_id, instrument_id: on, orders, contracts, .. }
+        | Command::SettleExpired { account_id, underlying_id: on, orders, contracts, .. } => {
             let instruments = contracts.iter().map(|(contract, _)| *contract);
             [StreamId::Account(*account_id)]
                 .into_iter()
-                .chain(instruments.chain([*underlying_id]).map(StreamId::Instrument))
+                .chain(instruments.chain([*on]).map(StreamId::Instrument))
                 .chain(orders.iter().map(|id| StreamId::Order(*id)))
                 .collect()
         }

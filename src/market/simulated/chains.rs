@@ -1,8 +1,8 @@
 //! Option chains of the simulated market: which contracts a day has, and what is told of them.
 //!
 //! Like all of it they are a function of seed, hours and time. A contract is listed at the open of the first day that
-//! opens near its strike, and is then quoted until it expires, so that who holds one can be rid of it; what was listed
-//! before a split of its underlying is left. Each is quoted at the moment of its underlying's quote: of the strikes
+//! opens near its strike, and is then quoted until it expires, so that who holds one can be rid of it; over a split of
+//! its underlying as the contract that the split makes of it, listed on that day. Each is quoted at the moment of its underlying's quote: of the strikes
 //! around the money in every third beat, of the others in every fifth, call and put together. So the lines of a beat are
 //! bounded by a share of the contracts.
 #![expect(
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use aggregates::instrument::{Contract, ExerciseStyle, Right, Settlement};
 use aggregates::market::MarketTime;
+use aggregates::money::Price;
 use chrono::Datelike;
 use rust_decimal::Decimal;
 
@@ -30,6 +31,8 @@ use crate::market::tick::{Chain, OpenInterest, Quote, Rate, RateKind, Tick};
 
 /// What has options.
 pub(super) const UNDERLYINGS: [&str; 3] = ["SPY", "AAPL", "NVDA"];
+/// Thousandths in a tick: strikes are listed in ticks, and splits make finer ones of them.
+const THOUSANDTHS: i64 = 10;
 /// Strikes on each side of the one that is nearest to the open.
 const STRIKES: i64 = 4;
 /// Strikes of monthlies are so many times as far from each other as those of weeklies.
@@ -60,7 +63,7 @@ struct Listed {
     stock: usize,
     /// In the order of [`Right::ALL`].
     contracts: [Contract; 2],
-    /// In ticks.
+    /// In thousandths of a dollar.
     strike: i64,
     expires: MarketTime,
     monthly: bool,
@@ -75,26 +78,30 @@ impl Chains {
     pub(super) fn of(day: &Arc<Day>, before: impl Fn(&Day) -> Option<Arc<Day>>) -> Self {
         let current = expirations::on(day.session.date);
         let mut strikes: BTreeMap<(usize, usize), BTreeSet<i64>> = BTreeMap::new();
-        let mut stocks: Vec<usize> = UNDERLYINGS
+        // Each underlying, with how often it was split since the day that is looked at.
+        let mut stocks: Vec<(usize, u32)> = UNDERLYINGS
             .iter()
             .filter_map(|symbol| STOCKS.iter().position(|stock| stock.symbol == *symbol))
+            .map(|stock| (stock, 0))
             .collect();
         let mut at = Some(Arc::clone(day));
-        while let Some(then) = at.filter(|_| !stocks.is_empty()) {
+        while let Some(then) = at {
             let listed = expirations::on(then.session.date);
             let places = current.iter().enumerate().filter(|(_, it)| listed.contains(it));
             let places: Vec<(usize, bool)> = places.map(|(n, it)| (n, it.monthly)).collect();
             if places.is_empty() {
                 break;
             }
-            for (stock, (place, monthly)) in
+            for ((stock, splits), (place, monthly)) in
                 stocks.iter().flat_map(|stock| places.iter().map(move |place| (*stock, *place)))
             {
                 let around = window(then.opens[stock], monthly);
-                strikes.entry((stock, place)).or_default().extend(around);
+                let now = around.filter_map(|strike| after_splits(strike * THOUSANDTHS, splits));
+                strikes.entry((stock, place)).or_default().extend(now);
             }
-            let split = |stock: &usize| then.actions.contains(&(*stock, Action::Split));
-            stocks.retain(|stock| !split(stock));
+            for (stock, splits) in &mut stocks {
+                *splits += u32::from(then.actions.contains(&(*stock, Action::Split)));
+            }
             at = before(&then);
         }
         let mut turns = [0_usize; 2];
@@ -107,7 +114,8 @@ impl Chains {
                 let (beats, turn) =
                     if near { (BEATS_NEAR, &mut turns[0]) } else { (BEATS, &mut turns[1]) };
                 let symbol = STOCKS[stock].symbol;
-                let contract = |right| Contract::new(symbol, date, right, price(strike)).ok();
+                let Ok(dollars) = Price::new(Decimal::new(strike, 3)) else { continue };
+                let contract = |right| Contract::new(symbol, date, right, dollars).ok();
                 let [Some(call), Some(put)] = Right::ALL.map(contract) else { continue };
                 let contracts = [call, put];
                 chains.push(Listed {
@@ -201,7 +209,7 @@ impl Listed {
         let quoting = Quoting {
             stock: &STOCKS[self.stock],
             right: contract.right(),
-            strike: self.strike as f64 / 100.0,
+            strike: self.strike as f64 / 1_000.0,
             years: (self.expires - spot.at).num_milliseconds().max(1) as f64 / YEAR_MILLISECONDS,
             spot: (spot.bid + spot.ask) as f64 / 200.0,
         };
@@ -231,7 +239,7 @@ impl Listed {
         let Day { session, opens, .. } = &*paths.day;
         let stock = &STOCKS[self.stock];
         let thing = self.thing(contract);
-        let away = self.strike as f64 / 100.0 / opens[self.stock] - 1.0;
+        let away = self.strike as f64 / 1_000.0 / opens[self.stock] - 1.0;
         let away = away / (stock.volatility * OPEN_WIDTH);
         let months = if self.monthly { OPEN_MONTHLY } else { 1.0 };
         let drawn = 0.5 + Chance::of(seed, Purpose::Interest, thing, 0).unit();
@@ -275,10 +283,16 @@ fn window(open: f64, monthly: bool) -> impl Iterator<Item = i64> {
     (nearest - STRIKES..=nearest + STRIKES).filter(|n| *n > 0).map(move |n| n * step)
 }
 
-/// Whether a strike is the nearest to the open, or next to it.
+/// A strike in thousandths after so many splits two for one, each to the thousandth, half to even; `None` of nothing.
+fn after_splits(strike: i64, splits: u32) -> Option<i64> {
+    let halved = |strike: i64, _| strike / 2 + if strike % 4 == 3 { 1 } else { 0 };
+    Some((0..splits).fold(strike, halved)).filter(|strike| *strike > 0)
+}
+
+/// Whether a strike in thousandths is the nearest to the open, or next to it.
 fn is_near(strike: i64, open: f64, monthly: bool) -> bool {
-    let step = step(open, monthly);
-    2 * (strike - to_tick(open)).abs() <= 3 * step
+    let step = step(open, monthly) * THOUSANDTHS;
+    2 * (strike - to_tick(open) * THOUSANDTHS).abs() <= 3 * step
 }
 
 #[cfg(test)]

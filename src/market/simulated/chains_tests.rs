@@ -1,6 +1,7 @@
 //! Which contracts are listed and what is told of them, on the lines of the market.
 
 use aggregates::instrument::ExerciseStyle;
+use aggregates::money::Quantity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -169,26 +170,49 @@ fn nothing_is_told_of_a_contract_from_its_expiration_on() {
 }
 
 #[test]
-fn what_was_listed_before_a_split_is_left_at_it() {
+fn what_was_listed_before_a_split_is_quoted_on_as_what_it_became() {
     let model = Model::new(1, Calendar::nyse());
     let stocks = UNDERLYINGS.map(|it| STOCKS.iter().position(|stock| stock.symbol == it).unwrap());
     let splits =
         |day: &Day| stocks.iter().find(|it| day.actions.contains(&(**it, Action::Split))).copied();
-    let mut day = model.day_from(at("2000-01-03T15:00:00Z")).unwrap();
-    let stock = loop {
-        day = model.day_from(day.session.close).expect("some year has a split");
+    let mut before = model.day_from(at("2000-01-03T15:00:00Z")).unwrap();
+    let (day, stock) = loop {
+        let day = model.day_from(before.session.close).expect("some year has a split");
         if let Some(stock) = splits(&day) {
-            break stock;
+            break (day, stock);
         }
+        before = day;
     };
-    let root = STOCKS[stock].symbol;
-    let chains = model.chains(&day);
-    let strikes = chains.contracts().filter(|contract| contract.root() == root);
+    let two = Quantity::new(2.into()).unwrap();
+    let of = |day| -> BTreeSet<Contract> {
+        let chains = model.chains(day);
+        let own = chains.contracts().filter(|contract| contract.root() == STOCKS[stock].symbol);
+        own.cloned().collect()
+    };
+    let (old, new) = (of(&before), of(&day));
+    let alive = old.iter().filter(|contract| contract.expiration() >= day.session.date);
+    let become_others: BTreeSet<Contract> =
+        alive.map(|contract| contract.divided_by(two).unwrap()).collect();
+    assert!(become_others.len() >= 3 * 9 * 2 && become_others.is_subset(&new));
+    let listings = model.chains(&day).listings(&model.chains(&before));
+    let listed: BTreeSet<Contract> = listed(&listings).into_iter().collect();
+    assert!(become_others.difference(&old).all(|contract| listed.contains(contract)));
+    // What kept its symbol is another contract now, and no strike is far from the money.
     let open = day.opens[stock];
-    for contract in strikes {
+    for contract in &new {
         let away = contract.strike().decimal().to_f64().unwrap() / open;
-        assert!((0.7..1.3).contains(&away), "{contract} at {open}");
+        assert!((0.6..1.6).contains(&away), "{contract} at {open}");
     }
+}
+
+#[test]
+fn a_strike_is_halved_to_the_thousandth_half_to_even() {
+    for (strike, once, twice) in
+        [(1_000, 500, 250), (247_500, 123_750, 61_875), (25, 12, 6), (27, 14, 7)]
+    {
+        assert_eq!((after_splits(strike, 1), after_splits(strike, 2)), (Some(once), Some(twice)));
+    }
+    assert_eq!((after_splits(7, 0), after_splits(1, 1)), (Some(7), None));
 }
 
 #[test]

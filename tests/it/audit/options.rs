@@ -3,7 +3,7 @@
 
 use aggregates::account::{AccountCommand, AccountKind};
 use aggregates::id::{AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId};
-use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
+use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms, Split};
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, Reference};
 use aggregates::order::{Execution, Leg, LegExecution, OrderClass, OrderSpec, Side};
@@ -167,6 +167,26 @@ impl Desk {
         .await;
         self.market(symbol, InstrumentCommand::CompleteExpiry { at }).await;
     }
+
+    /// AAPL is split, and the account follows with these options, each with what it was worth.
+    async fn split(&self, action: &str, ratio: (&str, &str), contracts: &[(&str, Option<&str>)]) {
+        let (at, last_close) = (noon(), Some("100".parse().unwrap()));
+        let (numerator, denominator) = (ratio.0.parse().unwrap(), ratio.1.parse().unwrap());
+        let split = Split { numerator, denominator, last_close, at };
+        let action_id = action.to_owned();
+        let begin = InstrumentCommand::BeginSplit { action_id: action_id.clone(), split };
+        self.market("AAPL", begin).await;
+        let contracts = contracts.iter().map(|(symbol, worth)| (id(symbol), worth.map(seen)));
+        self.submit(Command::FollowSplit {
+            account_id: self.account,
+            instrument_id: id("AAPL"),
+            orders: Vec::new(),
+            contracts: contracts.collect(),
+            at,
+        })
+        .await;
+        self.market("AAPL", InstrumentCommand::CompleteSplit { action_id, at }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +239,53 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
         ("SharesDelivered", r#""amount":"19400.00""#, r#""amount":"20000.00""#, Code::Command),
         ("SharesDelivered", r#""price":"100.00""#, r#""price":"99.00""#, Code::Command),
         ("OptionSettled", r#""amount":"-20000.00""#, r#""amount":"-19999.00""#, Code::Account),
+    ] {
+        let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
+        let found = report.problems.iter().any(|problem| problem.code == code);
+        assert!(found, "{event_type} {to}: {report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_split_made_of_options_is_reckoned_again() {
+    let database = TestDatabase::new().await;
+    let directory = scratch_directory("splits-audit");
+    let key = ProcessKey::open_or_create(directory.path()).unwrap();
+    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    desk.single(Side::Buy, CALL_100, "2", "3").await;
+    desk.single(Side::Sell, PUT_100, "1", "3").await;
+    let (call, put) = ("AAPL240216C00025000", "AAPL240216P00025000");
+    for symbol in [call, put] {
+        let (name, kind) = (symbol.to_owned(), InstrumentKind::Option);
+        let (instrument_id, symbol) = (id(symbol), symbol.to_owned());
+        let list =
+            InstrumentCommand::List { instrument_id, symbol: symbol.clone(), name, kind, at: None };
+        desk.market(&symbol, list).await;
+    }
+    desk.split("s1", ("4", "1"), &[(CALL_100, None), (PUT_100, None)]).await;
+    desk.split("s2", ("3", "2"), &[(call, Some("0.755")), (put, None)]).await;
+
+    project(&database).await;
+    let report = verify_database(&database.auditor, 0, Kept::read(&[]).unwrap()).await.unwrap();
+    assert!(report.problems.is_empty(), "{report}");
+    let lines = exported(&database, Scope::default()).await;
+    let sound = verify_lines(&lines, &[]);
+    assert!(sound.problems.is_empty(), "{sound}");
+    for (event_type, from, to, code) in [
+        ("ContractAdjusted", r#""cost":"600.00""#, r#""cost":"599.00""#, Code::Holding),
+        ("ContractAdjusted", r#""numerator":"4""#, r#""numerator":"2""#, Code::Holding),
+        ("AdjustedContractOpened", r#""strike":"25.00""#, r#""strike":"50.00""#, Code::Command),
+        ("AdjustedContractOpened", r#""cost":"300.00""#, r#""cost":"301.00""#, Code::Holding),
+        ("OptionEnded", r#""price":"0.755""#, r#""price":"0.80""#, Code::Holding),
+        (
+            "OptionEnded",
+            r#""settlement_price":"100.00""#,
+            r#""settlement_price":"24.00""#,
+            Code::Command,
+        ),
+        ("OptionEnded", r#""action_id":"s2""#, r#""action_id":"s3""#, Code::Command),
+        ("OptionSettled", r#""amount":"604.00""#, r#""amount":"605.00""#, Code::Account),
     ] {
         let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
         let found = report.problems.iter().any(|problem| problem.code == code);

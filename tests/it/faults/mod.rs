@@ -11,6 +11,7 @@ mod lost;
 mod margin;
 mod rivals;
 mod sessions;
+mod splits;
 mod stops;
 mod workload;
 

@@ -66,7 +66,13 @@ impl History {
         .await;
         let orders = vec![sell, buy];
         let (account_id, instrument_id) = (self.account, self.instrument);
-        let follow = Command::FollowSplit { account_id, instrument_id, orders, at: at(10) };
+        let follow = Command::FollowSplit {
+            account_id,
+            instrument_id,
+            orders,
+            contracts: Vec::new(),
+            at: at(10),
+        };
         test.submit(OPERATOR_TENANT, follow, None).await.unwrap();
         self.instrument(test, InstrumentCommand::CompleteSplit { action_id, at: at(10) }).await;
     }

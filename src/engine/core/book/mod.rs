@@ -152,6 +152,11 @@ impl Working {
         legs.chain(on).chain([self.instrument_id]).collect()
     }
 
+    /// What splits it when that is split: what options are on, else what it trades.
+    pub fn splits_with(&self) -> InstrumentId {
+        self.package.as_deref().map_or(self.instrument_id, |package| package.underlying_id)
+    }
+
     /// Takes its mark from the book that it leaves or is stored with.
     fn remark(&mut self, trails: &Trails) {
         if let Some(mark) = trails.mark(self.order_id)
@@ -563,11 +568,11 @@ impl Orders {
         expired.filter_map(|(at, order_id)| Some((*at, self.by_id.get(order_id)?)))
     }
 
-    /// The open orders of one instrument by account, held ones included, and those of several legs on it. Costs a look at every open order: for
+    /// The open orders of one instrument by account, held ones included, and those of options on it. Costs a look at every open order: for
     /// corporate actions, not for ticks.
     pub fn of_instrument(&self, instrument_id: InstrumentId) -> BTreeMap<AccountId, Vec<OrderId>> {
         let mut accounts: BTreeMap<AccountId, Vec<OrderId>> = BTreeMap::new();
-        for order in self.by_id.values().filter(|order| order.instrument_id == instrument_id) {
+        for order in self.by_id.values().filter(|order| order.splits_with() == instrument_id) {
             accounts.entry(order.account_id).or_default().push(order.order_id);
         }
         accounts

@@ -2,6 +2,7 @@
 //! scan that shares no code with it.
 
 mod actions;
+mod adjusting;
 mod auctions;
 mod bands;
 mod bars;

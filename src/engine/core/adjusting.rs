@@ -1,0 +1,172 @@
+//! Options whose underlying is split.
+//!
+//! When the split begins, what those that are held were worth is kept with its gate, and everything that was seen of the
+//! options on it is void: the same symbols name other contracts from then on. What they become is listed before the
+//! accounts follow, since the market may never say a word of it. Costs O(n) once a split, n the instruments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::instrument::{Adjustment, Contract, InstrumentKind, Split};
+use aggregates::market::{MarketTime, Reference};
+use aggregates::money::Price;
+use aggregates::position::PositionEvent;
+use aggregates::trading::Command;
+use rust_decimal::Decimal;
+
+use super::Core;
+use super::state::{EngineState, Gate, Issue, Last};
+
+/// What an account has of what is split.
+#[derive(Default)]
+pub(super) struct Part {
+    /// Its open orders.
+    pub orders: Vec<OrderId>,
+    /// The options on it that it holds.
+    contracts: BTreeSet<InstrumentId>,
+}
+
+/// Whether a split changes contracts at all.
+pub(super) fn changes_contracts(split: &Split) -> bool {
+    // One without a ratio cannot have begun.
+    split.adjustment().is_ok_and(|adjustment| adjustment != Adjustment::None)
+}
+
+impl EngineState {
+    /// A split of an underlying begins.
+    pub(super) fn void_contracts(&mut self, underlying_id: InstrumentId, split: &Split) {
+        if !changes_contracts(split) {
+            return;
+        }
+        let held = self.held_on.get(&underlying_id);
+        let mut worth = BTreeMap::new();
+        for (instrument_id, issue) in &mut self.issues {
+            if issue.on != Some(underlying_id) {
+                continue;
+            }
+            if held.is_some_and(|held| held.contains(instrument_id)) {
+                worth.extend(issue.worth().map(|price| (*instrument_id, price)));
+            }
+            issue.void();
+            self.interest.remove(&issue.symbol);
+        }
+        let issue = self.issues.get_mut(&underlying_id);
+        if let Some(gate) = issue.and_then(|issue| issue.gate.as_mut()) {
+            gate.worth = worth;
+        }
+    }
+
+    /// An event of a position in an option: its account may have followed the split of what that is on.
+    pub(super) fn follow_with_contract(
+        &mut self,
+        (account_id, instrument_id): (AccountId, InstrumentId),
+        event: &PositionEvent,
+    ) {
+        let follows = matches!(
+            event,
+            PositionEvent::ContractAdjusted { .. }
+                | PositionEvent::SplitNotFollowed { .. }
+                | PositionEvent::OptionEnded { action_id: Some(_), .. }
+        );
+        if !follows {
+            return;
+        }
+        let on = self.contracts.get(&instrument_id).map(|terms| terms.underlying_id);
+        let issue = on.and_then(|on| self.issues.get_mut(&on));
+        if let Some(gate) = issue.and_then(|issue| issue.gate.as_mut()) {
+            gate.followed.insert(account_id);
+        }
+    }
+
+    /// Contracts came to a position by a split: what is known of those that they were holds for these.
+    pub(super) fn take_adjusted(&mut self, instrument_id: InstrumentId, event: &PositionEvent) {
+        let PositionEvent::AdjustedContractOpened { contract, from, .. } = event else { return };
+        self.expects(instrument_id, contract);
+        let terms = self.issues.get(from).and_then(|issue| issue.terms.clone());
+        let issue = self.issues.get_mut(&instrument_id);
+        if let Some(issue) = issue.filter(|issue| issue.terms.is_none()) {
+            issue.terms = terms;
+            self.put_on(instrument_id);
+        }
+    }
+}
+
+impl Core {
+    /// The accounts that have not followed a split yet, with all that they have of it.
+    pub(super) fn to_follow(
+        &self,
+        instrument_id: InstrumentId,
+        gate: &Gate,
+    ) -> BTreeMap<AccountId, Part> {
+        let mut accounts: BTreeMap<AccountId, Part> = BTreeMap::new();
+        for (account_id, orders) in self.state.orders.of_instrument(instrument_id) {
+            accounts.entry(account_id).or_default().orders = orders;
+        }
+        let holders = |id: &InstrumentId| {
+            let holders = self.state.holders.get(id);
+            holders.into_iter().flat_map(|holders| holders.accounts()).collect::<Vec<_>>()
+        };
+        for account_id in holders(&instrument_id) {
+            accounts.entry(account_id).or_default();
+        }
+        let options = self.state.held_on.get(&instrument_id).into_iter().flatten();
+        for option in options.filter(|_| changes_contracts(&gate.split)) {
+            for account_id in holders(option) {
+                accounts.entry(account_id).or_default().contracts.insert(*option);
+            }
+        }
+        accounts.retain(|account_id, _| !gate.followed.contains(account_id));
+        accounts
+    }
+
+    /// The listings of what the contracts of these accounts become, where the market has not told of it.
+    pub(super) fn adjusted_listings(
+        &self,
+        gate: &Gate,
+        accounts: &BTreeMap<AccountId, Part>,
+    ) -> Vec<Command> {
+        let Ok(Adjustment::Multiplied(times)) = gate.split.adjustment() else { return Vec::new() };
+        let contracts: BTreeSet<InstrumentId> =
+            accounts.values().flat_map(|part| part.contracts.iter().copied()).collect();
+        let become_others = contracts.iter().filter_map(|instrument_id| {
+            let contract: Contract = self.state.issues.get(instrument_id)?.symbol.parse().ok()?;
+            contract.divided_by(times).ok()
+        });
+        let symbols: BTreeSet<String> = become_others.map(|it| it.to_string()).collect();
+        let option = InstrumentKind::Option;
+        symbols.iter().filter_map(|symbol| self.listing(symbol, symbol, option)).collect()
+    }
+
+    /// The step of one account in a split.
+    pub(super) fn follow_of(
+        account_id: AccountId,
+        instrument_id: InstrumentId,
+        (gate, part): (&Gate, Part),
+        at: MarketTime,
+    ) -> Command {
+        let Part { orders, contracts } = part;
+        let worth = |id: InstrumentId| (id, gate.worth.get(&id).cloned());
+        let contracts = contracts.into_iter().map(worth).collect();
+        Command::FollowSplit { account_id, instrument_id, orders, contracts, at }
+    }
+}
+
+impl Issue {
+    /// What a contract is worth, in dollars a share: the middle of its quote, else its last price.
+    fn worth(&self) -> Option<Reference> {
+        if let Some(quote) = &self.quote {
+            let sum = quote.bid.plus(quote.ask).ok()?;
+            let price = Price::new(sum.decimal().checked_div(Decimal::TWO)?).ok()?;
+            return Some(Reference { price, source: quote.source.clone(), at: quote.at });
+        }
+        let Last { price, at, source } = self.last.clone()?;
+        Some(Reference { price, source, at })
+    }
+
+    /// What was seen of it was of another contract.
+    pub(super) fn void(&mut self) {
+        (self.quote, self.print) = (None, None);
+        (self.last, self.trade, self.daily) = (None, None, None);
+        self.closed = None;
+    }
+}
