@@ -28,7 +28,9 @@ const STOCK_UNIT: u32 = 100;
 
 /// What so many packages of an order take of their account.
 struct Plan {
-    /// What is set aside of cash or margin.
+    /// What they need of cash or margin.
+    needs: Money,
+    /// What is set aside of it.
     reserve: Money,
     /// What the order is measured by against a limit on orders: what it pays, or the margin that it needs.
     cost: Money,
@@ -358,9 +360,10 @@ impl<W: World> Desk<'_, W> {
         let more = after.money.minus(before.money)?;
         let effect = paid.plus(more)?.minus(stock)?;
         let closes_only = account.is_margin() && !opens && !more.is_positive();
-        let least = if opens { super::margin::least()? } else { Money::ZERO };
+        let needs = if closes_only { Money::ZERO } else { effect.max(Money::ZERO) };
         Ok(Plan {
-            reserve: if closes_only { Money::ZERO } else { effect.max(least) },
+            needs,
+            reserve: if opens { needs.max(super::margin::least()?) } else { needs },
             cost: paid.max(more).max(Money::ZERO),
             closes,
             opens,
@@ -411,16 +414,20 @@ impl<W: World> Desk<'_, W> {
         let held = account.reservation(order_id);
         let keep = match leaves_qty.is_zero() {
             true => Money::ZERO,
-            false => held.share(leaves_qty, leaves_qty.plus(qty)?)?,
+            // An order that works is found by what it reserves, however little that is.
+            false => {
+                let share = held.share(leaves_qty, leaves_qty.plus(qty)?)?;
+                share.max(held.min(super::margin::least()?))
+            }
         };
         let released = held.minus(keep)?;
-        let margin = match account.is_margin() && plan.reserve > released {
+        let margin = match account.is_margin() && plan.needs > released {
             true => Some(standing(self.world, spec.account_id, marks)?),
             false => None,
         };
         let collateral = self.collateral(spec.account_id)?;
         let opening = Some(Opening {
-            needed: plan.reserve,
+            needed: plan.needs,
             margin,
             collateral,
             of_options: true,

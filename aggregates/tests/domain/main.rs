@@ -28,6 +28,7 @@ mod option_endings;
 mod option_life;
 mod option_life_properties;
 mod option_orders;
+mod option_remainders;
 mod oracle;
 mod previews;
 mod properties;
