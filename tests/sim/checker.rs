@@ -37,6 +37,8 @@ pub struct Checker {
     pub sequences: BTreeMap<StreamId, u64>,
     /// The commands that events name.
     pub commands: BTreeSet<String>,
+    /// The one that is being read.
+    command: String,
     /// The streams that followed a corporate action.
     pub followed: BTreeSet<(StreamId, String)>,
     naive: Naive,
@@ -96,6 +98,7 @@ impl Checker {
         if events.len() < self.read {
             return Err("the log became shorter".to_owned());
         }
+        let news = events.len() > self.read;
         for event in &events[self.read..] {
             self.event(event)
                 .map_err(|error| format!("position {}: {error}", event.row.position))?;
@@ -115,7 +118,16 @@ impl Checker {
         if head.frontier != self.frontier {
             return Err("the frontier is not that of the leaves".to_owned());
         }
+        if !news {
+            return Ok(());
+        }
+        self.naive.command_ends()?;
         self.naive.at_rest()
+    }
+
+    /// Every contract that has expired is settled.
+    pub fn all_is_settled(&self) -> Result<(), String> {
+        self.naive.all_is_settled()
     }
 
     /// I17: the views say what the aggregates say.
@@ -214,7 +226,12 @@ impl Checker {
             ));
         }
         self.epoch = epoch;
-        self.commands.insert(said("command"));
+        let command = said("command");
+        if command != self.command {
+            self.naive.command_ends()?;
+        }
+        self.commands.insert(command.clone());
+        self.command = command;
         let stream = row.stream;
         self.naive.fold(stream.aggregate_type(), &stream.aggregate_id(), &row.payload)?;
         if let "PositionSplit" | "OrderAdjusted" = row.event_type.as_str() {

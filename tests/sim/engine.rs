@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::instrument::{InstrumentCommand, Split};
 use aggregates::market::{Evidence, EvidenceTick};
-use aggregates::money::Quantity;
 use aggregates::order::{Execution, ExpiryReason, Order, Side, Trigger};
 use aggregates::stream::StreamId;
 use aggregates::trading::Command;
@@ -15,7 +14,8 @@ use blotter::ledger::memory::Dice;
 use chrono::TimeDelta;
 
 use crate::checker::Checker;
-use crate::clients::{SYMBOLS, near, noon, noon_marks};
+use crate::market::{Board, SYMBOLS, near, noon, size};
+use crate::packages;
 
 /// Lines and the commands that they cause.
 pub struct Proposal {
@@ -30,13 +30,13 @@ pub struct Engine {
     splits: u64,
 }
 
-fn size(whole: u64) -> Quantity {
-    whole.to_string().parse().unwrap()
-}
-
 fn fill(dice: &mut Dice, order: &Order, place: u64) -> Option<Execution> {
     let spec = order.spec()?;
-    let part = size(1 + dice.below(8));
+    if spec.is_of_options() {
+        return packages::fill(dice, order, place);
+    }
+    let hundreds = if spec.qty >= size(100) { 30 } else { 1 };
+    let part = size(hundreds * (1 + dice.below(8)));
     let mut price = near(dice);
     if let Some(limit) = spec.limit_price {
         price = if spec.side == Side::Sell { price.max(limit) } else { price.min(limit) };
@@ -75,6 +75,7 @@ impl Engine {
         let first_place = tape_end + 1 + u64::from(dice.permille(50));
         let last_place = first_place + dice.below(3);
         let block = TapeBlock { first_place, last_place, bytes: vec![1, 2, 3], digest: [7; 32] };
+        let marks = Board::default().marks;
         let mut commands = Vec::new();
         for (order_id, order) in log.orders.iter().filter(|(_, order)| order.is_open()) {
             let order_id = *order_id;
@@ -88,7 +89,7 @@ impl Engine {
                         commands.push(Command::Fill {
                             order_id,
                             execution,
-                            marks: noon_marks(),
+                            marks: marks.clone(),
                             at: noon(),
                         });
                     }
@@ -105,7 +106,7 @@ impl Engine {
             if !account.policy().limits_losses() || !dice.permille(300) {
                 continue;
             }
-            let (account_id, marks, tape_place) = (*account_id, noon_marks(), last_place);
+            let (account_id, marks, tape_place) = (*account_id, marks.clone(), last_place);
             let rise = dice.below(50).to_string().parse().unwrap();
             let (at, seen) = (noon(), account.changes() - u64::from(dice.permille(100)));
             commands.push(if dice.permille(400) {

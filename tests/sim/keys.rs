@@ -9,7 +9,8 @@ use blotter::ledger::memory::{Dice, Faults, MemoryStore};
 use blotter::ledger::sequencer::{Formed, Pending, Request, Sequencer, SigningName};
 use blotter::ledger::{Committed, Interface, Key, LedgerError, Origin, Submission};
 
-use crate::clients::{fresh, noon};
+use crate::clients::fresh;
+use crate::market::noon;
 use crate::process::{Seeded, Ticket};
 
 /// A process that takes over, and what it was told.

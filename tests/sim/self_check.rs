@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aggregates::order::OrderEvent;
+use aggregates::position::PositionEvent;
+use aggregates::stream::Event;
 use blotter::engine::history::{Past, RecoveryError};
 use blotter::ledger::proof::leaf_of;
 use blotter::ledger::{CommittedEvent, LedgerError, TapeBlock};
@@ -169,4 +172,59 @@ fn a_lost_acknowledgement_a_refused_command_in_the_log_and_an_unasked_one_are_fo
     let refused = Err(LedgerError::Unavailable);
     simulation.clients.answered(carried_out, refused, &log.store(), None, false).unwrap();
     simulation.clients.agree_with(&simulation.checker).unwrap_err();
+}
+
+#[test]
+fn what_is_wrong_with_options_in_a_log_is_found() {
+    let simulation = (0..)
+        .map(|seed| {
+            let mut simulation = Simulation::new(seed);
+            (0..simulation.steps(300)).for_each(|_| simulation.step().unwrap());
+            simulation.come_to_rest().unwrap();
+            simulation
+        })
+        .find(|it| {
+            let tally = it.tally();
+            [tally.packages, tally.deliveries, tally.settled].iter().all(|count| *count > 0)
+        })
+        .unwrap();
+    let events: Events = simulation.log().store().events().to_vec();
+    verdict(&simulation, &resealed(events.clone())).unwrap();
+    let place = |word: &str| events.iter().position(|it| it.row.event_type == word).unwrap();
+    for word in ["OptionEnded", "SharesDelivered", "OptionSettled", "ContractSettled"] {
+        let mut without = events.clone();
+        without.remove(place(word));
+        let mut twice = events.clone();
+        twice.insert(place(word), Arc::clone(&events[place(word)]));
+        verdict(&simulation, &resealed(twice)).expect_err(word);
+        // Nobody misses that all are settled but who looks at the end.
+        if word != "ContractSettled" {
+            verdict(&simulation, &resealed(without)).expect_err(word);
+        }
+    }
+    let package = events.iter().position(|event| {
+        matches!(&event.event, Event::Order(OrderEvent::OrderFilled { legs, .. }) if !legs.is_empty())
+    });
+    let package = package.unwrap();
+    let leg = (package..).find(|place| {
+        matches!(events[*place].event, Event::Position(PositionEvent::PositionOpened { .. }))
+    });
+    let mut alone = events.clone();
+    alone.remove(leg.unwrap());
+    verdict(&simulation, &resealed(alone)).expect_err("a leg alone");
+    // Behind `after`, the first of it is made another.
+    let changed = |at: usize, after: &str, from: &str| {
+        let mut changed = events.clone();
+        let mut other = CommittedEvent::clone(&changed[at]);
+        let (before, behind) = other.row.payload.split_once(after).unwrap();
+        assert!(behind.contains(from), "{from}");
+        let behind = behind.replacen(from, &format!("{from}1"), 1);
+        other.row.payload = format!("{before}{after}{behind}");
+        changed[at] = Arc::new(other);
+        verdict(&simulation, &resealed(changed))
+    };
+    changed(place("OptionEnded"), "OptionEnded", "\"proceeds\":\"").expect_err("proceeds");
+    changed(place("SharesDelivered"), "SharesDelivered", "\"qty\":\"").expect_err("shares");
+    changed(package, "\"legs\":[", "\"amount\":\"").expect_err("the amount of a leg");
+    changed(package, "\"legs\":[", "\"qty\":\"").expect_err("how many of a leg");
 }

@@ -1,9 +1,7 @@
 //! The run of one seed: chooses what happens next, and has everything checked after it.
 
 use aggregates::money::{Money, Price};
-use aggregates::position::PositionEvent;
 use aggregates::rules::{FeeSchedule, Rules};
-use aggregates::stream::Event;
 use blotter::engine::core::Record;
 use blotter::ledger::LedgerError;
 use blotter::ledger::memory::{Dice, Faults, MemoryLog, MemoryStore};
@@ -11,77 +9,22 @@ use blotter::ledger::sequencer::{Reply, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::checker::Checker;
-use crate::clients::{Clients, Wish, noon, wish};
+use crate::clients::Clients;
 use crate::engine::{Engine, Proposal};
+use crate::market::{Board, noon};
+use crate::packages;
 use crate::process::{Happened, Process, Ticket};
+use crate::tally::Tally;
+use crate::wishes::{Wish, wish};
 use crate::works::{Standing, Works};
 
 /// Tickets from here on are of lines of the tape.
 const LINES: Ticket = Ticket::MAX / 2;
 
-/// What happened in a run, so that nobody takes an idle run for a proof.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub events: u64,
-    pub fills: u64,
-    pub triggers: u64,
-    pub splits: u64,
-    pub shorts: u64,
-    /// Accounts that a limit on losses stopped.
-    pub stops: u64,
-    pub acknowledged: u64,
-    pub replayed: u64,
-    pub rejected: u64,
-    pub refused: u64,
-    pub in_doubt: u64,
-    pub epochs: u64,
-    pub lines: u64,
-    pub passed: u64,
-    /// Commands of the real engine that it did again.
-    pub found_again: u64,
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.fills += other.fills;
-        self.triggers += other.triggers;
-        self.splits += other.splits;
-        self.shorts += other.shorts;
-        self.stops += other.stops;
-        self.acknowledged += other.acknowledged;
-        self.replayed += other.replayed;
-        self.rejected += other.rejected;
-        self.refused += other.refused;
-        self.in_doubt += other.in_doubt;
-        self.epochs += other.epochs;
-        self.lines += other.lines;
-        self.passed += other.passed;
-        self.found_again += other.found_again;
-    }
-
-    /// Everything that the simulation is for did happen.
-    pub fn met_everything(&self) -> Result<(), String> {
-        let parts = [
-            self.events,
-            self.fills,
-            self.triggers,
-            self.splits,
-            self.shorts,
-            self.stops,
-            self.acknowledged,
-            self.replayed,
-            self.rejected,
-            self.refused,
-            self.in_doubt,
-            self.epochs,
-            self.lines,
-            self.passed,
-            self.found_again,
-        ];
-        if parts.contains(&0) { Err(format!("something never happened: {self:?}")) } else { Ok(()) }
-    }
-}
+/// Options are traded in every so manieth seed, which takes so many times as many steps: what they are on, and they, have
+/// to be quoted, bought, and come to their ends.
+const OPTIONS: u64 = 25;
+const LONGER: usize = 4;
 
 pub struct Simulation {
     dice: Dice,
@@ -96,6 +39,10 @@ pub struct Simulation {
     restless: u32,
     pub clients: Clients,
     engine: Engine,
+    /// Options are traded, in some of the seeds.
+    options: bool,
+    /// What clients are shown of the market.
+    board: Board,
     /// The real engine, in half of the seeds, recording all or not; in the others one that proposes what it likes.
     pub works: Option<Works>,
     /// What became of each call with lines; nothing yet, or whether they are certainly settled.
@@ -104,9 +51,9 @@ pub struct Simulation {
     pub checker: Checker,
 }
 
-fn faults(dice: &mut Dice) -> Faults {
+fn faults(dice: &mut Dice, options: bool) -> Faults {
     // Some seeds are quiet, some are rough, so that rare faults meet both.
-    let most = [0_u64, 30, 150][dice.below(3) as usize];
+    let most = [0_u64, 30, if options { 60 } else { 150 }][dice.below(3) as usize];
     let mut rate = || dice.below(most + 1) as u32;
     Faults {
         lost_after: rate(),
@@ -122,11 +69,13 @@ fn faults(dice: &mut Dice) -> Faults {
 impl Simulation {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let faults = faults(&mut dice);
-        let restless = [0, 5, 30][dice.below(3) as usize];
+        let options = seed.is_multiple_of(OPTIONS);
+        let faults = faults(&mut dice, options);
+        let rest = if options { [0, 2, 5] } else { [0, 5, 30] };
+        let restless = rest[dice.below(3) as usize];
         let works = match dice.below(4) {
-            0 => Some(Works::new(Record::All)),
-            1 => Some(Works::new(Record::Working)),
+            0 => Some(Works::new(Record::All, options)),
+            1 => Some(Works::new(Record::Working, options)),
             _ => None,
         };
         let mut rules = Rules::default();
@@ -148,11 +97,18 @@ impl Simulation {
             restless,
             clients: Clients::default(),
             engine: Engine::default(),
+            options,
+            board: Board::default(),
             works,
             lines: Vec::new(),
             found_again: 0,
             checker: Checker::default(),
         }
+    }
+
+    /// Steps that it takes, where one without options takes so many.
+    pub fn steps(&self, steps: usize) -> usize {
+        if self.options { LONGER * steps } else { steps }
     }
 
     pub fn log(&self) -> &MemoryLog {
@@ -169,9 +125,15 @@ impl Simulation {
             0..20 => self.ask()?,
             20..24 => self.ask_again()?,
             24..32 if self.works.is_some() => self.work_engine()?,
-            24..29 => {
+            // Options take many lines.
+            92.. if self.works.is_some() && self.options => self.work_engine()?,
+            24..28 => {
                 let tape_end = self.log.store().head().tape_place;
                 let proposal = self.engine.tick(&mut self.dice, &self.checker, tape_end);
+                self.propose(proposal)?;
+            }
+            28 => {
+                let proposal = packages::expiry(&mut self.dice, &self.checker);
                 self.propose(proposal)?;
             }
             29..32 => {
@@ -183,7 +145,8 @@ impl Simulation {
                 let quarters = self.dice.below(20) as i64 - 4;
                 self.now += TimeDelta::milliseconds(quarters * 250);
             }
-            36..56 => self.load()?,
+            // An account that trades options has many streams.
+            36..56 => (0..if self.options { 4 } else { 1 }).try_for_each(|_| self.load())?,
             _ => self.work()?,
         }
         self.check()
@@ -195,11 +158,15 @@ impl Simulation {
     }
 
     fn ask(&mut self) -> Result<(), String> {
-        let wish = wish(&mut self.dice, &self.checker);
+        if let Some(works) = &self.works {
+            works.show(&mut self.board);
+        }
+        let wish = wish(&mut self.dice, &self.checker, &self.board, self.options);
         let key = self.clients.key_for(&mut self.dice, &wish);
         let copies = if self.dice.permille(100) { 3 } else { 1 };
         for _ in 0..copies {
-            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish.clone(), key);
+            let (ticket, submission) =
+                self.clients.attempt(&mut self.dice, wish.clone(), key, &self.board);
             self.send(vec![(Request::Command(Box::new(submission)), ticket)])?;
         }
         Ok(())
@@ -217,7 +184,7 @@ impl Simulation {
             .find(|attempt| attempt.key.is_some() && (eager || attempt.is_in_doubt()))
             .map(|attempt| (attempt.wish.clone(), attempt.key));
         if let Some((wish, key)) = again {
-            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, key);
+            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, key, &self.board);
             self.send(vec![(Request::Command(Box::new(submission)), ticket)])?;
         }
         Ok(())
@@ -231,7 +198,8 @@ impl Simulation {
         }
         for command in proposal.commands {
             let wish = Wish::Engine(Box::new(command), proposal.after);
-            let (ticket, submission) = self.clients.attempt(&mut self.dice, wish, None);
+            let (ticket, submission) =
+                self.clients.attempt(&mut self.dice, wish, None, &self.board);
             requests.push((Request::Command(Box::new(submission)), ticket));
         }
         if let Some(works) = &mut self.works {
@@ -416,6 +384,7 @@ impl Simulation {
         if let Some(works) = &mut self.works {
             works.is_what_it_recovers(&self.log)?;
             self.found_again = works.is_found_again(&self.log, &self.rules)?;
+            self.checker.all_is_settled()?;
         }
         self.clients.agree_in_the_end(&self.checker)?;
         self.checker.views_agree()?;
@@ -430,29 +399,14 @@ impl Simulation {
 
     pub fn tally(&self) -> Tally {
         let store = self.log.store();
-        let count = |word: &str| {
-            store.events().iter().filter(|event| event.row.event_type == word).count() as u64
-        };
-        let opens_short = |event: &Event| match event {
-            Event::Position(PositionEvent::PositionOpened { position_qty, .. }) => {
-                position_qty.is_negative()
-            }
-            _ => false,
-        };
         let mut tally = Tally {
             events: self.checker.events(),
-            fills: count("OrderFilled"),
-            triggers: count("OrderTriggered"),
-            splits: count("PositionSplit"),
-            shorts: store.events().iter().filter(|it| opens_short(&it.event)).count() as u64,
-            stops: count("LossLimitReached"),
-            rejected: count("OrderRejected"),
-            epochs: count("WriterTookOver"),
             lines: store.head().tape_place,
             passed: self.works.as_ref().map_or(0, |works| works.passed),
             found_again: self.found_again,
             ..Tally::default()
         };
+        store.events().iter().for_each(|event| tally.count(event));
         for attempt in &self.clients.attempts {
             match &attempt.answer {
                 Some(Ok(committed)) if committed.replayed => tally.replayed += 1,

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aggregates::id::InstrumentId;
+use aggregates::instrument::OptionTerms;
 use aggregates::market::TapePlace;
 use aggregates::rules::Rules;
 use aggregates::trading::Command;
@@ -16,36 +18,39 @@ use blotter::ledger::{CommittedEvent, TapeBlock};
 use blotter::market::calendar::Calendar;
 use blotter::market::reading::parse_line;
 use blotter::market::tick::Tick;
-use chrono::{SecondsFormat, TimeDelta};
 use futures::FutureExt;
 use projections::log::Recorded;
 
-use crate::clients::{SYMBOLS, noon};
 use crate::engine::Proposal;
+use crate::lines::Lines;
+use crate::market::Board;
 use crate::process::Ticket;
 
-/// Log and tape of a store, read at once.
-pub struct MemoryHistory(pub MemoryLog);
+/// Log and tape of a store, read at once, and a checkpoint as it was stored.
+pub struct MemoryHistory {
+    log: MemoryLog,
+    kept: Option<String>,
+}
 
 impl Past for MemoryHistory {
     async fn events(&self, after: u64) -> Result<Vec<Recorded>, RecoveryError> {
-        let store = self.0.store();
+        let store = self.log.store();
         Ok(store.events().iter().skip(after as usize).map(|event| event.row.clone()).collect())
     }
 
     async fn blocks(&self, after: u64) -> Result<Vec<TapeBlock>, RecoveryError> {
-        let store = self.0.store();
+        let store = self.log.store();
         Ok(store.tape().iter().filter(|block| block.last_place > after).cloned().collect())
     }
 }
 
 impl History for MemoryHistory {
     async fn checkpoint(&self) -> Result<Option<EngineState>, RecoveryError> {
-        Ok(None)
+        Ok(self.kept.as_ref().map(|kept| serde_json::from_str(kept).unwrap()))
     }
 
     async fn head(&self) -> Result<(u64, TapePlace), RecoveryError> {
-        let store = self.0.store();
+        let store = self.log.store();
         let last = store.tape().last().map_or(0, |block| block.last_place);
         Ok((store.events().len() as u64, last))
     }
@@ -72,30 +77,44 @@ pub struct Works {
     block: BlockBuilder,
     /// A line that a clock was worked before.
     unfinished: Option<Tick>,
+    /// The last checkpoint that was stored.
+    kept: Option<String>,
     /// Lines that passed unrecorded.
     pub passed: u64,
     pub sent: BTreeSet<Ticket>,
-    quarter: i64,
-    actions: u64,
+    lines: Lines,
     /// No more lines come.
     pub quiet: bool,
     /// The last step had nothing to send, and waited for nothing.
     pub idle: bool,
 }
 
+fn read(line: &str) -> Result<Tick, String> {
+    let tick = parse_line(line.as_bytes(), 1).map_err(|error| format!("{line}: {error}"))?;
+    tick.ok_or_else(|| "an empty line".to_owned())
+}
+
 fn settings(record: Record) -> Settings {
     Settings { max_quote_age: None, record, ..Settings::new(Calendar::always()) }
 }
 
-fn recovered(log: &MemoryLog, record: Record) -> Result<Core, String> {
-    let core = recover(&MemoryHistory(log.clone()), settings(record)).now_or_never();
+fn recovered(log: &MemoryLog, record: Record, kept: Option<&str>) -> Result<Core, String> {
+    let history = MemoryHistory { log: log.clone(), kept: kept.map(str::to_owned) };
+    let core = recover(&history, settings(record)).now_or_never();
     core.expect("memory is ready at once").map_err(|error| format!("the engine: {error}"))
 }
 
 impl Works {
-    /// An engine that records these lines.
-    pub fn new(record: Record) -> Self {
-        Self { record, ..Self::default() }
+    /// An engine that records these lines, of a market with options or without.
+    pub fn new(record: Record, options: bool) -> Self {
+        Self { record, lines: Lines::new(options), ..Self::default() }
+    }
+
+    /// Shows clients what it knows.
+    pub fn show(&self, board: &mut Board) {
+        if let Some(core) = &self.core {
+            board.look(core);
+        }
     }
 
     /// What the engine does, run again over log and tape.
@@ -106,7 +125,8 @@ impl Works {
 
     /// The engine, run again, does what the log says: how many of its commands that has.
     pub fn is_found_again(&self, log: &MemoryLog, rules: &Rules) -> Result<u64, String> {
-        let replayed = self.run_again(&MemoryHistory(log.clone()), rules)?;
+        let past = MemoryHistory { log: log.clone(), kept: None };
+        let replayed = self.run_again(&past, rules)?;
         match replayed.differences.first() {
             Some(difference) => Err(format!("the replay: {difference:?}")),
             None => Ok(replayed.commands),
@@ -128,17 +148,22 @@ impl Works {
                 self.core = None;
                 self.block = BlockBuilder::default();
                 self.unfinished = None;
+                self.lines.last_again();
             }
         }
         self.sent.clear();
         let core = match &mut self.core {
             Some(core) => core,
-            None => self.core.insert(recovered(log, self.record)?),
+            None => self.core.insert(recovered(log, self.record, self.kept.as_deref())?),
         };
         observe(core, log.store().events());
+        // All that it knows by now is on log and tape.
+        if core.state().round.is_none() && dice.permille(50) {
+            self.kept = Some(serde_json::to_string(core.state()).unwrap());
+        }
         let mut commands = core.again();
         if commands.is_empty() {
-            let symbol = SYMBOLS[dice.below(2) as usize];
+            let symbol = self.lines.symbol(dice);
             let mut before = match dice.below(8) {
                 // An order that is awaited may come or not.
                 0 => core.await_order(symbol),
@@ -153,21 +178,29 @@ impl Works {
             before.iter().for_each(|line| self.block.push_before(after, line));
             commands = core.arrivals();
         }
-        if commands.is_empty() && self.block.is_empty() && !self.quiet {
-            let tick = match self.unfinished.take() {
-                Some(tick) => tick,
-                None => {
-                    let line = self.line(dice);
-                    let tick = parse_line(line.as_bytes(), 1);
-                    tick.map_err(|error| format!("{line}: {error}"))?.ok_or("an empty line")?
-                }
-            };
+        // Lines that cause nothing wait for company.
+        let company = if self.block.is_empty() { self.lines.company(dice) } else { 0 };
+        for _ in 0..company {
+            if !commands.is_empty() {
+                break;
+            }
+            let Some(tick) = self.tick(dice)? else { break };
             commands = self.work(tick);
         }
         let block = self.block.take();
-        self.idle = block.is_none() && commands.is_empty();
+        let idle = block.is_none() && commands.is_empty();
+        self.idle = idle && !(self.quiet && self.lines.has_last());
         let after = self.core.as_ref().map_or(0, |core| core.state().position);
-        Ok((!self.idle).then_some(Proposal { block, commands, after }))
+        Ok((!idle).then_some(Proposal { block, commands, after }))
+    }
+
+    /// The next line, if there is one.
+    fn tick(&mut self, dice: &mut Dice) -> Result<Option<Tick>, String> {
+        if let Some(tick) = self.unfinished.take() {
+            return Ok(Some(tick));
+        }
+        let line = if self.quiet { self.lines.last() } else { Some(self.lines.next(dice)) };
+        line.map(|line| read(&line)).transpose()
     }
 
     fn work(&mut self, tick: Tick) -> Vec<Command> {
@@ -186,66 +219,44 @@ impl Works {
         worked.commands
     }
 
-    /// A line of a market that trades, halts and splits.
-    fn line(&mut self, dice: &mut Dice) -> String {
-        self.quarter += dice.below(12) as i64;
-        let at = noon() + TimeDelta::seconds(15 * self.quarter);
-        let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let symbol = SYMBOLS[dice.below(2) as usize];
-        let cents = 9_000 + dice.below(2_000);
-        let price = |cents: u64| format!("{}.{:02}", cents / 100, cents % 100);
-        let (low, mid, high) = (price(cents), price(cents + 20), price(cents + 50));
-        let size = 1 + dice.below(6);
-        match dice.below(20) {
-            0 => format!(r#"{{"t":"clock","at":"{at}"}}"#),
-            1..4 => format!(
-                r#"{{"t":"bar","symbol":"{symbol}","open":"{mid}","high":"{high}","low":"{low}","close":"{mid}","volume":"{size}","span":"1m","at":"{at}"}}"#
-            ),
-            4 => {
-                let state = if dice.permille(400) { "halted" } else { "trading" };
-                let symbol = if dice.permille(300) { "*" } else { symbol };
-                format!(r#"{{"t":"status","symbol":"{symbol}","state":"{state}","at":"{at}"}}"#)
-            }
-            5 => {
-                self.actions += 1;
-                let (new, old) = if dice.permille(700) { (2, 1) } else { (1, 2) };
-                let id = self.actions;
-                format!(
-                    r#"{{"t":"split","symbol":"{symbol}","numerator":"{new}","denominator":"{old}","id":"split {id}","at":"{at}"}}"#
-                )
-            }
-            6 => format!(
-                r#"{{"t":"trade","symbol":"{symbol}","price":"{mid}","size":"{size}","at":"{at}"}}"#
-            ),
-            _ => format!(
-                r#"{{"t":"quote","symbol":"{symbol}","bid":"{low}","bid_size":"{size}","ask":"{high}","ask_size":"{size}","at":"{at}"}}"#
-            ),
-        }
-    }
-
     /// At rest, what the engine knows is what it would know after a restart.
     pub fn is_what_it_recovers(&mut self, log: &MemoryLog) -> Result<(), String> {
         let Some(core) = &mut self.core else { return Ok(()) };
         observe(core, log.store().events());
-        let mut again = recovered(log, self.record)?;
-        // What it would propose was refused before: the line ends as it did.
-        while !again.again().is_empty() {}
-        let (known, again) = (core.state(), again.state());
-        let parts = [
-            ("orders", known.orders == again.orders),
-            ("holders", known.holders == again.holders),
-            ("issues", known.issues == again.issues),
-            ("gates", known.gates == again.gates),
-            ("watch", known.watch == again.watch),
-            ("halt", known.market_halt == again.market_halt),
-            ("position", known.position == again.position),
-            ("place", known.place == again.place),
-            ("clock", known.clock == again.clock),
-        ];
-        if let Some((part, _)) = parts.iter().find(|(_, same)| !same) {
-            return Err(format!("I19: the engine recovers to other {part}"));
+        for kept in [None, self.kept.as_deref()] {
+            let mut again = recovered(log, self.record, kept)?;
+            // What it would propose was refused before: the line ends as it did.
+            while !again.again().is_empty() {}
+            same(core.state(), again.state())?;
         }
         Ok(())
+    }
+}
+
+/// The contracts that somebody holds: others are forgotten with the next line, or were with the last.
+fn contracts(state: &EngineState) -> Vec<(&InstrumentId, &OptionTerms)> {
+    let held = |id: &InstrumentId| state.holders.get(id).is_some_and(|it| !it.is_empty());
+    state.contracts.iter().filter(|(id, _)| held(id)).collect()
+}
+
+/// Whether two engines know the same, but for what passed unrecorded.
+fn same(known: &EngineState, again: &EngineState) -> Result<(), String> {
+    let parts = [
+        ("orders", known.orders == again.orders),
+        ("holders", known.holders == again.holders),
+        ("issues", known.issues == again.issues),
+        ("gates", known.gates == again.gates),
+        ("watch", known.watch == again.watch),
+        ("halt", known.market_halt == again.market_halt),
+        ("contracts", contracts(known) == contracts(again)),
+        ("options held", known.held_on == again.held_on),
+        ("position", known.position == again.position),
+        ("place", known.place == again.place),
+        ("clock", known.clock == again.clock),
+    ];
+    match parts.iter().find(|(_, same)| !same) {
+        Some((part, _)) => Err(format!("I19: the engine recovers to other {part}")),
+        None => Ok(()),
     }
 }
 
