@@ -113,20 +113,22 @@ async fn notify(sink: &SubscriptionSink, uri: &str) -> Result<(), ErrorData> {
     told.map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-/// The digest of what a resource says, wherever the log has come to meanwhile.
+/// The digest of what a resource says, wherever the log and the clock have come to meanwhile: greeks follow from prices,
+/// which are told too, and from the time.
 fn digest(mut content: Value) -> [u8; 32] {
-    forget_position(&mut content);
+    forget_place(&mut content);
     Sha256::digest(content.to_string()).into()
 }
 
-fn forget_position(value: &mut Value) {
+fn forget_place(value: &mut Value) {
     match value {
         Value::Object(object) => {
             object.remove("position");
             object.remove("market_time");
-            object.values_mut().for_each(forget_position);
+            object.remove("greeks");
+            object.values_mut().for_each(forget_place);
         }
-        Value::Array(items) => items.iter_mut().for_each(forget_position),
+        Value::Array(items) => items.iter_mut().for_each(forget_place),
         _ => {}
     }
 }
@@ -144,5 +146,7 @@ mod tests {
         };
         assert_eq!(at(1, "10"), at(2, "10"));
         assert_ne!(at(1, "10"), at(1, "11"));
+        let passing = |theta| digest(json!({"cash": "10", "greeks": {"theta": theta}}));
+        assert_eq!(passing("-1.20"), passing("-1.21"));
     }
 }

@@ -31,6 +31,7 @@ pub fn routes() -> Routes {
                     .example("0.95"),
                 Field::whole("horizon_days", 1, HORIZON_MAX, "Over how many trading days; 1 if absent."),
             ])
+            .slow()
             .fresh()
             .may(422)
             .answers::<PortfolioRiskAnswer>(200, "The risk."),

@@ -114,8 +114,6 @@ impl Service {
         request: &RiskRequest,
         about: &About,
     ) -> Result<Outlook, ServiceError> {
-        let turn = self.revaluing.acquire().await;
-        let _turn = turn.map_err(|closed| ServiceError::Defect(closed.to_string()))?;
         let holdings = self.by_underlying(held).await?;
         let mut outlook = Outlook {
             greeks: AccountGreeksAnswer::of(&holdings),
@@ -138,6 +136,8 @@ impl Service {
                 (None, Closes::default())
             }
         };
+        let turn = self.revaluing.acquire().await;
+        let turn = turn.map_err(|closed| ServiceError::Defect(closed.to_string()))?;
         let by = *request;
         let (stress, past) = computed(move || {
             let past = aligned.map(|aligned| {
@@ -148,6 +148,7 @@ impl Service {
             (scenarios::stress(&stakes), past)
         })
         .await?;
+        drop(turn);
         outlook.stress = Some(stress.iter().map(|it| StressAnswer::of(it, about.worth)).collect());
         if let Some((past, tail)) = past {
             let told = |tail| ValueAtRiskAnswer::of(tail, request, about.worth, past.days());
