@@ -1,12 +1,12 @@
 //! The view of activities: what changed an account's cash, and how options ended, in the words of Alpaca's account
-//! activities. Append-only, at most one row an event.
+//! activities. Append-only, at most one row an event; a fill of an mleg order has one a leg, which come to its cash together.
 
 use aggregates::account::AccountEvent;
 use aggregates::id::{AccountId, FillId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::OptionEnd;
 use aggregates::market::MarketTime;
 use aggregates::money::{AmountError, Money, Price, Quantity};
-use aggregates::order::Side;
+use aggregates::order::{LegFill, Side};
 use aggregates::position::PositionEvent;
 use aggregates::stream::StreamId;
 use schemars::JsonSchema;
@@ -122,8 +122,10 @@ view_row! {
     /// One activity.
     ActivityRow in "activities",
     key {
-        /// The place of its event: its id.
+        /// The place of its event.
         position: u64 = 0,
+        /// Which leg of an mleg order, from 1; 0 of all else. With the place its id.
+        leg: u8 = 1,
     }
     facts {
         /// Who may see it.
@@ -139,18 +141,21 @@ view_row! {
         /// Buy or sell, of a fill or of the end of an option: long ones are sold, also those that a split makes others of, and
         /// those others are bought.
         side: Option<Side>,
-        /// Shares of a fill, contracts of an option, packages of an mleg order.
+        /// Shares of a fill, contracts of an option.
         qty: Option<Quantity>,
-        /// The price of a fill, or the strike that shares were delivered at.
+        /// The price of a fill, the strike that shares were delivered at, the bid that an option was sold at, or what a share of
+        /// one was settled with in cash.
         price: Option<Price>,
         /// The change of cash, before the fees of a fill.
         net_amount: Money,
         /// The order of a fill or a fee.
         order_id: Option<OrderId>,
-        /// The fill, or that of a fee; the end of an option.
+        /// The fill, the same for all its legs, or that of a fee; the end of an option.
         fill_id: Option<FillId>,
         /// The corporate action.
         action_id: Option<String>,
+        /// How an option ended.
+        option_end: Option<OptionEnd>,
         /// The market time; the wall clock's where the market has none yet.
         at: MarketTime,
     }
@@ -166,6 +171,7 @@ impl ActivityRow {
     ) -> Self {
         Self {
             position: recorded.position,
+            leg: 0,
             tenant_id: recorded.tenant_id,
             account_id,
             activity_type,
@@ -178,20 +184,41 @@ impl ActivityRow {
             order_id: None,
             fill_id: None,
             action_id: None,
+            option_end: None,
             at: at.unwrap_or(recorded.recorded_at),
         }
     }
 
-    /// A fill.
-    pub fn of_fill(recorded: &Recorded, fill: &FillRow) -> Self {
-        let net_amount = if fill.side == Side::Buy { fill.amount.negated() } else { fill.amount };
-        let at = Some(fill.at);
+    /// A fill: of an mleg order each leg.
+    pub fn of_fill(recorded: &Recorded, fill: &FillRow) -> Vec<Self> {
+        let of_leg = |n: u8, leg: &LegFill| {
+            let side = leg.position_intent.side();
+            let told = (leg.instrument_id, leg.symbol.as_str(), side);
+            Self { leg: n, ..Self::traded(recorded, fill, told, (leg.qty, leg.price, leg.amount)) }
+        };
+        match &fill.legs {
+            Some(legs) => (1..).zip(legs).map(|(n, leg)| of_leg(n, leg)).collect(),
+            None => {
+                let told = (fill.instrument_id, fill.symbol.as_str(), fill.side);
+                vec![Self::traded(recorded, fill, told, (fill.qty, fill.price, fill.amount))]
+            }
+        }
+    }
+
+    /// What a fill did in one instrument.
+    fn traded(
+        recorded: &Recorded,
+        fill: &FillRow,
+        (instrument_id, symbol, side): (InstrumentId, &str, Side),
+        (qty, price, amount): (Quantity, Price, Money),
+    ) -> Self {
+        let (net_amount, at) = (signed(side, amount), Some(fill.at));
         Self {
-            instrument_id: Some(fill.instrument_id),
-            symbol: Some(fill.symbol.clone()),
-            side: Some(fill.side),
-            qty: Some(fill.qty),
-            price: Some(fill.price),
+            instrument_id: Some(instrument_id),
+            symbol: Some(symbol.to_owned()),
+            side: Some(side),
+            qty: Some(qty),
+            price: Some(price),
             order_id: Some(fill.order_id),
             fill_id: Some(fill.fill_id),
             ..Self::begin(recorded, fill.account_id, ActivityType::Fill, net_amount, at)
@@ -211,10 +238,6 @@ impl ActivityRow {
         let StreamId::Position(account_id, instrument_id) = recorded.stream else {
             return Ok(None);
         };
-        let signed = |side: Side, amount: Money| match side {
-            Side::Buy => amount.negated(),
-            Side::Sell => amount,
-        };
         let adjusted = |action_id: &String, symbol, moved: Quantity, at| Self {
             instrument_id: Some(instrument_id),
             symbol,
@@ -230,24 +253,36 @@ impl ActivityRow {
                 side,
                 qty,
                 proceeds,
+                settlement_price,
+                bid,
+                mark,
                 action_id,
                 at,
                 ..
-            } => Self {
-                instrument_id: Some(instrument_id),
-                symbol: held.map(|row| row.symbol.clone()),
-                side: Some(*side),
-                qty: Some(*qty),
-                fill_id: Some(*ending_id),
-                action_id: action_id.clone(),
-                ..Self::begin(
-                    recorded,
-                    account_id,
-                    ActivityType::of_end(*how),
-                    signed(*side, *proceeds),
-                    Some(*at),
-                )
-            },
+            } => {
+                let terms = held.and_then(|row| row.contract.as_ref());
+                let price = match how {
+                    OptionEnd::SoldOut => bid.as_ref().map(|bid| bid.price),
+                    OptionEnd::PaidOut if mark.is_some() => mark.as_ref().map(|mark| mark.price),
+                    OptionEnd::CashSettled | OptionEnd::PaidOut => {
+                        let settled = terms.zip(*settlement_price);
+                        settled.map(|(terms, price)| terms.intrinsic(price)).transpose()?
+                    }
+                    _ => None,
+                };
+                let (kind, cash) = (ActivityType::of_end(*how), signed(*side, *proceeds));
+                Self {
+                    instrument_id: Some(instrument_id),
+                    symbol: held.map(|row| row.symbol.clone()),
+                    side: Some(*side),
+                    qty: Some(*qty),
+                    price,
+                    fill_id: Some(*ending_id),
+                    action_id: action_id.clone(),
+                    option_end: Some(*how),
+                    ..Self::begin(recorded, account_id, kind, cash, Some(*at))
+                }
+            }
             PositionEvent::ContractAdjusted { action_id, qty, at, .. } => {
                 let symbol = held.map(|row| row.symbol.clone());
                 adjusted(action_id, symbol, qty.negated(), *at)
@@ -321,5 +356,13 @@ impl ActivityRow {
             | AccountEvent::AccessGranted { .. }
             | AccountEvent::AccessRevoked { .. } => return None,
         })
+    }
+}
+
+/// The change of cash of what was bought or sold.
+fn signed(side: Side, amount: Money) -> Money {
+    match side {
+        Side::Buy => amount.negated(),
+        Side::Sell => amount,
     }
 }

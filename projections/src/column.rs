@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aggregates::account::{AccountKind, Losses, Policy, TradingState};
 use aggregates::id::{AccountId, FillId, InstrumentId, LotId, OrderId, TenantId};
-use aggregates::instrument::{InstrumentKind, OptionTerms};
+use aggregates::instrument::{InstrumentKind, OptionEnd, OptionTerms};
 use aggregates::market::Evidence;
 use aggregates::money::{Money, Price, Quantity, Residue};
 use aggregates::order::{
@@ -130,6 +130,7 @@ words!(
     AccountKind,
     TradingState,
     InstrumentKind,
+    OptionEnd,
     OrderStatus,
     OrderType,
     OrderClass,

@@ -134,7 +134,9 @@ impl Trading {
                 if matches!(event, OrderEvent::OrderFilled { .. })
                     && let Some(fill) = fill_of(&order, recorded, &event)
                 {
-                    self.activities.put(ActivityRow::of_fill(recorded, &fill));
+                    for activity in ActivityRow::of_fill(recorded, &fill) {
+                        self.activities.put(activity);
+                    }
                     self.fills.put(fill);
                 }
                 self.orders.put(order);

@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (19, "keys_first", include_str!("../../migrations/0019_keys_first.sql")),
     (20, "losses", include_str!("../../migrations/0020_losses.sql")),
     (21, "options", include_str!("../../migrations/0021_options.sql")),
+    (22, "activities_of_legs", include_str!("../../migrations/0022_activities_of_legs.sql")),
 ];
 
 /// The migrations that make roles.

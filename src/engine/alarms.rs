@@ -48,7 +48,7 @@ impl MissingCloses {
         }
         for contract in contracts.difference(&self.1) {
             let symbol = core.state().issues.get(contract).map(|issue| issue.symbol.as_str());
-            tracing::warn!(%contract, symbol, "an option cannot expire: what it is on has no official close of its last session");
+            tracing::warn!(%contract, symbol, "an option cannot expire: what it is on has no official close of its last session, and no price before it");
         }
         for order_id in waiting.difference(&self.0) {
             tracing::warn!(%order_id, "an order for the closing auction waits: its session has no official close");

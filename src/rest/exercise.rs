@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::request::{Caller, IdempotencyKey, JsonBody, Path, id};
 use super::routes::Routes;
 use crate::identity::Act;
-use crate::service::{PositionAnswer, Service, ServiceError, Written};
+use crate::service::{EndedAnswer, PositionAnswer, Service, ServiceError, Written};
 
 /// The routes.
 pub fn routes() -> Routes {
@@ -31,7 +31,7 @@ pub fn routes() -> Routes {
                     &contracts("Whole contracts; if absent all that no open order has set aside."),
                     json!({"qty": "1"}),
                 )
-                .answers::<Written<PositionAnswer>>(200, "What is left of the option."),
+                .answers::<Written<EndedAnswer>>(200, "What is left of the option, and in `ended` what it did."),
         )
         .post(
             "/accounts/{account_id}/positions/{symbol}/do-not-exercise",
@@ -65,11 +65,11 @@ pub fn routes() -> Routes {
                 )
                 .once()
                 .body(&contracts("Whole contracts; all if absent."), json!({"qty": "1"}))
-                .answers::<Written<PositionAnswer>>(200, "What is left of the option."),
+                .answers::<Written<EndedAnswer>>(200, "What is left of the option, and in `ended` what it did."),
         )
 }
 
-type Ended = Result<Json<Written<PositionAnswer>>, Problem>;
+type Ended = Result<Json<Written<EndedAnswer>>, Problem>;
 
 /// `POST /v1/accounts/{account_id}/positions/{symbol}/exercise`
 pub async fn exercise(
@@ -92,7 +92,7 @@ pub async fn instruct(
     Path((account, symbol)): Path<(String, String)>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(mut body): JsonBody,
-) -> Ended {
+) -> Result<Json<Written<PositionAnswer>>, Problem> {
     let what = (body.flag("exercise").unwrap_or_default(), body.amount("qty"));
     body.end([])?;
     let account = id(&account, ServiceError::no_account)?;

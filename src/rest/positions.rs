@@ -47,8 +47,9 @@ pub fn routes() -> Routes {
                 "Sum up what is held of options, by what they are on",
             )
             .about(
-                "Contracts, the shares of the underlying, what the options are worth, and the greeks of both together: what \
-                 cannot be valued is named. One page.",
+                "Contracts, and what the options alone cost and are worth; the greeks of options and shares together, where what cannot \
+                 be valued is named; and `covers`, the strategies that they make, each with what it needs, which sum to \
+                 `requirement`. One page.",
             )
             .fresh()
             .answers::<Page<UnderlyingAnswer>>(200, "The underlyings."),

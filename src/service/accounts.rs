@@ -62,7 +62,10 @@ pub struct AccountAnswer {
     pub cash: Money,
     /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
-    /// What new orders may cost: cash less `reserved` and the strikes of short puts; in a margin account, twice what cash
+    /// What a cash account has set aside for the puts that it is short of: their strikes. 0 in a margin account, where they
+    /// are part of `initial_margin`.
+    pub collateral: Money,
+    /// What new orders may cost: cash less `reserved` and `collateral`; in a margin account, twice what cash
     /// and shares are worth above `initial_margin` and `reserved`, absent when a position has no price, or what a short
     /// option is on.
     pub buying_power: Option<Value>,
@@ -304,6 +307,7 @@ impl Service {
             status: row.trading_state.word(),
             cash: row.cash,
             reserved: row.reserved,
+            collateral: backing.collateral,
             buying_power: backing.buying_power,
             options_buying_power: backing.options_buying_power,
             equity,

@@ -4,7 +4,10 @@
 //! hand, as a decision about it would find it: without one of them, that of what a short option is on included, or with a
 //! figure beyond the bound of money, its margin and buying power are absent.
 
+use std::collections::BTreeMap;
+
 use aggregates::account::AccountKind;
+use aggregates::id::InstrumentId;
 use aggregates::instrument::Right;
 use aggregates::margin::{Marked, NakedPuts, Standing};
 use aggregates::money::{AmountError, Money, Quantity};
@@ -83,9 +86,48 @@ fn at(row: &PositionRow, mark: &Shown) -> Marked {
     Marked { instrument_id, qty, price, source, at, contract }
 }
 
+/// The shares that cover the short calls of a cash account, by what they are of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Covering(BTreeMap<InstrumentId, Quantity>);
+
+impl Covering {
+    /// Those that the short calls among what a cash account holds take.
+    ///
+    /// # Errors
+    /// A quantity is beyond its bound.
+    pub(super) fn of<'a>(
+        held: impl IntoIterator<Item = &'a PositionRow>,
+    ) -> Result<Self, AmountError> {
+        let mut covering: BTreeMap<InstrumentId, Quantity> = BTreeMap::new();
+        for row in held.into_iter().filter(|row| row.qty.is_negative()) {
+            let call = row.contract.as_ref().filter(|terms| terms.right == Right::Call);
+            if let Some(terms) = call {
+                let taken = covering.entry(terms.underlying_id).or_default();
+                *taken = taken.plus(terms.shares_of(row.qty.abs())?)?;
+            }
+        }
+        Ok(Self(covering))
+    }
+
+    /// How many shares of a holding cover calls, and how many are free of that and of open orders.
+    ///
+    /// # Errors
+    /// A quantity is beyond its bound.
+    pub(super) fn split(&self, row: &PositionRow) -> Result<(Quantity, Quantity), AmountError> {
+        let available = row.qty_available();
+        let taken = self.0.get(&row.instrument_id).copied().unwrap_or_default();
+        if taken.is_zero() || !row.qty.is_positive() {
+            return Ok((Quantity::ZERO, available));
+        }
+        Ok((taken.min(row.qty), available.minus(taken)?.max(Quantity::ZERO)))
+    }
+}
+
 /// How an account is backed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backing {
+    /// What a cash account has set aside for its short puts.
+    pub(super) collateral: Money,
     pub(super) initial: Option<Value>,
     pub(super) maintenance: Option<Value>,
     /// The cost of stock that it may still open.
@@ -108,6 +150,7 @@ impl Backing {
         if row.kind == AccountKind::Cash {
             let free = row.cash.minus(row.reserved)?.minus(backed.collateral)?;
             return Ok(Self {
+                collateral: backed.collateral,
                 initial: Some(Value::default()),
                 maintenance: Some(Value::default()),
                 buying_power: Some(free.into()),
@@ -128,6 +171,7 @@ impl Backing {
             equity.is_negative().then_some("deficit"),
         ];
         Ok(Self {
+            collateral: Money::ZERO,
             initial: Some(standing.initial.into()),
             maintenance: Some(standing.maintenance.into()),
             buying_power: Some(free.plus(free)?),

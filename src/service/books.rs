@@ -1,6 +1,10 @@
 //! The journal of an account, double entry, and its activities.
 
+use std::fmt;
+use std::str::FromStr;
+
 use aggregates::id::{AccountId, FillId, InstrumentId, OrderId};
+use aggregates::instrument::OptionEnd;
 use aggregates::market::MarketTime;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::Side;
@@ -52,26 +56,31 @@ pub struct PostingAnswer {
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Activity")]
 pub struct ActivityAnswer {
-    /// The place of the event in the log: the id of the activity.
+    /// The place of the event in the log: the id of the activity, of a leg together with `leg`.
     pub activity: u64,
+    /// Of a fill of an mleg order which of its legs, from 1: it is one activity a leg.
+    pub leg: Option<u8>,
     /// Its kind.
     pub activity_type: ActivityType,
     /// The ticker of a fill, or of what paid.
     pub symbol: Option<String>,
     /// Buy or sell, of a fill or of the end of an option: long ones are sold.
     pub side: Option<Side>,
-    /// Shares of a fill, contracts of an option, packages of an mleg order.
+    /// Shares of a fill, contracts of an option.
     pub qty: Option<Quantity>,
-    /// The price of a fill, or the strike that shares were delivered at.
+    /// The price of a fill, the strike that shares were delivered at, the bid that an option was sold at, or what a share of
+    /// one was settled with in cash.
     pub price: Option<Price>,
     /// The change of cash, before the fees of a fill.
     pub net_amount: Money,
     /// The order of a fill or a fee.
     pub order_id: Option<OrderId>,
-    /// The fill, or that of a fee; the end of an option, the same for the shares that it delivered.
+    /// The fill, the same for all its legs, or that of a fee; the end of an option, the same for the shares that it delivered.
     pub fill_id: Option<FillId>,
     /// The corporate action.
     pub action_id: Option<String>,
+    /// How an option ended: `OPEXP` is one that expired or one that was abandoned.
+    pub end: Option<OptionEnd>,
     /// The market time; the wall clock's where the market has none yet.
     pub at: MarketTime,
 }
@@ -85,6 +94,30 @@ pub struct ActivityFilter {
     pub after: Option<MarketTime>,
     /// No later than this.
     pub until: Option<MarketTime>,
+}
+
+/// Where a page of activities ended, in a cursor.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    activity: u64,
+    leg: u8,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.activity, self.leg)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ServiceError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        let (activity, leg) = text.split_once('/').ok_or(ServiceError::BadCursor)?;
+        let (activity, leg) =
+            activity.parse().ok().zip(leg.parse().ok()).ok_or(ServiceError::BadCursor)?;
+        Ok(Self { activity, leg })
+    }
 }
 
 impl Service {
@@ -123,7 +156,7 @@ impl Service {
     ) -> Result<Page<ActivityAnswer>, ServiceError> {
         caller.on(account_id)?;
         let list = format!("{}/{account_id}/activities/{filter:?}", caller.tenant);
-        let before: Option<u64> = self.after(&list, page)?;
+        let before: Option<Place> = self.after(&list, page)?;
         // What paid is named by the view of instruments.
         let groups = [Group::Trading, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
@@ -132,13 +165,16 @@ impl Service {
             kinds: filter.kinds.clone(),
             after: filter.after,
             until: filter.until,
-            before,
+            before: before.map(|Place { activity, leg }| (activity, leg)),
             rows: size + 1,
         };
         let rows = query::activities(snapshot.connection(), account_id, &wanted).await?;
         let paid_by: Vec<InstrumentId> = rows.iter().filter_map(|row| row.instrument_id).collect();
         let symbols = query::symbols(snapshot.connection(), &paid_by).await?;
-        let seal = |row: &ActivityRow| self.parts.cursors.seal(&list, &row.position.to_string());
+        let seal = |row: &ActivityRow| {
+            let place = Place { activity: row.position, leg: row.leg };
+            self.parts.cursors.seal(&list, &place.to_string())
+        };
         let answer = |row: ActivityRow| {
             let paid_by = row.instrument_id.and_then(|id| symbols.get(&id).cloned());
             ActivityAnswer { symbol: row.symbol.clone().or(paid_by), ..ActivityAnswer::from(row) }
@@ -176,6 +212,7 @@ impl From<ActivityRow> for ActivityAnswer {
     fn from(row: ActivityRow) -> Self {
         Self {
             activity: row.position,
+            leg: Some(row.leg).filter(|leg| *leg > 0),
             activity_type: row.activity_type,
             symbol: row.symbol,
             side: row.side,
@@ -185,6 +222,7 @@ impl From<ActivityRow> for ActivityAnswer {
             order_id: row.order_id,
             fill_id: row.fill_id,
             action_id: row.action_id,
+            end: row.option_end,
             at: row.at,
         }
     }

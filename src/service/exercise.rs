@@ -15,13 +15,14 @@ use uuid::Uuid;
 
 use super::placing::ARRIVAL;
 use super::{
-    Caller, Fault, Fresh, OrderRequest, PositionAnswer, SYMBOL_MAX, Service, ServiceError, Written,
-    text,
+    Caller, EndedAnswer, Fault, Fresh, OrderRequest, PositionAnswer, SYMBOL_MAX, Service,
+    ServiceError, Written, text,
 };
+use crate::ledger::Committed;
 
 impl Service {
-    /// Exercises contracts of a long option: so many, or all that no open order has set aside. Answers with the position that
-    /// it leaves.
+    /// Exercises contracts of a long option: so many, or all that no open order has set aside. Answers with what it leaves of
+    /// the option and what it did.
     ///
     /// # Errors
     /// The account holds none, cannot pay for what they deliver, the option ends only at expiry, or the ledger's.
@@ -32,7 +33,7 @@ impl Service {
         symbol: &str,
         qty: Option<Quantity>,
         once: Option<&str>,
-    ) -> Result<Written<PositionAnswer>, ServiceError> {
+    ) -> Result<Written<EndedAnswer>, ServiceError> {
         let (instrument_id, held) = self.held_option(caller, account_id, symbol, qty).await?;
         let (market, at) = self.market_of_option(account_id, symbol)?;
         let terms = market.contracts.get(&instrument_id);
@@ -45,6 +46,7 @@ impl Service {
             instrument_id,
             exercise_id,
             qty: held,
+            contract_end: market.contracts_end,
             underlying,
             marks: market.marks,
             at,
@@ -56,7 +58,7 @@ impl Service {
         if ended.as_ref().map_or(true, |ended| ended.replayed) {
             self.uncount_order(taken).await;
         }
-        ended
+        self.told_of_end(caller, (account_id, symbol), &ended?).await
     }
 
     /// Says whether a long option is to be exercised when it expires in the money. Without a word it is.
@@ -78,8 +80,14 @@ impl Service {
             );
             return Err(ServiceError::Invalid(vec![Fault::new("qty", "invalid_value", message)]));
         }
-        let at = self.market_time().ok_or_else(|| self.no_clock())?;
-        let command = |_| Command::InstructExercise { account_id, instrument_id, exercise, at };
+        let (market, at) = self.market_of_option(account_id, symbol)?;
+        let command = |_| Command::InstructExercise {
+            account_id,
+            instrument_id,
+            exercise,
+            contract_end: market.contracts_end,
+            at,
+        };
         let meant = exercise.to_string();
         let said = self.end_option(
             caller,
@@ -88,10 +96,16 @@ impl Service {
             (&meant, once),
             command,
         );
-        said.await
+        let committed = said.await?;
+        let read = async {
+            let fresh = self.fresh_after(caller, committed.position).await?;
+            self.position(caller, account_id, symbol, fresh).await
+        };
+        let answer = read.await.map_err(ServiceError::after_commit)?;
+        Ok(Written { answer, replayed: committed.replayed })
     }
 
-    /// Assigns contracts of a short option: so many, or all.
+    /// Assigns contracts of a short option: so many, or all. Answers as an exercise does.
     ///
     /// # Errors
     /// The account is not short of it, the option ends only at expiry, or the ledger's.
@@ -102,7 +116,7 @@ impl Service {
         symbol: &str,
         qty: Option<Quantity>,
         once: Option<&str>,
-    ) -> Result<Written<PositionAnswer>, ServiceError> {
+    ) -> Result<Written<EndedAnswer>, ServiceError> {
         let (instrument_id, held) = self.held_option(caller, account_id, symbol, qty).await?;
         let (market, at) = self.market_of_option(account_id, symbol)?;
         let command = |assignment_id| Command::Assign {
@@ -110,11 +124,14 @@ impl Service {
             instrument_id,
             assignment_id,
             qty: held,
+            contract_end: market.contracts_end,
             marks: market.marks,
             at,
         };
         let meant = qty.map_or_else(|| "all".to_owned(), |qty| qty.to_string());
-        self.end_option(caller, (account_id, symbol), "assign", (&meant, once), command).await
+        let ended =
+            self.end_option(caller, (account_id, symbol), "assign", (&meant, once), command);
+        self.told_of_end(caller, (account_id, symbol), &ended.await?).await
     }
 
     /// An option and how many contracts of it are meant: those named, or all that are free. Of one that is not held 1, which the
@@ -158,16 +175,10 @@ impl Service {
         let order = OrderRequest::plain(symbol.to_owned(), side, OrderType::Market, qty);
         let market = self.market_of(&order.spec(account_id, "-"))?;
         let at = market.at;
-        if market.contracts_end.is_some_and(|end| end <= at) {
-            let message = format!(
-                "{symbol} has expired, and is settled at the official close of what it is on: nothing else ends it now"
-            );
-            return Err(Refusal::new(RefusalCode::ContractExpired, message).into());
-        }
         Ok((market, at))
     }
 
-    /// Carries out a command about an option, once under its key, and answers with the position that it left.
+    /// Carries out a command about an option, once under its key.
     async fn end_option(
         &self,
         caller: &Caller,
@@ -175,18 +186,25 @@ impl Service {
         what: &str,
         (meant, once): (&str, Option<&str>),
         command: impl FnOnce(CommandId) -> Command,
-    ) -> Result<Written<PositionAnswer>, ServiceError> {
+    ) -> Result<Committed, ServiceError> {
         let command_id = CommandId::new(Uuid::now_v7());
         let route = format!("POST /v1/accounts/{account_id}/positions/{symbol}/{what}");
         let key = once.map(|key| caller.key(&route, key, meant.as_bytes()));
         let submitted = Self::submission(caller, command_id, command(command_id), key);
         let committed = self.parts.ledger.submit(submitted).await?;
         self.parts.engine.settled(committed.position, ARRIVAL).await;
-        let read = async {
-            let fresh = self.fresh_after(caller, committed.position).await?;
-            self.position(caller, account_id, symbol, fresh).await
-        };
-        let answer = read.await.map_err(ServiceError::after_commit)?;
+        Ok(committed)
+    }
+
+    /// What a command that ended contracts is answered with.
+    async fn told_of_end(
+        &self,
+        caller: &Caller,
+        (account_id, symbol): (AccountId, &str),
+        committed: &Committed,
+    ) -> Result<Written<EndedAnswer>, ServiceError> {
+        let told = self.ended(caller, account_id, symbol, committed).await;
+        let answer = told.map_err(ServiceError::after_commit)?;
         Ok(Written { answer, replayed: committed.replayed })
     }
 }

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use aggregates::id::AccountId;
 use aggregates::instrument::InstrumentKind;
-use aggregates::money::Quantity;
+use aggregates::money::{Money, Quantity};
+use aggregates::order::Side;
+use projections::accounts::AccountRow;
 use projections::positions::PositionRow;
 use projections::query;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::backing::Covering;
+use super::covers::{Book, CoverAnswer, Needed};
 use super::positions::{GROUPS, LISTED_LOTS};
 use super::{
     Caller, Fresh, HoldingGreeksAnswer, Page, PageRequest, PositionAnswer, Service, ServiceError,
@@ -28,16 +32,23 @@ pub struct UnderlyingAnswer {
     pub long_contracts: Quantity,
     /// Contracts held short, below zero.
     pub short_contracts: Quantity,
-    /// What the options cost, less what short ones brought.
+    /// What the options alone cost, less what short ones brought: nothing of the shares.
     pub cost_basis: Value,
-    /// What the options are worth, short ones below zero; absent when one has no price.
+    /// What the options alone are worth, short ones below zero: nothing of the shares. Absent when one has no price.
     pub market_value: Option<Value>,
-    /// Profit if all options were closed at their prices.
+    /// Profit if all options were closed at their prices: nothing of the shares.
     pub unrealized_pl: Option<Value>,
     /// The options without a price.
     pub unmarked: Vec<String>,
-    /// The greeks of options and shares together; absent before the market has a time.
+    /// The greeks of options and shares together, other than all figures above: each share adds 1 to `delta` and nothing to the
+    /// others. Absent before the market has a time.
     pub greeks: Option<HoldingGreeksAnswer>,
+    /// What the options need of margin, whatever shares need by themselves; in a cash account the cash that secures its short
+    /// puts. Absent where a price lacks that it takes.
+    pub requirement: Option<Money>,
+    /// What covers the short options, and the long ones that cover nothing, by name; absent as `requirement` is, which they sum
+    /// to.
+    pub covers: Option<Vec<CoverAnswer>>,
     /// The symbols of the options.
     pub symbols: Vec<String>,
 }
@@ -69,7 +80,8 @@ impl Service {
         let rows = Page::cut(rows, size, position, seal, |row| row);
         let items = rows.items.into_iter().map(|row| {
             let lots = lots.remove(&row.instrument_id).unwrap_or_default();
-            self.position_answer(row, lots, InstrumentKind::Option, position)
+            let kind = InstrumentKind::Option;
+            self.position_answer(row, lots, (kind, &Covering::default()), position)
         });
         let items = items.collect::<Result<_, _>>()?;
         Ok(Page { items, next_cursor: rows.next_cursor, position })
@@ -87,23 +99,25 @@ impl Service {
     ) -> Result<Page<UnderlyingAnswer>, ServiceError> {
         caller.on(account_id)?;
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
+        let account = query::account(snapshot.connection(), account_id).await?;
+        let account = account.ok_or_else(ServiceError::no_account)?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let position = snapshot.position;
         let held = held.remove(&account_id).unwrap_or_default();
-        let mut shares: BTreeMap<String, Quantity> = BTreeMap::new();
+        let mut shares: BTreeMap<String, PositionRow> = BTreeMap::new();
         let mut options: BTreeMap<String, Vec<PositionRow>> = BTreeMap::new();
         for row in held {
             match self.underlying_of(&row.symbol) {
                 Some(underlying) => options.entry(underlying).or_default().push(row),
                 None => {
-                    shares.insert(row.symbol, row.qty);
+                    shares.insert(row.symbol.clone(), row);
                 }
             }
         }
         let mut items = Vec::with_capacity(options.len());
         for (underlying, rows) in options {
-            let shares = shares.get(&underlying).copied().unwrap_or_default();
-            items.push(self.underlying(underlying, shares, &rows).await?);
+            let shares = shares.get(&underlying);
+            items.push(self.underlying(&account, underlying, shares, &rows).await?);
         }
         Ok(Page { items, next_cursor: None, position })
     }
@@ -122,10 +136,12 @@ impl Service {
 
     async fn underlying(
         &self,
+        account: &AccountRow,
         underlying_symbol: String,
-        shares: Quantity,
+        held: Option<&PositionRow>,
         rows: &[PositionRow],
     ) -> Result<UnderlyingAnswer, ServiceError> {
+        let shares = held.map(|held| held.qty).unwrap_or_default();
         let mut all = UnderlyingAnswer {
             shares,
             long_contracts: Quantity::ZERO,
@@ -135,10 +151,13 @@ impl Service {
             unrealized_pl: Some(Value::default()),
             unmarked: Vec::new(),
             greeks: None,
+            requirement: None,
+            covers: None,
             symbols: Vec::new(),
             underlying_symbol,
         };
         let mut holdings = vec![(all.underlying_symbol.clone(), shares)];
+        let mut options = Vec::with_capacity(rows.len());
         for row in rows {
             if row.qty.is_negative() {
                 all.short_contracts = all.short_contracts.plus(row.qty)?;
@@ -147,7 +166,9 @@ impl Service {
                 all.long_contracts = all.long_contracts.plus(row.qty)?;
                 all.cost_basis = all.cost_basis.plus(row.cost_basis)?;
             }
-            match self.valued(row)? {
+            let valued = self.valued(row)?;
+            options.push((row, valued.as_ref().map(|valued| valued.mark.price)));
+            match valued {
                 Some(valued) => {
                     let profit = valued.profit(row)?;
                     all.market_value =
@@ -164,6 +185,16 @@ impl Service {
             holdings.push((row.symbol.clone(), row.qty));
         }
         all.symbols.sort_unstable();
+        // What is held of it, nothing, is valued as a short holding is, as decisions do.
+        let side = if shares.is_positive() { Side::Buy } else { Side::Sell };
+        let glance = self.parts.engine.board().glance(&all.underlying_symbol);
+        let price = glance.and_then(|glance| glance.mark(side)).map(|mark| mark.price);
+        let free = held.map(PositionRow::qty_available).unwrap_or_default();
+        let underlying = &all.underlying_symbol;
+        let book = Book { account, underlying, shares: (shares, free), price, options };
+        if let Some(Needed { requirement, covers }) = book.needed()? {
+            (all.requirement, all.covers) = (Some(requirement), Some(covers));
+        }
         if self.market_time().is_some() {
             all.greeks = Some(self.greeks_of(holdings).await?);
         }

@@ -66,6 +66,7 @@ impl Service {
         }
         let market = self.market_of(&spec)?;
         name_contracts(&mut spec, &market);
+        let unlisted = self.unlisted(&spec);
         let taken = match self.count_order(caller, &spec, &market).await {
             // One that was placed before is answered as it was, whatever has been used up since.
             Err(ServiceError::Denied(denied)) => {
@@ -104,7 +105,8 @@ impl Service {
                 Err(_) => error.into(),
             })?;
         }
-        let committed = committed?;
+        let committed =
+            committed.map_err(|error| self.naming_nearest(error.into(), unlisted.as_ref()))?;
         let (order_id, replayed) = (OrderId::new(committed.outcome), committed.replayed);
         let position = committed.position;
         if let Some(refusal) = committed.rejected {

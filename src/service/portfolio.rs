@@ -34,6 +34,9 @@ pub struct PortfolioAnswer {
     pub cash: Money,
     /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
+    /// What a cash account has set aside for the puts that it is short of: their strikes. 0 in a margin account, where they
+    /// are part of `initial_margin`.
+    pub collateral: Money,
     /// What new orders may cost; absent for a margin account when a holding has no price, or what a short option is on.
     pub buying_power: Option<Value>,
     /// The same for options, which have no loan value: half of it in a margin account.
@@ -174,6 +177,7 @@ impl Service {
             equity,
             cash: row.cash,
             reserved: row.reserved,
+            collateral: backing.collateral,
             buying_power: backing.buying_power,
             options_buying_power: backing.options_buying_power,
             initial_margin: backing.initial,

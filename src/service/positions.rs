@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::backing::Covering;
 use super::market::ContractAnswer;
 use super::{Caller, Fresh, Page, PageRequest, Service, ServiceError, Value};
 use crate::engine::core::Shown;
@@ -51,8 +52,10 @@ pub struct PositionAnswer {
     pub contract: Option<ContractAnswer>,
     /// Shares, or contracts of an option; below zero when short.
     pub qty: Quantity,
-    /// Those that no open order has reserved to close them; below zero when short.
+    /// Those that no open order has reserved to close them and that cover no call of a cash account; below zero when short.
     pub qty_available: Quantity,
+    /// Shares that cover calls which a cash account is short of: they stay while it is.
+    pub qty_covering: Quantity,
     /// `long` or `short`.
     pub side: &'static str,
     /// Of a long option: it is not to be exercised when it expires. `null` of everything else.
@@ -127,6 +130,7 @@ impl Service {
         let ids: Vec<_> = rows.iter().map(|row| row.instrument_id).collect();
         let kinds = query::kinds(connection, &ids).await?;
         let mut lots = query::lots(connection, account_id, &ids, LISTED_LOTS).await?;
+        let covering = Covering::of(&query::covered_calls(connection, account_id).await?)?;
         let position = snapshot.position;
         let seal = |row: &PositionRow| self.parts.cursors.seal(&list, &row.symbol);
         let rows = Page::cut(rows, size, position, seal, |row| row);
@@ -134,7 +138,7 @@ impl Service {
         for row in rows.items {
             let lots = lots.remove(&row.instrument_id).unwrap_or_default();
             let kind = kinds.get(&row.instrument_id).copied().unwrap_or_default();
-            items.push(self.position_answer(row, lots, kind, position)?);
+            items.push(self.position_answer(row, lots, (kind, &covering), position)?);
         }
         Ok(Page { items, next_cursor: rows.next_cursor, position })
     }
@@ -160,14 +164,15 @@ impl Service {
         let mut lots = query::lots(snapshot.connection(), account_id, &ids, LOTS).await?;
         let kind = kinds.get(&row.instrument_id).copied().unwrap_or_default();
         let lots = lots.remove(&row.instrument_id).unwrap_or_default();
-        self.position_answer(row, lots, kind, snapshot.position)
+        let calls = query::covered_calls(snapshot.connection(), account_id).await?;
+        self.position_answer(row, lots, (kind, &Covering::of(&calls)?), snapshot.position)
     }
 
     pub(super) fn position_answer(
         &self,
         row: PositionRow,
         lots: Lots,
-        kind: InstrumentKind,
+        (kind, covering): (InstrumentKind, &Covering),
         position: u64,
     ) -> Result<PositionAnswer, ServiceError> {
         let valued = self.valued(&row)?;
@@ -175,12 +180,14 @@ impl Service {
         let rate = unrealized.and_then(|profit| rate(profit, row.cost_basis));
         let (value, mark) = valued.map(|valued| (valued.value, valued.mark)).unzip();
         let mark: Option<Shown> = mark;
+        let (qty_covering, qty_available) = covering.split(&row)?;
         let exercisable = row.contract.is_some() && row.qty.is_positive();
         Ok(PositionAnswer {
             kind,
             contract: row.contract.as_ref().map(|terms| ContractAnswer::of(&row.symbol, terms)),
             qty: row.qty,
-            qty_available: row.qty_available(),
+            qty_available,
+            qty_covering,
             side: if row.qty.is_negative() { "short" } else { "long" },
             do_not_exercise: exercisable.then_some(row.do_not_exercise),
             avg_entry_price: row.avg_entry_price(),

@@ -133,7 +133,7 @@ pub struct FiguresAnswer {
     pub maintenance_margin: Option<Money>,
     /// Shares or contracts held of the symbol; of an mleg order, shares of what its legs are on.
     pub position_qty: Quantity,
-    /// Those of them that no open order has reserved to close them.
+    /// Those of them that no open order has reserved to close them and that cover no call of a cash account.
     pub position_qty_available: Quantity,
     /// What they cost over their quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
@@ -158,8 +158,10 @@ impl Service {
     ) -> Result<PreviewAnswer, ServiceError> {
         let trial = self.trial(caller, account_id, request).await?;
         let (reference, market_time) = (trial.market.reference.clone(), trial.market.at);
-        let asked = trial.spec.clone();
-        let (impact, position) = self.parts.ledger.preview(trial).await?;
+        let (asked, unlisted) = (trial.spec.clone(), self.unlisted(&trial.spec));
+        let told = self.parts.ledger.preview(trial).await;
+        let (impact, position) =
+            told.map_err(|error| self.naming_nearest(error.into(), unlisted.as_ref()))?;
         // What an order of a stock asks for is shown as it was asked for.
         let spec = if impact.taken.is_of_options() { impact.taken.clone() } else { asked };
         let open = match spec.notional {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use aggregates::account::AccountKind;
 use aggregates::id::AccountId;
 use aggregates::money::{Money, Price, Quantity};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -16,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::{Known, Worth};
-use super::backing::Backed;
+use super::backing::{Backed, Covering};
 use super::{AccountAnswer, Caller, Fault, Fresh, Service, ServiceError};
 use crate::ledger::SHARD;
 
@@ -86,7 +87,7 @@ pub struct HoldingThen {
     pub symbol: String,
     /// Shares.
     pub qty: Quantity,
-    /// Shares that no open order had reserved to close them.
+    /// Shares that no open order had reserved to close them and that covered no call of a cash account.
     pub qty_available: Quantity,
     /// The lots' cost over the quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
@@ -147,15 +148,22 @@ impl Service {
         let (worth, backed) = (held.is_empty().then(Worth::default), Backed::unpriced(&rows)?);
         let known = Known { worth, backed, counted: None };
         let account = Self::account_worth(caller, row, names.remove(&account_id), &known, after)?;
-        let positions = held.into_values().map(|held| HoldingThen {
-            symbol: held.symbol.clone(),
-            qty: held.qty,
-            qty_available: held.qty_available(),
-            avg_entry_price: held.avg_entry_price(),
-            cost_basis: held.cost_basis,
-            realized_pl: held.realized_pl,
+        let covering = match row.kind {
+            AccountKind::Cash => Covering::of(rows)?,
+            AccountKind::Margin => Covering::default(),
+        };
+        let positions = held.into_values().map(|held| {
+            Ok(HoldingThen {
+                symbol: held.symbol.clone(),
+                qty: held.qty,
+                qty_available: covering.split(held)?.1,
+                avg_entry_price: held.avg_entry_price(),
+                cost_basis: held.cost_basis,
+                realized_pl: held.realized_pl,
+            })
         });
+        let positions = positions.collect::<Result<_, ServiceError>>()?;
         let open_orders = then.orders.iter().filter(|order| order.open).count();
-        Ok(AccountThen { account, positions: positions.collect(), open_orders })
+        Ok(AccountThen { account, positions, open_orders })
     }
 }

@@ -75,7 +75,10 @@ pub fn expiry(dice: &mut Dice, log: &Checker) -> Proposal {
         for id in named.into_iter().filter(|id| stage(id) == Some(None)) {
             if dice.permille(400) {
                 let source = source.clone();
-                commands.push(step(id, InstrumentCommand::Expire { session, price, source, at }));
+                commands.push(step(
+                    id,
+                    InstrumentCommand::Expire { session, price, source, last_price_at: None, at },
+                ));
             }
         }
     }

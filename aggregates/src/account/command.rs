@@ -12,7 +12,8 @@ use crate::market::{MarketTime, TapePlace};
 use crate::money::Money;
 use crate::user::{GrantRole, OfferEnd};
 
-/// What the part of a fill comes to that opens or adds to a holding of a margin account.
+/// What the part of a fill comes to that opens or adds to a holding of a margin account, or that a cash account pays which has
+/// money set aside for short puts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opening {
     /// Its initial margin and its fees: 0 if the fill only closes.

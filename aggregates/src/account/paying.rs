@@ -126,16 +126,17 @@ impl Account {
         let reserved = self.reserved().minus(released)?;
         let cash = self.cash().plus(*amount)?;
         let after_fees = cash.minus(*fees)?;
-        match opening {
-            Some(opening) => self.can_open(opening, released)?,
-            None => {
-                // A buy, also one so small that its cash rounds to nothing. Only the fees of a sell may leave a deficit.
-                let buys = amount.is_negative() || held.is_positive();
-                if buys && after_fees < reserved {
-                    let available = self.available()?.plus(held)?;
-                    let needed = fees.minus(*amount)?.plus(keep)?;
-                    return Err(AccountError::InsufficientBuyingPower { needed, available });
-                }
+        if let Some(opening) = opening {
+            self.can_open(opening, released)?;
+        }
+        let of_cash = |opening: &Opening| !self.is_margin() && !opening.of_options;
+        if opening.as_ref().is_none_or(of_cash) {
+            // A buy, also one so small that its cash rounds to nothing. Only the fees of a sell may leave a deficit.
+            let buys = amount.is_negative() || held.is_positive();
+            if buys && after_fees < reserved {
+                let available = self.available()?.plus(held)?;
+                let needed = fees.minus(*amount)?.plus(keep)?;
+                return Err(AccountError::InsufficientBuyingPower { needed, available });
             }
         }
         let mut events = vec![AccountEvent::FillSettled {

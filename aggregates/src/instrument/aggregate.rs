@@ -40,7 +40,7 @@ event_sourced!(Instrument, "instrument", InstrumentCommand, InstrumentEvent {
     DividendAccrualCompleted "1.0",
     DividendCompleted "1.0",
     OfficiallyClosed "1.0",
-    ContractExpired "1.0",
+    ContractExpired "1.1",
     ContractSettled "1.0",
 }, InstrumentError);
 
@@ -196,7 +196,7 @@ impl Decide for Instrument {
                 self.dividend_at(action_id, DividendStage::Accrued)?;
                 InstrumentEvent::DividendCompleted { action_id: action_id.clone(), at: *at }
             }
-            InstrumentCommand::Expire { session, price, source, at } => {
+            InstrumentCommand::Expire { session, price, source, last_price_at, at } => {
                 if self.kind != InstrumentKind::Option {
                     return Err(InstrumentError::NotAnOption(self.symbol.clone()));
                 }
@@ -207,6 +207,7 @@ impl Decide for Instrument {
                     session: *session,
                     price: positive(*price)?,
                     source: source.clone(),
+                    last_price_at: *last_price_at,
                     at: *at,
                 }
             }
@@ -284,12 +285,18 @@ impl Decide for Instrument {
             InstrumentEvent::OfficiallyClosed { session, price, .. } => {
                 self.last_close = Some((*session, *price));
             }
-            InstrumentEvent::ContractExpired { session, price, source, at } => {
+            InstrumentEvent::ContractExpired { session, price, source, last_price_at, at } => {
                 if self.kind != InstrumentKind::Option || self.expired.is_some() {
                     return Err(Impossible("an option expires once".into()));
                 }
-                let (session, price, source, at) = (*session, *price, source.clone(), *at);
-                self.expired = Some(Expired { session, price, source, at, settled: false });
+                self.expired = Some(Expired {
+                    session: *session,
+                    price: *price,
+                    source: source.clone(),
+                    last_price_at: *last_price_at,
+                    at: *at,
+                    settled: false,
+                });
             }
             InstrumentEvent::ContractSettled { .. } => {
                 let expired = self.expired.as_mut().filter(|expired| !expired.settled);

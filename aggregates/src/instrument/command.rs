@@ -86,6 +86,8 @@ pub enum InstrumentCommand {
         price: Price,
         /// Which market data that came from.
         source: String,
+        /// Of another price, which stands in for an official close that cannot come any more, its market time.
+        last_price_at: Option<MarketTime>,
         /// The market time.
         at: MarketTime,
     },

@@ -61,10 +61,13 @@ pub struct Dividend {
 pub struct Expired {
     /// The New York date of its last session.
     pub session: NaiveDate,
-    /// The official close of what it is on.
+    /// The official close of what it is on, or the price that stands in for it.
     pub price: Price,
     /// Which market data that came from.
     pub source: String,
+    /// The market time of a price that stands in for the official close.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_price_at: Option<MarketTime>,
     /// The market time.
     pub at: MarketTime,
     /// Whether every account that held it is settled.
@@ -174,6 +177,10 @@ pub enum InstrumentEvent {
         price: Price,
         /// Which market data that came from.
         source: String,
+        /// Where there is no official close of that session and none can come any more, since a later session has closed: the
+        /// market time of the price, the last one up to the close.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_price_at: Option<MarketTime>,
         /// The market time.
         at: MarketTime,
     },

@@ -30,7 +30,7 @@ pub use options::{
     Cover, MOST_CONTRACTS, NakedPuts, OptionHolding, OptionsRequirement, Underlying, best_cover,
     options_requirement,
 };
-pub use secured::{Secured, Uncovered, secured_requirement};
+pub use secured::{Secured, Uncovered, secured_requirement, secured_strategies};
 pub use stock::{
     INITIAL_PERCENT, LONG_PERCENT, LOW_SHORT_PERCENT, Requirement, SHORT_PERCENT, bought_by,
     initial_of,

@@ -21,6 +21,8 @@ pub enum StrategyKind {
     NakedCall,
     /// A short put that nothing covers.
     NakedPut,
+    /// A short put whose strike is set aside in full.
+    CashSecuredPut,
     /// A short call and 100 shares.
     CoveredCall,
     /// A short put and 100 shares sold short.

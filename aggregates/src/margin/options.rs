@@ -12,7 +12,7 @@
 
 use super::cover::{self, Leg, least};
 use super::naked::Naked;
-use super::naming::{Strategy, named};
+use super::naming::{Strategy, StrategyKind, named};
 use crate::instrument::{Contract, MULTIPLIER, Right};
 use crate::money::{AmountError, Money, Price, Quantity};
 
@@ -129,6 +129,10 @@ pub fn options_requirement(
     let mut lots = lots(underlying.shares)?;
     for part in legs.chunks(MOST_CONTRACTS) {
         add(&mut all, part, &mut lots)?;
+    }
+    if naked_puts == NakedPuts::Secured {
+        let puts = all.strategies.iter_mut().filter(|it| it.kind == StrategyKind::NakedPut);
+        puts.for_each(|put| put.kind = StrategyKind::CashSecuredPut);
     }
     Ok(all)
 }

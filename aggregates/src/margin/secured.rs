@@ -7,6 +7,7 @@
 //!
 //! A long option covers nothing here. Source: Regulation T, 12 CFR 220.8 (the cash account).
 
+use super::naming::{Strategy, StrategyKind, StrategyLeg};
 use super::options::{OptionHolding, lots};
 use crate::instrument::{Contract, MULTIPLIER, Right};
 use crate::money::{AmountError, Money, Quantity};
@@ -72,4 +73,48 @@ pub fn secured_requirement(
         }
     }
     Ok(Secured { cash, shares: Quantity::of_billionths(covered * each)?, uncovered })
+}
+
+/// The same by name, of each contract that is held: what the strategies need is the cash of [`secured_requirement`].
+///
+/// # Errors
+/// A figure is beyond the bound of money or of a quantity.
+pub fn secured_strategies(
+    shares: Quantity,
+    holdings: &[OptionHolding],
+) -> Result<Vec<Strategy>, AmountError> {
+    let uncovered = secured_requirement(shares, holdings)?.uncovered;
+    let mut strategies = Vec::with_capacity(holdings.len());
+    let mut add = |kind, contract: &Contract, units: Quantity, (ratio, shares), requirement| {
+        let with = StrategyLeg { contract: None, ratio: shares };
+        let own = StrategyLeg { contract: Some(contract.clone()), ratio };
+        let legs = [with, own].into_iter().filter(|leg| leg.ratio != 0).collect();
+        if units.is_positive() {
+            strategies.push(Strategy { kind, units, legs, requirement });
+        }
+    };
+    for OptionHolding { contract, qty, .. } in holdings {
+        let units = qty.abs();
+        match (contract.right(), qty.is_negative()) {
+            (Right::Call, false) => {
+                add(StrategyKind::LongCall, contract, units, (1, 0), Money::ZERO)
+            }
+            (Right::Put, false) => add(StrategyKind::LongPut, contract, units, (1, 0), Money::ZERO),
+            (Right::Put, true) => {
+                let value = units.billionths()?
+                    * i128::from(MULTIPLIER)
+                    * i128::from(contract.strike().billionths());
+                let secured = Money::of_contracts_up(value, 1)?;
+                add(StrategyKind::CashSecuredPut, contract, units, (-1, 0), secured);
+            }
+            (Right::Call, true) => {
+                let naked = uncovered.iter().find(|it| it.contract == *contract);
+                let naked = naked.map(|it| it.qty).unwrap_or_default();
+                let (each, covered) = (i128::from(MULTIPLIER), units.minus(naked)?);
+                add(StrategyKind::CoveredCall, contract, covered, (-1, each), Money::ZERO);
+                add(StrategyKind::NakedCall, contract, naked, (-1, 0), Money::ZERO);
+            }
+        }
+    }
+    Ok(strategies)
 }

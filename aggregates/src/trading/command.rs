@@ -295,6 +295,8 @@ pub enum Command {
         exercise_id: CommandId,
         /// How many contracts.
         qty: Quantity,
+        /// When its last session closes, as far as the calendar goes: from then on nothing but expiry ends it.
+        contract_end: Option<MarketTime>,
         /// The last price of what it is on, if there is one: one that is settled in cash needs it.
         underlying: Option<Reference>,
         /// The prices of what the account holds and of what the option is on, if it is a margin account.
@@ -312,6 +314,8 @@ pub enum Command {
         assignment_id: CommandId,
         /// How many contracts.
         qty: Quantity,
+        /// When its last session closes, as far as the calendar goes: from then on nothing but expiry ends it.
+        contract_end: Option<MarketTime>,
         /// The prices of the moment: one that is settled in cash needs that of what it is on.
         marks: Marks,
         /// The market time.
@@ -325,6 +329,8 @@ pub enum Command {
         instrument_id: InstrumentId,
         /// Whether it shall: without a word it is.
         exercise: bool,
+        /// When its last session closes, as far as the calendar goes: from then on nothing but expiry ends it.
+        contract_end: Option<MarketTime>,
         /// The market time.
         at: MarketTime,
     },

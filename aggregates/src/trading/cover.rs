@@ -172,6 +172,63 @@ impl<W: World> Desk<'_, W> {
         Err(refusal.figure("level", level).figure("option_level", has).into())
     }
 
+    /// An account that may not be naked and is left with calls that nothing covers, by an assignment or an expiry, keeps them:
+    /// until they are covered it opens no options, but what covers some of them.
+    pub(super) fn leaves_none_uncovered(
+        &self,
+        account_id: AccountId,
+        on: InstrumentId,
+        (before, after): (&Need, &Need),
+    ) -> Result<(), Undecided> {
+        let account = self.look_account(account_id)?;
+        let has = account.option_level();
+        if has >= NAKED || after.cover.naked_calls < before.cover.naked_calls {
+            return Ok(());
+        }
+        let mut shorts: BTreeMap<InstrumentId, &str> = BTreeMap::new();
+        for instrument_id in self.look_holdings(account_id)? {
+            let position = self.look_position(account_id, instrument_id)?;
+            let calls = position.contract().filter(|terms| terms.right == Right::Call);
+            if let Some(terms) = calls.filter(|_| position.qty().is_negative()) {
+                shorts.insert(terms.underlying_id, &terms.underlying);
+            }
+        }
+        for (underlying_id, underlying) in shorts {
+            let uncovered = match underlying_id == on {
+                true => before.cover.naked_calls,
+                false => self.naked_calls(account_id, underlying_id)?,
+            };
+            if uncovered.is_positive() {
+                let message = format!(
+                    "{uncovered} short calls on {underlying} are left uncovered, which takes option level {NAKED}, and the account \
+                     has {has}: close or cover them before you open other options"
+                );
+                let refusal = Refusal::new(RefusalCode::OptionLevel, message);
+                let refusal = refusal.figure("level", NAKED).figure("option_level", has);
+                return Err(refusal.figure("uncovered", uncovered).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The short calls on an underlying that nothing covers, in an account that may not be naked.
+    fn naked_calls(
+        &self,
+        account_id: AccountId,
+        underlying_id: InstrumentId,
+    ) -> Result<Quantity, Undecided> {
+        let held = self.options_on(account_id, underlying_id, &[])?;
+        let holdings = held.options.values().map(|(terms, qty)| {
+            Ok(OptionHolding { contract: contract_of(terms)?, qty: *qty, price: Price::ZERO })
+        });
+        let holdings = holdings.collect::<Result<Vec<_>, Undecided>>()?;
+        if self.look_account(account_id)?.is_margin() {
+            return Ok(best_cover(held.shares, &holdings)?.naked_calls);
+        }
+        let uncovered = secured_requirement(held.free_shares, &holdings)?.uncovered;
+        Ok(uncovered.iter().try_fold(Quantity::ZERO, |sum, it| sum.plus(it.qty))?)
+    }
+
     /// What a cash account has set aside for the short puts that it holds; nothing of a margin account.
     pub(super) fn collateral(&self, account_id: AccountId) -> Result<Money, Undecided> {
         self.collateral_beside(account_id, &BTreeSet::new())

@@ -3,7 +3,8 @@
 //!
 //! An owner exercises what he can pay for, by the same rule as a fill, with shares that no open order has set aside; the
 //! account's level has to permit what that leaves uncovered. An assignment comes as it does: it may leave a debt, a margin
-//! call, and shorts that nothing covers. Only american options end early.
+//! call, and shorts that nothing covers. Only american options end early, and once the last session of an option is over
+//! none of this is asked of it any more.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +29,9 @@ impl<'a, W: World> Desk<'a, W> {
         exercise_id: CommandId,
         (qty, underlying): (Quantity, Option<&Reference>),
         marks: &Marks,
-        at: MarketTime,
+        (contract_end, at): (Option<MarketTime>, MarketTime),
     ) -> Result<(), Undecided> {
+        self.is_not_over(instrument_id, contract_end, at)?;
         let terms = self.ends_early((account_id, instrument_id), qty, true)?;
         let position = self.look_position(account_id, instrument_id)?;
         let (free, held) = (position.available()?, position.qty());
@@ -79,8 +81,9 @@ impl<'a, W: World> Desk<'a, W> {
         assignment_id: CommandId,
         qty: Quantity,
         marks: &Marks,
-        at: MarketTime,
+        (contract_end, at): (Option<MarketTime>, MarketTime),
     ) -> Result<(), Undecided> {
+        self.is_not_over(instrument_id, contract_end, at)?;
         let terms = self.ends_early((account_id, instrument_id), qty, false)?;
         let price = marks.get(&terms.underlying_id).map(|mark| mark.long.price);
         if terms.settlement == Settlement::Cash && price.is_none() {
@@ -109,14 +112,34 @@ impl<'a, W: World> Desk<'a, W> {
         &mut self,
         (account_id, instrument_id): (AccountId, InstrumentId),
         exercise: bool,
-        at: MarketTime,
+        (contract_end, at): (Option<MarketTime>, MarketTime),
     ) -> Result<(), Undecided> {
+        self.is_not_over(instrument_id, contract_end, at)?;
         self.held_contract((account_id, instrument_id), true)?;
         let instruct = PositionCommand::InstructExercise { exercise, at };
         self.position(account_id, instrument_id, &instruct)
     }
 
-    /// The contract that is held long, or short, and has not expired.
+    /// After the last session of a contract nobody decides any more how it ends.
+    fn is_not_over(
+        &self,
+        instrument_id: InstrumentId,
+        contract_end: Option<MarketTime>,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let instrument = self.look_instrument(instrument_id)?;
+        let over = contract_end.is_some_and(|end| end <= at);
+        if !over && instrument.expired().is_none() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} has expired, and is settled at the official close of what it is on: nothing else ends it now",
+            instrument.symbol()
+        );
+        Err(Refusal::new(RefusalCode::ContractExpired, message).field("symbol").into())
+    }
+
+    /// The contract that is held long, or short.
     fn held_contract(
         &self,
         (account_id, instrument_id): (AccountId, InstrumentId),
@@ -125,12 +148,7 @@ impl<'a, W: World> Desk<'a, W> {
         if !self.look_account(account_id)?.is_open() {
             return Err(AccountError::NotFound.into());
         }
-        let instrument = self.look_instrument(instrument_id)?;
-        let symbol = instrument.symbol();
-        if let Some(expired) = instrument.expired() {
-            let message = format!("{symbol} has expired with the session of {}", expired.session);
-            return Err(Refusal::new(RefusalCode::ContractExpired, message).into());
-        }
+        let symbol = self.look_instrument(instrument_id)?.symbol();
         let position = self.look_position(account_id, instrument_id)?;
         let held = position.qty();
         let on_side = !held.is_zero() && held.is_positive() == long;

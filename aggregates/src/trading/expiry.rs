@@ -162,8 +162,8 @@ impl<W: World> Desk<'_, W> {
         };
         let mut marks = marks.clone();
         if let Some(Holding { expired, .. }) = holdings.first() {
-            let Expired { price, source, at, .. } = (*expired).clone();
-            let close = Reference { price, source, at };
+            let Expired { price, source, last_price_at, at, .. } = (*expired).clone();
+            let close = Reference { price, source, at: last_price_at.unwrap_or(at) };
             marks.insert(underlying_id, Mark { long: close.clone(), short: close });
         }
         let question = Question { account_id, underlying_id, holdings: &holdings, marks };

@@ -127,7 +127,7 @@ impl<W: World> Desk<'_, W> {
         filled: &OrderEvent,
         marks: &Marks,
     ) -> Result<Fill, Undecided> {
-        let OrderEvent::OrderFilled { qty, amount, leaves_qty, .. } = filled else {
+        let OrderEvent::OrderFilled { qty, amount, fees, leaves_qty, .. } = filled else {
             return Err(OrderError::NotFound.into());
         };
         let (part, is_margin) = (spec.part(), self.look_account(spec.account_id)?.is_margin());
@@ -143,7 +143,19 @@ impl<W: World> Desk<'_, W> {
             }
             if spec.side == Side::Buy {
                 let keep = order.kept_after(*amount, *leaves_qty, self.rules)?;
-                return Ok(Fill { keep, opening: None, cuts });
+                let collateral = self.collateral(spec.account_id)?;
+                // What secures short puts pays for no shares beyond what the order has reserved.
+                let opening = match collateral.is_positive() {
+                    true => Some(Opening {
+                        needed: amount.plus(*fees)?,
+                        margin: None,
+                        collateral,
+                        of_options: false,
+                        passed_on: Vec::new(),
+                    }),
+                    false => None,
+                };
+                return Ok(Fill { keep, opening, cuts });
             }
         }
         let more = self.uncovers(spec, *qty, marks)?;

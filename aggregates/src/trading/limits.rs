@@ -1,15 +1,27 @@
 //! The limits of a policy that look beyond one order by itself: at the market, the position, other orders, the equity.
 //!
 //! Those of position and concentration suppose that every open order fills that adds to the position, so that many small
-//! orders do not slip by. They hold nothing back that only closes.
+//! orders do not slip by. They hold nothing back that only closes. Of an order of several legs each leg is held by them as an
+//! order of its own; its net price is held by no collar, since it has no price of the market to be measured by.
 
 use super::margin::{Parts, standing};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::Policy;
-use crate::id::OrderId;
-use crate::money::{Price, Quantity};
-use crate::order::{OrderSpec, PositionIntent, Side};
+use crate::id::{AccountId, InstrumentId, OrderId};
+use crate::instrument::OptionTerms;
+use crate::money::{Money, Price, Quantity};
+use crate::order::{Leg, OrderSpec, PositionIntent, Side};
 use crate::refusal::{Refusal, RefusalCode};
+
+/// What an order, or a leg of one, adds to a holding.
+struct Adds<'a> {
+    instrument_id: InstrumentId,
+    symbol: &'a str,
+    side: Side,
+    /// Shares; contracts of an option.
+    qty: Quantity,
+    contract: Option<&'a OptionTerms>,
+}
 
 impl<W: World> Desk<'_, W> {
     /// Whether the policy of its account permits this order, or this change of one, which `leaves` so many shares open.
@@ -25,28 +37,17 @@ impl<W: World> Desk<'_, W> {
             within_collar(spec, percent, market)?;
         }
         self.within_open_orders(order_id, spec)?;
-        let Policy { max_position_qty, max_concentration_pct, .. } = *policy;
-        if parts.opens.is_zero() || max_position_qty.is_none() && max_concentration_pct.is_none() {
+        if parts.opens.is_zero() {
             return Ok(());
         }
-        let after = self.position_after((order_id, spec), leaves, market)?;
-        if let Some(max) = max_position_qty.filter(|max| after > *max) {
-            let message = format!(
-                "the position in {} would come to {after} shares with its open orders, more than the {max} that the \
-                 account's policy allows",
-                spec.symbol
-            );
-            let refusal = Refusal::new(RefusalCode::PositionLimit, message).field("qty");
-            return Err(refusal.figure("position", after).figure("max", max).into());
-        }
-        match max_concentration_pct {
-            Some(percent) => self.within_concentration(spec, after, percent, market),
-            None => Ok(()),
-        }
+        let OrderSpec { instrument_id, side, .. } = *spec;
+        let (symbol, contract) = (spec.symbol.as_str(), spec.contract.as_deref());
+        let adds = Adds { instrument_id, symbol, side, qty: leaves, contract };
+        self.within_position((order_id, spec.account_id), &adds, market)
     }
 
-    /// The same of an order of options: its price and the number of open orders, and of one option the contracts of its
-    /// position.
+    /// The same of an order of options: its price where it is of one, the number of open orders, and the contracts and shares
+    /// of each position that a leg opens or adds to.
     pub(super) fn within_policy_of_options(
         &self,
         (order_id, spec): (OrderId, &OrderSpec),
@@ -54,12 +55,49 @@ impl<W: World> Desk<'_, W> {
         market: &MarketView,
     ) -> Result<(), Undecided> {
         if spec.contract.is_none() {
-            return self.within_open_orders(order_id, spec);
+            self.within_open_orders(order_id, spec)?;
+            for leg in spec.package().iter().filter(|leg| leg.opens()) {
+                let Leg { instrument_id, side, .. } = *leg;
+                let (symbol, contract) = (leg.symbol.as_str(), leg.contract.as_ref());
+                let qty = leg.qty_of(leaves)?;
+                let adds = Adds { instrument_id, symbol, side, qty, contract };
+                self.within_position((order_id, spec.account_id), &adds, market)?;
+            }
+            return Ok(());
         }
         let opens = spec.position_intent.is_some_and(PositionIntent::opens);
         let (opens, closes) =
             if opens { (leaves, Quantity::ZERO) } else { (Quantity::ZERO, leaves) };
         self.within_policy((order_id, spec), leaves, &Parts { closes, opens }, market)
+    }
+
+    /// Whether the policy permits the position that this comes to.
+    fn within_position(
+        &self,
+        (order_id, account_id): (OrderId, AccountId),
+        adds: &Adds<'_>,
+        market: &MarketView,
+    ) -> Result<(), Undecided> {
+        let policy = self.look_account(account_id)?.policy();
+        let Policy { max_position_qty, max_concentration_pct, .. } = *policy;
+        if max_position_qty.is_none() && max_concentration_pct.is_none() {
+            return Ok(());
+        }
+        let after = self.position_after((order_id, account_id), adds, market)?;
+        if let Some(max) = max_position_qty.filter(|max| after > *max) {
+            let unit = if adds.contract.is_some() { "contracts" } else { "shares" };
+            let message = format!(
+                "the position in {} would come to {after} {unit} with its open orders, more than the {max} that the \
+                 account's policy allows",
+                adds.symbol
+            );
+            let refusal = Refusal::new(RefusalCode::PositionLimit, message).field("qty");
+            return Err(refusal.figure("position", after).figure("max", max).into());
+        }
+        match max_concentration_pct {
+            Some(percent) => self.within_concentration(account_id, (adds, after), percent, market),
+            None => Ok(()),
+        }
     }
 
     fn within_open_orders(&self, order_id: OrderId, spec: &OrderSpec) -> Result<(), Undecided> {
@@ -78,48 +116,54 @@ impl<W: World> Desk<'_, W> {
         Ok(())
     }
 
-    /// The size that the position comes to if this order fills, and every other that goes the same way.
+    /// The size that the position comes to if this fills, and every other order that goes the same way.
     fn position_after(
         &self,
-        (order_id, spec): (OrderId, &OrderSpec),
-        leaves: Quantity,
+        (order_id, account_id): (OrderId, AccountId),
+        adds: &Adds<'_>,
         market: &MarketView,
     ) -> Result<Quantity, Undecided> {
-        let held = self.look_position(spec.account_id, spec.instrument_id)?.qty();
-        let mut more = leaves;
-        for other in self.reserving_orders(spec.account_id)? {
+        let held = self.look_position(account_id, adds.instrument_id)?.qty();
+        let wanted = (adds.instrument_id, adds.side);
+        let mut more = adds.qty;
+        for other in self.reserving_orders(account_id)?.into_iter().filter(|id| *id != order_id) {
             let order = self.look_order(other)?;
-            let same = order.spec().is_some_and(|it| {
-                (it.instrument_id, it.side) == (spec.instrument_id, spec.side) && other != order_id
-            });
-            if same {
-                more = more.plus(match &market.reference {
-                    Some(reference) => order.leaves_at(reference.price)?,
-                    None => order.leaves_qty()?,
-                })?;
-            }
+            let Some(spec) = order.spec() else { continue };
+            let leaves = match (&spec.legs, &market.reference) {
+                (Some(legs), _) => {
+                    let leg = legs.iter().find(|leg| (leg.instrument_id, leg.side) == wanted);
+                    leg.map(|leg| leg.qty_of(order.leaves_qty()?)).transpose()?
+                }
+                (None, _) if (spec.instrument_id, spec.side) != wanted => None,
+                (None, Some(reference)) => Some(order.leaves_at(reference.price)?),
+                (None, None) => Some(order.leaves_qty()?),
+            };
+            more = more.plus(leaves.unwrap_or_default())?;
         }
-        let signed = if spec.side == Side::Buy { more } else { more.negated() };
+        let signed = if adds.side == Side::Buy { more } else { more.negated() };
         Ok(held.plus(signed)?.abs())
     }
 
     fn within_concentration(
         &self,
-        spec: &OrderSpec,
-        after: Quantity,
+        account_id: AccountId,
+        (adds, after): (&Adds<'_>, Quantity),
         percent: Price,
         market: &MarketView,
     ) -> Result<(), Undecided> {
-        let equity = standing(self.world, spec.account_id, &market.marks)?.worth()?;
-        let Some(mark) = market.marks.get(&spec.instrument_id) else {
+        let equity = standing(self.world, account_id, &market.marks)?.worth()?;
+        let Some(mark) = market.marks.get(&adds.instrument_id) else {
             let message = format!(
                 "{} has no price, so the part of the equity that it would be is not known: wait for a quote or a trade",
-                spec.symbol
+                adds.symbol
             );
             return Err(Refusal::new(RefusalCode::NoMark, message).field("symbol").into());
         };
-        let price = if spec.side == Side::Buy { mark.long.price } else { mark.short.price };
-        let value = spec.value(after, price)?;
+        let price = if adds.side == Side::Buy { mark.long.price } else { mark.short.price };
+        let value = match adds.contract {
+            Some(terms) => terms.value(after, price)?,
+            None => Money::of_fill(after, price)?,
+        };
         let most = equity.percent_down(percent)?;
         if value <= most {
             return Ok(());
@@ -127,7 +171,7 @@ impl<W: World> Desk<'_, W> {
         let message = format!(
             "the position in {} would be worth {value} with its open orders, more than {percent} percent of the equity of \
              {equity}, the {most} that the account's policy allows",
-            spec.symbol
+            adds.symbol
         );
         let refusal = Refusal::new(RefusalCode::ConcentrationLimit, message).field("qty");
         let refusal = refusal.figure("value", value).figure("max", most);

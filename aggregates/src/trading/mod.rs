@@ -164,18 +164,30 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
             instrument_id,
             exercise_id,
             qty,
+            contract_end,
             underlying,
             marks,
             at,
         } => {
             let of = (*account_id, *instrument_id);
-            desk.exercise(of, *exercise_id, (*qty, underlying.as_ref()), marks, *at)?;
+            let asked = (*qty, underlying.as_ref());
+            desk.exercise(of, *exercise_id, asked, marks, (*contract_end, *at))?;
         }
-        Command::Assign { account_id, instrument_id, assignment_id, qty, marks, at } => {
-            desk.assign((*account_id, *instrument_id), *assignment_id, *qty, marks, *at)?;
+        Command::Assign {
+            account_id,
+            instrument_id,
+            assignment_id,
+            qty,
+            contract_end,
+            marks,
+            at,
+        } => {
+            let of = (*account_id, *instrument_id);
+            desk.assign(of, *assignment_id, *qty, marks, (*contract_end, *at))?;
         }
-        Command::InstructExercise { account_id, instrument_id, exercise, at } => {
-            desk.instruct_exercise((*account_id, *instrument_id), *exercise, *at)?;
+        Command::InstructExercise { account_id, instrument_id, exercise, contract_end, at } => {
+            let of = (*account_id, *instrument_id);
+            desk.instruct_exercise(of, *exercise, (*contract_end, *at))?;
         }
     }
     Ok(desk.decision)

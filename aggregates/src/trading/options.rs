@@ -7,7 +7,7 @@
 
 use super::cover::Shift;
 use super::margin::standing;
-use super::placing::expiry;
+use super::placing::{expiry, unknown_symbol};
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, Opening, TradingState};
 use crate::id::{AccountId, FillId, InstrumentId, OrderId};
@@ -100,11 +100,7 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<(), Undecided> {
         let instrument = self.look_instrument(leg.instrument_id)?;
         if instrument.instrument_id().is_none() {
-            let message = format!(
-                "there is no symbol {}: an option is named as AAPL240119C00190000; ask for the chain of its underlying",
-                leg.symbol
-            );
-            return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
+            return Err(unknown_symbol(&leg.symbol).into());
         }
         let known = market.contracts.get(&leg.instrument_id);
         // The market forgets contracts that nobody holds when they expire.
@@ -357,6 +353,9 @@ impl<W: World> Desk<'_, W> {
         let after = self.need(spec.account_id, on, (marks, &shifts))?;
         let opens = legs.iter().any(Leg::opens);
         self.permits_level(spec.account_id, &legs, (&before, &after))?;
+        if opens {
+            self.leaves_none_uncovered(spec.account_id, on, (&before, &after))?;
+        }
         let more = after.money.minus(before.money)?;
         let effect = paid.plus(more)?.minus(stock)?;
         let closes_only = account.is_margin() && !opens && !more.is_positive();

@@ -6,7 +6,7 @@ use super::margin::to_reserve;
 use super::{AuctionEntry, Desk, MarketView, Undecided, World};
 use crate::account::AccountCommand;
 use crate::id::OrderId;
-use crate::instrument::InstrumentKind;
+use crate::instrument::{Contract, InstrumentKind};
 use crate::margin::initial_of;
 use crate::market::MarketTime;
 use crate::money::{Money, Price};
@@ -33,11 +33,7 @@ impl<W: World> Desk<'_, W> {
         let mleg = spec.order_class == OrderClass::Mleg;
         let instrument = self.look_instrument(spec.instrument_id)?;
         if instrument.instrument_id().is_none() && !mleg {
-            let message = format!(
-                "there is no symbol {}: they are written in capitals; ask for the list of instruments",
-                spec.symbol
-            );
-            return Err(Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol").into());
+            return Err(unknown_symbol(&spec.symbol).into());
         }
         if mleg || instrument.kind() == InstrumentKind::Option {
             let option = self.resolved(spec, market)?;
@@ -246,4 +242,18 @@ pub(super) fn expiry(
         }
         (_, good_till) => Ok(good_till),
     }
+}
+
+/// Nothing is listed under this symbol.
+pub(super) fn unknown_symbol(symbol: &str) -> Refusal {
+    let message = match symbol.parse::<Contract>() {
+        Ok(_) => format!(
+            "no contract {symbol} is listed: ask for the expirations and the strikes of what it is on"
+        ),
+        Err(_) => format!(
+            "there is no symbol {symbol}: stocks are written in capitals, such as AAPL, and options as AAPL240119C00190000; \
+             ask for the list of instruments"
+        ),
+    };
+    Refusal::new(RefusalCode::UnknownSymbol, message).field("symbol")
 }

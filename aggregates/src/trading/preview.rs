@@ -4,7 +4,7 @@
 //! A refusal is the one that placing would give, with the same code and figures. Costs a copy of one account and one
 //! position, and a decision for each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arrival::{Arrival, Offer, arrival, takeable};
 use super::margin::standing;
@@ -70,7 +70,8 @@ pub struct Figures {
     pub qty: Quantity,
     /// The shares that these are on: of contracts more than there are.
     pub shares: Quantity,
-    /// Shares or contracts held that no open order has reserved to close them.
+    /// Shares or contracts held that no open order has reserved to close them; of a cash account without the shares that cover
+    /// its calls.
     pub qty_available: Quantity,
     /// What these shares cost.
     pub cost: Money,
@@ -169,9 +170,14 @@ impl<W: World> Overlay<'_, W> {
             Err(Undecided::Refused(_)) => None,
             Err(absent) => return Err(absent),
         };
+        let mut qty_available = position.available()?;
         let (buying_power, options_buying_power) = match (account.is_margin(), &standing) {
             (false, _) => {
                 let desk = Desk { world: self, rules, decision: Decision::default() };
+                let covering = desk.covering_beside(self.account.0, of, &BTreeSet::new())?;
+                if covering.is_positive() {
+                    qty_available = qty_available.minus(covering)?.max(Quantity::ZERO);
+                }
                 let free = account.available()?.minus(desk.collateral(self.account.0)?)?;
                 (Some(free), Some(free))
             }
@@ -193,7 +199,7 @@ impl<W: World> Overlay<'_, W> {
                 None => position.qty(),
             },
             qty: position.qty(),
-            qty_available: position.available()?,
+            qty_available,
             cost: position.cost()?,
             realized_pl: position.realized_pl(),
         })

@@ -92,8 +92,13 @@ fn a_short_contract_keeps_what_it_brought_and_an_instruction_goes_with_a_long_on
     hold(&mut book, CALL_200, "-2", "700");
     hold(&mut book, CALL_100, "1", "250");
     let instrument_id = stock(CALL_100);
-    let instruct =
-        Command::InstructExercise { account_id: me(), instrument_id, exercise: false, at: at(2) };
+    let instruct = Command::InstructExercise {
+        account_id: me(),
+        instrument_id,
+        exercise: false,
+        contract_end: None,
+        at: at(2),
+    };
     book.submit(&instruct).unwrap();
     split(&mut book, ("4", "1"), &[(CALL_100, None), (CALL_200, None)], &[]);
     assert_eq!(line(&book, CALL_50), "-8 cost 700.00 realized 0.00");
@@ -271,6 +276,7 @@ fn nothing_happens_to_options_while_what_they_are_on_is_being_split() {
         instrument_id: stock(CALL_100),
         exercise_id: command_id(7),
         qty: quantity("1"),
+        contract_end: None,
         underlying: None,
         marks: marks(&[]),
         at: at(4),

@@ -380,8 +380,8 @@ fn an_instrument_takes_every_fact_once_and_in_turn() {
                 InstrumentEvent::OfficiallyClosed { session, price, source, at } => {
                     InstrumentCommand::Close { session, price, source, at }
                 }
-                InstrumentEvent::ContractExpired { session, price, source, at } => {
-                    InstrumentCommand::Expire { session, price, source, at }
+                InstrumentEvent::ContractExpired { session, price, source, last_price_at, at } => {
+                    InstrumentCommand::Expire { session, price, source, last_price_at, at }
                 }
                 InstrumentEvent::ContractSettled { at } => InstrumentCommand::CompleteExpiry { at },
             })

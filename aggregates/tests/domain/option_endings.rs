@@ -29,6 +29,7 @@ fn exercise(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
         instrument_id: stock(symbol),
         exercise_id: command_id(70),
         qty: quantity(qty),
+        contract_end: Some(at(31)),
         underlying: underlying.map(|(_, at_price)| Reference {
             price: price(at_price),
             source: "feed".into(),
@@ -45,6 +46,7 @@ fn assign(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
         instrument_id: stock(symbol),
         assignment_id: command_id(71),
         qty: quantity(qty),
+        contract_end: Some(at(31)),
         marks: marks(prices),
         at: at(30),
     }
@@ -98,7 +100,7 @@ fn an_exercise_is_refused_by_name() {
     book.submit(&begin_split("split-1", "AAPL", ("2", "1"), None)).unwrap();
     assert_eq!(book.refused(&asked("1")), RefusalCode::CorporateAction);
     expire(&mut book, "110", &[CALL_100]);
-    assert_eq!(book.refused(&asked("1")), RefusalCode::ContractExpired);
+    assert_eq!(book.refused(&asked("1")), RefusalCode::ContractExpired, "it has expired");
 
     let mut book = cash(2, "100000");
     let european = OptionTerms { style: ExerciseStyle::European, ..terms(CALL_100) };
@@ -108,6 +110,43 @@ fn an_exercise_is_refused_by_name() {
     hold_as(&mut book, (CALL_100, Some(european)), "-1", "500");
     assert_eq!(book.refused(&assign(CALL_100, "1", &[])), RefusalCode::InvalidOrder);
     assert_eq!(book.refused(&asked("1")), RefusalCode::InsufficientShares, "it is short");
+}
+
+/// Between the close of its last session and the official close, on which it expires, it is nobody's to end.
+#[test]
+fn once_its_last_session_is_over_nothing_is_asked_of_an_option_any_more() {
+    let (account_id, instrument_id) = (me(), stock(CALL_100));
+    for (close, ended) in [(at(31), false), (at(30), true)] {
+        let contract_end = Some(close);
+        let mut exercised = exercise(CALL_100, "1", &SPOT_AND_CALLS);
+        let mut assigned = assign(CALL_100, "1", &SPOT_AND_CALLS);
+        for command in [&mut exercised, &mut assigned] {
+            if let Command::Exercise { contract_end: end, .. }
+            | Command::Assign { contract_end: end, .. } = command
+            {
+                *end = contract_end;
+            }
+        }
+        let instructed = Command::InstructExercise {
+            account_id,
+            instrument_id,
+            exercise: false,
+            contract_end,
+            at: at(30),
+        };
+        for (held, command) in [("1", exercised), ("-1", assigned), ("1", instructed)] {
+            let mut book = desk(AccountKind::Margin, 4, "100000");
+            hold(&mut book, CALL_100, held, "500");
+            match ended {
+                true => {
+                    let refusal = book.submit(&command).unwrap_err();
+                    assert_eq!(refusal.code, RefusalCode::ContractExpired, "{command:?}");
+                    assert!(refusal.message.contains(CALL_100), "{refusal}");
+                }
+                false => assert!(!book.submit(&command).unwrap().events.is_empty()),
+            }
+        }
+    }
 }
 
 #[test]
@@ -314,12 +353,18 @@ fn an_option_expires_once_and_a_stock_never() {
         at: None,
     };
     let facts: Vec<InstrumentEvent> = std::iter::once(listed).chain(samples::expiry()).collect();
-    let InstrumentEvent::ContractExpired { session, price: close, source, at: when_closed } =
-        facts[1].clone()
+    let InstrumentEvent::ContractExpired {
+        session,
+        price: close,
+        source,
+        last_price_at,
+        at: when_closed,
+    } = facts[1].clone()
     else {
         panic!()
     };
-    let expire = InstrumentCommand::Expire { session, price: close, source, at: when_closed };
+    let expire =
+        InstrumentCommand::Expire { session, price: close, source, last_price_at, at: when_closed };
     let complete = InstrumentCommand::CompleteExpiry { at: at(64) };
     assert_eq!(when::<Instrument>(&facts[..1], expire.clone()).unwrap(), facts[1..2]);
     assert_eq!(when::<Instrument>(&facts[..2], complete.clone()).unwrap(), facts[2..]);
@@ -340,6 +385,7 @@ fn an_account_that_begins_again_gives_its_options_up() {
         account_id: me(),
         instrument_id: stock(CALL_100),
         exercise: false,
+        contract_end: Some(at(41)),
         at: at(40),
     };
     book.submit(&no).unwrap();
@@ -422,4 +468,33 @@ fn amounts<'v>(value: &'v mut serde_json::Value, name: &str) -> Vec<&'v mut serd
         _ => {}
     }
     found
+}
+
+/// The put that is exercised takes the shares that cover the call of January.
+#[test]
+fn a_call_that_an_expiry_leaves_uncovered_is_kept_and_no_option_is_opened_beside_it() {
+    let mut book = margin(3);
+    hold(&mut book, "AAPL", "100", "9000");
+    hold(&mut book, LATER_CALL_100, "-1", "300");
+    hold(&mut book, PUT_100, "1", "500");
+    expire(&mut book, "90", &[PUT_100]);
+    let prices = [("AAPL", "90"), (LATER_CALL_100, "1"), (PUT_100, "10")];
+    let done = book.submit(&settlement(&[(PUT_100, None)], &[], &prices)).unwrap();
+    assert_eq!(ways(&done), [(OptionEnd::Exercised, "1".to_owned())]);
+    assert_eq!((held(&book, "AAPL"), held(&book, LATER_CALL_100)), ("0".into(), "-1".into()));
+
+    let market = shown(&[(PUT_90, "1"), (PUT_95, "2"), (LATER_CALL_100, "1"), ("AAPL", "90")]);
+    let put = one(PUT_90, Side::Buy, "1", Some("1"));
+    let spread = package(&[(PUT_95, Side::Sell, 1), (PUT_90, Side::Buy, 1)], "1", "-1");
+    for (n, order) in [(1, &put), (2, &spread)] {
+        let refusal = book.place(n, order, &market).rejected.expect("a rejection");
+        assert_eq!((refusal.code, &*refusal.figures["uncovered"]), (RefusalCode::OptionLevel, "1"));
+    }
+    let mut closed = book.clone();
+    let close = one(LATER_CALL_100, Side::Buy, "1", Some("1"));
+    trade(&mut closed, 3, &close, &[(LATER_CALL_100, "1"), ("AAPL", "90")]);
+    assert_eq!(closed.place(4, &put, &market).rejected, None, "nothing is left uncovered");
+
+    hold(&mut book, "AAPL", "100", "9000");
+    assert_eq!(book.place(5, &put, &market).rejected, None, "shares cover it again");
 }

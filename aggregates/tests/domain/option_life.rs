@@ -66,7 +66,8 @@ pub fn hold_as(
 pub fn expire(book: &mut Book, close: &str, symbols: &[&str]) {
     for symbol in symbols {
         let (session, price, source) = (session(), price(close), "trades".to_owned());
-        let command = InstrumentCommand::Expire { session, price, source, at: at(50) };
+        let command =
+            InstrumentCommand::Expire { session, price, source, last_price_at: None, at: at(50) };
         let instrument_id = stock(symbol);
         book.submit(&Command::Instrument { instrument_id, command }).unwrap();
     }
@@ -301,7 +302,14 @@ fn a_contract_settled_in_cash_moves_the_difference_alone() {
 
 fn instruct(exercise: bool) -> Command {
     let instrument_id = stock(CALL_100);
-    Command::InstructExercise { account_id: me(), instrument_id, exercise, at: at(40) }
+    let contract_end = Some(at(41));
+    Command::InstructExercise {
+        account_id: me(),
+        instrument_id,
+        exercise,
+        contract_end,
+        at: at(40),
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::account::AccountCommand;
+use aggregates::account::{AccountCommand, PolicyChange};
 use aggregates::id::AccountId;
 use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
 use aggregates::order::{
@@ -510,4 +510,75 @@ fn legs_are_on_one_underlying() {
     assert_eq!(refusal.field.as_deref(), Some("legs"));
     let id: AccountId = me();
     assert_eq!(book.accounts[&id].reserved(), money("0"));
+}
+
+fn limited(book: &mut Book, change: PolicyChange) {
+    let command = AccountCommand::ChangePolicy { change };
+    book.submit(&Command::Account { account_id: me(), command }).unwrap();
+}
+
+#[test]
+fn limits_on_one_position_hold_each_leg_of_a_package() {
+    let mut book = margin(3);
+    let most = |qty: &str| PolicyChange {
+        max_position_qty: Some(Some(quantity(qty))),
+        ..PolicyChange::default()
+    };
+    limited(&mut book, most("2"));
+    let market = shown(&[(CALL_100, "3"), (CALL_101, "2.50")]);
+    let spread = |qty: &str, net: &str| {
+        package(&[(CALL_100, Side::Sell, 1), (CALL_101, Side::Buy, 1)], qty, net)
+    };
+    let over = book.place(1, &spread("3", "-0.60"), &market).rejected.unwrap();
+    assert_eq!((over.code, &*over.figures["position"]), (RefusalCode::PositionLimit, "3"));
+    assert_eq!(book.place(2, &spread("2", "-0.60"), &market).rejected, None);
+    let more = book.place(3, &spread("1", "-0.60"), &market);
+    assert_eq!(refused(&more), RefusalCode::PositionLimit, "with the two that are open");
+    let single = book.place(4, &one(CALL_101, Side::Buy, "1", Some("2")), &market);
+    assert_eq!(refused(&single), RefusalCode::PositionLimit, "the leg of an open order counts");
+    let change = OrderChange { qty: Some(quantity("3")), ..OrderChange::default() };
+    let replace = Command::Replace {
+        account_id: me(),
+        order_id: order_id(2),
+        change,
+        seen: None,
+        market: market.clone(),
+    };
+    assert_eq!(book.refused(&replace), RefusalCode::PositionLimit);
+    // Packages on AAPL are no shares of it.
+    let shares = spec(me(), "AAPL", Side::Buy, "2", Some("90"));
+    assert_eq!(book.place(5, &shares, &market).rejected, None);
+
+    let mut book = margin(3);
+    let percent = Some(Some(price("5")));
+    limited(&mut book, PolicyChange { max_concentration_pct: percent, ..PolicyChange::default() });
+    let over = book.place(1, &spread("2", "-0.50"), &market).rejected.unwrap();
+    let told = (over.code, &*over.figures["value"], &*over.figures["max"]);
+    assert_eq!(told, (RefusalCode::ConcentrationLimit, "600.00", "500.00"));
+    assert_eq!(book.place(2, &spread("1", "-0.50"), &market).rejected, None);
+    // A net price is held by no collar.
+    limited(&mut book, PolicyChange { price_collar_pct: percent, ..PolicyChange::default() });
+    limited(
+        &mut book,
+        PolicyChange { max_concentration_pct: Some(None), ..PolicyChange::default() },
+    );
+    assert_eq!(book.place(3, &spread("1", "-0.05"), &market).rejected, None);
+}
+
+/// 10,500, of which 10,000 secure a put: the four shares that were to cost 400 come to 504.
+#[test]
+fn what_secures_a_put_pays_for_no_shares_beyond_what_their_order_has_reserved() {
+    for (at_price, paid) in [("125", true), ("126", false)] {
+        let mut book = cash(1, "10500");
+        crate::option_life::hold(&mut book, crate::option_life::PUT_100, "-1", "300");
+        let order = spec(me(), "AAPL", Side::Buy, "4", None);
+        assert_eq!(book.place(1, &order, &shown(&[("AAPL", "100")])).rejected, None);
+        let fill = book.proposal(1, quantity("4"), price(at_price));
+        let done = book.submit(&fill).unwrap();
+        assert_eq!(
+            done.rejected.map(|it| it.code),
+            (!paid).then_some(RefusalCode::InsufficientBuyingPower)
+        );
+        assert_eq!(book.cash(me()), if paid { "10000.00" } else { "10500.00" });
+    }
 }

@@ -539,6 +539,7 @@ pub fn expiry() -> Vec<InstrumentEvent> {
             session: day(1, 19),
             price: price("191.56"),
             source: "trades".into(),
+            last_price_at: Some(at(63)),
             at: at(64),
         },
         InstrumentEvent::ContractSettled { at: at(64) },

@@ -56,13 +56,13 @@ pub struct ActivitiesWanted {
     pub after: Option<MarketTime>,
     /// No later than this.
     pub until: Option<MarketTime>,
-    /// Before this position of the log: where the page before ended.
-    pub before: Option<u64>,
+    /// After the activity of this position of the log and this leg: where the page before ended.
+    pub before: Option<(u64, u8)>,
     /// At most so many.
     pub rows: usize,
 }
 
-/// Activities of an account, newest first.
+/// Activities of an account, newest first; those of one fill by their legs.
 ///
 /// # Errors
 /// The database failed.
@@ -74,14 +74,16 @@ pub async fn activities(
     let words: Vec<&str> = wanted.kinds.iter().map(|kind| kind.word()).collect();
     let statement = format!(
         "{} AND account_id = $1 AND (cardinality($2::text[]) = 0 OR activity_type = ANY($2)) \
-         AND ($3::bigint IS NULL OR position < $3) AND ($4::timestamptz IS NULL OR at > $4) \
-         AND ($5::timestamptz IS NULL OR at <= $5) ORDER BY position DESC LIMIT $6",
+         AND ($3::bigint IS NULL OR position < $3 OR position = $3 AND leg > $4) \
+         AND ($5::timestamptz IS NULL OR at > $5) AND ($6::timestamptz IS NULL OR at <= $6) \
+         ORDER BY position DESC, leg LIMIT $7",
         select::<ActivityRow>("trading")
     );
     let rows = sqlx::query(&statement)
         .bind(account_id.uuid())
         .bind(words)
-        .bind(wanted.before.map(u64::cast_signed))
+        .bind(wanted.before.map(|(position, _)| position.cast_signed()))
+        .bind(wanted.before.map(|(_, leg)| i16::from(leg)))
         .bind(wanted.after)
         .bind(wanted.until)
         .bind(limit(wanted.rows))

@@ -18,7 +18,7 @@ pub use history::{
     realized,
 };
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
-pub use options::option_positions;
+pub use options::{covered_calls, option_positions};
 pub use orders::{OrdersWanted, order, order_by_client_id, order_notes, orders, orders_named};
 pub use positions::{Lots, contracts, holdings, lots, position, positions};
 

@@ -34,3 +34,20 @@ pub async fn option_positions(
         .await?;
     read_all(&rows)
 }
+
+/// The calls that a cash account is short of: shares cover them. None of a margin account.
+///
+/// # Errors
+/// The database failed.
+pub async fn covered_calls(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+) -> Result<Vec<PositionRow>, ProjectionError> {
+    let statement = format!(
+        "{} AND account_id = $1 AND qty < 0 AND contract ->> 'right' = 'call' \
+         AND EXISTS (SELECT FROM accounts a WHERE a.generation = positions.generation AND a.account_id = $1 AND a.kind = 'cash')",
+        select::<PositionRow>("trading")
+    );
+    let rows = sqlx::query(&statement).bind(account_id.uuid()).fetch_all(connection).await?;
+    read_all(&rows)
+}

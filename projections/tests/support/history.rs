@@ -399,6 +399,7 @@ impl History {
                 instrument_id: option_id(option),
                 exercise_id: self.command_id(),
                 qty: shares(qty.into()),
+                contract_end: None,
                 underlying: Some(Reference { price: price(10_000), source: "test".into(), at }),
                 marks: self.marks(),
                 at,
@@ -408,12 +409,21 @@ impl History {
                 instrument_id: option_id(option),
                 assignment_id: self.command_id(),
                 qty: shares(qty.into()),
+                contract_end: None,
                 marks: self.marks(),
                 at,
             }),
             Move::Instruct { account, option, exercise } => {
                 let (account_id, instrument_id) = (account_id(account), option_id(option));
-                self.submit(&Command::InstructExercise { account_id, instrument_id, exercise, at })
+                let contract_end = None;
+                let instruct = Command::InstructExercise {
+                    account_id,
+                    instrument_id,
+                    exercise,
+                    contract_end,
+                    at,
+                };
+                self.submit(&instruct)
             }
             Move::Fill { order, qty, cents } => self.fill(order, qty, cents),
             Move::Cancel { order } => {
@@ -671,7 +681,13 @@ impl History {
         let Some(symbol) = OPTIONS.get(usize::from(option)) else { return false };
         let (at, instrument_id, terms) = (self.at(), option_id(option), terms(symbol));
         let (session, underlying_id) = (terms.expiration, terms.underlying_id);
-        let command = InstrumentCommand::Expire { session, price, source: "test".into(), at };
+        let command = InstrumentCommand::Expire {
+            session,
+            price,
+            source: "test".into(),
+            last_price_at: None,
+            at,
+        };
         let expired = self.submit(&Command::Instrument { instrument_id, command });
         for n in 0..3 {
             let account_id = account_id(n);

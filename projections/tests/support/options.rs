@@ -4,6 +4,7 @@ use crate::history::{History, Move, OPTIONS, account_id, terms};
 use aggregates::id::InstrumentId;
 use aggregates::money::{Money, Price, Quantity};
 use aggregates::order::PositionIntent::{BuyToOpen, SellToOpen};
+use aggregates::order::Side;
 use projections::activities::ActivityType;
 use projections::journal::{Book, ShareReservationRow, entry_of};
 use projections::orders::OrderRow;
@@ -134,9 +135,22 @@ fn a_spread_that_brings_money_has_a_price_below_zero_and_legs_with_their_own() {
     let mut activities = rows.activities.iter().filter(|row| {
         row.account_id == account_id(ACCOUNT) && row.activity_type == ActivityType::Fill
     });
-    let first = activities.next().unwrap();
-    assert_eq!((first.net_amount, first.price), (money("-10.00"), Some(price("0.10"))));
-    assert_eq!(first.symbol.as_deref(), Some("AAPL"));
+    let told: Vec<_> = activities
+        .by_ref()
+        .take(2)
+        .map(|row| {
+            (row.leg, row.symbol.as_deref().unwrap(), row.side.unwrap(), row.price, row.net_amount)
+        })
+        .collect();
+    // A leg each: 11.00 in and 21.00 out for one at 0.10 net.
+    assert_eq!(
+        told,
+        [
+            (1, OPTIONS[0], Side::Sell, Some(price("0.11")), money("11.00")),
+            (2, OPTIONS[1], Side::Buy, Some(price("0.21")), money("-21.00")),
+        ]
+    );
+    assert_eq!(activities.count(), 2, "the second fill has two as well");
 }
 
 #[test]

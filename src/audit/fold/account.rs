@@ -153,6 +153,7 @@ impl Account {
                 self.receive(amount, body, act, findings)?;
                 self.reserve(-released, body, act, findings)?;
                 act.settled.push((body.uuid("fill_id")?, order, amount));
+                act.released += released;
             }
             "FeeCharged" => {
                 may_leave_deficit = true;

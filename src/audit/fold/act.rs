@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::adjusted::Adjustments;
 use super::amount::Amount;
+use super::cash;
 use super::ending::Ends;
 use super::family::{families, keep_their_parts};
 use super::margin::percent;
@@ -62,6 +63,8 @@ pub(in crate::audit) struct Act {
     pub(in crate::audit) fills: Vec<Fill>,
     pub(in crate::audit) settled: Vec<(Uuid, Uuid, Amount)>,
     pub(in crate::audit) charged: Vec<(Uuid, Uuid, Amount)>,
+    /// What its fills freed of reservations.
+    pub(in crate::audit) released: Amount,
     pub(in crate::audit) traded: Vec<Traded>,
     pub(in crate::audit) dividends_settled: Vec<Moved>,
     pub(in crate::audit) dividends_paid: Vec<Moved>,
@@ -119,11 +122,26 @@ impl Act {
         for order in &self.touched {
             reservation(*order, streams, !self.fills.is_empty(), position, findings)?;
         }
+        cash::check(&self, streams, findings)?;
         keep_their_parts(&self.traded, streams, position, findings);
         for family in families(&self.touched, streams) {
             family.check(position, findings);
         }
         Ok(())
+    }
+
+    /// What it moved of what a cash account can use: by fills with their fees and by ends of options.
+    pub(super) fn moved(&self) -> Amount {
+        let settled: Amount = self.settled.iter().map(|(.., amount)| *amount).sum();
+        let charged: Amount = self.charged.iter().map(|(.., amount)| *amount).sum();
+        let paid: Amount = self.ends.paid.iter().map(|paid| paid.amount).sum();
+        settled + self.released - charged + paid
+    }
+
+    /// The fees of its sells of shares.
+    pub(super) fn fees_of_sells(&self) -> Amount {
+        let sells = self.fills.iter().filter(|fill| !fill.is_buy && !fill.of_options);
+        sells.map(|fill| fill.fees).sum()
     }
 
     fn fills_agree(&self, findings: &mut Findings) {

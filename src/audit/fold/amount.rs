@@ -124,6 +124,11 @@ impl Amount {
         Some(Self(half_even((self.0 / CENT).checked_mul(taken.0)?, whole.0) * CENT))
     }
 
+    /// The largest multiple of `unit` that is no more than these, which are not below zero; nothing of no unit.
+    pub(in crate::audit) fn in_wholes_of(self, unit: Self) -> Self {
+        if unit.0 <= 0 { Self::ZERO } else { Self(self.0 / unit.0 * unit.0) }
+    }
+
     /// `self * numerator / denominator` to 9 decimals, towards zero.
     pub(in crate::audit) fn scaled(self, numerator: Self, denominator: Self) -> Option<Self> {
         (denominator.0 > 0).then_some(())?;

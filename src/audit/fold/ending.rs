@@ -78,13 +78,6 @@ impl Ended {
         self.terms.is_call == self.long
     }
 
-    /// What one share of it is in the money by.
-    fn intrinsic(&self, price: Amount) -> Amount {
-        let gain =
-            if self.terms.is_call { price - self.terms.strike } else { self.terms.strike - price };
-        gain.max(Amount::ZERO)
-    }
-
     /// Whether it may end so by what is known of its expiry.
     fn fits(&self, streams: &Streams) -> bool {
         let expired = streams.instruments.get(&self.option).and_then(|it| it.expired.as_ref());
@@ -92,7 +85,7 @@ impl Ended {
         if self.how == "paid_out" {
             return expired.is_none() && self.is_paid_by(streams);
         }
-        let inside = self.price.map(|price| self.intrinsic(price) >= least);
+        let inside = self.price.map(|price| self.terms.intrinsic(price) >= least);
         let at_expiry = expired.is_some_and(|expired| Some(expired.price) == self.price);
         let side = match self.how.as_str() {
             "exercised" | "sold_out" | "abandoned" => self.long,
@@ -190,7 +183,7 @@ impl Holding {
         let strike = ended.terms.exercise(qty).ok_or("a strike has no bound")?;
         let told = |name| body.get(name).map(|_| body.object(name)?.amount("price")).transpose();
         let each = match (ended.how.as_str(), ended.price, told("bid")?, told("mark")?) {
-            ("cash_settled" | "paid_out", Some(price), None, None) => ended.intrinsic(price),
+            ("cash_settled" | "paid_out", Some(price), None, None) => ended.terms.intrinsic(price),
             ("sold_out", _, Some(bid), None) => bid,
             ("paid_out", None, None, Some(mark)) => mark,
             ("paid_out", ..) => return Err("a contract is paid out at one price".into()),
@@ -306,6 +299,27 @@ impl Ends {
     /// Whether anything ended.
     pub(super) fn any(&self) -> bool {
         !self.ended.is_empty()
+    }
+
+    /// Whether something ended that its owner did not decide on: short options, expired ones, or those that a split paid out.
+    pub(super) fn befell(&self, streams: &Streams) -> bool {
+        let expired =
+            |option: &Uuid| streams.instruments.get(option).is_some_and(|it| it.expired.is_some());
+        let paid_out = |ended: &Ended| ended.how == "paid_out";
+        self.ended.iter().any(|ended| !ended.long || paid_out(ended) || expired(&ended.option))
+    }
+
+    /// What changed of each holding.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (Uuid, Amount)> {
+        let ended = self
+            .ended
+            .iter()
+            .map(|ended| (ended.option, if ended.long { -ended.qty } else { ended.qty }));
+        let delivered = self
+            .delivered
+            .iter()
+            .map(|it| (it.instrument, if it.is_buy { it.qty } else { -it.qty }));
+        ended.chain(delivered)
     }
 
     /// Checks that options, shares and cash tell the same, when the command is over.

@@ -38,6 +38,7 @@ pub(in crate::audit) struct Expired {
     pub(in crate::audit) session: String,
     pub(in crate::audit) price: Amount,
     pub(in crate::audit) source: String,
+    pub(in crate::audit) last_price_at: Option<i64>,
     pub(in crate::audit) at: i64,
     pub(in crate::audit) settled: bool,
 }
@@ -164,11 +165,17 @@ impl Instrument {
             }
             "ContractExpired" => {
                 expect(self.kind == "option" && self.expired.is_none(), "an option expires once");
+                let (last_price_at, at) = (body.time_or_none("last_price_at")?, body.time("at")?);
+                expect(
+                    last_price_at.is_none_or(|seen| seen < at),
+                    "what stands in for its close is a price of before",
+                );
                 self.expired = Some(Expired {
                     session: body.text("session")?.to_owned(),
                     price: body.amount("price")?,
                     source: body.text("source")?.to_owned(),
-                    at: body.time("at")?,
+                    last_price_at,
+                    at,
                     settled: false,
                 });
             }

@@ -37,7 +37,8 @@ pub(super) fn check(
     let Some(account) = streams.accounts.get(&id) else { return Ok(()) };
     let position = act.position;
     if !account.is_margin() {
-        return secured(streams, (id, account), event_type, body, position, findings);
+        let filled = !act.fills.is_empty();
+        return secured(streams, (id, account), (event_type, filled), body, position, findings);
     }
     // What ends with an option is told as it is afterwards.
     let figures = match body.get("margin").filter(|_| event_type != "OptionSettled") {
@@ -104,12 +105,23 @@ fn opens_by(streams: &Streams, body: Fields<'_>) -> Result<bool, Fault> {
 fn secured(
     streams: &Streams,
     (id, account): (Uuid, &Account),
-    event_type: &str,
+    (event_type, filled): (&str, bool),
     body: Fields<'_>,
     position: u64,
     findings: &mut Findings,
 ) -> Result<(), Fault> {
-    if !matches!(event_type, "CashReserved" | "CashWithdrawn") {
+    let amount = match event_type {
+        "CashReserved" | "CashWithdrawn" => body.money("amount")?,
+        // What a fill or a split changes was reserved before.
+        "ReservationsAdjusted" if !filled && body.get("action_id").is_none() => {
+            let more = |part: &Fields<'_>| -> Result<Amount, Fault> {
+                Ok(part.money("to")? - part.money("from")?)
+            };
+            body.list("changes")?.iter().map(more).sum::<Result<_, Fault>>()?
+        }
+        _ => return Ok(()),
+    };
+    if amount.sign() <= 0 {
         return Ok(());
     }
     let mut collateral = Amount::ZERO;
@@ -119,7 +131,7 @@ fn secured(
             collateral += terms.exercise(holding.qty.abs()).ok_or("a strike has no bound")?;
         }
     }
-    let (amount, free) = (body.money("amount")?, account.cash - account.reserved - collateral);
+    let free = account.cash - account.reserved - collateral;
     findings.expect(amount <= free, position, Code::Account, || {
         format!("{event_type} takes {amount} of {free}, beside {collateral} that secure short puts")
     });

@@ -8,6 +8,7 @@ mod account;
 mod act;
 mod adjusted;
 pub(super) mod amount;
+mod cash;
 mod ending;
 mod evidence;
 mod family;

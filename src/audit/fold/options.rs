@@ -42,6 +42,12 @@ impl Terms {
         }))
     }
 
+    /// What one share of it is in the money by.
+    pub(in crate::audit) fn intrinsic(&self, price: Amount) -> Amount {
+        let gain = if self.is_call { price - self.strike } else { self.strike - price };
+        gain.max(Amount::ZERO)
+    }
+
     /// What the exercise of so many contracts pays for the shares.
     pub(super) fn exercise(&self, contracts: Amount) -> Option<Amount> {
         contracts.times(self.shares)?.cash(self.strike)

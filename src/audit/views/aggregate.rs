@@ -155,6 +155,7 @@ fn expired(expired: &Expired) -> Want {
         ("session", exactly(expired.session.as_str())),
         ("price", Want::Amount(expired.price)),
         ("source", exactly(expired.source.as_str())),
+        ("last_price_at", maybe(expired.last_price_at, Want::Time)),
         ("at", Want::Time(expired.at)),
         ("settled", exactly(expired.settled)),
     ])

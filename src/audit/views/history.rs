@@ -44,9 +44,10 @@ pub(super) const FILLS: Table = Table {
 pub(super) const ACTIVITIES: Table = Table {
     name: "activities",
     source: "activities",
-    key: 1,
+    key: 2,
     columns: &[
         ("position", Plain),
+        ("leg", Plain),
         ("tenant_id", Plain),
         ("account_id", Plain),
         ("activity_type", Plain),
@@ -59,6 +60,7 @@ pub(super) const ACTIVITIES: Table = Table {
         ("order_id", Plain),
         ("fill_id", Plain),
         ("action_id", Plain),
+        ("option_end", Plain),
         ("at", Time),
     ],
 };
@@ -144,23 +146,37 @@ pub(super) fn fill(
     ];
     fills.add(&FILLS, position, cells);
     filled.insert(order.account, (body.uuid("fill_id")?, body.time("at")?));
-    let cells = vec![
-        some(position),
-        some(content.tenant_id),
-        some(order.account),
-        some("FILL"),
-        some(order.instrument),
-        some(&order.symbol),
-        some(if order.is_buy { "buy" } else { "sell" }),
-        some(body.amount("qty")?),
-        some(body.amount("price")?),
-        some(if order.is_buy { -amount } else { amount }),
-        some(id),
-        some(body.uuid("fill_id")?),
-        None,
-        some(body.time("at")?),
-    ];
-    activities.add(&ACTIVITIES, position, cells);
+    let mut activity =
+        |leg: usize, told: Fields<'_>, (instrument, symbol, is_buy): (Uuid, &str, bool)| {
+            let amount = told.money("amount")?;
+            let cells = vec![
+                some(position),
+                some(leg),
+                some(content.tenant_id),
+                some(order.account),
+                some("FILL"),
+                some(instrument),
+                some(symbol),
+                some(if is_buy { "buy" } else { "sell" }),
+                some(told.amount("qty")?),
+                some(told.amount("price")?),
+                some(if is_buy { -amount } else { amount }),
+                some(id),
+                some(body.uuid("fill_id")?),
+                None,
+                None,
+                some(body.time("at")?),
+            ];
+            activities.add(&ACTIVITIES, position, cells);
+            Ok::<_, Fault>(())
+        };
+    if body.get("legs").is_none() {
+        return activity(0, body, (order.instrument, &order.symbol, order.is_buy));
+    }
+    for (n, leg) in (1..).zip(body.list("legs")?) {
+        let is_buy = leg.text("position_intent")?.starts_with("buy");
+        activity(n, leg, (leg.uuid("instrument_id")?, leg.text("symbol")?, is_buy))?;
+    }
     Ok(())
 }
 
@@ -196,6 +212,7 @@ pub(super) fn account_activity(
     };
     let cells = vec![
         some(position),
+        some(0),
         some(content.tenant_id),
         some(account),
         some(kind),
@@ -208,6 +225,7 @@ pub(super) fn account_activity(
         named(body, "order_id"),
         named(body, "fill_id"),
         named(body, "action_id"),
+        None,
         some(at),
     ];
     activities.add(&ACTIVITIES, position, cells);
@@ -240,14 +258,15 @@ pub(super) fn end_activity(
         None => (body.text("side")?, body.amount("qty")?),
     };
     let held = || streams.positions.get(&(account, instrument)).map(|held| held.symbol.clone());
-    let (kind, symbol, price, cash) = if moved.is_some() {
-        ("OPCA", held(), None, Amount::ZERO)
+    let (kind, symbol, price, cash, end) = if moved.is_some() {
+        ("OPCA", held(), None, Amount::ZERO, None)
     } else if content.event_type == "SharesDelivered" {
         let price = body.amount("price")?;
         let cash = qty.cash(price).ok_or("the shares have no bound")?;
-        ("OPTRD", Some(body.text("symbol")?.to_owned()), Some(price), cash)
+        ("OPTRD", Some(body.text("symbol")?.to_owned()), Some(price), cash, None)
     } else {
-        let kind = match body.text("how")? {
+        let how = body.text("how")?;
+        let kind = match how {
             "exercised" => "OPEXC",
             "assigned" => "OPASN",
             "expired" | "abandoned" => "OPEXP",
@@ -256,10 +275,22 @@ pub(super) fn end_activity(
             "paid_out" => "OPCA",
             other => return Err(format!("no option ends as {other}")),
         };
-        (kind, held(), None, body.money("proceeds")?)
+        let holding = streams.positions.get(&(account, instrument));
+        let terms = holding.and_then(|holding| holding.contract.as_ref());
+        let price = match how {
+            "sold_out" => Some(body.object("bid")?.amount("price")?),
+            "paid_out" if body.get("mark").is_some() => Some(body.object("mark")?.amount("price")?),
+            "cash_settled" | "paid_out" => {
+                let close = body.amount("settlement_price")?;
+                terms.map(|terms| terms.intrinsic(close))
+            }
+            _ => None,
+        };
+        (kind, held(), price, body.money("proceeds")?, Some(how))
     };
     let cells = vec![
         some(position),
+        some(0),
         some(content.tenant_id),
         some(account),
         some(kind),
@@ -272,6 +303,7 @@ pub(super) fn end_activity(
         None,
         named(body, "ending_id"),
         named(body, "action_id"),
+        maybe(end),
         some(body.time("at")?),
     ];
     activities.add(&ACTIVITIES, position, cells);

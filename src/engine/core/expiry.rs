@@ -3,7 +3,9 @@
 //! one underlying and session together; then it is done.
 //!
 //! Each step stands in the log, so a restart between two of them goes on with the next. Without an official close a
-//! contract waits for it. Costs nothing while no contract is over, else O(h + o), h its holders and o the open orders.
+//! contract waits for it. Once a later session has closed it cannot come any more: then the daily bar of its own session, if
+//! that has been told, else the last price up to its close stands in for it; without either the contract goes on waiting.
+//! Costs nothing while no contract is over, else O(h + o), h its holders and o the open orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +19,7 @@ use chrono::NaiveDate;
 use super::Core;
 use super::matching::ROUND_CAP;
 use super::sessions::{Session, last_session, session_on};
-use super::state::{EngineState, Issue};
+use super::state::{EngineState, Issue, Last};
 use crate::market::calendar::new_york_date;
 
 /// A contract whose last session is over.
@@ -47,6 +49,7 @@ impl EngineState {
     pub(super) fn forget_contract(&mut self, instrument_id: InstrumentId) {
         if let Some(terms) = self.contracts.remove(&instrument_id) {
             self.expiring.remove(&(terms.expiration, terms.underlying_id, instrument_id));
+            self.last_before_end.remove(&instrument_id);
         }
     }
 
@@ -111,11 +114,33 @@ impl Core {
     fn expire_contract(&self, over: Over) -> Option<Command> {
         let Over { instrument_id, underlying_id, session } = over;
         let issue = self.state.issues.get(&underlying_id)?;
-        let (_, price) = issue.closed.filter(|(date, _)| *date == session.date)?;
-        let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
-        let at = self.settled_at(session);
-        let command = InstrumentCommand::Expire { session: session.date, price, source, at };
+        let (closed, price) = issue.closed.filter(|(date, _)| *date >= session.date)?;
+        let (price, source, last_price_at) = if closed == session.date {
+            let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
+            (price, source, None)
+        } else {
+            let of_session = issue.daily.as_ref().filter(|(date, _)| *date == session.date);
+            let daily = of_session.map(|(_, last)| (last, None));
+            let before = || self.state.last_before_end.get(&instrument_id);
+            let (last, seen) = daily.or_else(|| before().map(|last| (last, Some(last.at))))?;
+            (last.price, last.source.clone(), seen)
+        };
+        let (session, at) = (session.date, self.settled_at(session));
+        let command = InstrumentCommand::Expire { session, price, source, last_price_at, at };
         Some(Command::Instrument { instrument_id, command })
+    }
+
+    /// Keeps the last price up to the close of contracts whose last session is over when the clock comes to `now`: it stands
+    /// in for their official close if that never comes.
+    pub(super) fn keep_last_prices(&mut self, now: MarketTime) {
+        let kept = self.over(now).filter_map(|over| {
+            let last = self.state.issues.get(&over.underlying_id)?.last.as_ref()?;
+            let known = self.state.last_before_end.get(&over.instrument_id);
+            let later = known.is_none_or(|known| known.at < last.at);
+            (later && last.at <= over.session.close).then(|| (over.instrument_id, last.clone()))
+        });
+        let kept: Vec<(InstrumentId, Last)> = kept.collect();
+        self.state.last_before_end.extend(kept);
     }
 
     /// When contracts of a session end: at its close, or when that is told later.
@@ -180,7 +205,8 @@ impl Core {
         parts
     }
 
-    /// The contracts that cannot expire since what they are on has no official close of their last session.
+    /// The contracts that cannot expire since what they are on has no official close of their last session, nor anything
+    /// that stands in for it.
     fn waiting_for_price(&self, now: MarketTime) -> impl Iterator<Item = Over> {
         self.over(now).filter(|over| {
             !self.state.has_expired(over.instrument_id)

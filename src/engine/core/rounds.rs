@@ -212,6 +212,7 @@ impl Core {
         let next = match round.stage {
             Stage::Barrier => {
                 self.set_clock(round.began);
+                self.keep_last_prices(round.began);
                 self.forget_contracts(round.began);
                 self.mark(&round.tick);
                 (!round.void).then_some(Stage::Listing)
@@ -221,6 +222,7 @@ impl Core {
                 (round.open, round.extended) = self.hours_for(&round, now);
                 self.mark(&round.tick);
                 self.take_in(&mut round);
+                self.keep_last_prices(now);
                 Some(Stage::Limits)
             }
             Stage::Limits => Some(Stage::Work(0)),

@@ -48,14 +48,15 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         act: Act::ReadAccount,
-        about: "The money of an account alone, in US dollars: cash, what open orders have reserved of it, what new \
-                orders may cost, equity (absent when a position has no price). Example: {}. On account_not_found \
+        about: "The money of an account alone, in US dollars: cash, what open orders have reserved of it, what secures its short \
+                puts (collateral), what new orders may cost, equity (absent when a position has no price). Example: {}. On account_not_found \
                 see get_all_accounts.",
         takes: &[ACCOUNT],
         answers: &[
             Field::always("account_id", Kind::Text),
             Field::always("cash", Kind::Text),
             Field::always("reserved", Kind::Text),
+            Field::always("collateral", Kind::Text),
             Field::sometimes("buying_power", Kind::Text),
             Field::sometimes("equity", Kind::Text),
         ],
@@ -86,6 +87,7 @@ pub const TOOLS: &[Entry] = &[
             Field::always("side", Kind::Text),
             Field::always("qty", Kind::Text),
             Field::always("qty_available", Kind::Text),
+            Field::always("qty_covering", Kind::Text),
             Field::sometimes("avg_entry_price", Kind::Text),
             Field::always("cost_basis", Kind::Text),
             Field::always("lots_total", Kind::Whole),
@@ -105,7 +107,8 @@ pub const TOOLS: &[Entry] = &[
         effect: Effect::Reads,
         act: Act::ReadAccount,
         about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals \
-                (CSW), fees (FEE), dividends (DIV), cash for fractions of shares (CIL). Example: {\"types\": \
+                (CSW), fees (FEE), dividends (DIV), cash for fractions of shares (CIL), ends of options (OP…, with end). A fill of \
+                several legs is one activity a leg. Example: {\"types\": \
                 [\"FILL\", \"FEE\"]}.",
         takes: &[
             Field::new(
@@ -120,6 +123,7 @@ pub const TOOLS: &[Entry] = &[
         ],
         answers: &page_of(&[
             Field::always("activity", Kind::Whole),
+            Field::sometimes("leg", Kind::Whole),
             Field::always("activity_type", Kind::Text),
             Field::sometimes("symbol", Kind::Text),
             Field::sometimes("side", Kind::Text),
@@ -127,6 +131,7 @@ pub const TOOLS: &[Entry] = &[
             Field::sometimes("price", Kind::Text),
             Field::always("net_amount", Kind::Text),
             Field::sometimes("order_id", Kind::Text),
+            Field::sometimes("end", Kind::Text),
             Field::always("at", Kind::Text),
         ]),
         run: |call, arguments| Box::pin(activities(call, arguments)),
@@ -149,6 +154,7 @@ async fn balance(call: Call<'_>, mut arguments: Arguments) -> Answered {
         "account_id": account.account_id,
         "cash": account.cash,
         "reserved": account.reserved,
+        "collateral": account.collateral,
         "buying_power": account.buying_power,
         "equity": account.equity,
         "position": account.position,

@@ -12,6 +12,15 @@ use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
 use crate::service::SYMBOL_MAX;
 
+/// What is left of an option, and what the end of its contracts did.
+const ENDED: &[Field] = &[
+    Field::always("symbol", Kind::Text),
+    Field::always("qty", Kind::Text),
+    Field::always("ended", Kind::Object),
+    Field::always("replayed", Kind::Flag),
+    POSITION,
+];
+
 /// What is left of an option.
 const LEFT: &[Field] = &[
     Field::always("symbol", Kind::Text),
@@ -28,15 +37,15 @@ pub const TOOLS: &[Entry] = &[
         effect: Effect::Places,
         act: Act::ExerciseOption,
         about: "Exercises an american option that the account holds: a call buys 100 shares a contract at the strike, a put sells \
-                them. Example: {\"instrument_id\": \"AAPL261218C00190000\", \"quantity\": \"1\"}. On \
-                insufficient_buying_power sell the option instead.",
+                them. ended has the shares that came or went, the cash, and both after it. Example: {\"instrument_id\": \
+                \"AAPL261218C00190000\", \"quantity\": \"1\"}. On insufficient_buying_power sell the option instead.",
         takes: &[
             CONTRACT,
             Field::new("quantity", Kind::Text, "Contracts. Default: all that are free."),
             IDEMPOTENCY_KEY,
             ACCOUNT,
         ],
-        answers: LEFT,
+        answers: ENDED,
         run: |call, arguments| Box::pin(exercise(call, arguments)),
     },
     Entry {

@@ -141,6 +141,7 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::always("status", Kind::Text),
     Field::always("cash", Kind::Text),
     Field::always("reserved", Kind::Text),
+    Field::always("collateral", Kind::Text),
     Field::sometimes("buying_power", Kind::Text),
     Field::sometimes("equity", Kind::Text),
     Field::sometimes("initial_margin", Kind::Text),

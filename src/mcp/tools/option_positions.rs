@@ -39,8 +39,9 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::OptionsData,
         effect: Effect::Reads,
         act: Act::ReadAccount,
-        about: "What an account holds of options by underlying: contracts, shares, cost, value, profit, and greeks of options and \
-                shares together (delta in shares). Example: {}. missing in greeks names what cannot be valued and why.",
+        about: "What an account holds of options by underlying: contracts; cost, value and profit of the options alone; greeks of \
+                options and shares together (delta in shares); covers, the strategies that they make with what each needs, which \
+                sum to requirement. Example: {}. missing in greeks names what cannot be valued and why.",
         takes: &[ACCOUNT],
         answers: &page_of(&[
             Field::always("underlying_symbol", Kind::Text),
@@ -51,6 +52,8 @@ pub const TOOLS: &[Entry] = &[
             Field::sometimes("market_value", Kind::Text),
             Field::sometimes("unrealized_pl", Kind::Text),
             Field::sometimes("greeks", Kind::Object),
+            Field::sometimes("requirement", Kind::Text),
+            Field::sometimes("covers", Kind::Objects),
         ]),
         run: |call, arguments| Box::pin(aggregate(call, arguments)),
     },

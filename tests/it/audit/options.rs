@@ -64,18 +64,24 @@ impl Desk {
             let list = Command::Instrument { instrument_id, command };
             test.submit(MARKET_TENANT, list, None).await.unwrap();
         }
+        Self { test, account: AccountId::new(Uuid::nil()) }.opened("50000").await
+    }
+
+    /// At another account, of this balance.
+    async fn opened(self, balance: &str) -> Self {
         let account_id = AccountId::new(Uuid::now_v7());
         let command = AccountCommand::Open {
             account_id,
             kind: AccountKind::Margin,
             option_level: 4,
             name_digest: String::new(),
-            starting_balance: "50000".parse().unwrap(),
+            starting_balance: balance.parse().unwrap(),
             deposit_id: CommandId::new(Uuid::now_v7()),
             at: None,
         };
-        test.submit(OPERATOR_TENANT, Command::Account { account_id, command }, None).await.unwrap();
-        Self { test, account: account_id }
+        let open = Command::Account { account_id, command };
+        self.test.submit(OPERATOR_TENANT, open, None).await.unwrap();
+        Self { account: account_id, ..self }
     }
 
     async fn submit(&self, command: Command) {
@@ -154,7 +160,9 @@ impl Desk {
         let (at, terms) = (noon(), terms(symbol));
         let (session, price) = (terms.expiration, price.parse().unwrap());
         let source = "feed".to_owned();
-        self.market(symbol, InstrumentCommand::Expire { session, price, source, at }).await;
+        let last_price_at = None;
+        let expire = InstrumentCommand::Expire { session, price, source, last_price_at, at };
+        self.market(symbol, expire).await;
         self.submit(Command::SettleExpired {
             account_id: self.account,
             underlying_id: terms.underlying_id,
@@ -212,6 +220,7 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
         account_id: desk.account,
         instrument_id: id(CALL_100),
         exercise: false,
+        contract_end: None,
         at: noon(),
     };
     desk.submit(exercise).await;
@@ -290,5 +299,37 @@ async fn what_a_split_made_of_options_is_reckoned_again() {
         let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
         let found = report.problems.iter().any(|problem| problem.code == code);
         assert!(found, "{event_type} {to}: {report}");
+    }
+}
+
+/// A writer that does not keep its own rules: what margin accounts may, cash accounts are said to have done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cash_account_that_is_short_of_what_nothing_covers_is_found() {
+    let database = TestDatabase::new().await;
+    let directory = scratch_directory("forged-audit");
+    let key = ProcessKey::open_or_create(directory.path()).unwrap();
+    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    desk.single(Side::Sell, CALL_100, "1", "3").await;
+    let stock = desk.opened("50000").await;
+    stock.single(Side::Sell, "AAPL", "5", "100").await;
+    let puts = stock.opened("5000").await;
+    puts.single(Side::Sell, PUT_100, "1", "3").await;
+    project(&database).await;
+    let lines = exported(&database, Scope::default()).await;
+    let sound = verify_lines(&lines, &[]);
+    assert!(sound.problems.is_empty(), "{sound}");
+    let forged = rewritten(&lines, "AccountOpened", r#""kind":"margin""#, r#""kind":"cash""#);
+    let report = verify_lines(&forged, &[]);
+    for (code, told) in [
+        (Code::Holding, "leaves calls on 100 shares"),
+        (Code::Holding, "sells shares short: it holds -5"),
+        (Code::Account, "beside the 10000 that secure its short puts"),
+    ] {
+        let found = report
+            .problems
+            .iter()
+            .any(|problem| problem.code == code && problem.message.contains(told));
+        assert!(found, "{told}: {report}");
     }
 }

@@ -97,7 +97,7 @@ async fn a_changed_lost_or_invented_row_of_any_view_is_found() {
         ("UPDATE activities SET order_id = NULL WHERE order_id IS NOT NULL", "order_id is"),
         (
             "INSERT INTO activities SELECT generation, -1, tenant_id, account_id, 'CSD', NULL, NULL, NULL, NULL, NULL,
-                1, NULL, NULL, NULL, at FROM activities LIMIT 1",
+                1, NULL, NULL, NULL, at, 0, NULL FROM activities LIMIT 1",
             "is in the view and in no event",
         ),
     ];

@@ -112,3 +112,21 @@ async fn another_tenant_sees_nothing_of_it() {
     let assign = format!("/v1/accounts/{account}/positions/{call}/assign");
     hers.post(&rest, &assign, &json!({})).await.expect(403);
 }
+
+/// The put was sold at 1.90 and is assigned at 99: 100 shares come for 9,900.
+#[tokio::test]
+async fn an_assignment_tells_what_it_moved_and_what_is_left() {
+    let desk = Desk::start("cash", "10000", 1).await;
+    let put = contract("P", 99);
+    desk.place(single("sell", &put, "1.90")).await;
+    let assign = desk.path(&format!("/positions/{put}/assign"));
+    let told = desk.rest.post(&assign, json!({})).await.expect(200);
+    assert_eq!(fields(&told, &["symbol", "qty"]), [put.as_str(), "0"]);
+    let names =
+        ["end", "qty", "underlying_symbol", "shares", "net_amount", "shares_after", "cash_after"];
+    assert_eq!(
+        fields(&told["ended"], &names),
+        ["assigned", "1", "AAPL", "100", "-9900.00", "100", "290.00"]
+    );
+    assert_eq!(desk.now().await["cash"], "290.00");
+}

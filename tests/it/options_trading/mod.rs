@@ -1,5 +1,6 @@
 //! Orders of options over REST and MCP: what they are taken for, what they move, and how a wrong one is told.
 
+mod activities;
 mod lifecycle;
 mod money;
 mod previews;

@@ -60,6 +60,19 @@ async fn a_call_is_covered_by_shares_that_then_stay() {
         refused["code"] == "option_level" || refused["cancel_reason"] == "option_level",
         "{refused}"
     );
+    let held = desk.position("AAPL").await;
+    assert_eq!(fields(&held, &["qty", "qty_available", "qty_covering"]), ["100", "0", "100"]);
+    assert_eq!(desk.now().await["collateral"], "0.00");
+    let grouped = desk.rest.get(&desk.path("/option-positions")).await.expect(200);
+    let covers = json!([{"name": "covered_call", "requirement": "0.00",
+        "legs": [{"symbol": "AAPL", "qty": "100"}, {"symbol": call, "qty": "-1"}]}]);
+    assert_eq!(
+        (&grouped["items"][0]["covers"], &grouped["items"][0]["requirement"]),
+        (&covers, &json!("0.00"))
+    );
+    desk.place(single("buy", &call, "2.12")).await;
+    let held = desk.position("AAPL").await;
+    assert_eq!(fields(&held, &["qty_available", "qty_covering"]), ["100", "0"], "nothing is short");
 }
 
 /// 10,000 + 1.90 * 100 = 10,190, of which the strike of 99 * 100 = 9,900 is set aside.
@@ -69,7 +82,13 @@ async fn a_put_is_secured_by_cash_that_is_then_set_aside() {
     let sold = desk.place(single("sell", &contract("P", 99), "1.90")).await;
     assert_eq!(sold["status"], "filled");
     let now = desk.now().await;
-    assert_eq!(fields(&now, &["cash", "buying_power"]), ["10190.00", "290.00"]);
+    let names = ["cash", "reserved", "collateral", "buying_power"];
+    assert_eq!(fields(&now, &names), ["10190.00", "0.00", "9900.00", "290.00"]);
+    let worth = desk.rest.get(&desk.path("/portfolio")).await.expect(200);
+    assert_eq!(fields(&worth, &names), ["10190.00", "0.00", "9900.00", "290.00"]);
+    let grouped = desk.rest.get(&desk.path("/option-positions")).await.expect(200);
+    let cover = &grouped["items"][0]["covers"][0];
+    assert_eq!(fields(cover, &["name", "requirement"]), ["cash_secured_put", "9900.00"]);
     let more = desk.refused(single("sell", &contract("P", 98), "1.50")).await;
     assert_eq!(more["code"], "insufficient_buying_power", "{more}");
 }
@@ -111,7 +130,34 @@ async fn an_iron_condor_needs_its_larger_wing() {
     let names = ["underlying_symbol", "shares", "long_contracts", "short_contracts", "cost_basis"];
     // 1.55 + 2.12 bought, 1.90 + 2.50 sold: 367 - 440.
     assert_eq!(fields(of, &names), ["AAPL", "0", "2", "-2", "-73.00"]);
+    assert_eq!(fields(&of["covers"][0], &["name", "requirement"]), ["iron_condor", "100.00"]);
+    assert_eq!(of["covers"].as_array().unwrap().len(), 1);
+    assert_eq!(of["covers"][0]["legs"].as_array().unwrap().len(), 4);
+    assert_eq!(of["requirement"], "100.00");
     assert_eq!(of["greeks"]["missing"], json!([]), "{of}");
     let delta: f64 = of["greeks"]["delta"].as_str().unwrap().parse().unwrap();
     assert!(delta.abs() < 20.0, "{of}");
+}
+
+/// A spread that can lose 100 at most, a call that shares cover, and two puts: what each needs comes to the margin of all.
+#[tokio::test]
+async fn what_each_strategy_needs_sums_to_the_margin_of_the_options() {
+    let desk = Desk::start("margin", "60000", 4).await;
+    let shares = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "100"});
+    desk.place(shares).await;
+    desk.place(single("sell", &contract("C", 101), "2.08")).await;
+    desk.place(credit_spread("-0.38")).await;
+    desk.place(single("sell", &contract("P", 99), "1.90")).await;
+    desk.place(single("sell", &contract("P", 98), "1.50")).await;
+    let now = desk.now().await;
+    let grouped = desk.rest.get(&desk.path("/option-positions")).await.expect(200);
+    let of = &grouped["items"][0];
+    let covers = of["covers"].as_array().unwrap();
+    let cents =
+        |of: &serde_json::Value| of.as_str().unwrap().replace('.', "").parse::<i64>().unwrap();
+    let sum: i64 = covers.iter().map(|cover| cents(&cover["requirement"])).sum();
+    assert_eq!(sum, cents(&of["requirement"]), "{of}");
+    // Half of the shares at the bid of 100, and the options.
+    assert_eq!(cents(&now["initial_margin"]), 500_000 + sum, "{of}");
+    assert!(sum > 0 && covers.len() > 2, "{of}");
 }

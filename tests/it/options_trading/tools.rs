@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{contract, market};
+use super::{contract, fields, market};
 use crate::mcp::desk::{Client, Desk, handshake};
 use crate::mcp::work::misfit;
+use crate::support::rest::quote;
 
 /// The tools that an agent's round of options calls, each held against its schema there.
 pub const OF_OPTIONS: [&str; 14] = [
@@ -118,9 +119,21 @@ async fn an_agent_trades_options() {
     // One of the two is set aside for the order that sells it.
     let exercised =
         json!({"instrument_id": short, "account_id": account, "idempotency_key": "once"});
-    assert_eq!(client.answer("exercise_option", exercised.clone()).await["qty"], "1");
+    let cash =
+        client.client.answer("account_info", json!({"account_id": account})).await["cash"].clone();
+    let first = client.answer("exercise_option", exercised.clone()).await;
+    assert_eq!(first["qty"], "1");
+    let told = &first["ended"];
+    assert_eq!(
+        fields(told, &["end", "qty", "underlying_symbol", "shares", "net_amount", "shares_after"]),
+        ["exercised", "1", "AAPL", "100", "-10000.00", "100"]
+    );
+    let [before, after] = [&cash, &told["cash_after"]]
+        .map(|amount| amount.as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap());
+    assert_eq!(before - after, 10_000.into());
     let again = client.answer("exercise_option", exercised).await;
     assert_eq!((&again["qty"], &again["replayed"]), (&json!("1"), &json!(true)));
+    assert_eq!(&again["ended"], told, "sent again it tells what it did");
     let held = client.client.answer("positions", json!({"account_id": account})).await;
     let held = held["items"].as_array().unwrap();
     let shares = held.iter().find(|position| position["symbol"] == "AAPL").unwrap();
@@ -155,10 +168,24 @@ async fn who_takes_a_tool_for_the_other_kind_is_told_which_to_use() {
     let (said, block) = client.refusal("sell_option_limit", option_tool).await;
     assert!(said.contains("is a stock: use a tool for stock orders"), "{said}");
     assert_eq!(block["errors"][0]["field"], "instrument_id");
-    let unknown = json!({"instrument_id": "AAPL240216C00777000", "quantity": "1", "limit_price": "1", "account_id": account});
-    let (said, block) = client.refusal("buy_option_limit", unknown).await;
-    assert!(said.contains("AAPL240216C00777000"), "{said}");
-    assert_eq!(block["code"], "unknown_symbol");
+    // The calls on AAPL are at 100 and 101, those on MSFT none.
+    for (unknown, near) in [
+        ("AAPL240216C00777000", "nearest to it are AAPL240216C00101000, AAPL240216C00100000;"),
+        ("AAPL240223C00090000", "nearest to it are AAPL240216C00100000, AAPL240216C00101000;"),
+        ("MSFT240216C00777000", "nor any call on MSFT"),
+    ] {
+        let order = json!({"instrument_id": unknown, "quantity": "1", "limit_price": "1", "account_id": account});
+        let (said, block) = client.refusal("buy_option_limit", order).await;
+        assert!(said.contains(&format!("no contract {unknown} is listed")), "{said}");
+        assert!(said.contains(near), "{said}");
+        assert_eq!(block["code"], "unknown_symbol");
+    }
+    let legs =
+        json!([{"symbol": call, "side": "sell"}, {"symbol": "AAPL240216C00102000", "side": "buy"}]);
+    let package =
+        json!({"legs": legs, "quantity": "1", "limit_price": "-0.10", "account_id": account});
+    let (said, _) = client.refusal("place_multi_leg_order", package).await;
+    assert!(said.contains("no contract AAPL240216C00102000 is listed: nearest"), "{said}");
 
     let resting =
         json!({"instrument_id": call, "quantity": "1", "limit_price": "1", "account_id": account});
@@ -171,4 +198,31 @@ async fn who_takes_a_tool_for_the_other_kind_is_told_which_to_use() {
         "credit_price": "-0.38", "account_id": account});
     let (said, _) = client.refusal("option_credit_spread", negative).await;
     assert!(said.contains("credit_price has to be above 0"), "{said}");
+}
+
+/// The clock has passed the last session, and the official close is not told: the options wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_ends_an_option_after_its_last_session_is_told_the_same_over_rest_and_mcp() {
+    let (desk, client, account) = started("option-over").await;
+    let (long, short) = (contract("C", 100), contract("P", 99));
+    let order = |symbol: &str, price: &str| json!({"instrument_id": symbol, "quantity": "1", "limit_price": price, "account_id": account});
+    client.answer("buy_option_limit", order(&long, "2.60")).await;
+    client.answer("sell_option_limit", order(&short, "1.90")).await;
+    desk.feed(&[quote("AAPL", "105", "106", "2024-02-20T15:00:00Z")]).await;
+    let over_rest = async |symbol: &str, what: &str| {
+        let path = format!("/v1/accounts/{account}/positions/{symbol}/{what}");
+        let answer = desk.post(&path).json(&json!({})).send().await.unwrap();
+        assert_eq!(answer.status(), 422, "{what}");
+        answer.json::<Value>().await.unwrap()
+    };
+    for (what, tool) in
+        [("exercise", "exercise_option"), ("do-not-exercise", "do_not_exercise_option")]
+    {
+        let told = over_rest(&long, what).await;
+        assert_eq!(told["code"], "contract_expired", "{told}");
+        let arguments = json!({"instrument_id": long, "account_id": account});
+        let (said, block) = client.refusal(tool, arguments).await;
+        assert_eq!((&block["code"], &json!(said)), (&told["code"], &told["detail"]));
+    }
+    assert_eq!(over_rest(&short, "assign").await["code"], "contract_expired");
 }

@@ -2,7 +2,10 @@
 
 use aggregates::account::AccountKind;
 use aggregates::id::{AccountId, InstrumentId};
+use aggregates::instrument::InstrumentEvent;
+use aggregates::market::MarketTime;
 use aggregates::order::{OrderStatus, TimeInForce};
+use aggregates::stream::Event;
 
 use super::desk::{AAPL, Desk};
 
@@ -150,4 +153,85 @@ fn a_contract_in_which_nobody_is_ends_without_a_word() {
     desk.clock("2026-11-27T18:00:01Z");
     assert!(of_contracts(&desk).is_empty());
     assert!(desk.core.state().expiring.is_empty() && desk.core.state().contracts.is_empty());
+}
+
+/// Thursday is a holiday: the last trade before Friday is Wednesday's. On Friday there are quotes alone.
+fn silent_on_friday() -> (Desk, AccountId) {
+    let mut desk = Desk::nyse();
+    print(&mut desk, "194.00", "25T20:59:59");
+    price(&mut desk, AAPL, "190.99", "191.00", "27T15:00:00");
+    price(&mut desk, C190, "1.90", "2.00", "27T15:00:00");
+    let account = desk.options_account(AccountKind::Cash, "50000");
+    desk.place_legs(account, 1, None, &[("buy", 1, C190)], TimeInForce::Day);
+    (desk, account)
+}
+
+fn end_of(desk: &Desk) -> (String, Option<MarketTime>) {
+    let ends = desk.log.iter().find_map(|(_, event)| match event {
+        Event::Instrument(InstrumentEvent::ContractExpired { price, last_price_at, .. }) => {
+            Some((price.to_string(), *last_price_at))
+        }
+        _ => None,
+    });
+    ends.expect("it has expired")
+}
+
+#[test]
+fn options_whose_session_never_closed_end_with_the_next_close_at_the_last_price_before() {
+    let ended = |restarts: bool| {
+        let (mut desk, account) = silent_on_friday();
+        let step = |desk: &mut Desk| {
+            if restarts {
+                desk.rebuild();
+            }
+            assert!(of_contracts(desk).is_empty());
+            assert_eq!(held(desk, account, C190), "1");
+        };
+        // The market is shut on Friday evening and goes on on Monday.
+        print(&mut desk, "170.00", "30T15:00:00");
+        step(&mut desk);
+        assert_eq!(desk.core.contracts_without_close().count(), 1, "it waits while one may come");
+        print(&mut desk, "165.00", "30T20:59:59");
+        step(&mut desk);
+        desk.clock("2026-11-30T21:00:00Z");
+        step(&mut desk);
+        desk.clock("2026-11-30T21:00:01Z");
+        assert_eq!(desk.core.contracts_without_close().count(), 0);
+        assert_eq!(of_contracts(&desk), ["ContractExpired", "ContractSettled"]);
+        let wednesday = "2026-11-25T20:59:59Z".parse().unwrap();
+        assert_eq!(end_of(&desk), ("194.00".to_owned(), Some(wednesday)));
+        // 50,000 less 200 for the call and 19,000 for the shares.
+        assert_eq!((desk.cash(account).as_str(), desk.held(account).as_str()), ("30800.00", "100"));
+        assert!(desk.core.state().last_before_end.is_empty(), "nothing is kept of it");
+        desk.log.clone()
+    };
+    assert_eq!(ended(false), ended(true));
+}
+
+#[test]
+fn the_daily_bar_of_the_session_is_preferred_to_the_last_price_before_it() {
+    let (mut desk, account) = silent_on_friday();
+    print(&mut desk, "170.00", "30T15:00:00");
+    desk.daily_bar("2026-11-27", ["191.00", "193.00", "190.00", "192.50"], 1000);
+    assert!(of_contracts(&desk).is_empty(), "the next line finds it");
+    print(&mut desk, "170.00", "30T15:01:00");
+    assert_eq!(end_of(&desk), ("192.50".to_owned(), None));
+    assert_eq!(held(&desk, account, C190), "0");
+}
+
+/// Without any price before it the wait goes on, and a bar that is told after a later close ends it.
+#[test]
+fn options_without_any_price_up_to_their_close_wait_for_the_daily_bar() {
+    let mut desk = quoted();
+    let account = desk.options_account(AccountKind::Cash, "50000");
+    desk.place_legs(account, 1, None, &[("buy", 1, C190)], TimeInForce::Day);
+    print(&mut desk, "170.00", "30T15:00:00");
+    desk.clock("2026-11-30T21:00:01Z");
+    assert_eq!(desk.market_events().last().map(String::as_str), Some("OfficiallyClosed"));
+    assert_eq!(desk.core.contracts_without_close().count(), 1);
+    desk.rebuild();
+    desk.daily_bar("2026-11-27", ["191.00", "193.00", "190.00", "192.50"], 1000);
+    desk.clock("2026-11-30T21:00:02Z");
+    assert_eq!(end_of(&desk), ("192.50".to_owned(), None));
+    assert_eq!((held(&desk, account, C190).as_str(), desk.held(account).as_str()), ("0", "100"));
 }

@@ -1,0 +1,66 @@
+//! What is told of a contract that the market has not listed: those on the same underlying that are nearest to it.
+
+use aggregates::instrument::Contract;
+use aggregates::order::OrderSpec;
+use aggregates::refusal::RefusalCode;
+
+use super::placing::symbols;
+use super::{Service, ServiceError};
+use crate::market::calendar::new_york_date;
+
+/// How many contracts are named at the most.
+const NAMED: usize = 3;
+
+impl Service {
+    /// The first contract of an order that no line of the market has listed.
+    pub(super) fn unlisted(&self, spec: &OrderSpec) -> Option<Contract> {
+        let board = self.parts.engine.board();
+        let unknown = symbols(spec).into_iter().filter(|symbol| board.glance(symbol).is_none());
+        unknown.filter_map(|symbol| symbol.parse().ok()).next()
+    }
+
+    /// The refusal of an order that names this contract: if it is for that, with those that are nearest to it.
+    pub(super) fn naming_nearest(
+        &self,
+        error: ServiceError,
+        unlisted: Option<&Contract>,
+    ) -> ServiceError {
+        match (error, unlisted) {
+            (ServiceError::Refused(mut refusal), Some(contract))
+                if refusal.code == RefusalCode::UnknownSymbol =>
+            {
+                refusal.message = self.nearest(contract);
+                ServiceError::Refused(refusal)
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn nearest(&self, contract: &Contract) -> String {
+        let root = contract.root();
+        let today = self.market_time().map(new_york_date).unwrap_or_default();
+        let chain = self.parts.engine.board().chain(root, today);
+        let mut listed: Vec<Contract> = chain
+            .iter()
+            .filter_map(|glance| Some(glance.option.as_ref()?.contract.clone()))
+            .filter(|other| other.right() == contract.right())
+            .collect();
+        listed.sort_by_key(|other| {
+            let days = other.expiration().signed_duration_since(contract.expiration()).num_days();
+            let strikes = other.strike().billionths() - contract.strike().billionths();
+            (days.abs(), days, strikes.abs(), strikes)
+        });
+        let named: Vec<String> = listed.iter().take(NAMED).map(Contract::to_string).collect();
+        match named.is_empty() {
+            true => format!(
+                "no contract {contract} is listed, nor any {} on {root}: ask for the expirations of {root}",
+                contract.right().word()
+            ),
+            false => format!(
+                "no contract {contract} is listed: nearest to it are {}; ask for the expirations and the strikes of {root}, \
+                 or for its chain",
+                named.join(", ")
+            ),
+        }
+    }
+}
