@@ -5,7 +5,7 @@
 //! | cover | needs |
 //! |---|---|
 //! | none | the formula of `naked` |
-//! | a short call by 100 shares that are held, a short put by 100 that are sold short | nothing |
+//! | a short call by 100 shares that are held, a short put by 100 that are sold short | what it is in the money by: the shares are worth no more than the strike |
 //! | a naked call with a naked put | the greater need and the other's premium |
 //! | a spread: shorts of one expiration, and of each right at least as many longs that expire no sooner | the worst loss of all its legs together, at any price of the underlying when the shorts expire |
 //!
@@ -36,6 +36,8 @@ pub(super) struct Leg {
     pub(super) strike: i128,
     /// What it needs by itself.
     pub(super) naked: Naked,
+    /// What one short needs that shares cover, in billionths of a dollar.
+    pub(super) covered: i128,
 }
 
 impl Leg {
@@ -171,8 +173,8 @@ impl<'a> Search<'a> {
         if lots != 0 {
             let right = if lots > 0 { Right::Call } else { Right::Put };
             let shares = program.at_most(lots.abs() / unit);
-            for (at, _) in legs.iter().enumerate().filter(|(_, leg)| leg.is(right, true)) {
-                let column = program.column(0);
+            for (at, leg) in legs.iter().enumerate().filter(|(_, leg)| leg.is(right, true)) {
+                let column = program.column(leg.covered);
                 program.term(rows[at], column, 1);
                 program.term(shares, column, 1);
                 covered.push((at, column));

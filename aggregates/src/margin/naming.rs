@@ -184,17 +184,18 @@ impl Names<'_> {
                 Right::Call => (StrategyKind::CoveredCall, 1),
                 Right::Put => (StrategyKind::CoveredPut, -1),
             };
+            let needed = |of: i128| short.covered.checked_mul(of).ok_or(AmountError::Inexact);
             let mut rest = qty;
             for long in self.free(|long| hedged(short, long).is_some()) {
                 let Some(kind) = hedged(short, &self.legs[long]) else { continue };
                 let taken = self.take(long, rest);
                 if taken > 0 {
                     rest -= taken;
-                    self.add(kind, taken, &[(at, -1), (long, 1)], lots, 0)?;
+                    self.add(kind, taken, &[(at, -1), (long, 1)], lots, needed(taken)?)?;
                 }
             }
             if rest > 0 {
-                self.add(kind, rest, &[(at, -1)], lots, 0)?;
+                self.add(kind, rest, &[(at, -1)], lots, needed(rest)?)?;
             }
         }
         Ok(())

@@ -146,8 +146,11 @@ pub fn options_requirement(
 pub fn best_cover(shares: Quantity, holdings: &[OptionHolding]) -> Result<Cover, AmountError> {
     let underlying = Underlying { price: Price::ZERO, shares, broad_index: false };
     let mut legs = legs(&underlying, holdings, NakedPuts::Secured)?;
-    for leg in legs.iter_mut().filter(|leg| leg.contract.right() == Right::Call) {
-        leg.naked = Naked::unwanted();
+    for leg in &mut legs {
+        leg.covered = 0;
+        if leg.contract.right() == Right::Call {
+            leg.naked = Naked::unwanted();
+        }
     }
     let (mut all, mut lots) = (Cover::default(), lots(shares)?);
     for part in legs.chunks(MOST_CONTRACTS) {
@@ -192,8 +195,13 @@ fn legs(
                     (Right::Put, NakedPuts::Secured) => Naked::secured(contract),
                     _ => Naked::of(contract, *price, underlying.price, underlying.broad_index),
                 },
+                covered: 0,
             }),
         }
+    }
+    let price = underlying.price.billionths().into();
+    for leg in &mut legs {
+        leg.covered = leg.pays(price) * i128::from(MULTIPLIER);
     }
     legs.retain(|leg| leg.qty != 0);
     legs.sort_by(|one, other| one.order().cmp(&other.order()));

@@ -17,7 +17,6 @@ use crate::instrument::{
 use crate::market::{MarketTime, Reference};
 use crate::money::Quantity;
 use crate::position::{Adjusted, PaidOut, Position, PositionCommand, PositionError};
-use crate::refusal::{Refusal, RefusalCode};
 
 /// The options that an account holds on what is split, each with what it was worth before.
 pub(super) type Contracts = [(InstrumentId, Option<Reference>)];
@@ -93,7 +92,8 @@ impl<'a, W: World> Desk<'a, W> {
         Ok(())
     }
 
-    /// What is held of these contracts, in ascending order of their strikes. Those that have expired are settled, not adjusted.
+    /// What is held of these contracts, in ascending order of their strikes. Those that have expired are settled, not adjusted, and
+    /// what an account holds under the same symbol on something else is not of this split.
     fn on_split(
         &self,
         (account_id, underlying_id): (AccountId, InstrumentId),
@@ -109,10 +109,7 @@ impl<'a, W: World> Desk<'a, W> {
                 continue;
             }
             let terms = position.contract().filter(|it| it.underlying_id == underlying_id);
-            let Some(terms) = terms else {
-                let message = format!("{} is not on what is split", instrument.symbol());
-                return Err(Refusal::new(RefusalCode::InvalidOrder, message).into());
-            };
+            let Some(terms) = terms else { continue };
             holdings.push(Holding { instrument_id, terms, position, mark: mark.clone() });
         }
         holdings.sort_by_key(|holding| (holding.terms.strike, holding.instrument_id));

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Desk, Undecided, World};
 use crate::account::Account;
-use crate::id::{AccountId, InstrumentId};
+use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::{Contract, ContractError, MULTIPLIER, OptionTerms, Right};
 use crate::margin::{
     Cover, Marks, NakedPuts, OptionHolding, Underlying, best_cover, options_requirement,
@@ -33,13 +33,16 @@ pub(super) struct Shift {
     pub contract: Option<OptionTerms>,
     /// Contracts or shares; negative takes away.
     pub qty: Quantity,
+    /// Shares of it that the order has set aside already: they are not taken from what is free.
+    pub reserved: Quantity,
 }
 
 impl Shift {
     /// What so many of a leg add.
     pub fn of(leg: &Leg, qty: Quantity) -> Self {
         let qty = if leg.side == Side::Buy { qty } else { qty.negated() };
-        Self { instrument_id: leg.instrument_id, contract: leg.contract.clone(), qty }
+        let contract = leg.contract.clone();
+        Self { instrument_id: leg.instrument_id, contract, qty, reserved: Quantity::ZERO }
     }
 }
 
@@ -121,14 +124,14 @@ impl<W: World> Desk<'_, W> {
                 held.options.insert(instrument_id, (terms.clone(), position.qty()));
             }
         }
-        for Shift { instrument_id, contract, qty } in shifts {
+        for Shift { instrument_id, contract, qty, reserved } in shifts {
             if let Some(terms) = contract {
                 let entry = held.options.entry(*instrument_id);
                 let (_, sum) = entry.or_insert_with(|| (terms.clone(), Quantity::ZERO));
                 *sum = sum.plus(*qty)?;
             } else if *instrument_id == underlying_id {
                 held.shares = held.shares.plus(*qty)?;
-                held.free_shares = held.free_shares.plus(*qty)?;
+                held.free_shares = held.free_shares.plus(*qty)?.plus(*reserved)?;
             }
         }
         held.options.retain(|_, (_, qty)| !qty.is_zero());
@@ -284,7 +287,7 @@ impl<W: World> Desk<'_, W> {
     /// The account's level does not permit what it would leave.
     pub(super) fn uncovers(
         &self,
-        spec: &OrderSpec,
+        (order_id, spec): (OrderId, &OrderSpec),
         qty: Quantity,
         marks: &Marks,
     ) -> Result<Money, Undecided> {
@@ -293,7 +296,9 @@ impl<W: World> Desk<'_, W> {
         }
         let signed = if spec.side == Side::Buy { qty } else { qty.negated() };
         let instrument_id = spec.instrument_id;
-        let shift = Shift { instrument_id, contract: None, qty: signed };
+        let position = self.look_position(spec.account_id, instrument_id)?;
+        let reserved = position.reservation(order_id).min(qty);
+        let shift = Shift { instrument_id, contract: None, qty: signed, reserved };
         let before = self.need(spec.account_id, instrument_id, (marks, &[]))?;
         if before == Need::default() {
             return Ok(Money::ZERO);

@@ -222,9 +222,10 @@ impl<'a, W: World> Desk<'a, W> {
             return Err(Refusal::new(RefusalCode::FractionalShort, message).into());
         }
         let (contract, on) = (Some(terms.clone()), terms.underlying_id);
+        let reserved = Quantity::ZERO;
         let shifts = [
-            Shift { instrument_id, contract, qty: qty.negated() },
-            Shift { instrument_id: on, contract: None, qty: strikes.signed() },
+            Shift { instrument_id, contract, qty: qty.negated(), reserved },
+            Shift { instrument_id: on, contract: None, qty: strikes.signed(), reserved },
         ];
         let before = self.need(account_id, on, (marks, &[]))?;
         let need = self.need(account_id, on, (marks, &shifts))?;

@@ -322,7 +322,8 @@ impl<W: World> Desk<'_, W> {
             }
             let (instrument_id, contract) = (*instrument_id, Some((*terms).clone()));
             ended.insert(instrument_id);
-            shifts.push(Shift { instrument_id, contract, qty: qty.negated() });
+            let (qty, reserved) = (qty.negated(), Quantity::ZERO);
+            shifts.push(Shift { instrument_id, contract, qty, reserved });
         }
         let account = self.account_ahead(*account_id)?;
         let after = self.look_position(*account_id, *underlying_id)?.qty().plus(shares)?;
@@ -335,7 +336,8 @@ impl<W: World> Desk<'_, W> {
             let shares = after.minus(covering)?;
             return Ok(Left { money, shares, part_short, standing: None });
         }
-        shifts.push(Shift { instrument_id: *underlying_id, contract: None, qty: shares });
+        let (instrument_id, reserved) = (*underlying_id, Quantity::ZERO);
+        shifts.push(Shift { instrument_id, contract: None, qty: shares, reserved });
         let standing = standing_after(self.world, *account_id, (cash, &shifts), marks)?;
         let money = standing.excess(account.reserved())?;
         Ok(Left { money, shares: Quantity::ZERO, part_short, standing: Some(standing) })

@@ -158,7 +158,7 @@ impl<W: World> Desk<'_, W> {
                 return Ok(Fill { keep, opening, cuts });
             }
         }
-        let more = self.uncovers(spec, *qty, marks)?;
+        let more = self.uncovers((order_id, spec), *qty, marks)?;
         if !spec.sells_for_dollars() {
             self.covered(order_id, spec, *qty)?;
             self.free_for(order_id, spec, *qty)?;

@@ -76,7 +76,7 @@ pub(super) fn standing_after(
             world.position(account_id, instrument_id).ok_or(Undecided::Absent(stream))?;
         holdings.insert(instrument_id, (position.qty(), position.contract()));
     }
-    for Shift { instrument_id, contract, qty } in shifts {
+    for Shift { instrument_id, contract, qty, .. } in shifts {
         let held = holdings.entry(*instrument_id).or_insert((Quantity::ZERO, contract.as_ref()));
         held.0 = held.0.plus(*qty)?;
     }
@@ -293,7 +293,7 @@ impl<W: World> Desk<'_, W> {
             true => Money::ZERO,
             false => initial_of(Money::at_most(opens, *price)?)?.plus(*fees)?,
         };
-        let needed = needed.plus(self.uncovers(spec, *qty, marks)?)?;
+        let needed = needed.plus(self.uncovers((order_id, spec), *qty, marks)?)?;
         let margin = match needed > released {
             true => Some(standing(self.world, spec.account_id, marks)?),
             false => None,

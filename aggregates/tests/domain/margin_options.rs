@@ -97,6 +97,9 @@ fn shares_cover_in_whole_hundreds() {
     check(&[
         (100, "-1 C105 @1.00", "0.00", "1 covered_call 0.00"),
         (-100, "-1 P95 @1.00", "0.00", "1 covered_put 0.00"),
+        // The shares bring no more than the strike, so what the option is in the money by is owed.
+        (100, "-1 C80 @20.00", "2000.00", "1 covered_call 2000.00"),
+        (-100, "-2 P110 @10.50", "4050.00", "1 covered_put 1000.00, 1 naked_put 3050.00"),
         (100, "-1 C105 @1.00, 1 P95 @1.00", "0.00", "1 collar 0.00"),
         (100, "-1 C100 @3.00, 1 P100 @3.00", "0.00", "1 conversion 0.00"),
         (-100, "-1 P100 @3.00, 1 C100 @3.00", "0.00", "1 reversal 0.00"),

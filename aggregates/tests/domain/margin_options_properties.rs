@@ -131,7 +131,8 @@ fn naive((price, lots, options): &Scene, times: i64) -> i64 {
     let rest: Vec<i64> = options.iter().map(|it| it.0).collect();
     let shorts: Vec<usize> = (0..options.len()).filter(|at| options[*at].0 < 0).collect();
     let mut best = i64::MAX;
-    let mut pieces = Pieces { price: *price, options, spread: BTreeMap::new(), best: &mut best };
+    let spread = BTreeMap::new();
+    let mut pieces = Pieces { price: *price, options, spread, by_shares: 0, best: &mut best };
     pieces.short(&shorts, lots * times, &rest, &[]);
     best
 }
@@ -141,6 +142,8 @@ struct Pieces<'a> {
     options: Vec<Held>,
     /// Contracts in the spread of each day, by leg.
     spread: BTreeMap<(u8, usize), i64>,
+    /// What those need that shares cover: they bring no more than the strike.
+    by_shares: i64,
     best: &'a mut i64,
 }
 
@@ -154,7 +157,10 @@ impl Pieces<'_> {
         };
         let (qty, call, _, day, _) = self.options[*at];
         let fits = if call { lots.max(0) } else { (-lots).max(0) };
+        let (before, strike) = (self.by_shares, self.options[*at].2 * 100);
+        let inside = if call { self.price - strike } else { strike - self.price }.max(0);
         for covered in 0..=fits.min(-qty) {
+            self.by_shares = before + covered * inside * 100;
             for spread in 0..=-qty - covered {
                 self.spread.insert((day, *at), -spread);
                 let lots = if call { lots - covered } else { lots + covered };
@@ -163,13 +169,14 @@ impl Pieces<'_> {
                 self.short(left, lots, rest, &alone);
             }
         }
+        self.by_shares = before;
         self.spread.remove(&(day, *at));
     }
 
     /// For each long in turn: how many are in the spread of which day.
     fn long(&mut self, left: &[usize], rest: &[i64], alone: &[(usize, i64)]) {
         let Some((at, after)) = left.split_first() else {
-            let cost = self.spreads() + self.strangles(alone);
+            let cost = self.by_shares + self.spreads() + self.strangles(alone);
             *self.best = cost.min(*self.best);
             return;
         };

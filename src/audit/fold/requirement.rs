@@ -84,6 +84,8 @@ struct Leg {
     premium: f64,
     /// What one needs that nothing covers.
     naked: f64,
+    /// What one needs that shares cover.
+    covered: f64,
 }
 
 impl Leg {
@@ -118,7 +120,10 @@ fn legs(book: &Book, secured: bool) -> Result<Vec<Leg>, Fault> {
             None => (premium, 0.0),
         };
         let (expiration, naked) = (expiration.to_owned(), premium + beyond);
-        legs.push(Leg { expiration, is_call, strike, qty: qty.float(), premium, naked });
+        let qty = qty.float();
+        let mut leg = Leg { expiration, is_call, strike, qty, premium, naked, covered: 0.0 };
+        leg.covered = book.underlying.map_or(0.0, |(_, on)| leg.pays(on.float()));
+        legs.push(leg);
     }
     Ok(legs)
 }
@@ -233,7 +238,7 @@ fn least(legs: &[Leg], lots: f64) -> Result<f64, Fault> {
     };
     let shares = program.at_most(lots.abs());
     for at in places(&|leg| leg.is(lots > 0.0, true)) {
-        let covered = program.column(0.0);
+        let covered = program.column(legs[at].covered);
         program.add(rows[at], covered, 1.0);
         program.add(shares, covered, 1.0);
     }

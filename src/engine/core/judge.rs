@@ -192,6 +192,9 @@ impl Core {
             return Ok(());
         };
         let symbol = tick.symbol().unwrap_or_default();
+        if self.is_before_split(tick, symbol) {
+            return Err(Reason::OutOfOrder);
+        }
         let marks = if stream.is_note() {
             self.state.notes.get(symbol)
         } else {
@@ -208,6 +211,19 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether a line tells figures of the time before a split of its symbol, or of what that is on, which is worked already.
+    fn is_before_split(&self, tick: &Tick, symbol: &str) -> bool {
+        let Some((_, issue)) = self.issue(symbol) else { return false };
+        let on = issue.on.and_then(|on| self.state.issues.get(&on));
+        let Some(split_at) = issue.split_at.max(on.and_then(|on| on.split_at)) else {
+            return false;
+        };
+        match tick {
+            Tick::Bar(bar) => self.span(bar).1.is_some_and(|end| end <= split_at),
+            _ => tick.at().is_some_and(|at| at < split_at),
+        }
     }
 
     /// Whether a line that says of a symbol what it is says anything new.

@@ -381,6 +381,7 @@ impl EngineState {
             }
             InstrumentEvent::SplitBegun { action_id, split } => {
                 issue.splits.insert(action_id.clone());
+                issue.split_at = issue.split_at.max(Some(split.at));
                 issue.gate = Some(Gate {
                     action_id: action_id.clone(),
                     split: split.clone(),
@@ -393,6 +394,11 @@ impl EngineState {
             InstrumentEvent::SplitCompleted { .. } => {
                 if let Some(gate) = issue.gate.take() {
                     issue.rescale(&gate);
+                    let issues = &self.issues;
+                    let on = |option: &InstrumentId| issues.get(option).and_then(|it| it.on);
+                    let kept = self.last_before_end.iter_mut();
+                    kept.filter(|(option, _)| on(option) == Some(instrument_id))
+                        .for_each(|(_, last)| last.scale(&gate));
                 }
                 self.gates.remove(&instrument_id);
             }

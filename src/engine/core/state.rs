@@ -111,6 +111,8 @@ pub struct Issue {
     pub gate: Option<Gate>,
     /// The splits that have begun, ever.
     pub splits: BTreeSet<String>,
+    /// When the latest of them came into force: what is told of the time before is in shares that are no more.
+    pub split_at: Option<MarketTime>,
     /// Its dividends.
     pub dividends: BTreeMap<String, Payout>,
     /// The latest valid quote.

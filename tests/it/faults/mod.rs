@@ -9,6 +9,7 @@ mod families;
 mod losses;
 mod lost;
 mod margin;
+mod options;
 mod rivals;
 mod sessions;
 mod splits;

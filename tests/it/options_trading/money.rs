@@ -75,6 +75,21 @@ async fn a_call_is_covered_by_shares_that_then_stay() {
     assert_eq!(fields(&held, &["qty_available", "qty_covering"]), ["100", "0"], "nothing is short");
 }
 
+/// Of 300 shares 100 cover the call, and the other 200 can be sold in one order.
+#[tokio::test]
+async fn shares_that_cover_no_call_are_sold() {
+    let desk = Desk::start("cash", "50000", 1).await;
+    let shares = |side, qty| json!({"symbol": "AAPL", "side": side, "type": "market", "qty": qty});
+    assert_eq!(desk.place(shares("buy", "300")).await["status"], "filled");
+    let sold = desk.place(single("sell", &contract("C", 101), "2.08")).await;
+    assert_eq!(sold["status"], "filled");
+    assert_eq!(desk.position("AAPL").await["qty_available"], "200");
+    let sold = desk.place(shares("sell", "200")).await;
+    assert_eq!(fields(&sold, &["status", "filled_qty"]), ["filled", "200"]);
+    let held = desk.position("AAPL").await;
+    assert_eq!(fields(&held, &["qty", "qty_available", "qty_covering"]), ["100", "0", "100"]);
+}
+
 /// 10,000 + 1.90 * 100 = 10,190, of which the strike of 99 * 100 = 9,900 is set aside.
 #[tokio::test]
 async fn a_put_is_secured_by_cash_that_is_then_set_aside() {

@@ -49,6 +49,21 @@ fn a_split_multiplies_holdings_and_open_orders_and_divides_prices() {
 }
 
 #[test]
+fn what_is_told_late_of_the_time_before_a_split_is_in_shares_that_are_no_more_and_left_off() {
+    let (mut desk, _, two) = holders();
+    desk.line(&split("4", "1"));
+    desk.place(two, "sell 4 @ 90.00 gtc");
+    for late in [
+        r#"{"t":"quote","symbol":"AAPL","bid":"99.00","bid_size":"5","ask":"100.00","ask_size":"5","at":"2026-11-23T20:00:00Z"}"#,
+        r#"{"t":"trade","symbol":"AAPL","price":"99.00","size":"1","at":"2026-11-23T20:00:00Z"}"#,
+        r#"{"t":"bar","symbol":"AAPL","span":"1d","open":"99.00","high":"101.00","low":"98.00","close":"100.00","volume":"1000","at":"2026-11-23T05:00:00Z"}"#,
+    ] {
+        assert_eq!(desk.line(late).ignored, Some(Reason::OutOfOrder), "{late}");
+    }
+    assert_eq!(desk.trades().len(), 2, "it fills nothing");
+}
+
+#[test]
 fn a_reverse_split_cancels_open_orders_and_pays_fractions_in_cash() {
     let (mut desk, _, two) = holders();
     desk.line(
