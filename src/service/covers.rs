@@ -75,8 +75,8 @@ impl Book<'_> {
             holdings.push(OptionHolding { contract, qty: row.qty, price });
         }
         let (requirement, strategies) = if cash {
-            let free = self.shares.1;
-            (secured_requirement(free, &holdings)?.cash, secured_strategies(free, &holdings)?)
+            let secured = secured_requirement(self.shares.1, &holdings)?;
+            (secured.cash, secured_strategies(&secured, &holdings)?)
         } else {
             let Some(price) = self.price else { return Ok(None) };
             let shares = self.shares.0;

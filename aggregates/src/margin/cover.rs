@@ -90,6 +90,13 @@ pub(super) struct Cover {
     pub(super) lots: i128,
 }
 
+impl Cover {
+    /// Billionths of hundreds of shares that nothing needs; `None` when they do not fit.
+    pub(super) fn lots_left(&self) -> Option<i128> {
+        Some(self.lots.checked_mul(self.parts.0)? / self.parts.1)
+    }
+}
+
 /// The most parts in which amounts are told. Where a contract is divided in more, which takes a dozen contracts and more,
 /// amounts are told a part too small at most; what they cost is exact all the same.
 const MOST_PARTS: i128 = 1_000_000;

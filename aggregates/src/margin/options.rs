@@ -155,9 +155,8 @@ pub fn best_cover(shares: Quantity, holdings: &[OptionHolding]) -> Result<Cover,
     let (mut all, mut lots) = (Cover::default(), lots(shares)?);
     for part in legs.chunks(MOST_CONTRACTS) {
         let cover = least(part, lots).ok_or(AmountError::Inexact)?;
-        let (each, parts) = cover.parts;
         all = all.plus(part, &cover)?;
-        lots = cover.lots.checked_mul(each).ok_or(AmountError::Inexact)? / parts;
+        lots = cover.lots_left().ok_or(AmountError::Inexact)?;
     }
     Ok(all)
 }
@@ -216,8 +215,7 @@ fn add(all: &mut OptionsRequirement, legs: &[Leg], lots: &mut i128) -> Result<()
             let needed = Money::of_contracts_up(cost, over)?;
             all.requirement = all.requirement.plus(needed)?;
             all.strategies.extend(named(legs, &cover)?);
-            let (each, parts) = cover.parts;
-            *lots = cover.lots.checked_mul(each).ok_or(AmountError::Inexact)? / parts;
+            *lots = cover.lots_left().ok_or(AmountError::Inexact)?;
             Ok(())
         }
         None if legs.len() > 1 => {

@@ -75,15 +75,14 @@ pub fn secured_requirement(
     Ok(Secured { cash, shares: Quantity::of_billionths(covered * each)?, uncovered })
 }
 
-/// The same by name, of each contract that is held: what the strategies need is the cash of [`secured_requirement`].
+/// What [`secured_requirement`] found, by name, of each contract that is held: what the strategies need is its cash.
 ///
 /// # Errors
 /// A figure is beyond the bound of money or of a quantity.
 pub fn secured_strategies(
-    shares: Quantity,
+    secured: &Secured,
     holdings: &[OptionHolding],
 ) -> Result<Vec<Strategy>, AmountError> {
-    let uncovered = secured_requirement(shares, holdings)?.uncovered;
     let mut strategies = Vec::with_capacity(holdings.len());
     let mut add = |kind, contract: &Contract, units: Quantity, (ratio, shares), requirement| {
         let with = StrategyLeg { contract: None, ratio: shares };
@@ -108,7 +107,7 @@ pub fn secured_strategies(
                 add(StrategyKind::CashSecuredPut, contract, units, (-1, 0), secured);
             }
             (Right::Call, true) => {
-                let naked = uncovered.iter().find(|it| it.contract == *contract);
+                let naked = secured.uncovered.iter().find(|it| it.contract == *contract);
                 let naked = naked.map(|it| it.qty).unwrap_or_default();
                 let (each, covered) = (i128::from(MULTIPLIER), units.minus(naked)?);
                 add(StrategyKind::CoveredCall, contract, covered, (-1, each), Money::ZERO);

@@ -38,11 +38,19 @@ pub(super) struct Shift {
 }
 
 impl Shift {
+    /// So many more of an option, or of shares, of which no order has set anything aside.
+    pub const fn new(
+        instrument_id: InstrumentId,
+        contract: Option<OptionTerms>,
+        qty: Quantity,
+    ) -> Self {
+        Self { instrument_id, contract, qty, reserved: Quantity::ZERO }
+    }
+
     /// What so many of a leg add.
     pub fn of(leg: &Leg, qty: Quantity) -> Self {
         let qty = if leg.side == Side::Buy { qty } else { qty.negated() };
-        let contract = leg.contract.clone();
-        Self { instrument_id: leg.instrument_id, contract, qty, reserved: Quantity::ZERO }
+        Self::new(leg.instrument_id, leg.contract.clone(), qty)
     }
 }
 

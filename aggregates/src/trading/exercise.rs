@@ -222,10 +222,9 @@ impl<'a, W: World> Desk<'a, W> {
             return Err(Refusal::new(RefusalCode::FractionalShort, message).into());
         }
         let (contract, on) = (Some(terms.clone()), terms.underlying_id);
-        let reserved = Quantity::ZERO;
         let shifts = [
-            Shift { instrument_id, contract, qty: qty.negated(), reserved },
-            Shift { instrument_id: on, contract: None, qty: strikes.signed(), reserved },
+            Shift::new(instrument_id, contract, qty.negated()),
+            Shift::new(on, None, strikes.signed()),
         ];
         let before = self.need(account_id, on, (marks, &[]))?;
         let need = self.need(account_id, on, (marks, &shifts))?;

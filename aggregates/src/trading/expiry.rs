@@ -320,10 +320,8 @@ impl<W: World> Desk<'_, W> {
             } else if *how == OptionEnd::CashSettled {
                 cash = cash.plus(terms.value(*qty, *intrinsic)?)?;
             }
-            let (instrument_id, contract) = (*instrument_id, Some((*terms).clone()));
-            ended.insert(instrument_id);
-            let (qty, reserved) = (qty.negated(), Quantity::ZERO);
-            shifts.push(Shift { instrument_id, contract, qty, reserved });
+            ended.insert(*instrument_id);
+            shifts.push(Shift::new(*instrument_id, Some((*terms).clone()), qty.negated()));
         }
         let account = self.account_ahead(*account_id)?;
         let after = self.look_position(*account_id, *underlying_id)?.qty().plus(shares)?;
@@ -336,8 +334,7 @@ impl<W: World> Desk<'_, W> {
             let shares = after.minus(covering)?;
             return Ok(Left { money, shares, part_short, standing: None });
         }
-        let (instrument_id, reserved) = (*underlying_id, Quantity::ZERO);
-        shifts.push(Shift { instrument_id, contract: None, qty: shares, reserved });
+        shifts.push(Shift::new(*underlying_id, None, shares));
         let standing = standing_after(self.world, *account_id, (cash, &shifts), marks)?;
         let money = standing.excess(account.reserved())?;
         Ok(Left { money, shares: Quantity::ZERO, part_short, standing: Some(standing) })

@@ -12,7 +12,7 @@ use super::Core;
 use super::holders::known_since;
 use super::rounds::{Round, Stage};
 use super::sessions::{session_after, session_on};
-use super::state::{Stream, Terms};
+use super::state::{Issue, Stream, Terms};
 use crate::market::calendar::new_york_date;
 use crate::market::tick::{Bar, Clock, RateKind, Tick, TradingState};
 
@@ -192,13 +192,14 @@ impl Core {
             return Ok(());
         };
         let symbol = tick.symbol().unwrap_or_default();
-        if self.is_before_split(tick, symbol) {
+        let issue = self.issue(symbol).map(|(_, issue)| issue);
+        if issue.is_some_and(|issue| self.is_before_split(issue, tick)) {
             return Err(Reason::OutOfOrder);
         }
         let marks = if stream.is_note() {
             self.state.notes.get(symbol)
         } else {
-            self.issue(symbol).map(|(_, issue)| &issue.marks)
+            issue.map(|issue| &issue.marks)
         };
         let worked = marks.and_then(|marks| marks.get(&stream));
         // The first line of a symbol is in order.
@@ -214,8 +215,7 @@ impl Core {
     }
 
     /// Whether a line tells figures of the time before a split of its symbol, or of what that is on, which is worked already.
-    fn is_before_split(&self, tick: &Tick, symbol: &str) -> bool {
-        let Some((_, issue)) = self.issue(symbol) else { return false };
+    fn is_before_split(&self, issue: &Issue, tick: &Tick) -> bool {
         let on = issue.on.and_then(|on| self.state.issues.get(&on));
         let Some(split_at) = issue.split_at.max(on.and_then(|on| on.split_at)) else {
             return false;
