@@ -4,7 +4,7 @@
 //! Client, server and Postgres share the machine's cores: the knee is that of all three together.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +19,12 @@ use tokio::sync::Semaphore;
 use crate::cluster::Run;
 use crate::measure::{Measured, closed_loop};
 use crate::report::Report;
-use crate::sample;
+use crate::{flood, overload, sample};
 
 /// Accounts that the orders are spread over.
 const ACCOUNTS: usize = 1_000;
 /// Requests under way at the most: one that is due beyond that is not sent, and counted.
-const IN_FLIGHT: usize = 1_000;
+pub const IN_FLIGHT: usize = 1_000;
 /// Clients of the closed loops.
 const CLIENTS: [usize; 4] = [1, 16, 64, 256];
 /// What a server that is busy tells a client to wait.
@@ -32,20 +32,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready, and a request to be answered.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const TOKEN: &str = "the-operators-token-of-the-benchmarks";
-/// Log-ins a second with a wrong password, and the addresses that they come from: so many that none is throttled for long.
-/// Every other one is at one of these many users, the rest at users who do not exist.
-const BAD_LOG_INS: f64 = 200.0;
-const INTRUDERS: u8 = 200;
-const USERS: u32 = 32;
-/// How often placing is timed alone and beside the flood, in turn: one stall of the machine decides nothing then.
-const TURNS: usize = 5;
-/// How long the log-ins that were taken go on to be worked at the most.
-const DRAIN: Duration = Duration::from_secs(4);
-/// Parts of the knee at which placing is timed alone and beside the flood, and what the ratio of p99 is called.
-const FLOODED: [(f64, [&str; 2], &str); 2] = [
-    (0.25, ["25 %, placing", "25 %, beside a flood"], "H1.p99_beside_bad_log_ins_at_25"),
-    (0.7, ["70 %, placing", "70 %, beside a flood"], "H1.p99_beside_bad_log_ins"),
-];
 
 /// What a request does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,9 +44,9 @@ enum Kind {
 const MIX: [Kind; 3] = [Kind::Place, Kind::ReadOrder, Kind::ReadPortfolio];
 
 /// A server with accounts, one stock and a quote that is never used up.
-struct Desk {
-    client: Client,
-    base: String,
+pub struct Desk {
+    pub client: Client,
+    pub base: String,
     accounts: Vec<String>,
     /// The last order of each account.
     orders: Vec<Mutex<String>>,
@@ -68,39 +54,103 @@ struct Desk {
 
 /// What became of arrivals at a fixed rate.
 #[derive(Default)]
-struct Arrivals {
-    good: Measured,
-    places: Measured,
-    refused: usize,
-    failed: usize,
-    unsent: usize,
+pub struct Arrivals {
+    pub good: Measured,
+    pub places: Measured,
+    /// Told to come again.
+    pub refused: Measured,
+    pub failed: usize,
+    pub unsent: usize,
 }
 
 /// H1 and W3 over HTTP.
 pub async fn play(run: &Run, time: Duration, report: &mut Report) -> anyhow::Result<()> {
-    // Another contender's; from a database with rows of tenants that it does not protect the server serves nothing.
-    sqlx::query("DROP TABLE bulk_events").execute(&run.superuser).await?;
-    let directory = tempfile_directory("http")?;
-    let (mut server, base) = start(run, &directory).await?;
-    let desk = Arc::new(Desk::open(base).await?);
+    let served = Served::open(run).await?;
+    let desk = &served.desk;
     for clients in CLIENTS {
         let placed = desk.closed(clients, time, &[Kind::Place]).await?;
         report.add("W3", "ours over HTTP", clients, sample(&placed, BTreeMap::new()));
     }
+    let knee = knee(desk, time, report).await?;
+    fixed_rates(run, desk, knee, time, report).await?;
+    flood::play(desk, knee, time, report).await?;
+    served.close().await
+}
+
+/// The part of [`play`] with a flood of log-ins, at parts of this many requests a second or of the knee as it is found.
+pub async fn flood(
+    run: &Run,
+    rate: Option<f64>,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let served = Served::open(run).await?;
+    let desk = &served.desk;
+    let knee = match rate {
+        Some(rate) => rate,
+        None => knee(desk, time, report).await?,
+    };
+    flood::play(desk, knee, time, report).await?;
+    served.close().await
+}
+
+/// A minute of overload.
+pub async fn overload(run: &Run, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+    let served = Served::open(run).await?;
+    let knee = knee(&served.desk, time, report).await?;
+    overload::play(&served.desk, knee, report).await?;
+    served.close().await
+}
+
+/// A server with its directory, and a desk at it.
+struct Served {
+    server: Child,
+    directory: PathBuf,
+    desk: Arc<Desk>,
+}
+
+impl Served {
+    async fn open(run: &Run) -> anyhow::Result<Self> {
+        // Another contender's; from a database with rows of tenants that it does not protect the server serves nothing.
+        sqlx::query("DROP TABLE bulk_events").execute(&run.superuser).await?;
+        let directory = tempfile_directory("http")?;
+        let (server, base) = start(run, &directory).await?;
+        Ok(Self { server, directory, desk: Arc::new(Desk::open(base).await?) })
+    }
+
+    async fn close(mut self) -> anyhow::Result<()> {
+        stop(&mut self.server).await?;
+        std::fs::remove_dir_all(&self.directory).context("the scratch directory")
+    }
+}
+
+/// What a closed loop of the mix brings at the most, requests a second.
+async fn knee(desk: &Arc<Desk>, time: Duration, report: &mut Report) -> anyhow::Result<f64> {
     let mut knee: f64 = 0.0;
     for clients in CLIENTS {
         let mixed = desk.closed(clients, time, &MIX).await?;
         knee = knee.max(mixed.per_second());
         report.add("H1", "closed loop, mix", clients, sample(&mixed, BTreeMap::new()));
     }
+    Ok(knee)
+}
+
+/// The mix at parts and multiples of the knee.
+async fn fixed_rates(
+    run: &Run,
+    desk: &Arc<Desk>,
+    knee: f64,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let bare = bare_commits(run, knee * 0.7 / 3.0, time * 2).await?;
     report.add("H1", "bare one-row commit", 1, sample(&bare, BTreeMap::new()));
     for (name, factor) in [("70 % of the knee", 0.7), ("2x the knee", 2.0), ("5x the knee", 5.0)] {
-        let arrivals = Arc::clone(&desk).open_loop(knee * factor, time * 4).await?;
+        let arrivals = Arc::clone(desk).open_loop(knee * factor, time * 4).await?;
         let seconds = arrivals.good.seconds;
         let extra = BTreeMap::from([
             ("offered_per_second", knee * factor),
-            ("refused_per_second", arrivals.refused as f64 / seconds),
+            ("refused_per_second", arrivals.refused.per_second()),
             ("failed_per_second", arrivals.failed as f64 / seconds),
             ("unsent_per_second", arrivals.unsent as f64 / seconds),
         ]);
@@ -120,25 +170,17 @@ pub async fn play(run: &Run, time: Duration, report: &mut Report) -> anyhow::Res
             report.ratio(&name, Some(arrivals.good.per_second()), Some(knee));
         }
     }
-    desk.register().await?;
-    for (factor, [alone, beside], ratio) in FLOODED {
-        desk.flooded(knee * factor, time, [alone, beside], report).await?;
-        let p99 = |contender| report.p99("H1", contender, IN_FLIGHT);
-        let (beside, alone) = (p99(beside), p99(alone));
-        report.ratio(ratio, beside, alone);
-    }
-    stop(&mut server).await?;
-    std::fs::remove_dir_all(&directory).context("the scratch directory")
+    Ok(())
 }
 
-pub fn tempfile_directory(name: &str) -> anyhow::Result<std::path::PathBuf> {
+pub fn tempfile_directory(name: &str) -> anyhow::Result<PathBuf> {
     let directory =
         std::env::temp_dir().join(format!("blotter-bench-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     Ok(directory)
 }
 
-pub async fn start(run: &Run, directory: &std::path::Path) -> anyhow::Result<(Child, String)> {
+pub async fn start(run: &Run, directory: &Path) -> anyhow::Result<(Child, String)> {
     // The port is free now; nobody else here asks for one.
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let server = Command::new(env!("CARGO_BIN_EXE_blotter"))
@@ -229,6 +271,32 @@ impl Desk {
         Ok(status)
     }
 
+    /// Places orders that rest, and tells what each is to be canceled at.
+    pub async fn rest(&self, count: usize) -> anyhow::Result<Vec<String>> {
+        let mut resting = Vec::with_capacity(count);
+        for n in 0..count {
+            let orders =
+                format!("{}/v1/accounts/{}/orders", self.base, self.accounts[n % ACCOUNTS]);
+            let order = json!({
+                "symbol": "BNCH", "side": "buy", "type": "limit", "limit_price": "1.00", "qty": "1",
+                "time_in_force": "gtc"
+            });
+            let placed = self.client.post(&orders).json(&order).bearer_auth(TOKEN).send().await?;
+            let placed: Value = placed.error_for_status()?.json().await?;
+            let id = placed["order_id"].as_str().context("no order_id")?;
+            resting.push(format!("{orders}/{id}"));
+        }
+        Ok(resting)
+    }
+
+    /// Cancels the order at this place.
+    pub async fn cancel(&self, order: &str) -> anyhow::Result<StatusCode> {
+        let canceled = self.client.delete(order).bearer_auth(TOKEN).send().await?;
+        let status = canceled.status();
+        canceled.bytes().await?;
+        Ok(status)
+    }
+
     async fn closed(
         self: &Arc<Self>,
         clients: usize,
@@ -253,42 +321,8 @@ impl Desk {
         closed_loop(clients, time, send).await
     }
 
-    /// Times placing in the mix at a fixed rate, alone and beside bad log-ins, in turn.
-    async fn flooded(
-        self: &Arc<Self>,
-        rate: f64,
-        time: Duration,
-        contenders: [&'static str; 2],
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
-        for turn in 0..TURNS * 2 {
-            // Which of the two comes first changes from pair to pair.
-            let flooded = turn % 4 == 1 || turn % 4 == 2;
-            let flood = flooded.then(|| tokio::spawn(flood(self.base.clone(), time * 2)));
-            let arrivals = Arc::clone(self).open_loop(rate, time * 2).await?;
-            let contender = contenders[usize::from(flooded)];
-            report.add("H1", contender, IN_FLIGHT, sample(&arrivals.places, BTreeMap::new()));
-            if let Some(flood) = flood {
-                println!("       log-ins: {:?}", flood.await??);
-                // What waits to be hashed is no part of the next turn.
-                tokio::time::sleep(DRAIN).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Registers those whom a flood tries to be.
-    async fn register(&self) -> anyhow::Result<()> {
-        for n in 0..USERS {
-            let user = json!({ "email": existing(n), "password": "several unrelated words here" });
-            let user = self.client.post(format!("{}/v1/users", self.base)).json(&user);
-            user.bearer_auth(TOKEN).send().await?.error_for_status()?;
-        }
-        Ok(())
-    }
-
     /// Sends the mix at a fixed rate, however long the answers take.
-    async fn open_loop(self: Arc<Self>, rate: f64, time: Duration) -> anyhow::Result<Arrivals> {
+    pub async fn open_loop(self: Arc<Self>, rate: f64, time: Duration) -> anyhow::Result<Arrivals> {
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
         let (answers, mut answered) = tokio::sync::mpsc::unbounded_channel();
         let unsent = AtomicUsize::new(0);
@@ -326,7 +360,7 @@ impl Desk {
                     }
                 }
                 Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
-                    arrivals.refused += 1;
+                    arrivals.refused.latencies.push(micros);
                 }
                 Ok(status) => bail!("{status} under load"),
                 // A connection that was refused or cut off.
@@ -334,49 +368,13 @@ impl Desk {
             }
         }
         let seconds = began.elapsed().as_secs_f64();
-        for measured in [&mut arrivals.good, &mut arrivals.places] {
+        for measured in [&mut arrivals.good, &mut arrivals.places, &mut arrivals.refused] {
             measured.latencies.sort_unstable();
             measured.acks = measured.latencies.len();
             measured.seconds = seconds;
         }
         Ok(arrivals)
     }
-}
-
-fn existing(n: u32) -> String {
-    format!("user{}@example.com", n % USERS)
-}
-
-/// Tries wrong passwords at a fixed rate, each for the next user and from the next address, and counts the answers by
-/// status. None may let anybody in.
-async fn flood(base: String, time: Duration) -> anyhow::Result<BTreeMap<u16, usize>> {
-    let intruder = |n| Client::builder().local_address(IpAddr::from([127, 0, 1, n])).build();
-    let intruders = (1..=INTRUDERS).map(intruder).collect::<Result<Vec<_>, _>>()?;
-    let (began, mut tries) = (Instant::now(), tokio::task::JoinSet::new());
-    for n in 0.. {
-        let due = Duration::from_secs_f64(f64::from(n) / BAD_LOG_INS);
-        if due >= time {
-            break;
-        }
-        tokio::time::sleep_until((began + due).into()).await;
-        let email = if n % 2 == 0 { existing(n / 2) } else { format!("nobody{n}@example.com") };
-        let body = json!({ "email": email, "password": "a wrong password" });
-        let intruder = &intruders[n as usize % intruders.len()];
-        let log_in = intruder.post(format!("{base}/v1/sessions")).json(&body).send();
-        tries.spawn(async move { anyhow::Ok(log_in.await?.status()) });
-    }
-    let mut told = BTreeMap::new();
-    while let Some(status) = tries.join_next().await {
-        let status = status??;
-        let refused = [
-            StatusCode::UNAUTHORIZED,
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ];
-        anyhow::ensure!(refused.contains(&status), "a bad log-in was answered {status}");
-        *told.entry(status.as_u16()).or_default() += 1;
-    }
-    Ok(told)
 }
 
 /// Commits of one row each at a fixed rate on the same Postgres, each from when it was meant to start.

@@ -9,11 +9,13 @@
 mod bulk;
 mod checks;
 mod cluster;
+mod flood;
 mod framework;
 mod history;
 mod http;
 mod measure;
 mod ours;
+mod overload;
 mod report;
 mod scene;
 mod ticks;
@@ -42,6 +44,8 @@ struct Plan {
     time: Duration,
     clients: Vec<usize>,
     log: history::Size,
+    /// Requests a second of which a flood of log-ins is played beside parts; as many as come through unless it is given.
+    flood_rate: Option<f64>,
 }
 
 impl Plan {
@@ -70,6 +74,7 @@ impl Plan {
                 ))
                 .unwrap_or(usize::MAX),
             },
+            flood_rate: std::env::var("BENCH_FLOOD_RATE").ok().and_then(|text| text.parse().ok()),
         }
     }
 }
@@ -96,7 +101,7 @@ async fn main() -> anyhow::Result<()> {
     let machine = machine(&cluster).await?;
     println!("{}", serde_json::to_string_pretty(&machine)?);
     let mut report = Report::default();
-    let contenders: [&'static str; 9] = [
+    let contenders: [&'static str; 11] = [
         "ours",
         "ours, one hot account",
         "ours, resting",
@@ -105,6 +110,8 @@ async fn main() -> anyhow::Result<()> {
         "W1",
         "views",
         "http",
+        "flood",
+        "overload",
         "ticks",
     ];
     if plan.only.as_ref().is_none_or(|only| "triggers".starts_with(only.as_str())) {
@@ -156,6 +163,12 @@ async fn play(
         "views" if clients == 64 => views::play(&run, plan.time, report).await,
         "ticks" if clients == 64 => ticks::play(&run, plan.time * 5, report).await,
         "http" if clients == 64 => http::play(&run, plan.time, report).await,
+        "flood" if clients == 64 && plan.only.is_some() => {
+            http::flood(&run, plan.flood_rate, plan.time, report).await
+        }
+        "overload" if clients == 64 && plan.only.is_some() => {
+            http::overload(&run, plan.time, report).await
+        }
         "W1" if clients <= 64 => w1(&run, clients, plan, report).await,
         _ => Ok(()),
     }

@@ -28,6 +28,7 @@ pub mod tokens;
 mod turns;
 pub mod usage;
 pub mod users;
+mod yielding;
 
 pub use accepting::Accepted;
 pub use acts::{Act, Reach, Rule, Showing};

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: a password is never shown and is wiped from memory; it is hashed as it was given, by argon2id with the
 //! parameters of OWASP; comparing takes the same time for a user who does not exist. Hashing is slow on purpose, so it
-//! runs on few threads, of the lowest priority, with a short queue in front of them: a flood of log-ins is refused
-//! instead of starving orders.
+//! runs on few threads that step aside for everything else, with a short queue in front of them: a flood of log-ins is
+//! refused instead of starving orders.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,14 +19,14 @@ use tracing::{error, warn};
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
 
+use super::yielding::step_aside;
+
 /// The shortest password, in characters.
 pub const SHORTEST: usize = 8;
 /// The longest password, in bytes: 64 characters of any script fit.
 pub const LONGEST: usize = 256;
 /// Passwords that wait for a thread at the most.
 const WAITING: usize = 32;
-/// The priority of the threads: what orders and reads leave over (`nice`).
-const NICE: i32 = 19;
 /// How many times as long as it has worked a thread rests if others wait: a flood has at most a quarter of each thread's
 /// core, and who comes alone is not kept waiting.
 const REST: u32 = 3;
@@ -244,7 +244,7 @@ impl Place {
 
 /// Works off the queue until nobody can put anything in.
 fn work_off(queue: &Mutex<Receiver<Job>>, places: &Semaphore) {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    if let Err(error) = step_aside() {
         warn!(%error, "passwords are hashed at the usual priority");
     }
     let mut memory = Memory::default();
@@ -340,6 +340,7 @@ fn failed(error: &dyn std::fmt::Display) -> HashError {
 mod tests {
     use argon2::PasswordHasher;
 
+    use super::super::yielding::NICE;
     use super::*;
 
     /// 64 characters of several scripts.
