@@ -1,7 +1,8 @@
 //! Groups of views, and one step of one group: read a batch of the log, fold it, write rows and checkpoint in one
 //! statement.
 //!
-//! A step has no state of its own: whatever it needs is in the database. It reads without a lock; what it writes counts
+//! A step needs no state of its own: whatever it needs is in the database, and what is kept from the last step is a copy
+//! ([`Lately`]). It reads without a lock; what it writes counts
 //! only if the checkpoint is still where it was read ([`Writes`]). Rows change only together with their checkpoint, so
 //! that then all that was read was of one moment. Of two processes at once one is therefore too late, and goes on from
 //! where the other came to. A step costs a round trip to read the log, one a table that it needs rows of, and one to
@@ -16,6 +17,7 @@ use crate::checkpoint::{self, Checkpoint, Status};
 use crate::error::ProjectionError;
 use crate::log::{LogError, Recorded};
 use crate::tail::Tail;
+use crate::trading::Trading;
 use crate::writes::Writes;
 use crate::{books, market, snapshots, trading};
 
@@ -109,19 +111,25 @@ impl Group {
         }
     }
 
+    /// Folds a batch. What it touched of what the next step may want again.
     async fn project(
         self,
         connection: &mut PgConnection,
         generation: i32,
         batch: &[Recorded],
+        lately: &Lately,
         writes: &mut Writes,
-    ) -> Result<(), ProjectionError> {
+    ) -> Result<Option<Trading>, ProjectionError> {
         match self {
-            Self::Trading => trading::project(connection, generation, batch, writes).await,
+            Self::Trading => {
+                let rows = trading::project(connection, generation, batch, &lately.trading, writes);
+                return rows.await.map(Some);
+            }
             Self::Books => books::project(connection, generation, batch, writes).await,
             Self::Market => market::project(connection, generation, batch, writes).await,
             Self::Snapshots => snapshots::project(connection, generation, batch, writes).await,
-        }
+        }?;
+        Ok(None)
     }
 
     /// Folds the next batch into `generation`.
@@ -149,7 +157,10 @@ impl Group {
         let Some(from) = checkpoint::one(connection, self.name(), generation).await? else {
             return Ok(Step::Retired);
         };
-        Ok(self.step_from(connection, from, batch, &Tail::default()).await?.step)
+        Ok(self
+            .step_from(connection, from, batch, (&Tail::default(), &mut Lately::default()))
+            .await?
+            .step)
     }
 
     /// A step of at most `batch` events that `tail` reads, from where the group was when somebody last looked.
@@ -161,7 +172,7 @@ impl Group {
         connection: &mut PgConnection,
         mut from: Checkpoint,
         batch: u32,
-        tail: &Tail,
+        (tail, lately): (&Tail, &mut Lately),
     ) -> Result<Stepped, ProjectionError> {
         let (mut limit, mut late) = (batch, false);
         loop {
@@ -176,7 +187,7 @@ impl Group {
                 }
                 Status::Live | Status::Building => {}
             }
-            match self.attempt(connection, &from, limit, tail).await {
+            match self.attempt(connection, &from, limit, (tail, lately)).await {
                 Ok(Some(step)) => return Ok(Stepped { step, late }),
                 Ok(None) => late = true,
                 Err(
@@ -215,7 +226,7 @@ impl Group {
         connection: &mut PgConnection,
         from: &Checkpoint,
         limit: u32,
-        tail: &Tail,
+        (tail, lately): (&Tail, &mut Lately),
     ) -> Result<Option<Step>, ProjectionError> {
         let batch = tail.read_after(connection, SHARD, from.position, limit).await?;
         let Some(last) = batch.last() else {
@@ -229,10 +240,36 @@ impl Group {
         }
         let position = last.position;
         let mut writes = Writes::of(from, position)?;
-        self.project(connection, from.generation, &batch, &mut writes).await?;
+        lately.stand_at(from);
+        let rows = self.project(connection, from.generation, &batch, lately, &mut writes).await?;
         let full = batch.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let moved = writes.send(connection).await?;
-        Ok(moved.then_some(Step::Advanced { position, more: full }))
+        if !moved {
+            return Ok(None);
+        }
+        if let Some(rows) = rows {
+            lately.trading.take(rows);
+        }
+        lately.at = Some((from.generation, position));
+        Ok(Some(Step::Advanced { position, more: full }))
+    }
+}
+
+/// Rows that a process keeps of a group from step to step. They stand as the tables do: nobody writes them but with the
+/// checkpoint, so that they hold where it is still where the last step has left it.
+#[derive(Debug, Default)]
+pub(crate) struct Lately {
+    /// The generation and the checkpoint that they are of.
+    at: Option<(i32, u64)>,
+    trading: trading::Lately,
+}
+
+impl Lately {
+    /// Forgets them unless they are of this checkpoint. Until the step is written they are of none.
+    fn stand_at(&mut self, from: &Checkpoint) {
+        if self.at.take() != Some((from.generation, from.position)) {
+            self.trading = trading::Lately::default();
+        }
     }
 }
 

@@ -150,6 +150,47 @@ pub(crate) async fn load<R: Row>(
     Ok(rows.iter().map(R::read).collect::<Result<_, _>>()?)
 }
 
+/// Rows as the last step left them, so that the next one need not load them. The most recently touched ones: up to two times
+/// [`KEPT`], which are forgotten half by half.
+#[derive(Debug)]
+pub(crate) struct Kept<R: Row> {
+    young: BTreeMap<R::Key, R>,
+    old: BTreeMap<R::Key, R>,
+}
+
+/// Rows of a table that are kept before the older ones are forgotten.
+const KEPT: usize = 8_192;
+
+impl<R: Row> Default for Kept<R> {
+    fn default() -> Self {
+        Self { young: BTreeMap::new(), old: BTreeMap::new() }
+    }
+}
+
+impl<R: Row> Kept<R> {
+    fn get(&self, key: &R::Key) -> Option<&R> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// Keeps the rows of a step that has been written, those that are `wanted` again.
+    pub(crate) fn take(&mut self, rows: Rows<R>, wanted: impl Fn(&R) -> bool) {
+        for (key, slot) in rows.slots {
+            match slot {
+                Slot::Loaded(row) | Slot::Changed(row) if wanted(&row) => {
+                    if self.young.len() >= KEPT {
+                        self.old = std::mem::take(&mut self.young);
+                    }
+                    self.young.insert(key, row);
+                }
+                Slot::Loaded(_) | Slot::Changed(_) | Slot::Gone => {
+                    self.young.remove(&key);
+                    self.old.remove(&key);
+                }
+            }
+        }
+    }
+}
+
 /// What a batch does to one row.
 #[derive(Debug)]
 enum Slot<R> {
@@ -174,6 +215,29 @@ impl<R: Row> Rows<R> {
     /// Takes rows in as they are stored.
     pub(crate) fn take_stored(&mut self, rows: Vec<R>) {
         self.slots.extend(rows.into_iter().map(|row| (row.key(), Slot::Loaded(row))));
+    }
+
+    /// Takes the rows that have these keys and exist: those that are kept, and the others from the table.
+    pub(crate) async fn find(
+        &mut self,
+        kept: &Kept<R>,
+        connection: &mut PgConnection,
+        generation: i32,
+        keys: impl IntoIterator<Item = R::Key>,
+    ) -> Result<(), ProjectionError>
+    where
+        R: Clone,
+    {
+        let mut missing = Vec::new();
+        for key in keys {
+            match kept.get(&key) {
+                Some(row) => {
+                    self.slots.insert(key, Slot::Loaded(row.clone()));
+                }
+                None => missing.push(key),
+            }
+        }
+        self.load(connection, generation, missing).await
     }
 
     /// Loads the rows that have these keys and exist.
@@ -243,5 +307,50 @@ impl<R: Row> Rows<R> {
         }
         writes.delete::<R>(&gone)?;
         writes.upsert(&changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
+    use aggregates::money::Quantity;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::ShareReservationRow;
+
+    fn row(n: usize, qty: u32) -> ShareReservationRow {
+        ShareReservationRow {
+            account_id: AccountId::new(Uuid::from_u128(n as u128)),
+            instrument_id: InstrumentId::new(Uuid::nil()),
+            order_id: OrderId::new(Uuid::nil()),
+            tenant_id: TenantId::new(Uuid::nil()),
+            qty: Quantity::new(qty.into()).unwrap(),
+        }
+    }
+
+    fn changed(row: ShareReservationRow) -> Rows<ShareReservationRow> {
+        let mut rows = Rows::default();
+        rows.put(row);
+        rows
+    }
+
+    #[test]
+    fn the_last_state_of_what_was_touched_of_late_is_kept_and_no_more_than_that() {
+        let mut kept = Kept::default();
+        for n in 0..3 * KEPT {
+            kept.take(changed(row(n, 1)), |_| true);
+            kept.take(changed(row(0, 2)), |_| true);
+            assert!(kept.young.len() <= KEPT && kept.old.len() <= KEPT);
+        }
+        assert_eq!(kept.get(&row(0, 2).key()), Some(&row(0, 2)), "touched again and again");
+        assert_eq!(kept.get(&row(1, 1).key()), None, "not for long");
+        assert_eq!(kept.get(&row(3 * KEPT - 1, 1).key()), Some(&row(3 * KEPT - 1, 1)));
+        let mut gone = changed(row(0, 2));
+        gone.remove(&row(0, 2).key());
+        kept.take(gone, |_| true);
+        assert_eq!(kept.get(&row(0, 2).key()), None, "it is gone in both halves");
+        kept.take(changed(row(7, 3)), |row| row.qty != Quantity::new(3.into()).unwrap());
+        assert_eq!(kept.get(&row(7, 3).key()), None, "nobody wants it again");
     }
 }

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use crate::checkpoint::{self, Checkpoint, Status};
 use crate::error::ProjectionError;
-use crate::group::{BATCH, Group, Step, Stepped};
+use crate::group::{BATCH, Group, Lately, Step, Stepped};
 use crate::rebuild;
 use crate::tail::Tail;
 
@@ -93,8 +93,9 @@ impl Runner {
         let (mut tasks, tail) = (JoinSet::new(), Tail::default());
         for (group, progress) in self.progress {
             let (pool, head, tail) = (self.pool.clone(), self.head.clone(), tail.clone());
+            let lately = Lately::default();
             let follower =
-                Follower { group, pool, head, tail, progress, looked: None, second: false };
+                Follower { group, pool, head, tail, lately, progress, looked: None, second: false };
             tasks.spawn(follower.follow());
         }
         let mut stop = std::pin::pin!(stop);
@@ -132,6 +133,7 @@ struct Follower {
     pool: PgPool,
     head: watch::Receiver<u64>,
     tail: Tail,
+    lately: Lately,
     progress: watch::Sender<Progress>,
     /// Its generations, and when they were looked at: others begin and end them seldom. What this process did to them
     /// since then is in it.
@@ -217,7 +219,7 @@ impl Follower {
         }
         let from = row.clone();
         let Stepped { step, late } =
-            self.group.step_from(connection, from, BATCH, &self.tail).await?;
+            self.group.step_from(connection, from, BATCH, (&self.tail, &mut self.lately)).await?;
         match step {
             Step::Advanced { position, .. } => {
                 (row.position, self.second) = (position, late);

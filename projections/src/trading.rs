@@ -1,7 +1,8 @@
 //! The group `trading`: accounts, orders, fills, positions, lots and activities, under one checkpoint, since one
 //! answer combines them.
 //!
-//! A batch costs at most one load a table and one write in all, whatever its length.
+//! A batch costs at most one load a table and one write in all, whatever its length. Accounts, positions and open orders
+//! that were touched of late are kept from step to step and cost no load.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ use crate::fold::{Read, fold, read_batch};
 use crate::log::Recorded;
 use crate::orders::OrderRow;
 use crate::positions::{LotRow, PositionRow, closed_lots, fold_lots, splits_lots};
-use crate::row::{Row, Rows};
+use crate::row::{Kept, Row, Rows};
 use crate::writes::Writes;
 
 /// The tables of the group.
@@ -43,6 +44,24 @@ pub struct Trading {
     pub activities: Rows<ActivityRow>,
 }
 
+/// What is kept from one step to the next of the same generation: rows as they stand in the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Lately {
+    accounts: Kept<AccountRow>,
+    orders: Kept<OrderRow>,
+    positions: Kept<PositionRow>,
+}
+
+impl Lately {
+    /// Keeps the rows of a step that has been written.
+    pub(crate) fn take(&mut self, rows: Trading) {
+        self.accounts.take(rows.accounts, |_| true);
+        // Nothing happens any more to an order that has ended.
+        self.orders.take(rows.orders, |order| order.open);
+        self.positions.take(rows.positions, |_| true);
+    }
+}
+
 const LOTS_OF_POSITIONS: &str = "SELECT lot_id, tenant_id, account_id, instrument_id, qty, cost, opened_at, \
      opened_position FROM lots JOIN unnest($2, $3) AS wanted (account_id, instrument_id) \
      USING (account_id, instrument_id) WHERE generation = $1";
@@ -51,7 +70,7 @@ fn wants(recorded: &Recorded) -> bool {
     matches!(recorded.stream, StreamId::Account(_) | StreamId::Order(_) | StreamId::Position(..))
 }
 
-/// Folds a batch into the tables of `generation`.
+/// Folds a batch into the tables of `generation`, and tells the rows that it touched.
 ///
 /// # Errors
 /// An event of the batch cannot be folded, or the database failed.
@@ -59,14 +78,16 @@ pub(crate) async fn project(
     connection: &mut PgConnection,
     generation: i32,
     batch: &[Recorded],
+    lately: &Lately,
     writes: &mut Writes,
-) -> Result<(), ProjectionError> {
+) -> Result<Trading, ProjectionError> {
     let events = read_batch(batch, wants)?;
-    let mut rows = Trading::load(connection, generation, &events).await?;
+    let mut rows = Trading::load(connection, generation, &events, lately).await?;
     for Read { recorded, event } in events {
         rows.fold(recorded, event)?;
     }
-    rows.write(writes)
+    rows.write(writes)?;
+    Ok(rows)
 }
 
 impl Trading {
@@ -74,6 +95,7 @@ impl Trading {
         connection: &mut PgConnection,
         generation: i32,
         events: &[Read<'_>],
+        lately: &Lately,
     ) -> Result<Self, ProjectionError> {
         let mut accounts = BTreeSet::new();
         let mut orders = BTreeSet::new();
@@ -104,10 +126,10 @@ impl Trading {
             }
         }
         let mut rows = Self::default();
-        rows.accounts.load(connection, generation, accounts).await?;
-        rows.orders.load(connection, generation, orders).await?;
+        rows.accounts.find(&lately.accounts, connection, generation, accounts).await?;
+        rows.orders.find(&lately.orders, connection, generation, orders).await?;
         rows.fills.load(connection, generation, fills).await?;
-        rows.positions.load(connection, generation, positions).await?;
+        rows.positions.find(&lately.positions, connection, generation, positions).await?;
         rows.lots.load(connection, generation, lots).await?;
         if !split.is_empty() {
             let split: Vec<_> = split.into_iter().collect();

@@ -1,6 +1,7 @@
 //! Projections on a real database: run twice, raced, stopped by a bad event, rebuilt while the log grows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aggregates::id::{AccountId, InstrumentId, OPERATOR_TENANT, OrderId};
 use aggregates::stream::StreamId;
@@ -14,7 +15,7 @@ use projections::orders::OrderRow;
 use projections::positions::{LotRow, PositionRow};
 use projections::row::Row as _;
 use projections::trading::Trading;
-use projections::{Group, Step, rebuild};
+use projections::{Group, Runner, Step, rebuild};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sqlx::{PgConnection, PgPool, Row};
@@ -176,6 +177,35 @@ async fn two_steppers_at_once_fold_every_event_once() {
     let memory = in_memory(&history.log);
     let rows: Vec<OrderRow> = stored(&mut connection, 1).await;
     assert!(rows.iter().eq(memory.orders.iter()));
+}
+
+#[tokio::test]
+async fn what_a_follower_keeps_from_step_to_step_is_what_is_stored_whoever_else_steps() {
+    let database = TestDatabase::new().await;
+    let history = a_history(400);
+    let (head, receiver) = tokio::sync::watch::channel(0);
+    let (runner, views) = Runner::new(database.projector.pool().clone(), receiver);
+    let following = tokio::spawn(runner.run());
+    let mut connection = database.projector.pool().acquire().await.unwrap();
+    for (n, rows) in history.log.chunks(7).enumerate() {
+        append(database.writer.pool(), rows).await;
+        let position = rows.last().unwrap().position;
+        if n % 3 == 0 {
+            // Before the follower, which nobody has woken.
+            assert_eq!(catch_up(&mut connection, Group::Trading, 1).await, position);
+        } else {
+            head.send_replace(position);
+            assert!(views.wait(Group::Trading, position, Duration::from_secs(30)).await, "{n}");
+        }
+    }
+    following.abort();
+    let generation = rebuild::begin(&mut connection, Group::Trading).await.unwrap();
+    catch_up(&mut connection, Group::Trading, generation).await;
+    let (followed, whole) = (
+        image(&mut connection, Group::Trading, 1).await,
+        image(&mut connection, Group::Trading, generation).await,
+    );
+    assert_eq!(followed, whole);
 }
 
 #[tokio::test]
