@@ -5,7 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 outside=$root/target/outside
-token=the-token-of-the-outside-judges
+token=the-operators-token-of-the-outside-judges
 started=()
 scratch=$(mktemp -d)
 # As root the private Postgres is another user, who has to get through.

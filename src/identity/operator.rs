@@ -1,24 +1,24 @@
 //! The operator's bearer token: it may do everything.
 //!
 //! It comes from `BLOTTER_OPERATOR_TOKEN`, else from the file `operator.token` in the data directory, which the
-//! first start makes with 32 random bytes. One that would soon be guessed is not taken, and one that could be is warned of.
+//! first start makes with 32 random bytes. One that could be guessed is not taken, and the server does not start.
 //! Only its hash stays in memory, and no log ever shows it. Comparing costs one SHA-256 and takes the same time whatever is presented.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::passwords::why_guessable;
 use super::secret::{self, SecretError};
 
 /// The file's name in the data directory.
 const FILE: &str = "operator.token";
-/// The shortest token, in characters.
-const SHORTEST: usize = 8;
-/// The shortest that is not warned of: so many hex digits are 16 random bytes.
-const SAFE: usize = 32;
-/// What stands in examples everywhere, and is tried first.
-const EXAMPLES: [&str; 5] = ["changeme", "change-me", "password", "12345678", "00000000"];
+/// The shortest token, in characters: so many hex digits are 16 random bytes.
+const SHORTEST: usize = 32;
+/// The fewest different characters: of 32 random hex digits one in ten million has fewer.
+const DIFFERENT: usize = 8;
 
 /// Knows the operator's token when it sees it.
 #[derive(Clone)]
@@ -47,20 +47,17 @@ impl OperatorToken {
             }
         };
         let (length, least) = (token.chars().count(), SHORTEST);
-        if length < least || token.trim().is_empty() {
+        if length < least {
             return Err(SecretError::Short { from, length, least });
         }
-        if EXAMPLES.contains(&token.to_ascii_lowercase().as_str()) {
-            return Err(SecretError::Example { from });
+        let (different, least) = (token.chars().collect::<BTreeSet<_>>().len(), DIFFERENT);
+        if different < least {
+            return Err(SecretError::Monotonous { from, different, least });
         }
-        if length < SAFE {
-            tracing::warn!(
-                from,
-                length,
-                "the operator's token could be guessed: `openssl rand -hex 32` makes one that cannot"
-            );
+        match why_guessable(&token, &[]) {
+            Some(why) => Err(SecretError::Guessable { from, why }),
+            None => Ok(token),
         }
-        Ok(token)
     }
 
     fn new(token: &str) -> Self {
@@ -88,7 +85,7 @@ mod tests {
     use crate::identity::secret::Scratch;
 
     /// As short as a token may be.
-    const GIVEN: &str = "0123456789abcdef0123456789abcdef";
+    const GIVEN: &str = "5f0c71e29ab4836d1d9e40c7b2f85a36";
 
     #[test]
     fn a_given_token_wins_and_an_empty_one_is_none() {
@@ -101,17 +98,31 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_would_soon_be_guessed_is_not_taken_wherever_it_comes_from() {
+    fn a_token_that_could_be_guessed_is_not_taken_wherever_it_comes_from() {
         let scratch = Scratch::new("short");
-        for short in ["x", "changeme", "Password", "        ", &GIVEN[..7]] {
-            let told = OperatorToken::load(Some(short), &scratch.0).unwrap_err().to_string();
+        for (given, named) in [
+            ("x", "has 1 characters"),
+            ("changeme", "has 8 characters"),
+            ("aaaaaaaaaaaa", "has 12 characters"),
+            (&GIVEN[1..], "has 31 characters, and one below 32"),
+            (&"a".repeat(64), "has 1 different characters, and one below 8"),
+            (&"0123456".repeat(8), "has 7 different characters"),
+            (&"abcdefgh".repeat(4), "would soon be guessed (Repeats like "),
+            ("0123456789abcdef0123456789abcdef", "would soon be guessed (Repeats like "),
+            (&"changeme".repeat(5), "has 7 different characters"),
+        ] {
+            let told = OperatorToken::load(Some(given), &scratch.0).unwrap_err().to_string();
             assert!(
                 told.contains("BLOTTER_OPERATOR_TOKEN") && told.contains("rand -hex 32"),
                 "{told}"
             );
+            assert!(
+                told.contains(named) && (given.len() < 8 || !told.contains(given)),
+                "{given}: {told}"
+            );
         }
         OperatorToken::load(None, &scratch.0).unwrap();
-        OperatorToken::load(Some(&GIVEN[..8]), &scratch.0).unwrap();
+        OperatorToken::load(Some(GIVEN), &scratch.0).unwrap();
         std::fs::write(scratch.0.join(FILE), "chang\n").unwrap();
         let told = OperatorToken::load(None, &scratch.0).unwrap_err().to_string();
         assert!(told.contains(FILE) && told.contains("has 5 characters"), "{told}");

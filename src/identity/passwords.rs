@@ -75,7 +75,8 @@ pub enum Unfit {
     Guessable(String),
 }
 
-fn because(warning: &str) -> String {
+/// A warning behind a sentence, if there is one.
+pub(super) fn because(warning: &str) -> String {
     if warning.is_empty() { String::new() } else { format!(" ({warning})") }
 }
 
@@ -271,10 +272,15 @@ fn worked() -> Duration {
 
 fn guessable(password: &Password, about: &[String]) -> Option<Unfit> {
     let about: Vec<&str> = about.iter().map(String::as_str).chain(CONTEXT).collect();
-    let entropy = zxcvbn(&password.0, &about);
+    why_guessable(&password.0, &about).map(Unfit::Guessable)
+}
+
+/// Why a secret would soon be guessed, if it would, as far as that is known; `about` are words that are tried first.
+pub(super) fn why_guessable(secret: &str, about: &[&str]) -> Option<String> {
+    let entropy = zxcvbn(secret, about);
     let warning = entropy.feedback().and_then(|feedback| feedback.warning());
     let why = || warning.map(|warning| warning.to_string()).unwrap_or_default();
-    (entropy.score() < Score::Three).then(|| Unfit::Guessable(why()))
+    (entropy.score() < Score::Three).then(why)
 }
 
 fn parameters() -> Result<Params, HashError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::passwords::because;
 use crate::database::data_directory;
 
 /// Why there is no secret.
@@ -41,7 +42,7 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
     },
-    /// A token of the operator's that could be guessed.
+    /// A token of the operator's that is too short.
     #[error(
         "the operator's token of {from} has {length} characters, and one below {least} could be guessed: make one with \
          `openssl rand -hex 32`, or set none and leave it to the file that the first start makes"
@@ -54,14 +55,29 @@ pub enum SecretError {
         /// The shortest that is taken.
         least: usize,
     },
-    /// It stands in examples.
+    /// A token of the operator's of too few different characters.
     #[error(
-        "the token in {from} is one of the first that anybody tries: make one with `openssl rand -hex 32`, or set none and \
-         leave it to the file that the first start makes"
+        "the operator's token of {from} has {different} different characters, and one below {least} could be guessed: make \
+         one with `openssl rand -hex 32`, or set none and leave it to the file that the first start makes"
     )]
-    Example {
+    Monotonous {
         /// Where it stands.
         from: String,
+        /// How many there are.
+        different: usize,
+        /// How many there have to be.
+        least: usize,
+    },
+    /// A token of the operator's that is made of what is tried first.
+    #[error(
+        "the operator's token of {from} would soon be guessed{}: make one with `openssl rand -hex 32`, or set none and leave \
+         it to the file that the first start makes", because(.why)
+    )]
+    Guessable {
+        /// Where it stands.
+        from: String,
+        /// Why, as far as that is known.
+        why: String,
     },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]

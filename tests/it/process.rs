@@ -194,9 +194,12 @@ async fn a_token_in_the_environment_is_taken_without_its_newline_and_only_as_tex
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("BLOTTER_OPERATOR_TOKEN"), "{message}");
 
-    let mut command = blotter(&["serve", "--data-dir"]);
-    let command = command.arg(directory.path()).env("BLOTTER_OPERATOR_TOKEN", "changeme");
-    let output = command.output().unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && message.contains("openssl rand -hex 32"), "{message}");
+    for guessable in ["changeme", "aaaaaaaaaaaa", &"a".repeat(64), &"abcdefgh".repeat(4)] {
+        let mut command = blotter(&["serve", "--data-dir"]);
+        let command = command.arg(directory.path()).env("BLOTTER_OPERATOR_TOKEN", guessable);
+        let output = command.output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("openssl rand -hex 32"), "{message}");
+    }
 }
