@@ -6,6 +6,7 @@ use crate::auditing::AuditCommand;
 use crate::maintenance::{EventsCommand, ProjectionsCommand};
 use crate::registry::{KeysCommand, UserCommand};
 use crate::stdio::StdioSettings;
+use crate::tokens::TokenCommand;
 use blotter::config::{self, ConfigError, Effective, ServerSettings};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -41,6 +42,9 @@ pub enum Command {
     /// Register, list, disable and forget users; the server may be running or not
     #[command(subcommand)]
     User(UserCommand),
+    /// List and revoke the tokens that users made for agents; the server may be running or not
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Work on the keys that sign access tokens
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -9,6 +9,7 @@ mod maintenance;
 mod registry;
 mod serve;
 mod stdio;
+mod tokens;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
         Command::Audit(command) => return auditing::run(command).await,
         Command::Projections(command) => maintenance::projections(command).await,
         Command::User(command) => registry::users(command).await,
+        Command::Token(command) => tokens::run(command).await,
         Command::Keys(command) => registry::keys(command),
         Command::Events(command) => maintenance::events(&command),
         Command::Openapi => writeln!(std::io::stdout(), "{:#}", blotter::rest::document())

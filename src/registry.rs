@@ -159,19 +159,12 @@ async fn carry_out(
     command: UserCommand,
     password: Option<Password>,
 ) -> anyhow::Result<()> {
-    let request = RequestId::new(Uuid::now_v7());
+    let cause = by_operator();
     let guest = Guest {
         address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         user_agent: String::new(),
-        interface: Interface::Cli,
-        request,
-    };
-    let cause = Cause {
-        actor: OPERATOR,
-        token: "operator".to_owned(),
-        client: String::new(),
-        interface: Interface::Cli,
-        request,
+        interface: cause.interface,
+        request: cause.request,
     };
     let mut out = std::io::stdout();
     match command {
@@ -230,6 +223,17 @@ async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// What the log says of a command of the operator's.
+pub fn by_operator() -> Cause {
+    Cause {
+        actor: OPERATOR,
+        token: "operator".to_owned(),
+        client: String::new(),
+        interface: Interface::Cli,
+        request: RequestId::new(Uuid::now_v7()),
+    }
 }
 
 /// Asks whether a user is to be erased for good: whoever means it types the address again.

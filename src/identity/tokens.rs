@@ -31,6 +31,12 @@ const USE: TimeDelta = TimeDelta::minutes(1);
 /// The columns of a token.
 const COLUMNS: &str = "token_id, tenant_id, user_id, name, scopes, accounts, limits, created_at, \
     expires_at, first_used_at, last_used_at, halted_at";
+/// Whose they are, with the state of their users; $1 to $3 is where a page begins and how long it is.
+const OF_ALL: &str = "SELECT token_id, tokens.tenant_id, tokens.user_id, name, scopes, accounts, limits,
+        tokens.created_at, expires_at, first_used_at, last_used_at, halted_at, revoked_at, email, users.state
+    FROM tokens JOIN users ON users.tenant_id = tokens.tenant_id AND users.user_id = tokens.user_id
+    WHERE $1::timestamptz IS NULL OR (tokens.created_at, token_id) > ($1, $2)
+    ORDER BY tokens.created_at, token_id LIMIT $3";
 /// A token is live that was not revoked and whose time is not over at $1.
 const LIVE: &str = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)";
 const LOCK: &str = "SELECT tenant_id FROM users WHERE user_id = $1 AND state = 'active' FOR UPDATE";
@@ -76,6 +82,19 @@ pub struct TokenRow {
     pub last_used_at: Option<DateTime<Utc>>,
     /// When it was halted.
     pub halted_at: Option<DateTime<Utc>>,
+}
+
+/// A token as the operator sees it: one that is over too.
+#[derive(Clone, Debug)]
+pub struct OwnedToken {
+    /// The token.
+    pub token: TokenRow,
+    /// The address of its user.
+    pub owner: String,
+    /// Whether its user may act at all.
+    pub owner_active: bool,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
 }
 
 /// Why a token was not made or changed.
@@ -198,6 +217,28 @@ impl Tokens {
         );
         let query = sqlx::query(&statement).bind(Utc::now()).bind(user.uuid());
         query.fetch_all(self.pool.pool()).await?.iter().map(read).collect()
+    }
+
+    /// Tokens of everybody, oldest first, live or not, from the one after `after`: `limit` at the most.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn of_all(
+        &self,
+        after: Option<(DateTime<Utc>, TokenId)>,
+        limit: i64,
+    ) -> Result<Vec<OwnedToken>, sqlx::Error> {
+        let (time, token) = after.unzip();
+        let query = sqlx::query(OF_ALL).bind(time).bind(token.map(TokenId::uuid)).bind(limit);
+        let owned = |row: &PgRow| {
+            Ok(OwnedToken {
+                token: read(row)?,
+                owner: row.try_get("email")?,
+                owner_active: row.try_get::<String, _>("state")? == "active",
+                revoked_at: row.try_get("revoked_at")?,
+            })
+        };
+        query.fetch_all(self.pool.pool()).await?.iter().map(owned).collect()
     }
 
     /// One live token of a user, or of whomever it is.

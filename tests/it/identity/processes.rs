@@ -194,10 +194,10 @@ async fn neither_the_log_of_the_process_nor_its_metrics_hold_what_a_tenant_wrote
     }
 }
 
-/// Runs `blotter user …` with a line of standard input.
-fn user(arguments: &[&str], url: &str, data_dir: &std::path::Path, line: &str) -> (bool, String) {
-    let mut command = blotter(&["user"]);
-    command.args(arguments).args(["--database-url", url, "--data-dir"]).arg(data_dir);
+/// Runs `blotter` on a database with a line of standard input.
+fn run(arguments: &[&str], url: &str, data_dir: &std::path::Path, line: &str) -> (bool, String) {
+    let mut command = blotter(arguments);
+    command.args(["--database-url", url, "--data-dir"]).arg(data_dir);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
     child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
@@ -213,7 +213,9 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
     let (server, directory) = on(&database, "identity-cli", &["--registration", "invite"]).await;
     let base = server.base();
     let url = database.url("postgres");
-    let run = |arguments: &[&str], line: &str| user(arguments, &url, directory.path(), line);
+    let run = |arguments: &[&str], line: &str| {
+        run(&[&["user"], arguments].concat(), &url, directory.path(), line)
+    };
     let refused = register(base, "eve@example.org", PASSWORD).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (403, &json!("not_invited")));
 
@@ -271,4 +273,101 @@ async fn the_operator_makes_invites_and_forgets_users_on_the_command_line() {
     assert!(made["expires_at"].is_string() && came["by"] == "invitation", "{bob:?}");
     let text = format!("{bob:?}");
     assert!(!text.contains("example.org") && !text.contains(code.trim()), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_lists_the_tokens_of_everybody_and_revokes_one() {
+    let database = TestDatabase::new().await;
+    let (server, directory) = on(&database, "identity-tokens", &[]).await;
+    let (base, url) = (server.base(), database.url("postgres"));
+    let run =
+        |arguments: &[&str]| run(&[&["token"], arguments].concat(), &url, directory.path(), "");
+    assert_eq!(run(&["list", "--json"]), (true, "[]\n".to_owned()));
+    let (ada, bob) = (Person::new(base, "ada").await, Person::new(base, "bob").await);
+    let opened = json!({"name": "mine", "kind": "cash", "starting_balance": "1000"});
+    let account = ada.post("/v1/accounts", opened).await.expect(201)["account_id"].clone();
+    let limited = json!({"name": "Limited 日", "scopes": ["ledger:read", "orders:write"], "accounts": [account],
+        "limits": {"max_order_notional": "12.50", "symbols": ["AAPL", "MSFT"]}, "expires_at": "2100-01-01T00:00:00Z"});
+    let limited = ada.post("/v1/tokens", limited).await.expect(201);
+    let plain = json!({"name": "Plain", "scopes": ["ledger:read"]});
+    let [used, halted, ended] = [
+        bob.post("/v1/tokens", plain.clone()).await.expect(201),
+        bob.post("/v1/tokens", plain.clone()).await.expect(201),
+        bob.post("/v1/tokens", plain).await.expect(201),
+    ];
+    let path =
+        |token: &serde_json::Value| format!("/v1/tokens/{}", token["token_id"].as_str().unwrap());
+    bob.send(Method::PATCH, &path(&halted), Some(json!({"halted": true}))).await.expect(200);
+    bob.delete(&path(&ended)).await.expect(200);
+    let secret = used["token"].as_str().unwrap();
+    let ask = || call(base, Method::GET, "/v1/accounts", Some(secret), None);
+    ask().await.expect(200);
+
+    let (done, text) = run(&["list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let items = listed.as_array().unwrap();
+    let shown: Vec<_> = items
+        .iter()
+        .map(|token| {
+            [&token["token_id"], &token["owner"], &token["state"]].map(|it| it.as_str().unwrap())
+        })
+        .collect();
+    let id = |token: &serde_json::Value| token["token_id"].as_str().unwrap().to_owned();
+    let ids = [&limited, &used, &halted, &ended].map(id);
+    let expected = [
+        [ids[0].as_str(), ada.email.as_str(), "live"],
+        [&ids[1], &bob.email, "live"],
+        [&ids[2], &bob.email, "halted"],
+        [&ids[3], &bob.email, "revoked"],
+    ];
+    assert!(done && shown == expected, "{text}");
+    assert_eq!(items[0]["accounts"], json!([account]));
+    assert_eq!(items[0]["scopes"], json!(["ledger:read", "orders:write"]));
+    assert_eq!(
+        items[0]["limits"],
+        json!({"max_order_notional": "12.50", "symbols": ["AAPL", "MSFT"]})
+    );
+    assert_eq!(items[0]["expires_at"], "2100-01-01T00:00:00Z");
+    for (row, field, there) in [
+        (0, "last_used_at", false),
+        (1, "last_used_at", true),
+        (1, "accounts", false),
+        (2, "halted_at", true),
+        (2, "revoked_at", false),
+        (3, "revoked_at", true),
+    ] {
+        assert_eq!(items[row][field].is_string(), there, "{field} of {}", items[row]);
+    }
+
+    let (done, text) = run(&["list"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(done && lines.len() == 5, "{text}");
+    assert!(
+        lines[1].contains("order<=12.50,symbols=AAPL|MSFT") && lines[1].ends_with("Limited 日"),
+        "{text}"
+    );
+    let state = lines[0].find("STATE").unwrap();
+    for (line, [token, owner, word]) in lines[1..].iter().zip(expected) {
+        assert!(line.starts_with(token) && line[state..].starts_with(word), "{text}");
+        assert!(line.contains(owner) && !line.contains("blt_"), "{text}");
+    }
+
+    let gone = "01890000-0000-7000-8000-000000000000";
+    for (token, named) in [(gone, "no live token"), (&ids[3], "was revoked"), ("all", "all")] {
+        let (done, text) = run(&["revoke", token]);
+        assert!(!done && text.contains(named), "{text}");
+    }
+    ask().await.expect(200);
+    assert_eq!(run(&["revoke", &ids[1]]), (true, format!("revoked {}\n", ids[1])));
+    ask().await.expect(401);
+    let (_, text) = run(&["list", "--live"]);
+    assert!(text.contains(&ids[2]) && !text.contains(&ids[1]) && !text.contains(&ids[3]), "{text}");
+    let ends: Vec<String> = sqlx::query_scalar(
+        "SELECT (metadata->>'interface') || ' ' || (payload->'TokenRevoked'->>'token_id') FROM events
+         WHERE event_type = 'TokenRevoked' ORDER BY position",
+    )
+    .fetch_all(database.auditor.pool())
+    .await
+    .unwrap();
+    assert_eq!(ends, [format!("rest {}", ids[3]), format!("cli {}", ids[1])]);
 }
