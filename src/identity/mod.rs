@@ -23,7 +23,7 @@ mod revocations;
 mod seats;
 pub mod secret;
 pub mod sessions;
-mod throttle;
+pub mod throttle;
 pub mod tokens;
 mod turns;
 pub mod usage;

@@ -2,7 +2,6 @@
 //! no answer tells one from the other by its time.
 
 use aggregates::user::{LogInRefusal, UserEvent};
-use chrono::Utc;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tracing::warn;
@@ -11,7 +10,6 @@ use super::desk::{Change, Guest, Identity};
 use super::error::IdentityError;
 use super::facts::{self, Fact, new_fact};
 use super::sessions::{Tokens, Whose};
-use super::throttle::Tries;
 
 impl Identity {
     /// Records beside the answer that a try at somebody had to wait, so that it takes no longer than one at nobody.
@@ -34,17 +32,15 @@ impl Identity {
         });
     }
 
-    /// Counts a failed try, and records it if it was at a user who exists.
+    /// Records a try that failed, which is counted already, if it was at a user who exists.
     pub(super) async fn refuse(
         &self,
-        tries: &Tries,
         whose: Option<Whose>,
         reason: LogInRefusal,
         guest: &Guest,
     ) -> Result<Tokens, IdentityError> {
         let mut change = self.begin().await?;
         change.may_wait().await?;
-        tries.failed(change.connection(), Utc::now()).await?;
         match whose {
             Some(whose) => self.refused(change, whose, reason, guest).await?,
             None => {

@@ -23,7 +23,7 @@ use super::facts::{self, Cause, Fact, Written, new_fact};
 use super::opaque::{Opaque, Purpose, shown};
 use super::passwords::{Comparison, Password};
 use super::rates::network;
-use super::throttle::{Tries, stay_home};
+use super::throttle::{Counted, Tries, stay_home};
 
 /// Live sessions of a user at the most: a log-in beyond it ends the one that was used longest ago.
 pub const SESSIONS_MAX: i64 = 50;
@@ -197,35 +197,38 @@ impl Identity {
         }
         let place = self.hasher.place()?;
         let mut connection = self.pool.pool().acquire().await?;
-        let wait = tries.wait(&mut connection, Utc::now(), &self.throttled).await?;
+        let counted = tries.count(&mut connection, Utc::now(), &self.throttled).await?;
         let known = known(&mut connection, email).await?;
-        if let Some(wait) = wait {
-            if self.throttled.is_due(&tries) {
-                self.note_throttled(connection, known.map(|known| known.whose), guest);
+        let counted = match counted {
+            Ok(counted) => counted,
+            Err(wait) => {
+                if self.throttled.is_due(&tries) {
+                    self.note_throttled(connection, known.map(|known| known.whose), guest);
+                }
+                return Err(IdentityError::Throttled(wait));
             }
-            return Err(IdentityError::Throttled(wait));
-        }
+        };
         drop(connection);
         let kept = known.as_ref().map(|known| known.password_hash.as_str());
         let compared = place.compare(password, kept).await?;
         let (Some(known), true) = (&known, compared != Comparison::Different) else {
             let whose = known.as_ref().map(|known| known.whose);
-            return self.refuse(&tries, whose, LogInRefusal::WrongPassword, guest).await;
+            return self.refuse(whose, LogInRefusal::WrongPassword, guest).await;
         };
         if !known.active {
             let whose = Some(known.whose);
-            return self.refuse(&tries, whose, LogInRefusal::Disabled, guest).await;
+            return self.refuse(whose, LogInRefusal::Disabled, guest).await;
         }
         let stronger = match compared {
             Comparison::Outdated => Some(self.hasher.place()?.again(password).await?),
             Comparison::Same | Comparison::Different => None,
         };
-        self.admit((email, &tries), known, stronger, audience, guest).await
+        self.admit((email, counted), known, stronger, audience, guest).await
     }
 
     async fn admit(
         &self,
-        (email, tries): (&Email, &Tries),
+        (email, counted): (&Email, Counted),
         known: &Known,
         stronger: Option<String>,
         audience: Audience,
@@ -241,7 +244,7 @@ impl Identity {
         if still.fetch_optional(change.connection()).await?.is_none() {
             return Err(IdentityError::WrongCredentials);
         }
-        tries.succeeded(change.connection(), Utc::now()).await?;
+        counted.logged_in(change.connection(), Utc::now()).await?;
         if let Some(stronger) = stronger {
             let kept = sqlx::query(REHASHED).bind(user.uuid()).bind(stronger);
             kept.execute(change.connection()).await?;

@@ -5,8 +5,10 @@
 //! of an hour. The third does not hold at a *home* of the user, an address from which they have logged in of late, and
 //! not in a session of theirs: so nobody elsewhere keeps a user out who is where they use to be. Nor anywhere else for
 //! long: an address that is told to wait by it has one try once it has waited [`LONGEST`], whatever others do meanwhile.
-//! Counts stand in the database: they survive a restart and hold in every process. Short statements that wait for no disk; a try
-//! that has to wait costs none while this process remembers the wait.
+//! Counts stand in the database: they survive a restart and hold in every process. A try is counted before its password is
+//! compared, and given back if that was right, so that of tries at the same time, in however many processes, no more are
+//! compared than may fail; a process that dies in between leaves one counted. One short statement a try, which waits for
+//! no disk; a try that has to wait costs none while this process remembers the wait.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,36 +23,24 @@ use super::email::Email;
 use super::rates::network;
 
 /// The first failure that makes the next try of this user from this address wait.
-const OF_BOTH: u32 = 5;
+pub const OF_BOTH: i32 = 5;
 /// The first failure that makes every try from this address wait.
-const OF_ADDRESS: u32 = 20;
+pub const OF_ADDRESS: i32 = 20;
 /// The first failure that makes every try of this user wait.
-const OF_USER: u32 = 100;
+pub const OF_USER: i32 = 100;
 /// The first wait.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest wait.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// Failures count until there was none for so long.
 pub(super) const FORGOTTEN: TimeDelta = TimeDelta::hours(24);
 /// How long after a log-in its address is a home of the user.
 pub(super) const HOME: TimeDelta = TimeDelta::days(30);
 
-const COUNTS: &str = "SELECT key_hash, failures, last_at FROM throttles WHERE key_hash = ANY ($1)";
-const COUNT: &str = "INSERT INTO throttles (key_hash, failures, last_at)
-    SELECT key_hash, 1, $2 FROM unnest($1::bytea[]) key_hash ORDER BY key_hash
-    ON CONFLICT (key_hash) DO UPDATE SET last_at = $2,
-        failures = CASE WHEN throttles.last_at < $3 THEN 1 ELSE least(throttles.failures + 1, 1000000) END";
-/// A clock that was set back must not make a wait longer than it is.
-const SET_BACK: &str =
-    "UPDATE throttles SET last_at = $2 WHERE key_hash = ANY ($1) AND last_at > $2";
-const CLEAR: &str = "DELETE FROM throttles WHERE key_hash = $1";
-/// A home has no failures.
-const AT_HOME: &str = "INSERT INTO throttles (key_hash, failures, last_at) VALUES ($1, 0, $2)
-    ON CONFLICT (key_hash) DO UPDATE SET last_at = $2";
+const TRY: &str = "SELECT * FROM blotter_try($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const GIVE_BACK: &str = "SELECT blotter_give_back($1, $2, $3)";
+const LOG_IN: &str = "SELECT blotter_log_in($1, $2, $3, $4, $5, $6)";
 const STAY: &str = "UPDATE throttles SET last_at = $2 WHERE key_hash = $1";
-/// Not a failure: it says when the first try came that has to wait.
-const KNOCK: &str = "INSERT INTO throttles (key_hash, failures, last_at) VALUES ($1, 1, $2)
-    ON CONFLICT (key_hash) DO NOTHING";
 const LEAVE: &str = "DELETE FROM throttles WHERE key_hash = ANY ($1)";
 
 /// A try that has to wait is recorded once in this time, so that a flood does not write the log.
@@ -160,96 +150,84 @@ impl Tries {
         [self.both, self.address, self.user]
     }
 
-    fn keys(&self) -> [Key; 5] {
-        [self.both, self.address, self.user, self.home, self.knock]
-    }
-
-    /// How long the next try has to wait, if it has to; `memory` knows it until then.
+    /// Counts a try as a failed one unless it has to wait: then how long, and `memory` knows it until then.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn wait(
+    pub async fn count(
         &self,
         connection: &mut PgConnection,
         now: DateTime<Utc>,
         memory: &Memory,
-    ) -> Result<Option<Duration>, sqlx::Error> {
-        let rows = sqlx::query(COUNTS).bind(self.keys()).fetch_all(&mut *connection).await?;
-        let (mut of_both, mut of_address, mut of_user) = (None, None, None);
-        let (mut free, mut set_back, mut knocked) = (self.in_session, false, None);
-        for row in rows {
-            let key: Vec<u8> = row.try_get("key_hash")?;
-            let failures = row.try_get::<i32, _>("failures")?.cast_unsigned();
-            let last: DateTime<Utc> = row.try_get("last_at")?;
-            set_back |= last > now;
-            if key == self.both {
-                of_both = left(failures, OF_BOTH, last, now);
-            } else if key == self.address {
-                of_address = left(failures, OF_ADDRESS, last, now);
-            } else if key == self.user {
-                of_user = left(failures, OF_USER, last, now);
-            } else if key == self.home {
-                free |= last > now - HOME;
-            } else {
-                knocked = Some(last);
-            }
-        }
-        if set_back {
-            sqlx::query(SET_BACK).bind(self.keys()).bind(now).execute(&mut *connection).await?;
-        }
-        let mut of_user = of_user.filter(|_| !free);
-        if let Some(wait) = of_user {
-            if knocked.is_none() {
-                let knock = sqlx::query(KNOCK).bind(&self.knock[..]).bind(now);
-                knock.execute(connection).await?;
-            }
-            let waited = (now - knocked.unwrap_or(now)).to_std().unwrap_or_default();
-            of_user = LONGEST
-                .checked_sub(waited)
-                .filter(|left| !left.is_zero())
-                .map(|left| left.min(wait));
-        }
-        // What holds of the user is remembered of this address alone.
-        let of_both = of_both.max(of_user);
-        for (key, wait) in [(self.both, of_both), (self.address, of_address)] {
-            if let Some(wait) = wait {
-                let _remembered = memory.waits.set(key, wait);
-            }
-        }
-        Ok(of_both.max(of_address))
-    }
-
-    /// Counts a failure.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn failed(
-        &self,
-        connection: &mut PgConnection,
-        now: DateTime<Utc>,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(COUNT)
+    ) -> Result<Result<Counted, Duration>, sqlx::Error> {
+        let row = sqlx::query(TRY)
             .bind(self.counted())
+            .bind(&self.home[..])
+            .bind(&self.knock[..])
+            .bind(self.in_session)
             .bind(now)
-            .bind(now - FORGOTTEN)
-            .execute(&mut *connection)
+            .bind([OF_BOTH, OF_ADDRESS, OF_USER])
+            .bind(SHORTEST)
+            .bind(LONGEST)
+            .bind(FORGOTTEN)
+            .bind(HOME)
+            .fetch_one(connection)
             .await?;
-        sqlx::query(CLEAR).bind(&self.knock[..]).execute(connection).await.map(drop)
+        let mut longest = None;
+        for (key, column) in [(self.both, "of_both"), (self.address, "of_address")] {
+            let Some(micros) = row.try_get::<Option<i64>, _>(column)? else { continue };
+            let wait = Duration::from_micros(micros.unsigned_abs());
+            let _remembered = memory.waits.set(key, wait);
+            longest = longest.max(Some(wait));
+        }
+        match longest {
+            Some(wait) => Ok(Err(wait)),
+            None => Ok(Ok(Counted { tries: self.clone(), at: now, since: row.try_get("since")? })),
+        }
     }
+}
 
-    /// Forgets the failures of this user from this address, which is a home of the user from now on: it was the right
-    /// person.
+/// A try that counts as a failed one until its password was right.
+#[derive(Debug)]
+#[must_use]
+pub struct Counted {
+    tries: Tries,
+    at: DateTime<Utc>,
+    /// When each key had failed last.
+    since: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Counted {
+    /// Counts it no more: it was the right person.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn succeeded(
-        &self,
+    pub async fn give_back(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let given =
+            sqlx::query(GIVE_BACK).bind(self.tries.counted()).bind(self.since).bind(self.at);
+        given.execute(connection).await.map(drop)
+    }
+
+    /// Counts it no more, and forgets the failures of this user from this address, which is a home of the user from now
+    /// on: it was the right person.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn logged_in(
+        self,
         connection: &mut PgConnection,
         now: DateTime<Utc>,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(LEAVE).bind([self.both, self.knock]).execute(&mut *connection).await?;
-        let home = sqlx::query(AT_HOME).bind(&self.home[..]).bind(now);
-        home.execute(connection).await.map(drop)
+        sqlx::query(LOG_IN)
+            .bind(self.tries.counted())
+            .bind(&self.tries.home[..])
+            .bind(&self.tries.knock[..])
+            .bind(self.since)
+            .bind(self.at)
+            .bind(now)
+            .execute(connection)
+            .await
+            .map(drop)
     }
 }
 
@@ -281,36 +259,9 @@ pub(super) async fn leave_homes(
     sqlx::query(LEAVE).bind(homes).execute(connection).await.map(drop)
 }
 
-/// What is left of the wait after so many failures, the last one at `last`; waits begin with failure `first`.
-fn left(failures: u32, first: u32, last: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
-    let beyond = failures.checked_sub(first)?;
-    let since = (now - last).to_std().unwrap_or_default();
-    let wait = SHORTEST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(LONGEST);
-    wait.checked_sub(since).filter(|left| !left.is_zero())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_wait_doubles_up_to_a_quarter_of_an_hour() {
-        let now = Utc::now();
-        let seconds = |failures, ago| {
-            let left = left(failures, OF_BOTH, now - TimeDelta::seconds(ago), now);
-            left.map(|left| left.as_secs())
-        };
-        assert_eq!(seconds(4, 0), None);
-        for (failures, wait) in
-            [(5, 1), (6, 2), (7, 4), (14, 512), (15, 900), (40, 900), (999, 900)]
-        {
-            assert_eq!(seconds(failures, 0), Some(wait), "{failures}");
-            assert_eq!(seconds(failures, wait.cast_signed()), None, "{failures}");
-        }
-        assert_eq!(seconds(7, 3), Some(1));
-        // A clock that went back waits no longer than the wait is.
-        assert_eq!(seconds(6, -100), Some(2));
-    }
 
     #[test]
     fn what_is_remembered_is_over_in_time_and_one_too_many_is_not_remembered() {
@@ -341,7 +292,7 @@ mod tests {
         let due: Vec<bool> =
             ["a@x.org", "a@x.org", "b@x.org"].map(|text| memory.is_due(&tries(text))).to_vec();
         assert_eq!(due, [true, false, true]);
-        let crowd = (0..2 * REMEMBERED).filter(|n| memory.is_due(&tries(&format!("c{n}@x.org"))));
+        let crowd = (0..REMEMBERED + 100).filter(|n| memory.is_due(&tries(&format!("c{n}@x.org"))));
         assert_eq!(crowd.count(), REMEMBERED - 2, "what is not remembered is not recorded");
     }
 

@@ -128,15 +128,14 @@ impl Identity {
         }
         let place = self.hasher.place()?;
         let mut connection = self.pool.pool().acquire().await?;
-        if let Some(wait) = tries.wait(&mut connection, Utc::now(), &self.throttled).await? {
-            return Err(IdentityError::Throttled(wait));
-        }
+        let counted = tries.count(&mut connection, Utc::now(), &self.throttled).await?;
+        let counted = counted.map_err(IdentityError::Throttled)?;
         drop(connection);
         if place.compare(password, Some(&profile.password_hash)).await? != Comparison::Different {
+            counted.give_back(&mut *self.pool.pool().acquire().await?).await?;
             return Ok(profile);
         }
-        let mut change = self.begin().await?;
-        tries.failed(change.connection(), Utc::now()).await?;
+        let change = self.begin().await?;
         self.refused(change, profile.whose, LogInRefusal::WrongPassword, guest).await?;
         Err(IdentityError::WrongPassword)
     }

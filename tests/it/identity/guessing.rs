@@ -175,7 +175,7 @@ async fn a_wait_survives_a_restart_and_no_clock_that_is_moved_makes_it_longer() 
     log_in(server.base(), &ada.email, PASSWORD).await.expect(200);
 }
 
-fn try_from(base: &str, from: [u8; 4], who: &str, password: &str) -> RequestBuilder {
+pub(super) fn try_from(base: &str, from: [u8; 4], who: &str, password: &str) -> RequestBuilder {
     let client = Client::builder().local_address(std::net::IpAddr::from(from)).build().unwrap();
     let body = json!({"email": who, "password": password});
     client.post(format!("{base}/v1/sessions")).json(&body)

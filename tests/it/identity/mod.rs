@@ -1,6 +1,7 @@
 //! Who may act: users, sessions, keys, and the facts about them in the log.
 
 mod agents;
+mod counting;
 mod facts;
 mod forgetting;
 mod grants;
