@@ -8,6 +8,7 @@ mod grants;
 mod guessing;
 mod jwt;
 mod matrix;
+mod memories;
 mod offers;
 pub mod people;
 mod processes;

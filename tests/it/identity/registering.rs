@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -91,4 +92,89 @@ async fn who_is_not_invited_or_not_free_to_take_an_address_costs_no_hash() {
     log_in(base, "ada@example.org", PASSWORD).await.expect(200);
     let hash = began.elapsed();
     assert!(quickest[0] < hash / 2 && quickest[1] < hash / 2, "{quickest:?}, a log-in {hash:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_lets_one_person_in_whoever_comes_with_it_and_from_wherever() {
+    let database = TestDatabase::new().await;
+    let invite_only = ["--registration", "invite"];
+    let (one, _one) = on(&database, "invited-one", &invite_only).await;
+    let (two, _two) = on(&database, "invited-two", &invite_only).await;
+    let invite = async || {
+        let made = call(one.base(), Method::POST, "/v1/invitations", Some(TOKEN), Some(json!({})));
+        made.await.expect(201)["invitation"].as_str().unwrap().to_owned()
+    };
+    let come = async |base: &str, email: &str, code: &str| {
+        let body = json!({"email": email, "password": PASSWORD, "invitation": code});
+        call(base, Method::POST, "/v1/users", None, Some(body)).await
+    };
+    // Ten people race for one invitation, on two servers.
+    let code = invite().await;
+    let racers: Vec<_> = (0..10)
+        .map(|n| {
+            (if n % 2 == 0 { one.base() } else { two.base() }, format!("racer{n}@example.org"))
+        })
+        .collect();
+    let told = join_all(racers.iter().map(|(base, email)| come(base, email, &code))).await;
+    let of = |status: u16| told.iter().filter(|it| it.status.as_u16() == status).count();
+    assert_eq!((of(201), of(403)), (1, 9), "{told:?}");
+    for refused in told.iter().filter(|it| it.status.as_u16() == 403) {
+        assert_eq!(refused.json()["code"], "not_invited");
+    }
+    let winner = told.iter().position(|it| it.status.as_u16() == 201).unwrap();
+    let winner = Person::again(two.base(), &racers[winner].1, PASSWORD, "").await;
+    // Used, by the winner as well; nobody's; another secret of theirs; of a code a part.
+    let agent = json!({"name": "a", "scopes": ["ledger:read"]});
+    let agent = winner.post("/v1/tokens", agent).await.expect(201)["token"].clone();
+    let other = invite().await;
+    for wrong in [
+        code.as_str(),
+        "bli_",
+        &format!("bli_{}", "A".repeat(43)),
+        agent.as_str().unwrap(),
+        &winner.refresh,
+        TOKEN,
+        &other[..other.len() - 1],
+        &format!("{other}A"),
+        &other.to_lowercase(),
+    ] {
+        let refused = come(two.base(), "eve@example.org", wrong).await;
+        assert_eq!(refused.status.as_u16(), 403, "{wrong}: {refused:?}");
+        assert_eq!(refused.json()["code"], "not_invited", "{wrong}");
+    }
+    // Nobody chooses whom it makes.
+    for field in ["tenant_id", "user_id"] {
+        let mut body =
+            json!({"email": "eve@example.org", "password": PASSWORD, "invitation": other});
+        body[field] = json!(if field == "user_id" { &winner.user_id } else { &winner.tenant_id });
+        let refused = call(one.base(), Method::POST, "/v1/users", None, Some(body)).await;
+        assert_eq!(refused.status.as_u16(), 422, "{refused:?}");
+    }
+    // What is refused for another reason leaves it good.
+    assert_eq!(come(one.base(), &winner.email, &other).await.status.as_u16(), 409);
+    let weak = json!({"email": "eve@example.org", "password": "password1", "invitation": other});
+    call(one.base(), Method::POST, "/v1/users", None, Some(weak)).await.expect(422);
+    let bob = come(two.base(), "bob@example.org", &other).await.expect(201);
+    let bob = Person::again(one.base(), "bob@example.org", PASSWORD, "").await.user_id
+        == bob["user_id"].as_str().unwrap();
+    assert!(bob, "whom the invitation made logs in");
+    // A second before its end, and after it.
+    let late = invite().await;
+    let end = async |statement: &str| {
+        let ended = sqlx::query(statement).execute(database.identity.pool()).await.unwrap();
+        assert_eq!(ended.rows_affected(), 1);
+    };
+    end("UPDATE invitations SET expires_at = now() WHERE used_at IS NULL").await;
+    assert_eq!(come(one.base(), "carol@example.org", &late).await.status.as_u16(), 403, "expired");
+    end("UPDATE invitations SET expires_at = now() + interval '1 minute' WHERE used_at IS NULL")
+        .await;
+    come(one.base(), "carol@example.org", &late).await.expect(201);
+    // Each is a tenant of its own, and sees nothing of the others.
+    let tenants: i64 = sqlx::query_scalar("SELECT count(DISTINCT tenant_id) FROM users")
+        .fetch_one(database.identity.pool())
+        .await
+        .unwrap();
+    assert_eq!(tenants, 3);
+    let tokens = winner.get("/v1/tokens").await.expect(200);
+    assert_eq!(tokens["items"].as_array().unwrap().len(), 1);
 }
