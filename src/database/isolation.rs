@@ -115,8 +115,9 @@ UNION ALL
 SELECT format('role %s has to be no member of %s', r.rolname, m.roleid::regrole)
     FROM roles r JOIN pg_auth_members m ON m.member = r.oid
 UNION ALL
-SELECT format('%s belongs to %s and has to belong to blotter_migrator', c.relname, r.rolname)
-    FROM relations c JOIN roles r ON r.oid = c.relowner
+SELECT format('%s belongs to %s and has to belong to blotter_migrator', relname, relowner::regrole)
+    FROM relations WHERE relowner <> 'blotter_migrator'::regrole
+        AND (tenanted OR relname = ANY ($2 || $3 || $4 || $5) OR relowner IN (SELECT oid FROM roles))
 UNION ALL
 SELECT format('role %s has to be without CREATE on the schema public', rolname)
     FROM roles WHERE has_schema_privilege(oid, 'public', 'CREATE')
@@ -152,9 +153,22 @@ UNION ALL
 SELECT format('the view %s has to be made WITH (security_invoker = true)', relname)
     FROM relations WHERE relkind = 'v' AND NOT invoker
 UNION ALL
-SELECT format('%s is a materialized view, whose rows no policy protects, and is read by %s', c.relname, r.rolname)
+SELECT format('%s is a %s, whose rows no policy protects, and is read by %s', c.relname,
+        CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END, r.rolname)
     FROM relations c CROSS JOIN roles r
-    WHERE c.relkind = 'm' AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
+    WHERE c.relkind IN ('m', 'f') AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
+UNION ALL
+SELECT format('role %s has to be granted %s on %s', r.rolname, v.privilege, c.relname)
+    FROM relations c CROSS JOIN roles r
+    CROSS JOIN (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) AS v (letter, privilege)
+    WHERE CASE r.rolname
+            WHEN 'blotter_writer' THEN c.relname = ANY ($3) AND v.privilege IN ('SELECT', 'INSERT')
+            WHEN 'blotter_projector' THEN false
+            ELSE r.rolname = 'blotter_reader' AND c.relname = ANY ($2) AND v.privilege = 'SELECT'
+                OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND r.oid = ANY (p.polroles)
+                    AND p.polcmd::text IN ('*', v.letter)) END
+        AND NOT CASE v.privilege WHEN 'DELETE' THEN has_table_privilege(r.oid, c.oid, v.privilege)
+            ELSE has_any_column_privilege(r.oid, c.oid, v.privilege) END
 UNION ALL
 SELECT format('the function %s is SECURITY DEFINER without a fixed search_path', p.oid::regprocedure)
     FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef

@@ -3,7 +3,7 @@
 use blotter::database::{Database, DatabaseError, Source, isolation};
 use sqlx::{Connection, Executor};
 
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, blotter, scratch_directory};
 
 /// What breaks a rule, and what is said of it.
 const BROKEN: &[(&str, &str)] = &[
@@ -19,6 +19,43 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "ALTER TABLE orders OWNER TO blotter_projector",
         "orders belongs to blotter_projector and has to belong to blotter_migrator",
+    ),
+    (
+        "ALTER TABLE users OWNER TO CURRENT_USER",
+        "users belongs to postgres and has to belong to blotter_migrator",
+    ),
+    (
+        "GRANT pg_read_all_data TO blotter_reader",
+        "role blotter_reader has to be no member of pg_read_all_data",
+    ),
+    (
+        "CREATE TABLE more_fills () INHERITS (fills)",
+        "more_fills has rows of tenants and has to FORCE ROW LEVEL SECURITY",
+    ),
+    (
+        "CREATE FOREIGN DATA WRAPPER far; CREATE SERVER away FOREIGN DATA WRAPPER far;
+         CREATE FOREIGN TABLE orders_away (tenant_id uuid) SERVER away; GRANT SELECT ON orders_away TO blotter_reader",
+        "orders_away is a foreign table, whose rows no policy protects, and is read by blotter_reader",
+    ),
+    (
+        "REVOKE SELECT ON orders FROM blotter_reader",
+        "role blotter_reader has to be granted SELECT on orders",
+    ),
+    (
+        "REVOKE SELECT ON ledger_head FROM blotter_reader",
+        "role blotter_reader has to be granted SELECT on ledger_head",
+    ),
+    (
+        "REVOKE SELECT ON events FROM blotter_auditor",
+        "role blotter_auditor has to be granted SELECT on events",
+    ),
+    (
+        "REVOKE INSERT ON events FROM blotter_writer",
+        "role blotter_writer has to be granted INSERT on events",
+    ),
+    (
+        "REVOKE DELETE ON sessions FROM blotter_identity",
+        "role blotter_identity has to be granted DELETE on sessions",
     ),
     (
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
@@ -207,6 +244,16 @@ async fn nothing_is_served_from_a_database_that_does_not_keep_tenants_apart() {
     let database = TestDatabase::new().await;
     let mut superuser = database.superuser().await;
     superuser.execute("ALTER TABLE orders DISABLE ROW LEVEL SECURITY").await.unwrap();
+    let directory = scratch_directory("not-isolated");
+    let mut command =
+        blotter(&["serve", "--database-url", &database.url("postgres"), "--data-dir"]);
+    let refused = command.arg(directory.path()).output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("orders has rows of tenants and has to FORCE ROW LEVEL SECURITY"),
+        "{told}"
+    );
     let source = || Source::Url { url: database.url("postgres"), migrate_url: None };
     let error = Database::open(source()).await.expect_err("it is not isolated").to_string();
     assert!(error.contains("orders has rows of tenants"), "{error}");
