@@ -215,12 +215,14 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 | Step::Replace { .. }
                 | Step::Retrail { .. }
                 | Step::Refollow { .. }
+                | Step::Dollars { .. }
         );
         if kind == Kind::Margin && unpriced && asks {
             continue;
         }
-        // Parts of shares are counted in a cash account alone.
-        if kind == Kind::Margin && matches!(step, Step::Dollars { .. }) {
+        let changes =
+            matches!(step, Step::Replace { .. } | Step::Retrail { .. } | Step::Refollow { .. });
+        if changes && scan.has_parts() {
             continue;
         }
         // Prices follow the splits.
@@ -267,19 +269,23 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 let closed = scan.part != Part::Regular && matches!(*kind, "ioc" | "fok");
                 let unpriced = scan.shown.is_none() && scan.shown_last.is_none() && *buy;
                 let untaken = Auction::of(kind).is_some_and(|it| !it.takes_orders(scan.part));
+                let opens_part = scan.opens_part(*buy, *qty);
                 if desk.status(n) == OrderStatus::Rejected {
-                    assert!((closed || unpriced) && at_market || untaken);
+                    assert!(
+                        (closed || unpriced) && at_market || untaken || opens_part,
+                        "order {n}"
+                    );
                     continue;
                 }
-                assert!(!untaken);
+                assert!(!untaken && !opens_part, "order {n}");
                 scan.arrive(n, (*buy, *qty), limit, stop, (*kind, *extended));
             }
             Step::Dollars { buy, amount } => {
                 let side = if *buy { "buy" } else { "sell" };
                 let n = desk.place(account, &format!("{side} for {}", cents(*amount)));
-                let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
-                assert_eq!(desk.status(n) == OrderStatus::Rejected, unpriced);
-                if !unpriced {
+                let taken = scan.takes_dollars(*buy);
+                assert_eq!(desk.status(n) != OrderStatus::Rejected, taken, "order {n}");
+                if taken {
                     scan.arrive_dollars(n, *buy, *amount);
                 }
             }
@@ -329,8 +335,10 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 let more = words("offset", *offset) + &words("from", from);
                 let n =
                     desk.place(account, &format!("{side} {qty}{}{more}{by} gtc", trail.words()));
-                if desk.status(n) == OrderStatus::Rejected {
-                    assert!(scan.shown.is_none() && scan.shown_last.is_none());
+                let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
+                let refused = unpriced || scan.opens_part(*buy, *qty);
+                assert_eq!(desk.status(n) == OrderStatus::Rejected, refused, "order {n}");
+                if refused {
                     continue;
                 }
                 scan.arrive_trailing(n, (*buy, *qty), *trail, *by_quote, (*offset, from));
@@ -457,6 +465,28 @@ fn an_order_behind_an_entry_whose_family_ends_fills_once() {
     assert_eq!(engine, scan);
     let fills: Vec<_> = engine.1.iter().map(|fill| (fill.0, fill.3.as_str())).collect();
     assert_eq!(fills, [(2, "1"), (1, "1"), (3, "2")]);
+}
+
+#[test]
+fn the_comparison_sees_parts_of_shares_in_a_margin_account() {
+    let dollars = |buy, amount| Step::Dollars { buy, amount };
+    let sell = |qty, limit| {
+        let (stop, kind, extended) = (None, "gtc", false);
+        Step::Place { buy: false, qty, limit: Some(limit), stop, kind, extended }
+    };
+    let steps = [
+        Step::Quote { bid: 9_900, spread: 100, bid_size: 10, ask_size: 10 },
+        dollars(true, 25_000),
+        // Three would leave half a share short, and two set aside all but half a one.
+        sell(3, 10_500),
+        sell(2, 10_400),
+        dollars(false, 100_000),
+    ];
+    let (engine, scan) = both(Kind::Margin, &steps);
+    assert_eq!(engine, scan);
+    let fills: Vec<_> =
+        engine.1.iter().map(|fill| (fill.0, fill.2.as_str(), fill.3.as_str())).collect();
+    assert_eq!(fills, [(1, "100.00", "2.5"), (4, "99.00", "0.5")]);
 }
 
 #[test]

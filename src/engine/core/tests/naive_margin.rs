@@ -1,8 +1,8 @@
 //! The naive scan's margin account: what it holds, what orders have set aside of that to close it, and what a fill takes
 //! of what others have set aside. Exits of orders that belong together lose what is taken of theirs, and an entry closes
-//! nothing.
+//! nothing. Orders for dollars buy and sell parts of shares, of which none is ever short.
 
-use super::scan::Scan;
+use super::scan::{MILLIONTHS, NANO, Scan};
 
 impl Scan {
     /// Whether an order is an exit.
@@ -49,6 +49,54 @@ impl Scan {
         let against = self.against(buy);
         let aside: i64 = self.lenders().iter().map(|(_, shares)| shares).sum();
         if against == 0 { 0 } else { against - aside }
+    }
+
+    /// Whether an order for dollars is taken: a buy closes no short position, and a sell needs shares that are free.
+    pub(super) fn takes_dollars(&self, buy: bool) -> bool {
+        let priced = self.shown.is_some() || self.shown_last.is_some();
+        priced && (!self.margin || if buy { self.held >= 0 } else { self.free(false) > 0 })
+    }
+
+    /// Whether an order by itself for so many whole shares would leave a part of one short.
+    pub(super) fn opens_part(&self, buy: bool, qty: i64) -> bool {
+        let opens = qty * NANO - self.free(buy).min(qty * NANO);
+        self.margin && !buy && opens % NANO != 0
+    }
+
+    /// Whether there are parts of shares anywhere: what an order may be changed to then depends on what it has reserved.
+    pub(super) fn has_parts(&self) -> bool {
+        let parts = |shares: i64| shares % NANO != 0;
+        let open = self.orders.iter().filter(|order| order.open);
+        self.margin
+            && (parts(self.held) || open.into_iter().any(|it| parts(it.left) || parts(it.aside)))
+    }
+
+    /// Whether a fill of so many shares would leave a part of one short, or is for dollars and would close one that is.
+    pub(super) fn part_short(&self, i: usize, qty: i64) -> bool {
+        let order = &self.orders[i];
+        if !self.margin || self.is_exit(i) || order.dollars.is_some() && !order.buy {
+            return false;
+        }
+        let after = if order.buy { self.held + qty } else { self.held - qty };
+        after < 0 && after % NANO != 0 || order.dollars.is_some() && self.held < 0
+    }
+
+    /// The most shares that an order can deliver: one that sells for dollars those that it has set aside and free ones.
+    pub(super) fn sellable(&self, i: usize) -> i64 {
+        let order = &self.orders[i];
+        match order.dollars.filter(|_| self.margin && !order.buy) {
+            Some(_) => self.free(false) + order.aside,
+            None => i64::MAX,
+        }
+    }
+
+    /// An order for dollars came: one that sells sets aside what they come to at the bid, else at the last price.
+    pub(super) fn set_dollars_aside(&mut self, i: usize) {
+        let order = &self.orders[i];
+        let Some(dollars) = order.dollars.filter(|_| self.margin && !order.buy) else { return };
+        let bid = self.shown.map(|(bid, _)| bid * MILLIONTHS);
+        let price = bid.or(self.shown_last).expect("it was taken");
+        self.orders[i].aside = (dollars * MILLIONTHS * NANO / price).min(self.free(false));
     }
 
     /// An order by itself came or was changed: it closes what is free.

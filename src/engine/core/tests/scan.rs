@@ -233,22 +233,28 @@ pub(super) fn cents(amount: i64) -> String {
 
 impl Scan {
     pub(super) fn fill(&mut self, i: usize, price: i64) -> bool {
-        let opposed = self.is_opposed(i);
+        let (sellable, opposed) = (self.sellable(i), self.is_opposed(i));
+        let asked = self.asked(i, price);
+        let part_short = self.part_short(i, asked);
         let Some(quote) = &mut self.quote else { return false };
         let order = &mut self.orders[i];
         let size = if order.buy { &mut quote.3 } else { &mut quote.1 };
         let supposed = &mut self.supposed[usize::from(order.buy)];
-        let whole = order.dollars.map_or(order.left, |left| left * NANO / price);
-        let qty = whole.min(*size - *supposed);
-        if qty > 0 && opposed {
-            *supposed += qty;
+        if asked > 0 && (opposed || part_short || sellable <= 0) {
+            *supposed += asked;
             self.end(i);
-        } else if qty > 0 {
+        } else if asked > 0 {
+            let qty = asked.min(sellable);
+            *supposed += asked - qty;
             *size -= qty;
             order.filled += qty;
             if let Some(left) = &mut order.dollars {
                 *left -= half_even(qty * price);
-                order.open = *left * NANO / price > 0;
+                let open = (*left * NANO / price).min(sellable - qty);
+                order.open = open > 0;
+                if self.margin && !order.buy {
+                    order.aside = qty + open;
+                }
             } else {
                 order.left -= qty;
                 order.open = order.left > 0;
@@ -257,7 +263,22 @@ impl Scan {
             self.tell_kin(i, qty);
             self.hold(i, qty);
         }
-        qty > 0
+        asked > 0
+    }
+
+    /// What an order asks of the standing quote at a price.
+    fn asked(&self, i: usize, price: i64) -> i64 {
+        let Some((_, bid_left, _, ask_left, _)) = self.quote else { return 0 };
+        let order = &self.orders[i];
+        let shown = if order.buy { ask_left } else { bid_left };
+        let left = order.dollars.map_or(order.left, |left| left * NANO / price);
+        let qty = left.min(shown - self.supposed[usize::from(order.buy)]);
+        // An order for whole shares of a margin account fills in whole ones.
+        if self.margin && order.dollars.is_none() && left % NANO == 0 {
+            qty - qty % NANO
+        } else {
+            qty
+        }
     }
 
     pub(super) fn trigger(&mut self, i: usize, place: u64) {
@@ -397,6 +418,10 @@ impl Scan {
                 (price.is_some(), price, order.turn)
             });
             for i in turn {
+                if self.part_short(i, self.orders[i].left) {
+                    self.end(i);
+                    continue;
+                }
                 let order = &mut self.orders[i];
                 let qty = order.left;
                 self.fills.push((order.n, self.place, millionths(price), shares(qty)));
@@ -541,7 +566,9 @@ impl Scan {
         self.turns += 1;
         let order = Plain::new(n, (buy, 0), self.turns);
         self.orders.push(Plain { dollars: Some(amount), day: true, ..order });
-        self.meet(self.orders.len() - 1, "day");
+        let i = self.orders.len() - 1;
+        self.set_dollars_aside(i);
+        self.meet(i, "day");
     }
 
     /// Lets an order meet what stands, once.
