@@ -249,6 +249,11 @@ mod tests {
             ("1.1", "Host: a\r\nHost: a\r\n", "HTTP/1.1 400"),
             ("1.1", "Host: a\r\nhost: b\r\n", "HTTP/1.1 400"),
             ("1.0", "", "HTTP/1.0 200"),
+            // A line that ends in LF alone is a line, so that nothing hides behind it; CR alone is in none.
+            ("1.1", "Host: a\n", "HTTP/1.1 200"),
+            ("1.1", "Host: a\r\nX-Other: b\nHost: c\r\n", "HTTP/1.1 400"),
+            ("1.1", "Host: a\r\nX-Other: b\rHost: c\r\n", "HTTP/1.1 400"),
+            ("1.1", "Host: a\r\nX-Other: b\r\n c\r\n", "HTTP/1.1 400"),
         ] {
             let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
             let head = format!("GET /livez HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
