@@ -11,7 +11,7 @@ const HEAD: &str = "# Configuration
 
 Each setting is a flag, an environment variable and a key of the TOML file that `--config` (or `BLOTTER_CONFIG`) names. A flag wins over the
 environment, the environment over the file. `blotter config` prints the values in force and where each comes from, as such a file, secrets
-redacted. `BLOTTER_OPERATOR_TOKEN` is read from the environment alone and cannot be guessed: at least 32 characters, 8 of them different (`openssl rand -hex 32` makes one).
+redacted. `BLOTTER_OPERATOR_TOKEN` is read from the environment alone and has at least 8 characters, 4 of them different; the start warns of one that could be guessed (`openssl rand -hex 32` makes one that cannot).
 
 This page is generated from the program.
 

@@ -1,7 +1,7 @@
 //! The operator's bearer token: it may do everything.
 //!
 //! It comes from `BLOTTER_OPERATOR_TOKEN`, else from the file `operator.token` in the data directory, which the
-//! first start makes with 32 random bytes. One that could be guessed is not taken, and the server does not start.
+//! first start makes with 32 random bytes. With one that is tried first the server does not start, and of one that could be guessed it warns.
 //! Only its hash stays in memory, and no log ever shows it. Comparing costs one SHA-256 and takes the same time whatever is presented.
 
 use std::collections::BTreeSet;
@@ -15,10 +15,14 @@ use super::secret::{self, SecretError};
 
 /// The file's name in the data directory.
 const FILE: &str = "operator.token";
-/// The shortest token, in characters: so many hex digits are 16 random bytes.
-const SHORTEST: usize = 32;
-/// The fewest different characters: of 32 random hex digits one in ten million has fewer.
-const DIFFERENT: usize = 8;
+/// The shortest token, in characters.
+const SHORTEST: usize = 8;
+/// The shortest that is not warned of: so many hex digits are 16 random bytes.
+const SAFE: usize = 32;
+/// The fewest different characters.
+const DIFFERENT: usize = 4;
+/// What stands in examples everywhere, and is tried first.
+const EXAMPLES: [&str; 5] = ["changeme", "change-me", "password", "12345678", "00000000"];
 
 /// Knows the operator's token when it sees it.
 #[derive(Clone)]
@@ -54,10 +58,21 @@ impl OperatorToken {
         if different < least {
             return Err(SecretError::Monotonous { from, different, least });
         }
-        match why_guessable(&token, &[]) {
-            Some(why) => Err(SecretError::Guessable { from, why }),
-            None => Ok(token),
+        let tried = token.to_ascii_lowercase();
+        if EXAMPLES.iter().any(|example| tried.replace(example, "").is_empty()) {
+            return Err(SecretError::Example { from });
         }
+        let why = why_guessable(&token, &[]);
+        if length < SAFE || why.is_some() {
+            let why = why.unwrap_or_default();
+            tracing::warn!(
+                from,
+                length,
+                why,
+                "the operator's token could be guessed: `openssl rand -hex 32` makes one that cannot"
+            );
+        }
+        Ok(token)
     }
 
     fn new(token: &str) -> Self {
@@ -84,7 +99,7 @@ mod tests {
     use super::*;
     use crate::identity::secret::Scratch;
 
-    /// As short as a token may be.
+    /// As short as a token is that nobody is warned of.
     const GIVEN: &str = "5f0c71e29ab4836d1d9e40c7b2f85a36";
 
     #[test]
@@ -98,18 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_could_be_guessed_is_not_taken_wherever_it_comes_from() {
+    fn a_token_that_is_tried_first_is_not_taken_wherever_it_comes_from() {
         let scratch = Scratch::new("short");
         for (given, named) in [
-            ("x", "has 1 characters"),
-            ("changeme", "has 8 characters"),
-            ("aaaaaaaaaaaa", "has 12 characters"),
-            (&GIVEN[1..], "has 31 characters, and one below 32"),
-            (&"a".repeat(64), "has 1 different characters, and one below 8"),
-            (&"0123456".repeat(8), "has 7 different characters"),
-            (&"abcdefgh".repeat(4), "would soon be guessed (Repeats like "),
-            ("0123456789abcdef0123456789abcdef", "would soon be guessed (Repeats like "),
-            (&"changeme".repeat(5), "has 7 different characters"),
+            ("x", "has 1 characters, and one below 8"),
+            (&GIVEN[..7], "has 7 characters"),
+            ("aaaaaaaaaaaa", "has 1 different characters, and one below 4"),
+            (&"abc".repeat(20), "has 3 different characters"),
+            ("        ", "has 1 different characters"),
+            ("Password", "is one of the first that anybody tries"),
+            (&"changeme".repeat(5), "is one of the first that anybody tries"),
         ] {
             let told = OperatorToken::load(Some(given), &scratch.0).unwrap_err().to_string();
             assert!(
@@ -122,7 +135,7 @@ mod tests {
             );
         }
         OperatorToken::load(None, &scratch.0).unwrap();
-        OperatorToken::load(Some(GIVEN), &scratch.0).unwrap();
+        OperatorToken::load(Some(&GIVEN[..8]), &scratch.0).unwrap();
         std::fs::write(scratch.0.join(FILE), "chang\n").unwrap();
         let told = OperatorToken::load(None, &scratch.0).unwrap_err().to_string();
         assert!(told.contains(FILE) && told.contains("has 5 characters"), "{told}");

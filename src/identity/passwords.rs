@@ -76,7 +76,7 @@ pub enum Unfit {
 }
 
 /// A warning behind a sentence, if there is one.
-pub(super) fn because(warning: &str) -> String {
+fn because(warning: &str) -> String {
     if warning.is_empty() { String::new() } else { format!(" ({warning})") }
 }
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::passwords::because;
 use crate::database::data_directory;
 
 /// Why there is no secret.
@@ -68,16 +67,14 @@ pub enum SecretError {
         /// How many there have to be.
         least: usize,
     },
-    /// A token of the operator's that is made of what is tried first.
+    /// A token of the operator's that stands in examples.
     #[error(
-        "the operator's token of {from} would soon be guessed{}: make one with `openssl rand -hex 32`, or set none and leave \
-         it to the file that the first start makes", because(.why)
+        "the operator's token of {from} is one of the first that anybody tries: make one with `openssl rand -hex 32`, or set \
+         none and leave it to the file that the first start makes"
     )]
-    Guessable {
+    Example {
         /// Where it stands.
         from: String,
-        /// Why, as far as that is known.
-        why: String,
     },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]

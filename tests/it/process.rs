@@ -194,7 +194,7 @@ async fn a_token_in_the_environment_is_taken_without_its_newline_and_only_as_tex
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("BLOTTER_OPERATOR_TOKEN"), "{message}");
 
-    for guessable in ["changeme", "aaaaaaaaaaaa", &"a".repeat(64), &"abcdefgh".repeat(4)] {
+    for guessable in ["changeme", "aaaaaaaaaaaa", &"a".repeat(64), &"password".repeat(4)] {
         let mut command = blotter(&["serve", "--data-dir"]);
         let command = command.arg(directory.path()).env("BLOTTER_OPERATOR_TOKEN", guessable);
         let output = command.output().unwrap();
