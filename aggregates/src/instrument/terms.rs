@@ -1,5 +1,7 @@
 //! What an option contract is, as orders, positions and margin keep it.
 
+use std::fmt;
+
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,21 @@ pub struct OptionTerms {
     pub settlement: Settlement,
     /// Shares that one contract is on: what its price is multiplied by to give its value.
     pub shares: Quantity,
+}
+
+impl fmt::Display for OptionTerms {
+    /// What a symbol does not say by itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let style = match self.style {
+            ExerciseStyle::American => "american",
+            ExerciseStyle::European => "european",
+        };
+        let settled = match self.settlement {
+            Settlement::Physical => "in shares",
+            Settlement::Cash => "in cash",
+        };
+        write!(f, "{style} on {} shares of {}, settled {settled}", self.shares, self.underlying)
+    }
 }
 
 impl OptionTerms {

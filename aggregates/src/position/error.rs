@@ -31,6 +31,16 @@ pub enum PositionError {
         /// How it was to end.
         how: &'static str,
     },
+    /// Another contract is held under the same symbol.
+    #[error(
+        "{symbol} is held as {held}, which the order did not take: close it by an order of what is held"
+    )]
+    OtherContract {
+        /// The symbol.
+        symbol: String,
+        /// What it is held as.
+        held: String,
+    },
     /// A difference is paid in cash and its price is not known.
     #[error("the option is settled at a price that is not known")]
     NoSettlementPrice,
@@ -52,6 +62,7 @@ impl From<PositionError> for Refusal {
             PositionError::CannotEnd { .. } => RefusalCode::InsufficientShares,
             PositionError::NoSettlementPrice => RefusalCode::NoMark,
             PositionError::NoReservation => RefusalCode::OrderChanged,
+            PositionError::OtherContract { .. } => RefusalCode::InvalidOrder,
             PositionError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
             PositionError::NoLastClose => RefusalCode::NoReferencePrice,
             PositionError::Amount(_) => RefusalCode::InvalidAmount,

@@ -76,6 +76,10 @@ impl Position {
     pub(super) fn trade(&self, trade: &Trade) -> Result<Vec<PositionEvent>, PositionError> {
         let Trade { fill_id, order_id, side, qty, price, amount, at, .. } = *trade;
         let held = self.qty.abs();
+        if !self.qty.is_zero() && trade.contract != self.contract {
+            let held = self.contract.as_ref().map_or("shares".into(), ToString::to_string);
+            return Err(PositionError::OtherContract { symbol: trade.symbol.clone(), held });
+        }
         let same_side = self.qty.is_zero() || self.qty.is_positive() == (side == Side::Buy);
         if same_side {
             return Ok(vec![self.open(trade, qty, amount, self.qty)?]);

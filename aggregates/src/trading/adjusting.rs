@@ -2,31 +2,31 @@
 //!
 //! Where each share becomes `n` whole ones, a contract at a strike of `K` becomes `n` contracts at `K / n`, in another
 //! position, since it has another symbol. Strikes go in ascending order, so that contracts which come to a symbol find that its
-//! own have left it. Contracts that cannot come there, because something is still held of it or nothing can be, are paid
-//! out, and so are all by any other split: at what they were worth before it, else at what they were in the money by. Nothing
-//! is charged.
+//! own have left it. Contracts that cannot come there, because something is still held of it, nothing can be, or that symbol is
+//! another contract's, are paid out, and so are all by any other split: at what they were worth before it, else at what they
+//! were in the money by. Nothing is charged.
 
 use std::collections::BTreeMap;
 
 use super::delivery::Ends;
-use super::{Desk, Undecided, World};
+use super::{BeforeSplit, Desk, Undecided, World};
 use crate::id::{AccountId, InstrumentId};
 use crate::instrument::{
     Adjustment, Contract, Instrument, InstrumentKind, OptionEnd, OptionTerms, Split,
 };
-use crate::market::{MarketTime, Reference};
+use crate::market::MarketTime;
 use crate::money::Quantity;
 use crate::position::{Adjusted, PaidOut, Position, PositionCommand, PositionError};
 
-/// The options that an account holds on what is split, each with what it was worth before.
-pub(super) type Contracts = [(InstrumentId, Option<Reference>)];
+/// The options that an account holds on what is split.
+pub(super) type Contracts = [(InstrumentId, BeforeSplit)];
 
 /// One of them.
 struct Holding<'a> {
     instrument_id: InstrumentId,
     terms: &'a OptionTerms,
     position: &'a Position,
-    mark: Option<Reference>,
+    before: &'a BeforeSplit,
 }
 
 /// What a contract becomes.
@@ -94,15 +94,18 @@ impl<'a, W: World> Desk<'a, W> {
 
     /// What is held of these contracts, in ascending order of their strikes. Those that have expired are settled, not adjusted, and
     /// what an account holds under the same symbol on something else is not of this split.
-    fn on_split(
+    fn on_split<'b>(
         &self,
         (account_id, underlying_id): (AccountId, InstrumentId),
-        contracts: &Contracts,
-    ) -> Result<Vec<Holding<'a>>, Undecided> {
-        let named: BTreeMap<InstrumentId, &Option<Reference>> =
-            contracts.iter().map(|(instrument_id, mark)| (*instrument_id, mark)).collect();
+        contracts: &'b Contracts,
+    ) -> Result<Vec<Holding<'b>>, Undecided>
+    where
+        'a: 'b,
+    {
+        let named: BTreeMap<InstrumentId, &BeforeSplit> =
+            contracts.iter().map(|(instrument_id, before)| (*instrument_id, before)).collect();
         let mut holdings = Vec::with_capacity(named.len());
-        for (instrument_id, mark) in named {
+        for (instrument_id, before) in named {
             let instrument = self.look_instrument(instrument_id)?;
             let position = self.look_position(account_id, instrument_id)?;
             if position.qty().is_zero() || instrument.expired().is_some() {
@@ -110,14 +113,14 @@ impl<'a, W: World> Desk<'a, W> {
             }
             let terms = position.contract().filter(|it| it.underlying_id == underlying_id);
             let Some(terms) = terms else { continue };
-            holdings.push(Holding { instrument_id, terms, position, mark: mark.clone() });
+            holdings.push(Holding { instrument_id, terms, position, before });
         }
         holdings.sort_by_key(|holding| (holding.terms.strike, holding.instrument_id));
         Ok(holdings)
     }
 
-    /// The contract that a holding becomes; none if it cannot: no symbol can say its strike, it is not listed or has expired, or
-    /// something is held of it.
+    /// The contract that a holding becomes; none if it cannot: no symbol can say its strike, it is not listed or has expired,
+    /// something is held of it, or the market says that it is another one.
     fn becomes(
         &self,
         account_id: AccountId,
@@ -137,7 +140,8 @@ impl<'a, W: World> Desk<'a, W> {
         let free = alive(self.look_instrument(instrument_id)?)
             && self.position_ahead(account_id, instrument_id)?.qty().is_zero();
         let contract = OptionTerms { strike: contract.strike(), ..holding.terms.clone() };
-        Ok(free.then_some(Becomes { instrument_id, symbol, contract }))
+        let same = holding.before.listed.as_ref().is_none_or(|listed| *listed == contract);
+        Ok((free && same).then_some(Becomes { instrument_id, symbol, contract }))
     }
 
     fn become_other(
@@ -176,7 +180,8 @@ impl<'a, W: World> Desk<'a, W> {
         (action_id, split): (&str, &Split),
         at: MarketTime,
     ) -> Result<(), Undecided> {
-        let Holding { instrument_id, terms, position, mark } = holding;
+        let Holding { instrument_id, terms, position, before } = holding;
+        let mark = &before.worth;
         let ends = Ends {
             instrument_id: *instrument_id,
             terms: (*terms).clone(),

@@ -69,6 +69,15 @@ impl MarketView {
     }
 }
 
+/// What is known of a contract that a split changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BeforeSplit {
+    /// What it was worth before, in dollars a share, if that is known.
+    pub worth: Option<Reference>,
+    /// What is listed, held or asked for under the symbol that it becomes, if the market has told of one there.
+    pub listed: Option<OptionTerms>,
+}
+
 /// One command to the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -237,9 +246,8 @@ pub enum Command {
         instrument_id: InstrumentId,
         /// Its open orders in that instrument and in options on it: all of them.
         orders: Vec<OrderId>,
-        /// The options on it that the account holds: all of them, each with what it was worth in dollars a share before the
-        /// split, if that is known.
-        contracts: Vec<(InstrumentId, Option<Reference>)>,
+        /// The options on it that the account holds: all of them whose last session is not over.
+        contracts: Vec<(InstrumentId, BeforeSplit)>,
         /// The market time.
         at: MarketTime,
     },

@@ -29,7 +29,7 @@ mod replacing;
 mod resetting;
 
 pub use arrival::{Arrival, Offer, arrival, takeable};
-pub use command::{AuctionEntry, Command, MarketView};
+pub use command::{AuctionEntry, BeforeSplit, Command, MarketView};
 pub use margin::standing;
 pub use preview::{Figures, Impact, Met, Trial, preview};
 

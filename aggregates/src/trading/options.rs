@@ -121,6 +121,17 @@ impl<W: World> Desk<'_, W> {
             leg.contract = Some(terms.clone());
         }
         let position = self.look_position(spec.account_id, leg.instrument_id)?;
+        let held = position.contract().filter(|_| !position.qty().is_zero());
+        if let (Some(held), Some(taken)) = (held, &leg.contract)
+            && held != taken
+        {
+            let message = format!(
+                "{} is held as {held}, and the order takes it as {taken}: a symbol is one contract; ask for it again, and send \
+                 the order as it is held",
+                leg.symbol
+            );
+            return Err(Refusal::new(RefusalCode::InvalidOrder, message).field("symbol").into());
+        }
         let found = PositionIntent::of(leg.side, position.held_against(leg.side).is_zero());
         leg.position_intent = Some(leg.position_intent.unwrap_or(found));
         Ok(())

@@ -7,7 +7,7 @@ use aggregates::order::{CancelReason, OrderChange, OrderEvent, Side};
 use aggregates::position::PositionEvent;
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::{Event, StreamId};
-use aggregates::trading::{Command, Decision};
+use aggregates::trading::{BeforeSplit, Command, Decision};
 
 use crate::book::*;
 use crate::examples::me;
@@ -28,7 +28,8 @@ pub fn follow(contracts: &[(&str, Option<&str>)], orders: &[u128]) -> Command {
     let Command::FollowSplit { account_id, instrument_id, orders, at, .. } = command else {
         panic!()
     };
-    let contracts = contracts.iter().map(|(symbol, it)| (stock(symbol), it.map(worth))).collect();
+    let before = |it: Option<&str>| BeforeSplit { worth: it.map(worth), listed: None };
+    let contracts = contracts.iter().map(|(symbol, it)| (stock(symbol), before(*it))).collect();
     Command::FollowSplit { account_id, instrument_id, orders, contracts, at }
 }
 

@@ -24,6 +24,7 @@ mod margin_options_properties;
 mod margin_properties;
 mod matrix;
 mod notional;
+mod one_symbol;
 mod option_endings;
 mod option_life;
 mod option_life_properties;

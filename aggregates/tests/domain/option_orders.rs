@@ -102,7 +102,7 @@ pub fn fill(book: &mut Book, n: u128, qty: &str, prices: &[(&str, &str)]) -> Dec
     book.submit(&command).unwrap()
 }
 
-fn proposal(book: &mut Book, n: u128, qty: &str, prices: &[(&str, &str)]) -> Command {
+pub fn proposal(book: &mut Book, n: u128, qty: &str, prices: &[(&str, &str)]) -> Command {
     let market = shown(prices);
     let mut command = book.proposal(n, quantity(qty), price("1"));
     let legs = book.orders[&order_id(n)].spec().unwrap().package();

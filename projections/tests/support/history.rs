@@ -20,7 +20,7 @@ use aggregates::order::{
 use aggregates::position::Position;
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::{Decide, Event, StreamId};
-use aggregates::trading::{Command, MarketView, Undecided, World, decide};
+use aggregates::trading::{BeforeSplit, Command, MarketView, Undecided, World, decide};
 use aggregates::user::User;
 use aggregates::writer::{Writer, WriterCommand};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -775,7 +775,8 @@ impl History {
                 // Every other one has a price.
                 let mark =
                     || Reference { price: "4.125".parse().unwrap(), source: "test".into(), at };
-                let priced = |(n, id)| (id, (n % 2 == 0).then(mark));
+                let before = |n| BeforeSplit { worth: (n % 2 == 0).then(mark), listed: None };
+                let priced = |(n, id): (usize, _)| (id, before(n));
                 let contracts = contracts.into_iter().enumerate().map(priced).collect();
                 self.submit(&Command::FollowSplit {
                     account_id,

@@ -10,7 +10,7 @@ use super::cash;
 use super::ending::Ends;
 use super::family::{families, keep_their_parts};
 use super::margin::percent;
-use super::options::{Leg, Piece};
+use super::options::{Leg, Piece, Terms};
 use super::{Account, Order, Streams, fields::Fault};
 use crate::audit::report::{Code, Findings};
 
@@ -41,6 +41,8 @@ pub(in crate::audit) struct Traded {
     pub(in crate::audit) cash: Amount,
     /// It opened the position or added to it.
     pub(in crate::audit) opens: bool,
+    /// What the position is in, if that is an option.
+    pub(in crate::audit) contract: Option<Terms>,
 }
 
 /// Cash by a corporate action.
@@ -189,6 +191,7 @@ impl Act {
         let same = |traded: &&Traded| {
             (traded.order, traded.account, traded.instrument, traded.is_buy, traded.price)
                 == (fill.order, fill.account, piece.instrument, piece.is_buy, piece.price)
+                && traded.contract == piece.contract
         };
         let qty: Amount = traded.iter().map(|traded| traded.qty).sum();
         let moved: Amount = traded.iter().map(|traded| traded.cash).sum();

@@ -82,6 +82,8 @@ pub(in crate::audit) struct Piece {
     pub(super) qty: Amount,
     pub(super) price: Amount,
     pub(super) amount: Amount,
+    /// What the order takes it as, if it is an option.
+    pub(super) contract: Option<Terms>,
 }
 
 impl Leg {
@@ -158,6 +160,7 @@ impl Leg {
             qty,
             price,
             amount,
+            contract: self.terms.clone(),
         };
         Ok((right, piece, if self.is_buy { each } else { -each }))
     }

@@ -420,7 +420,8 @@ impl Order {
                 || format!("{qty} at {price} are {amount}"),
             );
             let (instrument, is_buy) = (self.instrument, self.is_buy);
-            return Ok(vec![Piece { id, instrument, is_buy, qty, price, amount }]);
+            let contract = self.contract.clone();
+            return Ok(vec![Piece { id, instrument, is_buy, qty, price, amount, contract }]);
         }
         let filled = options::fill(&mut self.legs, qty, &told)?;
         let right = filled.right && filled.net_price == price && filled.net_amount == amount;

@@ -338,6 +338,7 @@ impl Holding {
             price,
             cash,
             opens,
+            contract: self.contract.clone(),
         });
         Ok(())
     }

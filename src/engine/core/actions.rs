@@ -159,6 +159,10 @@ impl Core {
                 if issue.splits.contains(&split.id) {
                     return Vec::new();
                 }
+                let ends = self.end_before_split(instrument_id, split.at, at);
+                if !ends.is_empty() {
+                    return ends;
+                }
                 let last_close = issue.price_of_a_fraction();
                 let (numerator, denominator) = (split.numerator, split.denominator);
                 InstrumentCommand::BeginSplit {
@@ -201,7 +205,7 @@ impl Core {
             vec![Command::Instrument { instrument_id, command }]
         } else {
             let follow =
-                |(account_id, part)| Self::follow_of(account_id, instrument_id, (gate, part), at);
+                |(account_id, part)| self.follow_of(account_id, instrument_id, (gate, part), at);
             accounts.into_iter().map(follow).collect()
         };
         self.untried(commands)

@@ -1,21 +1,22 @@
 //! Options whose underlying is split.
 //!
-//! When the split begins, what those that are held were worth is kept with its gate, and everything that was seen of the
-//! options on it is void: the same symbols name other contracts from then on. What they become is listed before the
-//! accounts follow, since the market may never say a word of it. Costs O(n) once a split, n the instruments.
+//! When the split begins, what was seen of those that are held is kept with its gate, and void under their symbols: these
+//! name other contracts from then on. What they become is listed before the accounts follow, since the market may never say
+//! a word of it, and is valued by what was seen of them, divided by the split, until it does. Costs O(n) once a split, n the
+//! instruments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
-use aggregates::instrument::{Adjustment, Contract, InstrumentKind, Split};
+use aggregates::instrument::{Adjustment, Contract, InstrumentKind, OptionTerms, Split};
 use aggregates::market::{MarketTime, Reference};
-use aggregates::money::Price;
+use aggregates::money::{Price, Quantity};
 use aggregates::position::PositionEvent;
-use aggregates::trading::Command;
-use rust_decimal::Decimal;
+use aggregates::trading::{BeforeSplit, Command};
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::Core;
-use super::state::{EngineState, Gate, Issue, Last};
+use super::state::{EngineState, Gate, Issue, Last, Seen};
 
 /// What an account has of what is split.
 #[derive(Default)]
@@ -39,20 +40,20 @@ impl EngineState {
             return;
         }
         let held = self.held_on.get(&underlying_id);
-        let mut worth = BTreeMap::new();
+        let mut seen = BTreeMap::new();
         for (instrument_id, issue) in &mut self.issues {
             if issue.on != Some(underlying_id) {
                 continue;
             }
             if held.is_some_and(|held| held.contains(instrument_id)) {
-                worth.extend(issue.worth().map(|price| (*instrument_id, price)));
+                seen.insert(*instrument_id, issue.seen());
             }
             issue.void();
             self.interest.remove(&issue.symbol);
         }
         let issue = self.issues.get_mut(&underlying_id);
         if let Some(gate) = issue.and_then(|issue| issue.gate.as_mut()) {
-            gate.worth = worth;
+            gate.seen = seen;
         }
     }
 
@@ -82,12 +83,29 @@ impl EngineState {
     pub(super) fn take_adjusted(&mut self, instrument_id: InstrumentId, event: &PositionEvent) {
         let PositionEvent::AdjustedContractOpened { contract, from, .. } = event else { return };
         self.expects(instrument_id, contract);
+        if let Some(kept) = self.last_before_end.get(from).cloned() {
+            self.last_before_end.entry(instrument_id).or_insert(kept);
+        }
         let terms = self.issues.get(from).and_then(|issue| issue.terms.clone());
-        let issue = self.issues.get_mut(&instrument_id);
-        if let Some(issue) = issue.filter(|issue| issue.terms.is_none()) {
+        let gate = self.issues.get(&contract.underlying_id).and_then(|issue| issue.gate.as_ref());
+        let seen = gate.and_then(|gate| Some(gate.seen.get(from)?.clone().rescaled(&gate.split)));
+        let Some(issue) = self.issues.get_mut(&instrument_id) else { return };
+        if let Some(Seen { quote, last }) = seen
+            && issue.seen() == Seen::default()
+        {
+            issue.kinds.quotes |= quote.is_some();
+            (issue.quote, issue.last, issue.awaits_price) = (quote, last, true);
+            self.watch.price_moved(instrument_id);
+        }
+        if issue.terms.is_none() {
             issue.terms = terms;
             self.put_on(instrument_id);
         }
+    }
+
+    /// What an option is to those that hold it or have open orders of it; none where there are none.
+    pub(super) fn open_as(&self, instrument_id: InstrumentId) -> Option<&OptionTerms> {
+        self.contracts.get(&instrument_id).filter(|_| self.is_open_in(instrument_id))
     }
 }
 
@@ -128,39 +146,69 @@ impl Core {
         let Ok(Adjustment::Multiplied(times)) = gate.split.adjustment() else { return Vec::new() };
         let contracts: BTreeSet<InstrumentId> =
             accounts.values().flat_map(|part| part.contracts.iter().copied()).collect();
-        let become_others = contracts.iter().filter_map(|instrument_id| {
-            let contract: Contract = self.state.issues.get(instrument_id)?.symbol.parse().ok()?;
-            contract.divided_by(times).ok()
-        });
-        let symbols: BTreeSet<String> = become_others.map(|it| it.to_string()).collect();
+        let become_others = contracts.iter().filter_map(|id| self.symbol_after(*id, times));
+        let symbols: BTreeSet<String> = become_others.collect();
         let option = InstrumentKind::Option;
         symbols.iter().filter_map(|symbol| self.listing(symbol, symbol, option)).collect()
     }
 
+    /// The symbol that an option has after a split into so many, if one can say its strike.
+    fn symbol_after(&self, instrument_id: InstrumentId, times: Quantity) -> Option<String> {
+        let contract: Contract = self.state.issues.get(&instrument_id)?.symbol.parse().ok()?;
+        Some(contract.divided_by(times).ok()?.to_string())
+    }
+
+    /// What is listed under the symbol that an option on `underlying_id` becomes: what it is to those that are in it, unless
+    /// the split makes another one of that too, or else what a line has said of it.
+    fn listed_after(
+        &self,
+        instrument_id: InstrumentId,
+        (underlying_id, split): (InstrumentId, &Split),
+    ) -> Option<OptionTerms> {
+        let Ok(Adjustment::Multiplied(times)) = split.adjustment() else { return None };
+        let becomes = InstrumentId::of_symbol(&self.symbol_after(instrument_id, times)?);
+        let open = self.state.open_as(becomes).filter(|it| it.underlying_id != underlying_id);
+        let issue = self.state.issues.get(&becomes).filter(|issue| issue.terms.is_some());
+        open.cloned().or_else(|| issue?.contract())
+    }
+
     /// The step of one account in a split.
     pub(super) fn follow_of(
+        &self,
         account_id: AccountId,
         instrument_id: InstrumentId,
         (gate, part): (&Gate, Part),
         at: MarketTime,
     ) -> Command {
         let Part { orders, contracts } = part;
-        let worth = |id: InstrumentId| (id, gate.worth.get(&id).cloned());
-        let contracts = contracts.into_iter().map(worth).collect();
+        let before = |id: InstrumentId| {
+            let worth = gate.seen.get(&id).and_then(Seen::worth);
+            (id, BeforeSplit { worth, listed: self.listed_after(id, (instrument_id, &gate.split)) })
+        };
+        let contracts = contracts.into_iter().map(before).collect();
         Command::FollowSplit { account_id, instrument_id, orders, contracts, at }
     }
 }
 
-impl Issue {
+impl Seen {
     /// What a contract is worth, in dollars a share: the middle of its quote, else its last price.
     fn worth(&self) -> Option<Reference> {
         if let Some(quote) = &self.quote {
             let sum = quote.bid.plus(quote.ask).ok()?;
-            let price = Price::new(sum.decimal().checked_div(Decimal::TWO)?).ok()?;
+            let middle = sum.decimal().checked_div(Decimal::TWO)?;
+            let half_even = RoundingStrategy::MidpointNearestEven;
+            let price =
+                Price::new(middle.round_dp_with_strategy(Price::DECIMALS, half_even)).ok()?;
             return Some(Reference { price, source: quote.source.clone(), at: quote.at });
         }
         let Last { price, at, source } = self.last.clone()?;
         Some(Reference { price, source, at })
+    }
+}
+
+impl Issue {
+    fn seen(&self) -> Seen {
+        Seen { quote: self.quote.clone(), last: self.last.clone() }
     }
 
     /// What was seen of it was of another contract.

@@ -5,6 +5,7 @@
 //! Each step stands in the log, so a restart between two of them goes on with the next. Without an official close a
 //! contract waits for it. Once a later session has closed it cannot come any more: then the daily bar of its own session, if
 //! that has been told, else the last price up to its close stands in for it; without either the contract goes on waiting.
+//! A split in force since its close does not wait for it: what the contract delivers are shares of before.
 //! Costs nothing while no contract is over, else O(h + o), h its holders and o the open orders.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +14,14 @@ use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{InstrumentCommand, OptionTerms};
 use aggregates::margin::Marks;
 use aggregates::market::{MarketTime, Reference};
+use aggregates::money::Price;
 use aggregates::trading::Command;
 use chrono::NaiveDate;
 
 use super::Core;
 use super::matching::ROUND_CAP;
 use super::sessions::{Session, last_session, session_on};
-use super::state::{EngineState, Issue, Last};
+use super::state::{EngineState, Issue, Last, Terms};
 use crate::market::calendar::new_york_date;
 
 /// A contract whose last session is over.
@@ -41,8 +43,23 @@ impl EngineState {
     /// A contract is held or asked for: it is to expire.
     pub(super) fn expects(&mut self, instrument_id: InstrumentId, terms: &OptionTerms) {
         let OptionTerms { expiration, underlying_id, .. } = *terms;
-        self.contracts.entry(instrument_id).or_insert_with(|| terms.clone());
+        // What nobody is in any more may have been told of anew.
+        if self.contracts.get(&instrument_id).is_some_and(|known| known != terms)
+            && !self.is_open_in(instrument_id)
+        {
+            self.forget_contract(instrument_id);
+        }
+        if self.contracts.contains_key(&instrument_id) {
+            return;
+        }
+        self.contracts.insert(instrument_id, terms.clone());
         self.expiring.insert((expiration, underlying_id, instrument_id));
+        // An order may have been on its way when a line told of it otherwise: what it was taken as stands.
+        let issue = self.issues.get_mut(&instrument_id);
+        if let Some(issue) = issue.filter(|issue| issue.contract().as_ref() != Some(terms)) {
+            issue.terms = Some(Terms::taken(terms));
+            self.put_on(instrument_id);
+        }
     }
 
     /// Nothing is left of a contract.
@@ -54,7 +71,7 @@ impl EngineState {
     }
 
     /// Whether somebody holds an option or has open orders of it.
-    fn is_open_in(&self, instrument_id: InstrumentId) -> bool {
+    pub(super) fn is_open_in(&self, instrument_id: InstrumentId) -> bool {
         let is_held = self.holders.get(&instrument_id).is_some_and(|held| !held.is_empty());
         is_held || self.orders.has(instrument_id)
     }
@@ -82,13 +99,37 @@ impl Core {
         if self.state.expiring.first().is_none_or(|(date, ..)| *date > new_york_date(now)) {
             return Vec::new();
         }
+        self.steps_of(&self.over(now).collect::<Vec<_>>(), Self::expire_contract)
+    }
+
+    /// The next step of the contracts on what is to be split that were over when the split came into force: they end in
+    /// shares of before, also where their official close has not been told, if there is any price that stands in for it.
+    pub(super) fn end_before_split(
+        &self,
+        underlying_id: InstrumentId,
+        split_at: MarketTime,
+        now: MarketTime,
+    ) -> Vec<Command> {
+        let before =
+            |over: &Over| over.underlying_id == underlying_id && over.session.close <= split_at;
+        let over: Vec<Over> = self.over(now).filter(before).collect();
+        self.steps_of(&over, Self::expire_at_last)
+    }
+
+    /// The next step of these contracts, which are over: `expire` tells how one expires, if it can.
+    fn steps_of(
+        &self,
+        over: &[Over],
+        expire: impl Fn(&Self, Over) -> Option<Command>,
+    ) -> Vec<Command> {
         let open = |over: &Over| {
             !self.state.has_expired(over.instrument_id) && self.state.is_open_in(over.instrument_id)
         };
-        let steps: Vec<Command> = self
-            .over(now)
+        let steps: Vec<Command> = over
+            .iter()
+            .copied()
             .filter(open)
-            .filter_map(|over| self.expire_contract(over))
+            .filter_map(|over| expire(self, over))
             .filter(|command| !self.is_tried_command(command))
             .take(ROUND_CAP)
             .collect();
@@ -97,7 +138,7 @@ impl Core {
         }
         let mut together: BTreeMap<(NaiveDate, InstrumentId), (Session, Vec<InstrumentId>)> =
             BTreeMap::new();
-        for over in self.over(now).filter(|over| self.state.has_expired(over.instrument_id)) {
+        for over in over.iter().filter(|over| self.state.has_expired(over.instrument_id)) {
             let key = (over.session.date, over.underlying_id);
             let (_, contracts) = together.entry(key).or_insert((over.session, Vec::new()));
             contracts.push(over.instrument_id);
@@ -112,22 +153,35 @@ impl Core {
     }
 
     fn expire_contract(&self, over: Over) -> Option<Command> {
-        let Over { instrument_id, underlying_id, session } = over;
+        let Over { underlying_id, session, .. } = over;
         let issue = self.state.issues.get(&underlying_id)?;
         let (closed, price) = issue.closed.filter(|(date, _)| *date >= session.date)?;
-        let (price, source, last_price_at) = if closed == session.date {
-            let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
-            (price, source, None)
-        } else {
-            let of_session = issue.daily.as_ref().filter(|(date, _)| *date == session.date);
-            let daily = of_session.map(|(_, last)| (last, None));
-            let before = || self.state.last_before_end.get(&instrument_id);
-            let (last, seen) = daily.or_else(|| before().map(|last| (last, Some(last.at))))?;
-            (last.price, last.source.clone(), seen)
-        };
+        if closed > session.date {
+            return self.expire_at_last(over);
+        }
+        let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
+        Some(self.expire_at(over, (price, source, None)))
+    }
+
+    /// A contract expires whose official close cannot come any more: by the daily bar of its session, else at the last price
+    /// up to its close.
+    fn expire_at_last(&self, over: Over) -> Option<Command> {
+        let issue = self.state.issues.get(&over.underlying_id)?;
+        let of_session = issue.daily.as_ref().filter(|(date, _)| *date == over.session.date);
+        let daily = of_session.map(|(_, last)| (last, None));
+        let before = || self.state.last_before_end.get(&over.instrument_id);
+        let (last, seen) = daily.or_else(|| before().map(|last| (last, Some(last.at))))?;
+        Some(self.expire_at(over, (last.price, last.source.clone(), seen)))
+    }
+
+    fn expire_at(
+        &self,
+        Over { instrument_id, session, .. }: Over,
+        (price, source, last_price_at): (Price, String, Option<MarketTime>),
+    ) -> Command {
         let (session, at) = (session.date, self.settled_at(session));
         let command = InstrumentCommand::Expire { session, price, source, last_price_at, at };
-        Some(Command::Instrument { instrument_id, command })
+        Command::Instrument { instrument_id, command }
     }
 
     /// Keeps the last price up to the close of contracts whose last session is over when the clock comes to `now`: it stands

@@ -41,6 +41,8 @@ pub enum Reason {
     Unpriced,
     /// An instrument that is listed already as another kind, or with other terms.
     Contradictory,
+    /// An option that is held or asked for as another contract: on something else, or of another style or settlement.
+    ContradictsHeld,
 }
 
 impl Reason {
@@ -57,6 +59,7 @@ impl Reason {
             Self::TooLate => "too_late",
             Self::Unpriced => "unpriced",
             Self::Contradictory => "contradictory",
+            Self::ContradictsHeld => "contradicts_held",
         }
     }
 }
@@ -233,9 +236,12 @@ impl Core {
         kind: InstrumentKind,
         terms: Option<&Terms>,
     ) -> Result<(), Reason> {
-        let Some((_, issue)) = self.issue(symbol) else { return Ok(()) };
+        let Some((instrument_id, issue)) = self.issue(symbol) else { return Ok(()) };
+        let told = terms.and_then(|terms| terms.contract(symbol));
+        let open = self.state.open_as(instrument_id);
         match issue.terms.as_ref() {
             _ if issue.kind != kind => Err(Reason::Contradictory),
+            _ if open.is_some() && open != told.as_ref() => Err(Reason::ContradictsHeld),
             // An option that its quotes have listed: now it is said what it is.
             None if terms.is_some() => Ok(()),
             known if known == terms => Err(Reason::Duplicate),

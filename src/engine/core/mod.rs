@@ -21,6 +21,7 @@ mod matching;
 mod observe;
 mod packages;
 mod passing;
+mod rescaling;
 mod rounds;
 mod sessions;
 mod state;

@@ -9,12 +9,12 @@ use aggregates::money::{Price, Quantity};
 use aggregates::order::{CancelReason, LegFill, OrderEvent, OrderSpec};
 use aggregates::position::PositionEvent;
 use aggregates::stream::{Event, StreamId};
-use rust_decimal::RoundingStrategy;
 
 use super::book::{Sprung, Stop, Trailing, Working};
 use super::interruptions::is_interruption;
 use super::packages::Package;
-use super::state::{EngineState, Gate, Issue, Last, Payout};
+use super::rescaling::scaled;
+use super::state::{EngineState, Gate, Issue, Payout};
 use crate::market::calendar::{new_york_date, new_york_midnight};
 
 impl EngineState {
@@ -385,7 +385,7 @@ impl EngineState {
                 issue.gate = Some(Gate {
                     action_id: action_id.clone(),
                     split: split.clone(),
-                    worth: Default::default(),
+                    seen: Default::default(),
                     followed: Default::default(),
                 });
                 issue.interrupt();
@@ -393,12 +393,12 @@ impl EngineState {
             }
             InstrumentEvent::SplitCompleted { .. } => {
                 if let Some(gate) = issue.gate.take() {
-                    issue.rescale(&gate);
+                    issue.rescale(&gate.split);
                     let issues = &self.issues;
                     let on = |option: &InstrumentId| issues.get(option).and_then(|it| it.on);
                     let kept = self.last_before_end.iter_mut();
                     kept.filter(|(option, _)| on(option) == Some(instrument_id))
-                        .for_each(|(_, last)| last.scale(&gate));
+                        .for_each(|(_, last)| last.rescale(&gate.split));
                 }
                 self.gates.remove(&instrument_id);
             }
@@ -482,34 +482,6 @@ impl Issue {
             _ => {}
         }
     }
-
-    /// Prices seen before a split, in shares after it.
-    fn rescale(&mut self, gate: &Gate) {
-        self.quote = None;
-        self.awaits_price = true;
-        let prices = [&mut self.last, &mut self.trade].into_iter().flatten();
-        for last in prices.chain(self.daily.as_mut().map(|(_, last)| last)) {
-            last.scale(gate);
-        }
-        if let Some((_, price)) = &mut self.closed {
-            *price = scaled(*price, gate.split.numerator, gate.split.denominator);
-        }
-    }
-}
-
-impl Last {
-    fn scale(&mut self, gate: &Gate) {
-        self.price = scaled(self.price, gate.split.numerator, gate.split.denominator);
-    }
-}
-
-/// A price divided by a split, to 6 decimals; as it was where that cannot be computed.
-fn scaled(price: Price, numerator: Quantity, denominator: Quantity) -> Price {
-    let product = price.decimal().checked_mul(denominator.decimal());
-    let quotient = product.and_then(|product| product.checked_div(numerator.decimal()));
-    let rounded = quotient
-        .map(|exact| exact.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
-    rounded.and_then(|exact| Price::new(exact).ok()).unwrap_or(price)
 }
 
 /// The market time that somebody's command was told by: of a line that was worked, or that passed unrecorded.

@@ -9,7 +9,7 @@ use aggregates::id::{AccountId, InstrumentId, OrderId, TenantId};
 use aggregates::instrument::{
     Contract, DividendStage, ExerciseStyle, InstrumentKind, OptionTerms, Settlement, Split,
 };
-use aggregates::market::{Evidence, EvidenceTick, MarketTime, Reference, TapePlace};
+use aggregates::market::{Evidence, EvidenceTick, MarketTime, TapePlace};
 use aggregates::money::{Price, Quantity};
 use aggregates::order::Side;
 use chrono::NaiveDate;
@@ -26,7 +26,7 @@ use super::sessions::Session;
 use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 16;
+pub const STATE_VERSION: u32 = 17;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -163,6 +163,19 @@ impl Terms {
     pub(super) fn of(listing: &Instrument) -> Option<Self> {
         let underlying = listing.underlying.clone()?;
         Some(Self { underlying, style: listing.style, settlement: listing.settlement })
+    }
+
+    /// Those that an order was taken by.
+    pub(super) fn taken(terms: &OptionTerms) -> Self {
+        let OptionTerms { underlying, style, settlement, .. } = terms;
+        let (style, settlement) = (Some(*style), Some(*settlement));
+        Self { underlying: underlying.clone(), style, settlement }
+    }
+
+    /// What an option of this symbol is by them.
+    pub(super) fn contract(&self, symbol: &str) -> Option<OptionTerms> {
+        let Self { underlying, style, settlement } = self;
+        OptionTerms::of(&symbol.parse().ok()?, underlying, *style, *settlement).ok()
     }
 
     /// Those that a chain's line says of each of its options.
@@ -426,6 +439,15 @@ pub struct Last {
     pub source: String,
 }
 
+/// What was seen of a contract before a split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its standing quote.
+    pub quote: Option<Standing>,
+    /// Its last price.
+    pub last: Option<Last>,
+}
+
 /// Shares that fills took of one tick, by side: fills say so themselves, so a restart finds the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
@@ -471,8 +493,8 @@ pub struct Gate {
     pub action_id: String,
     /// Its ratio.
     pub split: Split,
-    /// What the options on it that are held were worth before it, in dollars a share, as far as they had a price.
-    pub worth: BTreeMap<InstrumentId, Reference>,
+    /// What was seen before it of the options on it that are held.
+    pub seen: BTreeMap<InstrumentId, Seen>,
     /// The accounts that have followed.
     pub followed: BTreeSet<AccountId>,
 }

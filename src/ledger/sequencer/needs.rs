@@ -1,6 +1,6 @@
 //! What a request looks at: what has to be in memory before it can be decided, and what it may leave idle there.
 
-use aggregates::id::{AccountId, OrderId};
+use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::order::OrderSpec;
 use aggregates::stream::StreamId;
 use aggregates::trading::{Command, World};
@@ -94,14 +94,13 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         | Command::Expire { order_id, .. }
         | Command::Trigger { order_id, .. }
         | Command::Fill { order_id, .. } => vec![StreamId::Order(*order_id)],
-        Command::FollowSplit { account_id, instrument_id: on, orders, contracts, .. }
-        | Command::SettleExpired { account_id, underlying_id: on, orders, contracts, .. } => {
-            let instruments = contracts.iter().map(|(contract, _)| *contract);
-            [StreamId::Account(*account_id)]
-                .into_iter()
-                .chain(instruments.chain([*on]).map(StreamId::Instrument))
-                .chain(orders.iter().map(|id| StreamId::Order(*id)))
-                .collect()
+        Command::FollowSplit { account_id, instrument_id, orders, contracts, .. } => {
+            let contracts = contracts.iter().map(|(contract, _)| *contract);
+            together(*account_id, contracts.chain([*instrument_id]), orders)
+        }
+        Command::SettleExpired { account_id, underlying_id, orders, contracts, .. } => {
+            let contracts = contracts.iter().map(|(contract, _)| *contract);
+            together(*account_id, contracts.chain([*underlying_id]), orders)
         }
         Command::Exercise { account_id, instrument_id, .. }
         | Command::Assign { account_id, instrument_id, .. }
@@ -111,4 +110,15 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
             vec![StreamId::Account(*account_id), StreamId::Instrument(*instrument_id)]
         }
     }
+}
+
+/// An account, its open orders in something, and the instruments that they are decided with.
+fn together(
+    account_id: AccountId,
+    instruments: impl Iterator<Item = InstrumentId>,
+    orders: &[OrderId],
+) -> Vec<StreamId> {
+    let orders = orders.iter().map(|id| StreamId::Order(*id));
+    let account = [StreamId::Account(account_id)].into_iter();
+    account.chain(instruments.map(StreamId::Instrument)).chain(orders).collect()
 }

@@ -7,7 +7,7 @@ use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, Option
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, Reference};
 use aggregates::order::{Execution, Leg, LegExecution, OrderClass, OrderSpec, Side};
-use aggregates::trading::{Command, MarketView};
+use aggregates::trading::{BeforeSplit, Command, MarketView};
 use blotter::audit::{Code, Evidence as Kept, ProcessKey, Scope, verify_database};
 use blotter::ledger::SigningName;
 use uuid::Uuid;
@@ -184,7 +184,8 @@ impl Desk {
         let action_id = action.to_owned();
         let begin = InstrumentCommand::BeginSplit { action_id: action_id.clone(), split };
         self.market("AAPL", begin).await;
-        let contracts = contracts.iter().map(|(symbol, worth)| (id(symbol), worth.map(seen)));
+        let before = |worth: &Option<&str>| BeforeSplit { worth: worth.map(seen), listed: None };
+        let contracts = contracts.iter().map(|(symbol, worth)| (id(symbol), before(worth)));
         self.submit(Command::FollowSplit {
             account_id: self.account,
             instrument_id: id("AAPL"),

@@ -88,17 +88,14 @@ fn a_fraction_of_what_has_never_traded_is_paid_at_the_bid_and_the_symbol_opens_a
 }
 
 #[test]
-fn a_split_of_what_has_no_price_is_left_off_and_may_be_sent_again_after_a_quote() {
+fn a_fraction_that_a_second_split_leaves_is_paid_by_what_was_quoted_before_the_first() {
     let (mut desk, _, two) = holders();
     desk.line(&split("4", "1"));
     let again = split("1", "10").replace("s1", "s2").replace("-24T", "-25T");
-    let worked = desk.line(&again);
-    assert_eq!((worked.ignored, worked.place), (Some(Reason::Unpriced), None));
-    desk.quote("24.00", 50, "25.00", 50, "2026-11-24T15:00:00Z");
-    desk.line(&again);
+    assert_eq!(desk.line(&again).ignored, None);
     assert_eq!(desk.held(two), "13");
-    // 100,000 - 3,300 + 0.2 * 240
-    assert_eq!(desk.cash(two), "96748.00");
+    // 100,000 - 3,300 + 0.2 * 247.50: 132 shares at 24.75 have become 13.2.
+    assert_eq!(desk.cash(two), "96749.50");
 }
 
 #[test]

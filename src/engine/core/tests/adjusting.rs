@@ -84,9 +84,14 @@ fn contracts_become_what_the_market_has_never_listed_and_their_quotes_are_void()
     let words = desk.market_events();
     let listed = ["SplitBegun", "InstrumentListed", "InstrumentListed", "SplitCompleted"];
     assert_eq!(words[words.len() - 4..], listed, "{C50} was listed before");
-    for symbol in [C200, C50, P180] {
+    for symbol in [C200, P180] {
         let glance = desk.core.glance(symbol).unwrap();
         assert!(glance.quote.is_none() && glance.last.is_none(), "{symbol}");
+    }
+    // What was quoted of a contract values what it has become.
+    for (symbol, bid) in [(C50, "1.25"), (C12_50, "37.50"), (P45, "0.25")] {
+        let quote = desk.core.glance(symbol).unwrap().quote.unwrap();
+        assert_eq!((quote.bid.to_string().as_str(), quote.eligible), (bid, false), "{symbol}");
     }
     let state = desk.core.state();
     let of = InstrumentId::of_symbol;

@@ -10,7 +10,7 @@ use aggregates::stream::Event;
 use super::desk::{AAPL, Desk};
 
 // 2026-11-27 is a Friday whose session ends early, at 18:00 UTC.
-const C190: &str = "AAPL261127C00190000";
+pub(super) const C190: &str = "AAPL261127C00190000";
 const C195: &str = "AAPL261127C00195000";
 const P170: &str = "AAPL261127P00170000";
 const LATER: &str = "AAPL261204C00190000";
@@ -21,18 +21,18 @@ fn price(desk: &mut Desk, symbol: &str, bid: &str, ask: &str, at: &str) {
     ));
 }
 
-fn print(desk: &mut Desk, price: &str, at: &str) {
+pub(super) fn print(desk: &mut Desk, price: &str, at: &str) {
     desk.line(&format!(
         r#"{{"t":"trade","symbol":"AAPL","price":"{price}","size":"5","at":"2026-11-{at}Z"}}"#
     ));
 }
 
-fn held(desk: &Desk, account: AccountId, symbol: &str) -> String {
+pub(super) fn held(desk: &Desk, account: AccountId, symbol: &str) -> String {
     desk.held_of(account, InstrumentId::of_symbol(symbol))
 }
 
 /// All quoted on Friday morning.
-fn quoted() -> Desk {
+pub(super) fn quoted() -> Desk {
     let mut desk = Desk::nyse();
     price(&mut desk, AAPL, "190.99", "191.00", "27T15:00:00");
     price(&mut desk, C190, "1.90", "2.00", "27T15:00:00");
@@ -43,7 +43,7 @@ fn quoted() -> Desk {
 }
 
 /// The names of the events of the contracts, in order.
-fn of_contracts(desk: &Desk) -> Vec<String> {
+pub(super) fn of_contracts(desk: &Desk) -> Vec<String> {
     let words = desk.market_events().into_iter();
     words.filter(|word| word.starts_with("Contract")).collect()
 }
@@ -156,7 +156,7 @@ fn a_contract_in_which_nobody_is_ends_without_a_word() {
 }
 
 /// Thursday is a holiday: the last trade before Friday is Wednesday's. On Friday there are quotes alone.
-fn silent_on_friday() -> (Desk, AccountId) {
+pub(super) fn silent_on_friday() -> (Desk, AccountId) {
     let mut desk = Desk::nyse();
     print(&mut desk, "194.00", "25T20:59:59");
     price(&mut desk, AAPL, "190.99", "191.00", "27T15:00:00");
@@ -166,7 +166,7 @@ fn silent_on_friday() -> (Desk, AccountId) {
     (desk, account)
 }
 
-fn end_of(desk: &Desk) -> (String, Option<MarketTime>) {
+pub(super) fn end_of(desk: &Desk) -> (String, Option<MarketTime>) {
     let ends = desk.log.iter().find_map(|(_, event)| match event {
         Event::Instrument(InstrumentEvent::ContractExpired { price, last_price_at, .. }) => {
             Some((price.to_string(), *last_price_at))

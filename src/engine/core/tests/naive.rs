@@ -205,21 +205,6 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
     let mut halts = (false, false);
     let mut last: Option<(String, u32, String, u32, String)> = None;
     for step in steps {
-        // Without a price a margin account opens nothing and holds nothing back: a split of what never traded leaves none.
-        let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
-        let asks = matches!(
-            step,
-            Step::Place { .. }
-                | Step::Family { .. }
-                | Step::Trail { .. }
-                | Step::Replace { .. }
-                | Step::Retrail { .. }
-                | Step::Refollow { .. }
-                | Step::Dollars { .. }
-        );
-        if kind == Kind::Margin && unpriced && asks {
-            continue;
-        }
         let changes =
             matches!(step, Step::Replace { .. } | Step::Retrail { .. } | Step::Refollow { .. });
         if changes && scan.has_parts() {
@@ -263,18 +248,13 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                     limit_text.unwrap_or_default()
                 );
                 let n = desk.place(account, &order);
-                // A buy at the market needs a price: there is none after a split of what never traded. One that is done at
-                // once needs an open market, and one for an auction one that takes orders.
+                // One that is done at once needs an open market, and one for an auction one that takes orders.
                 let at_market = limit.is_none() && stop.is_none();
                 let closed = scan.part != Part::Regular && matches!(*kind, "ioc" | "fok");
-                let unpriced = scan.shown.is_none() && scan.shown_last.is_none() && *buy;
                 let untaken = Auction::of(kind).is_some_and(|it| !it.takes_orders(scan.part));
                 let opens_part = scan.opens_part(*buy, *qty);
                 if desk.status(n) == OrderStatus::Rejected {
-                    assert!(
-                        (closed || unpriced) && at_market || untaken || opens_part,
-                        "order {n}"
-                    );
+                    assert!(closed && at_market || untaken || opens_part, "order {n}");
                     continue;
                 }
                 assert!(!untaken && !opens_part, "order {n}");
@@ -335,8 +315,7 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 let more = words("offset", *offset) + &words("from", from);
                 let n =
                     desk.place(account, &format!("{side} {qty}{}{more}{by} gtc", trail.words()));
-                let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
-                let refused = unpriced || scan.opens_part(*buy, *qty);
+                let refused = scan.opens_part(*buy, *qty);
                 assert_eq!(desk.status(n) == OrderStatus::Rejected, refused, "order {n}");
                 if refused {
                     continue;
@@ -354,13 +333,8 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
             Step::Retrail { which, distance } => {
                 let n = *which as u128 + 1;
                 if let Some(i) = scan.orders.iter().position(|order| order.trails(n)) {
-                    // A buy needs a price to reserve at: there is none after a split of what never traded.
-                    let unpriced = scan.shown.is_none() && scan.shown_last.is_none();
-                    let may = !(scan.orders[i].buy && unpriced);
-                    assert_eq!(desk.retrail(account, n, &cents(*distance)), may, "order {n}");
-                    if may {
-                        scan.retrail(i, *distance);
-                    }
+                    assert!(desk.retrail(account, n, &cents(*distance)), "order {n}");
+                    scan.retrail(i, *distance);
                 }
             }
             Step::Cancel { which } => {
@@ -393,11 +367,9 @@ fn both(kind: Kind, steps: &[Step]) -> (Happened, Happened) {
                 let worked = desk.line(&format!(
                     r#"{{"t":"split","symbol":"AAPL","numerator":"2","denominator":"1","id":"{at}","at":"{at}"}}"#
                 ));
-                // Shares that are held and have no price are not split.
-                if worked.place.is_some() {
-                    splits += 1;
-                    scan.split();
-                }
+                assert!(worked.place.is_some());
+                splits += 1;
+                scan.split();
             }
             Step::Split => {}
             Step::Rebuild => desk.rebuild(),

@@ -92,9 +92,6 @@ impl Scan {
         if (from, offset) == (order.activation, order.offset) {
             return true;
         }
-        if self.shown.is_none() && self.shown_last.is_none() && order.buy {
-            return false;
-        }
         if let (Some(price), Some((_, mark))) = (from, order.trail)
             && from != order.activation
         {
@@ -118,7 +115,7 @@ impl Scan {
         by_quote: bool,
         (offset, from): (Option<i64>, Option<i64>),
     ) {
-        let touch = self.shown.map(|(bid, ask)| MILLIONTHS * if buy { ask } else { bid });
+        let touch = self.shown.map(|(bid, ask)| if buy { ask } else { bid });
         let seen = if by_quote || !self.traded { touch } else { self.shown_last };
         let mark = seen.or(self.shown_last).unwrap();
         self.turns += 1;

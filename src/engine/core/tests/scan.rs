@@ -179,7 +179,7 @@ pub(super) struct Scan {
     pub(super) met: u64,
     /// price, place
     pub(super) last: Option<(i64, u64)>,
-    /// What is shown: bid and ask, and the last price in millionths.
+    /// What is shown, in millionths: bid and ask, and the last price.
     pub(super) shown: Option<(i64, i64)>,
     pub(super) shown_last: Option<i64>,
     /// There was a trade.
@@ -317,7 +317,7 @@ impl Scan {
         if bid > ask {
             return;
         }
-        self.shown = Some((bid, ask));
+        self.shown = Some((bid * MILLIONTHS, ask * MILLIONTHS));
         if self.halted {
             self.quote = None;
             return;
@@ -627,7 +627,7 @@ impl Scan {
     /// Two new shares for an old one.
     pub(super) fn split(&mut self) {
         self.interrupt();
-        self.shown = None;
+        self.shown = self.shown.map(|(bid, ask)| (bid / 2, ask / 2));
         self.shown_last = self.shown_last.map(|last| last / 2);
         self.closing = self.closing.map(|price| price / 2);
         let mut broken = Vec::new();
