@@ -72,16 +72,20 @@ impl Lines {
                 status(dice, symbol, &at)
             }
             5 => {
-                self.actions += 1;
-                let (new, old) = if dice.permille(700) { (2, 1) } else { (1, 2) };
-                let id = self.actions;
-                format!(
-                    r#"{{"t":"split","symbol":"{symbol}","numerator":"{new}","denominator":"{old}","id":"split {id}","at":"{at}"}}"#
-                )
+                let ratio = if dice.permille(700) { (2, 1) } else { (1, 2) };
+                self.split(symbol, ratio, &at)
             }
             6 => trade(symbol, cents + 20, size, &at),
             _ => quote(symbol, (cents, cents + 50), size, &at),
         }
+    }
+
+    fn split(&mut self, symbol: &str, (new, old): (u32, u32), at: &str) -> String {
+        self.actions += 1;
+        let id = self.actions;
+        format!(
+            r#"{{"t":"split","symbol":"{symbol}","numerator":"{new}","denominator":"{old}","id":"split {id}","at":"{at}"}}"#
+        )
     }
 
     /// A line of the options, or of what they are on.
@@ -111,6 +115,15 @@ impl Lines {
                 status(dice, symbol, &at)
             }
             4..8 => trade(UNDERLYING, cents, 100 * size, &at),
+            // Whole contracts come of some, and of others none.
+            8 if dice.permille(500) => {
+                let ratio = *pick(dice, &[(2, 1), (4, 1), (3, 2), (1, 2)]).unwrap();
+                // Some are told late.
+                let late = if dice.permille(200) { dice.below(SESSION as u64) as i64 } else { 0 };
+                let at = noon() + TimeDelta::seconds(15 * (self.quarter - late));
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                self.split(UNDERLYING, ratio, &at)
+            }
             8..15 => quote(UNDERLYING, (cents, cents + 20), 100 * size, &at),
             _ => {
                 let bid = 5 + dice.below(900) as i64;

@@ -1,8 +1,8 @@
 //! The deterministic simulation: two processes with a Sequencer each compete for one log in memory that fails on
 //! purpose, clients send, retry and repeat under keys, processes crash and come back, and an engine fills, splits and ends
 //! options: the real one over log and tape in half of the seeds, recording every line or those of what is worked, in the
-//! others one that proposes what it likes. In some of the seeds options are what is traded most, on a stock that does not
-//! split. One thread, a virtual clock, a seed.
+//! others one that proposes what it likes. In some of the seeds options are what is traded most, and the stock that
+//! they are on splits too. One thread, a virtual clock, a seed.
 //!
 //! After every step an independent checker reads what is new in the log and what clients were told. A failure prints
 //! the seed and the step; the same seed gives the same run on every machine.

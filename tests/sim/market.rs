@@ -1,6 +1,6 @@
-//! The simulated market: two stocks that split, one that has options, the options; and what clients are shown of it.
+//! The simulated market: two stocks, one that has options, the options; and what clients are shown of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::InstrumentId;
 use aggregates::instrument::{Contract, ExerciseStyle, OptionTerms, Settlement};
@@ -14,7 +14,7 @@ use blotter::ledger::memory::Dice;
 use blotter::market::calendar::new_york_midnight;
 use chrono::{NaiveDate, TimeDelta};
 
-/// The stocks that split. Nothing is on them.
+/// The stocks that nothing is on.
 pub const SYMBOLS: [&str; 2] = ["AAPL", "MSFT"];
 /// What the options are on.
 pub const UNDERLYING: &str = "NVDA";
@@ -122,11 +122,14 @@ impl Board {
     pub fn look(&mut self, core: &Core) {
         let Some(now) = core.now() else { return };
         (self.at, self.place, self.session_close) = (now.at, now.tape_place, now.session.close);
-        for symbol in listed() {
+        // What a split makes of options is known to the engine alone.
+        let known = core.state().symbols.keys().cloned();
+        let all: BTreeSet<String> = listed().map(str::to_owned).chain(known).collect();
+        for symbol in all.iter().map(String::as_str) {
             let instrument_id = InstrumentId::of_symbol(symbol);
             let glance = core.glance(symbol);
             let mark = glance.as_ref().and_then(|glance| glance.marks());
-            let of_options = is_option(symbol);
+            let of_options = !SYMBOLS.into_iter().chain([UNDERLYING]).any(|stock| stock == symbol);
             if of_options {
                 self.marks.remove(&instrument_id);
                 self.contracts.remove(&instrument_id);
@@ -161,6 +164,11 @@ impl Board {
             contracts_end: ends.min(),
             contracts,
         }
+    }
+
+    /// When an option has its last close.
+    pub fn end_of(&self, symbol: &str) -> MarketTime {
+        close_of(terms(symbol).expiration)
     }
 
     /// The last price of a symbol, in cents.

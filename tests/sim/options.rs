@@ -143,7 +143,7 @@ impl OptionWish {
                 Command::Place { order_id, spec, market }
             }
             Self::Exercise { symbol, qty } => Command::Exercise {
-                contract_end: None,
+                contract_end: Some(board.end_of(symbol)),
                 account_id,
                 instrument_id: of(symbol),
                 exercise_id: id,
@@ -153,7 +153,7 @@ impl OptionWish {
                 at,
             },
             Self::Assign { symbol, qty } => Command::Assign {
-                contract_end: None,
+                contract_end: Some(board.end_of(symbol)),
                 account_id,
                 instrument_id: of(symbol),
                 assignment_id: id,
@@ -162,7 +162,7 @@ impl OptionWish {
                 at,
             },
             Self::Instruct { symbol, exercise } => Command::InstructExercise {
-                contract_end: None,
+                contract_end: Some(board.end_of(symbol)),
                 account_id,
                 instrument_id: of(symbol),
                 exercise: *exercise,

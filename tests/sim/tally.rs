@@ -36,6 +36,10 @@ pub struct Tally {
     pub deliveries: u64,
     /// Contracts that everybody was settled in.
     pub settled: u64,
+    /// Holdings of options that a split made others of.
+    pub adjusted: u64,
+    /// Holdings of options that a split paid out.
+    pub paid_out: u64,
 }
 
 impl Tally {
@@ -60,6 +64,8 @@ impl Tally {
         self.assignments += other.assignments;
         self.deliveries += other.deliveries;
         self.settled += other.settled;
+        self.adjusted += other.adjusted;
+        self.paid_out += other.paid_out;
     }
 
     /// Everything that the simulation is for did happen.
@@ -85,6 +91,8 @@ impl Tally {
             self.assignments,
             self.deliveries,
             self.settled,
+            self.adjusted,
+            self.paid_out,
         ];
         if parts.contains(&0) { Err(format!("something never happened: {self:?}")) } else { Ok(()) }
     }
@@ -104,6 +112,7 @@ impl Tally {
             Event::Position(PositionEvent::OptionEnded { how, .. }) => match how {
                 OptionEnd::Exercised => &mut self.exercises,
                 OptionEnd::Assigned => &mut self.assignments,
+                OptionEnd::PaidOut => &mut self.paid_out,
                 _ => return,
             },
             other => match other.event_type().as_str() {
@@ -114,6 +123,7 @@ impl Tally {
                 "WriterTookOver" => &mut self.epochs,
                 "SharesDelivered" => &mut self.deliveries,
                 "ContractSettled" => &mut self.settled,
+                "ContractAdjusted" => &mut self.adjusted,
                 _ => return,
             },
         };

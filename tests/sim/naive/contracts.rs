@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{Amount, Fact, Naive, ONE, hold, owner, times};
+use super::{Amount, Fact, Naive, ONE, hold, owner, times, to_the_cent};
 
 /// A cent, which is also what an option has to be in the money by to end in more than nothing.
 pub const A_CENT: Amount = 10_000_000;
 
 /// What one option is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Contract {
-    on: String,
-    call: bool,
-    strike: Amount,
+    pub on: String,
+    pub call: bool,
+    pub strike: Amount,
     pub shares: Amount,
-    in_cash: bool,
-    american: bool,
+    pub in_cash: bool,
+    pub american: bool,
+    /// The day of its last session.
+    pub expires: String,
 }
 
 impl Contract {
@@ -29,7 +31,15 @@ impl Contract {
             shares: terms.amount("shares") / ONE,
             in_cash: terms.text("settlement") == "cash",
             american: terms.text("style") == "american",
+            expires: terms.text("expiration"),
         })
+    }
+
+    /// Whether its last session is over: it goes on until midnight in New York, which is at five in winter.
+    pub fn is_over(&self, at: &str) -> bool {
+        let day: chrono::NaiveDate = self.expires.parse().expect("a date");
+        let end = format!("{}T05:00:00", day.succ_opt().expect("a day after"));
+        at.get(..end.len()).is_some_and(|at| *at >= *end)
     }
 
     fn worth_at(&self, price: Amount) -> Amount {
@@ -76,6 +86,13 @@ impl Naive {
         fact: &Fact<'_>,
     ) -> Result<(), String> {
         match event {
+            "SplitBegun" => {
+                let split = Fact(&fact.0["split"]);
+                let ratio = (split.amount("numerator"), split.amount("denominator"));
+                let before = self.splits.insert(id.to_owned(), ratio);
+                hold("one split after the other", before.is_none())
+            }
+            "SplitCompleted" => self.all_have_followed(id),
             "ContractExpired" => {
                 let expiry = Expiry { price: fact.amount("price"), settled: false };
                 let before = self.expired.insert(id.to_owned(), expiry);
@@ -108,7 +125,10 @@ impl Naive {
         hold("contracts end that are held", qty > 0 && qty <= position.qty.abs())?;
         hold("a long option ends by a sell", (fact.text("side") == "sell") == long)?;
         let settled_at = fact.optional("settlement_price");
-        let worth = settled_at.map_or(0, |price| contract.worth_at(price));
+        let worth = match fact.0.get("mark").filter(|it| it.is_object()) {
+            Some(mark) => Fact(mark).amount("price"),
+            None => settled_at.map_or(0, |price| contract.worth_at(price)),
+        };
         match expiry {
             Some(expiry) => {
                 hold("it ends at the official close", settled_at == Some(expiry.price))?;
@@ -124,7 +144,19 @@ impl Naive {
                 };
                 hold("it ends as the rules have it", right)?;
             }
+            None if how == "paid_out" => {
+                let (new, old) = *self.splits.get(&contract.on).ok_or("a split pays out")?;
+                hold("a split pays out what is held", qty == position.qty.abs() && new != old)?;
+                hold(
+                    "it is paid at one price",
+                    fact.0.get("mark").is_some() != settled_at.is_some(),
+                )?;
+                // Whether there is money for it or not.
+                let account = self.accounts.get_mut(owner(id)).ok_or("an account")?;
+                account.owed += if long { 0 } else { to_the_cent(qty * contract.shares, worth) };
+            }
             None => {
+                hold("nobody decides after its end", !contract.is_over(&fact.text("at")))?;
                 let right = match how.as_str() {
                     "exercised" => long && !contract.in_cash,
                     "assigned" => !long && !contract.in_cash,
@@ -137,8 +169,8 @@ impl Naive {
         let shares = qty * contract.shares;
         let delivers = matches!(how.as_str(), "exercised" | "assigned");
         let proceeds = match how.as_str() {
-            "cash_settled" => times(shares, worth),
-            "sold_out" => times(shares, Fact(&fact.0["bid"]).amount("price")),
+            "cash_settled" | "paid_out" => to_the_cent(shares, worth),
+            "sold_out" => to_the_cent(shares, Fact(&fact.0["bid"]).amount("price")),
             _ => 0,
         };
         hold("it brings what it is worth", fact.amount("proceeds") == proceeds)?;
@@ -242,7 +274,7 @@ impl Naive {
         }
         let account = self.accounts.get_mut(id).ok_or("an account")?;
         let free = account.cash() - account.reserved.values().sum::<Amount>() - secured;
-        let paid = free >= -account.sell_fees;
+        let paid = free >= -account.sell_fees - account.owed;
         hold("short puts of a cash account are secured", paid || free >= account.free)?;
         account.free = free;
         Ok(())

@@ -1,6 +1,7 @@
 //! A second fold of the log, written from the rules and not from the aggregates: JSON in, integers of a billionth.
 
 mod accounts;
+mod adjusted;
 mod contracts;
 mod families;
 mod margin;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use adjusted::Left;
 use contracts::{Contract, End, Expiry};
 use packages::Leg;
 
@@ -27,6 +29,8 @@ struct Account {
     fills: Amount,
     fees: Amount,
     sell_fees: Amount,
+    /// For short options that a split has paid out.
+    owed: Amount,
     dividends: Amount,
     /// For parts of shares that a split left.
     in_lieu: Amount,
@@ -125,6 +129,10 @@ pub struct Naive {
     expired: BTreeMap<String, Expiry>,
     /// Fills and ends of the command that is being read, and the accounts that it touches.
     open_fills: BTreeSet<String>,
+    /// Contracts that a split has taken from a position, by the position that they are to come to.
+    left: BTreeMap<String, Left>,
+    /// The splits under way, by what is split.
+    splits: BTreeMap<String, (Amount, Amount)>,
     open_ends: BTreeSet<String>,
     touched: BTreeSet<String>,
 }
@@ -145,6 +153,14 @@ fn amount(text: &str) -> Amount {
 /// So many of something at a price.
 fn times(qty: Amount, price: Amount) -> Amount {
     qty * price / ONE
+}
+
+/// So many of something at a price, to the cent, half to even.
+fn to_the_cent(qty: Amount, price: Amount) -> Amount {
+    const CENT: Amount = ONE * ONE / 100;
+    let (cents, rest) = ((qty * price).div_euclid(CENT), (qty * price).rem_euclid(CENT));
+    let up = 2 * rest > CENT || 2 * rest == CENT && cents % 2 != 0;
+    (cents + Amount::from(up)) * (ONE / 100)
 }
 
 /// The price of a tick that an order sees.
@@ -224,6 +240,7 @@ impl Naive {
             hold("I6: a fill is traded whole, with all its legs", fill.traded == fill.qty)?;
             hold("I6: a fill is worth what was paid", fill.worth == fill.cash.abs())?;
         }
+        hold("contracts that leave a position come to another", self.left.is_empty())?;
         for id in std::mem::take(&mut self.open_ends) {
             self.ends[&id].is_whole()?;
         }

@@ -21,6 +21,8 @@ impl Naive {
         match event {
             "OptionEnded" => self.option_ends(id, fact)?,
             "SharesDelivered" => self.delivered(id, fact)?,
+            "ContractAdjusted" => self.leaves(id, fact)?,
+            "AdjustedContractOpened" => self.comes(id, fact)?,
             _ => self.moved(id, margin, event, fact)?,
         }
         let position = self.positions.get(id).ok_or("a position")?;
