@@ -322,6 +322,15 @@ impl Price {
         Self::new(from_units(divide(product, scale, Round::Up)?, 4)?)
     }
 
+    /// What lies between this price and another, to 9 decimals, half to even.
+    ///
+    /// # Errors
+    /// The sum is beyond the bound.
+    pub fn middle(self, other: Self) -> Result<Self, AmountError> {
+        let sum = self.units()? + other.units()?;
+        Self::new(from_units(divide(sum, 2, Round::HalfEven)?, Self::DECIMALS)?)
+    }
+
     /// This price after a split, on the tick: 2 decimals from 1.00 on, 4 below. It can become 0 when rounded down.
     pub fn split_by(self, ratio: Ratio, up: bool) -> Result<Self, AmountError> {
         let round = if up { Round::Up } else { Round::Down };

@@ -61,6 +61,8 @@ view_row! {
         price: Price,
         /// Which market data it came from.
         source: String,
+        /// Of the middle of a quote, in place of a trade, its market time.
+        quoted_at: Option<MarketTime>,
         /// The market time.
         at: MarketTime,
         /// The place of the event.
@@ -213,12 +215,13 @@ pub(crate) fn close_of(recorded: &Recorded, event: &InstrumentEvent) -> Option<C
     match (recorded.stream, event) {
         (
             StreamId::Instrument(instrument_id),
-            InstrumentEvent::OfficiallyClosed { session, price, source, at },
+            InstrumentEvent::OfficiallyClosed { session, price, source, quote, at },
         ) => Some(CloseRow {
             instrument_id,
             session: *session,
             price: *price,
             source: source.clone(),
+            quoted_at: quote.map(|quote| quote.at),
             at: *at,
             position: recorded.position,
         }),

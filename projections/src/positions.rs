@@ -103,6 +103,11 @@ impl PositionRow {
         available.unwrap_or_default()
     }
 
+    /// What the lots cost; below zero what those brought that were sold short.
+    pub fn signed_cost(&self) -> Money {
+        if self.qty.is_negative() { self.cost_basis.negated() } else { self.cost_basis }
+    }
+
     fn unreserve(&mut self, order_id: OrderId, qty: Quantity) -> Result<(), Impossible> {
         let Some(held) = self.reservations.remove(&order_id) else {
             return Ok(());

@@ -40,6 +40,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "losses", include_str!("../../migrations/0020_losses.sql")),
     (21, "options", include_str!("../../migrations/0021_options.sql")),
     (22, "activities_of_legs", include_str!("../../migrations/0022_activities_of_legs.sql")),
+    (23, "closes_of_quotes", include_str!("../../migrations/0023_closes_of_quotes.sql")),
     (24, "counted_tries", include_str!("../../migrations/0024_counted_tries.sql")),
 ];
 

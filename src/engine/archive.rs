@@ -19,7 +19,7 @@ use super::core::Record;
 use super::history::{RecoveryError, read_blocks};
 use super::tape::{TapeError, TapeLine, decode};
 use crate::database::ReaderPool;
-use crate::market::archive::{Archive, ArchiveError};
+use crate::market::archive::{Archive, ArchiveError, Told};
 use crate::market::bars::{BarQuery, Bars, Candle, Joined, Timeframe};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Depth, Split, Tick};
@@ -184,6 +184,11 @@ impl Kept {
         }
     }
 
+    fn splits(&self, symbol: &str, now: MarketTime) -> Vec<Split> {
+        let told = self.symbols.get(symbol).into_iter().flat_map(|series| series.splits.values());
+        told.filter(|split| split.at <= now).cloned().collect()
+    }
+
     fn take_in(&mut self, tick: Tick) {
         self.since = self.since.or(tick.at());
         let Some(symbol) = tick.symbol() else { return };
@@ -263,12 +268,26 @@ impl Archive for TapeArchive {
     }
 
     async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError> {
-        self.asked(|kept| {
-            let told =
-                kept.symbols.get(symbol).into_iter().flat_map(|series| series.splits.values());
-            Ok(told.filter(|split| split.at <= now).cloned().collect())
-        })
-        .await
+        self.asked(|kept| Ok(kept.splits(symbol, now))).await
+    }
+
+    /// One look at the tape, of however many symbols.
+    async fn told(&self, queries: &[BarQuery], now: MarketTime) -> Result<Vec<Told>, ArchiveError> {
+        let partial = |error| match error {
+            ArchiveError::Lacks { .. } => Ok(vec![Told::default(); queries.len()]),
+            error => Err(error),
+        };
+        let look = |kept: &Kept| {
+            let of = |query: &BarQuery| {
+                let candles = self.bars_of(kept, query, now).map(|bars| bars.candles);
+                Told {
+                    candles: candles.unwrap_or_default(),
+                    splits: kept.splits(&query.symbol, now),
+                }
+            };
+            Ok(queries.iter().map(of).collect())
+        };
+        self.asked(look).await.or_else(partial)
     }
 
     async fn depth(&self, symbol: &str, _: MarketTime) -> Result<Depth, ArchiveError> {

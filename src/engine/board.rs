@@ -157,12 +157,14 @@ impl Board {
         self.read(|shown| shown.glances.values().cloned().collect())
     }
 
-    /// The options on an underlying that expire on `from` or later, by expiration, strike and right.
+    /// The options on an underlying that expire on `from` or later, by expiration, strike and right: none that a split has
+    /// made another of.
     pub fn chain(&self, underlying: &str, from: NaiveDate) -> Vec<Arc<Glance>> {
         self.read(|shown| {
             let chain = shown.chains.get(underlying).into_iter().flatten();
             let chain = chain.skip_while(|((expiration, ..), _)| *expiration < from);
-            chain.filter_map(|(_, symbol)| shown.glances.get(symbol).cloned()).collect()
+            let glances = chain.filter_map(|(_, symbol)| shown.glances.get(symbol).cloned());
+            glances.filter(|glance| glance.adjusted.is_none()).collect()
         })
     }
 

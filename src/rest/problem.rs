@@ -204,7 +204,7 @@ impl Problem {
                 problem.0.position = Some(position);
                 return problem;
             }
-            ServiceError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            ServiceError::Busy | ServiceError::Enough { .. } => StatusCode::TOO_MANY_REQUESTS,
             ServiceError::Degraded(_)
             | ServiceError::Crowded
             | ServiceError::NotHere(_)

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use aggregates::id::AccountId;
+use aggregates::id::{AccountId, InstrumentId};
 use chrono::NaiveDate;
 use projections::accounts::AccountRow;
 use projections::positions::PositionRow;
@@ -21,23 +21,29 @@ use super::{Service, ServiceError, Value};
 const REMEMBERED: usize = 10_000;
 
 /// The value from which profit is counted, and what was paid in since.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Base {
     /// The session of the close; absent when the account began after the last one.
     pub(super) session: Option<NaiveDate>,
     /// Absent when a holding had no official close.
     pub(super) value: Option<Value>,
+    /// The holdings that had none.
+    pub(super) unmarked: Vec<InstrumentId>,
+    /// The options whose close is the middle of a quote.
+    pub(super) at_midpoint: Vec<InstrumentId>,
     /// Cash paid in since then, net.
     pub(super) paid_in_since: Value,
 }
 
 /// What stays as it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Remembered {
     /// Where the account began, and the last close after that: of others nothing is known here.
     begun: u64,
     close: Option<ClosedSession>,
     value: Option<Value>,
+    unmarked: Vec<InstrumentId>,
+    at_midpoint: Vec<InstrumentId>,
     /// The place of the last entry before the close, or where the account began.
     behind: u64,
 }
@@ -54,7 +60,7 @@ impl Bases {
         close: Option<ClosedSession>,
     ) -> Option<Remembered> {
         let bases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bases.get(&account_id).filter(|it| it.begun == begun && it.close == close).copied()
+        bases.get(&account_id).filter(|it| it.begun == begun && it.close == close).cloned()
     }
 
     fn keep(&self, account_id: AccountId, base: Remembered) {
@@ -82,30 +88,28 @@ impl Service {
         let known = match self.bases.of(id, begun, close) {
             Some(known) => known,
             None => {
-                let timeline =
+                let mut timeline =
                     timeline(snapshot, Now { account, begun, held }, Reach::Last).await?;
-                let value = match timeline.closes.last() {
-                    Some(last) => last.equity,
-                    None => timeline.begun_with,
+                let (value, unmarked, at_midpoint) = match timeline.closes.pop() {
+                    Some(last) => (last.equity, last.unmarked, last.at_midpoint),
+                    None => (timeline.begun_with, Vec::new(), Vec::new()),
                 };
-                let found = Remembered { begun, close, value, behind: timeline.behind };
+                let behind = timeline.behind;
+                let found = Remembered { begun, close, value, unmarked, at_midpoint, behind };
                 if close.is_none() || timeline.moved_since {
-                    self.bases.keep(id, found);
+                    self.bases.keep(id, found.clone());
                 }
                 found
             }
         };
         let paid_in = query::paid_in(snapshot.connection(), id, (known.behind, up_to)).await?;
         let paid_in = Value::sum([paid_in]);
-        Ok(match close {
-            Some(close) => {
-                Base { session: Some(close.session), value: known.value, paid_in_since: paid_in }
-            }
-            None => Base {
-                session: None,
-                value: known.value.map(|cash| cash.plus(paid_in)).transpose()?,
-                paid_in_since: Value::default(),
-            },
-        })
+        let Remembered { value, unmarked, at_midpoint, .. } = known;
+        let (value, paid_in_since) = match close {
+            Some(_) => (value, paid_in),
+            None => (value.map(|cash| cash.plus(paid_in)).transpose()?, Value::default()),
+        };
+        let session = close.map(|close| close.session);
+        Ok(Base { session, value, unmarked, at_midpoint, paid_in_since })
     }
 }

@@ -119,6 +119,9 @@ impl Service {
             held,
             reserved,
         };
+        if held.as_ref().is_none_or(|held| held.qty.is_zero()) {
+            self.are_contracts_still(&[&request.symbol])?;
+        }
         let Some(held) = held else { return Err(nothing(Quantity::ZERO, Quantity::ZERO)) };
         if held.qty_available().is_zero() {
             return Err(nothing(held.qty, held.reserved_qty));

@@ -111,6 +111,15 @@ pub enum ServiceError {
     /// Too many are reading; nothing was done.
     #[error("the server is busy reading for others: ask again in a second")]
     Crowded,
+    /// Too many requests of the caller that take long are being worked or wait; nothing was done.
+    #[error(
+        "{most} of your requests that take a processor are being worked or wait, the most there may be: ask again when one of \
+         them is answered"
+    )]
+    Enough {
+        /// How many there may be.
+        most: usize,
+    },
     /// Nothing happened here, and it is worth trying again: another process writes, or the engine is starting.
     #[error("{0}")]
     NotHere(String),
@@ -165,7 +174,7 @@ impl ServiceError {
             Self::Unreadable(_) => "unreadable",
             Self::Conflict(_) => "conflict",
             Self::Lacking(_) => "capability_missing",
-            Self::Busy | Self::Crowded => "busy",
+            Self::Busy | Self::Crowded | Self::Enough { .. } => "busy",
             Self::NotHere(_) => "not_writer",
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Database(_) => "unavailable",

@@ -1,7 +1,8 @@
 //! What an account was worth at each close: cash and shares as they were then, at the official closes of the log.
 //!
 //! One point a session in which anything closed officially, from the account's beginning or its last reset. A holding
-//! whose instrument has no official close in a session leaves that session's equity unknown, and is named.
+//! whose instrument has no official close in a session leaves that session's equity unknown, and is named; so is an option
+//! that closed at the middle of its last quote, since it did not trade.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +11,11 @@ use std::str::FromStr;
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::instrument::OptionTerms;
 use aggregates::market::MarketTime;
-use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::money::{AmountError, Money, Quantity};
 use chrono::{Days, Months, NaiveDate, TimeDelta};
 use projections::Group;
 use projections::accounts::AccountRow;
+use projections::instruments::CloseRow;
 use projections::positions::PositionRow;
 use projections::query::{self, ClosedSession, Moved, Reach};
 use rust_decimal::Decimal;
@@ -133,6 +135,8 @@ pub struct PortfolioPoint {
     pub profit_loss_pct: Option<String>,
     /// The holdings without an official close in this session.
     pub unmarked: Vec<String>,
+    /// The options that did not trade in this session, and are worth the middle of their last quote in it.
+    pub at_midpoint: Vec<String>,
 }
 
 /// An account at a close.
@@ -141,7 +145,8 @@ pub(super) struct AtClose {
     cash: Money,
     /// Absent when a holding has no close.
     pub(super) equity: Option<Value>,
-    unmarked: Vec<InstrumentId>,
+    pub(super) unmarked: Vec<InstrumentId>,
+    pub(super) at_midpoint: Vec<InstrumentId>,
     /// Cash paid in since the close before, net.
     pub(super) paid_in: Value,
 }
@@ -206,10 +211,10 @@ impl Service {
         let begun = beginning(&mut snapshot, &account).await?;
         let now = Now { account: &account, begun, held: &held };
         let timeline = timeline(&mut snapshot, now, reach).await?;
-        let unmarked: BTreeSet<InstrumentId> =
-            timeline.closes.iter().flat_map(|close| close.unmarked.iter().copied()).collect();
-        let unmarked: Vec<_> = unmarked.into_iter().collect();
-        let symbols = query::symbols(snapshot.connection(), &unmarked).await?;
+        let named = timeline.closes.iter().flat_map(|at| at.unmarked.iter().chain(&at.at_midpoint));
+        let named: BTreeSet<InstrumentId> = named.copied().collect();
+        let named: Vec<_> = named.into_iter().collect();
+        let symbols = query::symbols(snapshot.connection(), &named).await?;
         let whole = history_answer(account_id, timeline, later_than, &symbols, snapshot.position)?;
         let mut points = whole.items;
         points.retain(|point| reached.as_ref().is_none_or(|last| point.session > last.session));
@@ -265,7 +270,7 @@ pub(super) async fn timeline(
     let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
     let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
     let prices = query::closes(connection, &ids, &dates, up_to).await?;
-    let closes = prices.into_iter().map(|(id, session, price)| ((id, session), price)).collect();
+    let closes = prices.into_iter().map(|row| ((row.instrument_id, row.session), row)).collect();
     let contracts = query::contracts(connection, account_id, &ids).await?;
     let prices = Prices { closes, contracts };
     fold((begun_with, behind), held, &sessions, &moved, &prices)
@@ -277,25 +282,25 @@ type Held = BTreeMap<Option<InstrumentId>, Decimal>;
 /// What is needed to value holdings at closes.
 struct Prices {
     /// Official closes by session.
-    closes: BTreeMap<(InstrumentId, NaiveDate), Price>,
+    closes: BTreeMap<(InstrumentId, NaiveDate), CloseRow>,
     /// What the options are.
     contracts: BTreeMap<InstrumentId, OptionTerms>,
 }
 
 impl Prices {
-    /// What a holding was worth at a close; `None` without one.
+    /// What a holding was worth at a close, and whether that is the middle of a quote; `None` without one.
     fn value(
         &self,
         (instrument_id, qty): (InstrumentId, Decimal),
         session: NaiveDate,
-    ) -> Result<Option<Value>, AmountError> {
-        let Some(price) = self.closes.get(&(instrument_id, session)) else { return Ok(None) };
+    ) -> Result<Option<(Value, bool)>, AmountError> {
+        let Some(close) = self.closes.get(&(instrument_id, session)) else { return Ok(None) };
         let qty = Quantity::new(qty)?;
         let shares = match self.contracts.get(&instrument_id) {
             Some(terms) => terms.shares_of(qty)?,
             None => qty,
         };
-        Value::of_fill(shares, *price).map(Some)
+        Ok(Some((Value::of_fill(shares, close.price)?, close.quoted_at.is_some())))
     }
 }
 
@@ -320,21 +325,41 @@ fn fold(
             *held.entry(part.instrument_id).or_default() += part.held;
         }
         let cash = Money::new(held.get(&None).copied().unwrap_or_default())?;
-        let (mut worth, mut unmarked) = (Value::from(cash), Vec::new());
+        let (mut worth, mut unmarked, mut at_midpoint) =
+            (Value::from(cash), Vec::new(), Vec::new());
         for (instrument_id, qty) in &held {
             let Some(instrument_id) = instrument_id.filter(|_| !qty.is_zero()) else { continue };
             match prices.value((instrument_id, *qty), close.session)? {
-                Some(value) => worth = worth.plus(value)?,
+                Some((value, is_middle)) => {
+                    worth = worth.plus(value)?;
+                    at_midpoint.extend(is_middle.then_some(instrument_id));
+                }
                 None => unmarked.push(instrument_id),
             }
         }
         let equity = unmarked.is_empty().then_some(worth);
         let paid_in = paid_in(parts);
-        closes.push(AtClose { close: *close, cash, equity, unmarked, paid_in });
+        closes.push(AtClose { close: *close, cash, equity, unmarked, at_midpoint, paid_in });
     }
     let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
     let (paid_in_since, moved_since) = (paid_in(since), !since.is_empty());
     Ok(Timeline { begun_with, closes, paid_in_since, moved_since, behind })
+}
+
+/// The tickers of what had no official close in one of the sessions.
+pub(super) async fn unmarked(
+    snapshot: &mut Snapshot,
+    timeline: &Timeline,
+) -> Result<Vec<String>, ServiceError> {
+    let lacking: BTreeSet<InstrumentId> =
+        timeline.closes.iter().flat_map(|at| at.unmarked.iter().copied()).collect();
+    let lacking: Vec<InstrumentId> = lacking.into_iter().collect();
+    Ok(named(&lacking, &query::symbols(snapshot.connection(), &lacking).await?))
+}
+
+/// The tickers of these instruments.
+pub(super) fn named(ids: &[InstrumentId], symbols: &BTreeMap<InstrumentId, String>) -> Vec<String> {
+    ids.iter().filter_map(|id| symbols.get(id).cloned()).collect()
 }
 
 /// The points later than a date, with the profit since the close before them.
@@ -372,7 +397,8 @@ fn history_answer(
             cash: at.cash,
             profit_loss,
             profit_loss_pct: profit_loss.zip(base_value).and_then(|(of, base)| rate(of, base)),
-            unmarked: at.unmarked.iter().filter_map(|id| symbols.get(id).cloned()).collect(),
+            unmarked: named(&at.unmarked, symbols),
+            at_midpoint: named(&at.at_midpoint, symbols),
         });
     }
     let base_value = if items.is_empty() && base_value_asof.is_none() {

@@ -42,6 +42,7 @@ mod risk;
 mod stream;
 pub mod text;
 mod tokens;
+mod turns;
 mod unlisted;
 mod users;
 mod value;
@@ -115,6 +116,7 @@ pub use risk::{
 };
 pub use stream::{Followed, Stretch};
 pub use tokens::{NAMED_MAX, NewTokenAnswer, RATE_MAX, RevokedToken, TokenAnswer};
+use turns::Turns;
 pub use users::{
     Changed, EndedSession, INVITATION_DAYS_MAX, InvitationAnswer, KeysAnswer, SessionAnswer,
     TokensAnswer, UserAnswer, UserChange,
@@ -195,7 +197,7 @@ pub struct Service {
     /// Whoever exports it.
     exporting: Arc<Semaphore>,
     /// Whoever has holdings revalued.
-    revaluing: Arc<Semaphore>,
+    revaluing: Arc<Turns>,
 }
 
 impl Service {
@@ -208,7 +210,7 @@ impl Service {
             verifying: Mutex::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
-            revaluing: Arc::new(Semaphore::new(REVALUATIONS)),
+            revaluing: Turns::new(REVALUATIONS),
         }
     }
 

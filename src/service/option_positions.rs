@@ -161,11 +161,10 @@ impl Service {
         for row in rows {
             if row.qty.is_negative() {
                 all.short_contracts = all.short_contracts.plus(row.qty)?;
-                all.cost_basis = all.cost_basis.minus(row.cost_basis)?;
             } else {
                 all.long_contracts = all.long_contracts.plus(row.qty)?;
-                all.cost_basis = all.cost_basis.plus(row.cost_basis)?;
             }
+            all.cost_basis = all.cost_basis.plus(row.signed_cost())?;
             let valued = self.valued(row)?;
             options.push((row, valued.as_ref().map(|valued| valued.mark.price)));
             match valued {

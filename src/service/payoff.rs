@@ -2,12 +2,14 @@
 //! price, so the most, the least and the break-evens are found at the strikes, at 0 and beyond the highest strike.
 //!
 //! It is told of packages that only open, and whose options expire on one day: what else an order changes depends on what
-//! is held, or on prices of that day. Fees are left out.
+//! is held, or on prices of that day. Calls that shares held cover are told with these shares, at what they cost: without them
+//! a covered call would lose without bound. Fees are left out.
 
 use aggregates::instrument::{OptionTerms, Right};
 use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::{Leg, OrderSpec, Side};
 use chrono::NaiveDate;
+use projections::positions::PositionRow;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,7 +19,9 @@ const DECIMALS: u32 = 6;
 /// Decimals of dollars.
 const CENTS: u32 = 2;
 
-/// What an order of options comes to when its options expire, if all of it fills at `net_price`. Dollars; fees are left out.
+/// What an order of options comes to when its options expire, if all of it fills at `net_price`. Where it sells calls that
+/// shares held cover, losses, profits and break-evens are of the order and these shares, from what they cost. Dollars; fees
+/// are left out.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "Payoff")]
 pub struct PayoffAnswer {
@@ -27,6 +31,11 @@ pub struct PayoffAnswer {
     pub net_price: Price,
     /// What all of it costs; below zero what it brings.
     pub net_cost: Money,
+    /// The shares held that cover the calls it sells, and are counted in; absent if it sells no more calls than it buys, or if
+    /// not all of these are covered.
+    pub covering_shares: Option<Quantity>,
+    /// What these cost a share.
+    pub covering_price: Option<Price>,
     /// The most that can be lost, 0 or more; absent if there is no bound.
     pub max_loss: Option<Money>,
     /// There is no bound on what can be lost.
@@ -49,22 +58,65 @@ struct Line {
     zeros: Vec<Decimal>,
 }
 
+/// Shares that an account holds of what an order of options is on, and that cover nothing yet.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Shares {
+    free: Quantity,
+    cost: Option<Price>,
+}
+
+impl Shares {
+    /// Those that no order has reserved, less those that short calls may need.
+    ///
+    /// # Errors
+    /// A number beyond its bound.
+    pub(super) fn free_for(spec: &OrderSpec, held: &[PositionRow]) -> Result<Self, AmountError> {
+        let legs = spec.package();
+        let Some(on) = legs.iter().find_map(|leg| leg.contract.as_ref()) else {
+            return Ok(Self::default());
+        };
+        let Some(row) = held.iter().find(|row| row.instrument_id == on.underlying_id) else {
+            return Ok(Self::default());
+        };
+        let mut free = row.qty_available().max(Quantity::ZERO);
+        for other in held.iter().filter(|row| row.qty.is_negative()) {
+            let call = other.contract.as_ref().filter(|terms| terms.right == Right::Call);
+            if let Some(terms) = call.filter(|terms| terms.underlying_id == on.underlying_id) {
+                free = free.plus(terms.shares_of(other.qty)?)?;
+            }
+        }
+        Ok(Self { free: free.max(Quantity::ZERO), cost: row.avg_entry_price() })
+    }
+
+    /// The shares that cover all calls that so many packages sell beyond those they buy, with what they cost a share.
+    fn covering(&self, slope: Decimal, qty: Quantity) -> Option<(Quantity, Price)> {
+        let needed = (-slope).checked_mul(qty.decimal())?;
+        let needed = Quantity::new(needed).ok().filter(|it| it.is_positive())?;
+        Some((needed, self.cost.filter(|_| needed <= self.free)?))
+    }
+}
+
 impl PayoffAnswer {
-    /// That of an order as it was taken, at the price of its package; `None` where it is not told.
-    pub(super) fn of(spec: &OrderSpec, price: Price) -> Option<Self> {
+    /// That of an order as it was taken, at the price of its package, with the shares that cover it; `None` where it is not
+    /// told.
+    pub(super) fn of(spec: &OrderSpec, price: Price, shares: &Shares) -> Option<Self> {
         let legs = spec.package();
         if !legs.iter().all(Leg::opens) {
             return None;
         }
         let net_price = if spec.side == Side::Sell { price.negated() } else { price };
         let expiration_date = expiration(&legs)?;
-        let Line { least, most, zeros } = line(&legs, net_price.decimal())?;
+        let covering = shares.covering(slope(&legs)?, spec.qty);
+        let covered = covering.and_then(|(_, cost)| Some((slope(&legs)?, cost.decimal())));
+        let Line { least, most, zeros } = line(&legs, net_price.decimal(), covered)?;
         let of_all = |amount: Decimal| money(amount, spec.qty);
         let break_even = zeros.into_iter().map(|zero| Price::new(zero.round_dp(DECIMALS)));
         Some(Self {
             expiration_date,
             net_price,
             net_cost: spec.value(spec.qty, net_price).ok()?,
+            covering_shares: covering.map(|(shares, _)| shares),
+            covering_price: covering.map(|(_, cost)| cost),
             unlimited_loss: least.is_none(),
             max_loss: match least {
                 Some(least) => Some(of_all(-least)?.max(Money::ZERO)),
@@ -86,7 +138,7 @@ impl PayoffAnswer {
 /// # Errors
 /// Beyond the bound of money.
 pub(super) fn most_lost(legs: &[Leg], qty: Quantity) -> Result<Money, AmountError> {
-    let bounded = expiration(legs).and_then(|_| line(legs, Decimal::ZERO)?.least);
+    let bounded = expiration(legs).and_then(|_| line(legs, Decimal::ZERO, None)?.least);
     if let Some(lost) = bounded.and_then(|least| money(-least, qty)) {
         return Ok(lost.max(Money::ZERO));
     }
@@ -108,21 +160,33 @@ fn expiration(legs: &[Leg]) -> Option<NaiveDate> {
     days.all(|other| other == day).then_some(day)
 }
 
-/// What a package is worth when it expires less `net`, in dollars a share of its hundred, by the underlying's price.
-fn line(legs: &[Leg], net: Decimal) -> Option<Line> {
-    let mut corners: Vec<Decimal> =
-        legs.iter().filter_map(|leg| Some(leg.contract.as_ref()?.strike.decimal())).collect();
-    corners.push(Decimal::ZERO);
-    corners.sort_unstable();
-    corners.dedup();
-    let points = corners.iter().map(|spot| Some((*spot, worth(legs, net, *spot)?)));
-    let points: Vec<(Decimal, Decimal)> = points.collect::<Option<_>>()?;
+/// The shares that a package is worth beyond all strikes, below zero where it has sold more calls than bought.
+fn slope(legs: &[Leg]) -> Option<Decimal> {
     let mut slope = Decimal::ZERO;
     for leg in legs {
         if leg.contract.as_ref().is_none_or(|terms| terms.right == Right::Call) {
             slope = slope.checked_add(shares(leg)?)?;
         }
     }
+    Some(slope)
+}
+
+/// What a package is worth when it expires less `net`, in dollars a share of its hundred, by the underlying's price. With the
+/// shares that cover its `slope`, what these have gained from their cost is added.
+fn line(legs: &[Leg], net: Decimal, covered: Option<(Decimal, Decimal)>) -> Option<Line> {
+    let mut corners: Vec<Decimal> =
+        legs.iter().filter_map(|leg| Some(leg.contract.as_ref()?.strike.decimal())).collect();
+    corners.push(Decimal::ZERO);
+    corners.sort_unstable();
+    corners.dedup();
+    let gained = |spot: Decimal| match covered {
+        Some((slope, cost)) => cost.checked_sub(spot)?.checked_mul(slope),
+        None => Some(Decimal::ZERO),
+    };
+    let worth = |spot: Decimal| worth(legs, net, spot)?.checked_add(gained(spot)?);
+    let points = corners.iter().map(|spot| Some((*spot, worth(*spot)?)));
+    let points: Vec<(Decimal, Decimal)> = points.collect::<Option<_>>()?;
+    let slope = if covered.is_some() { Decimal::ZERO } else { slope(legs)? };
     let mut zeros: Vec<Decimal> =
         points.iter().filter(|(_, worth)| worth.is_zero()).map(|(spot, _)| *spot).collect();
     for pair in points.windows(2) {
@@ -203,7 +267,16 @@ mod tests {
     }
 
     fn told(legs: &[Leg], net: &str) -> (Option<String>, Option<String>, Vec<String>) {
-        let Line { least, most, zeros } = line(legs, net.parse().unwrap()).unwrap();
+        told_with(legs, net, None)
+    }
+
+    fn told_with(
+        legs: &[Leg],
+        net: &str,
+        covered: Option<(i64, i64)>,
+    ) -> (Option<String>, Option<String>, Vec<String>) {
+        let covered = covered.map(|(slope, cost)| (slope.into(), cost.into()));
+        let Line { least, most, zeros } = line(legs, net.parse().unwrap(), covered).unwrap();
         let shown = |amount: Decimal| amount.normalize().to_string();
         (least.map(shown), most.map(shown), zeros.into_iter().map(shown).collect())
     }
@@ -253,6 +326,21 @@ mod tests {
     fn a_covered_call_has_the_shares_in_its_price() {
         let legs = [leg(Side::Buy, "AAPL"), leg(Side::Sell, CALL_190)];
         assert_eq!(told(&legs, "185"), (some("-18500"), some("500"), vec!["185".to_owned()]));
+    }
+
+    #[test]
+    fn a_call_that_held_shares_cover_is_told_with_them_from_what_they_cost() {
+        let legs = [leg(Side::Sell, CALL_190)];
+        assert_eq!(slope(&legs), Some(Decimal::from(-100)));
+        // Bought at 187: they lose 18,700 less the premium of 250, or win 300 and the premium.
+        let told = told_with(&legs, "-2.5", Some((-100, 187)));
+        assert_eq!(told, (some("-18450"), some("550"), vec!["184.5".to_owned()]));
+        let shares = |free: &str| Shares { free: free.parse().unwrap(), cost: "187".parse().ok() };
+        let two: Quantity = "2".parse().unwrap();
+        let covering = |free: &str| shares(free).covering(Decimal::from(-100), two);
+        assert_eq!(covering("200"), Some(("200".parse().unwrap(), "187".parse().unwrap())));
+        assert_eq!(covering("199"), None, "one of the two would be naked");
+        assert_eq!(shares("500").covering(Decimal::ZERO, two), None, "a spread needs no shares");
     }
 
     #[test]

@@ -65,6 +65,12 @@ impl Service {
             }
         }
         let market = self.market_of(&spec)?;
+        // One that was placed before the split is answered as it was.
+        if let Err(adjusted) = self.are_contracts_still(&symbols(&spec))
+            && !self.is_placed(caller, account_id, &spec.client_order_id).await?
+        {
+            return Err(adjusted);
+        }
         name_contracts(&mut spec, &market);
         let unlisted = self.unlisted(&spec);
         let taken = match self.count_order(caller, &spec, &market).await {

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backing::Backing;
+use super::history::named;
 use super::market::{AccountGreeksAnswer, ContractAnswer};
 use super::positions::{Valued, rate};
 use super::{Caller, Fresh, Service, ServiceError, Value};
@@ -49,18 +50,22 @@ pub struct PortfolioAnswer {
     pub long_market_value: Option<Value>,
     /// What short holdings are worth, below zero.
     pub short_market_value: Option<Value>,
-    /// What the holdings cost.
+    /// What the long holdings cost, less what the short ones brought.
     pub cost_basis: Value,
     /// Profit if all were closed at the marks.
     pub unrealized_pl: Option<Value>,
-    /// The same as a rate of the cost: 0.05 is 5 %.
+    /// The same as a rate of what all holdings cost or brought, long and short alike: 0.05 is 5 %.
     pub unrealized_plpc: Option<String>,
     /// Profit taken so far in all positions, closed ones included, since the account last began.
     pub realized_pl: Value,
     /// The session whose close the day is compared with; absent when the account began after it.
     pub last_session: Option<NaiveDate>,
-    /// Equity at that close, or what the account began with.
+    /// Equity at that close, or what the account began with; absent when something then held had no official close.
     pub last_equity: Option<Value>,
+    /// What then had none.
+    pub last_unmarked: Vec<String>,
+    /// The options that are worth the middle of their last quote in it, since they did not trade.
+    pub last_at_midpoint: Vec<String>,
     /// Cash paid in since then, less cash paid out.
     pub paid_in: Value,
     /// Equity less `last_equity` and less `paid_in`.
@@ -93,7 +98,7 @@ pub struct PortfolioPosition {
     pub qty: Quantity,
     /// The lots' cost over the shares, to 6 decimals: those that its contracts are on, of an option.
     pub avg_entry_price: Option<Price>,
-    /// What the lots cost.
+    /// What the lots cost; below zero what they brought, when short.
     pub cost_basis: Money,
     /// The bid for a long holding, the ask for a short one, else the last price.
     pub current_price: Option<Price>,
@@ -141,6 +146,8 @@ impl Service {
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
         let base = self.base(&mut snapshot, &row, &held).await?;
+        let then = [&base.unmarked[..], &base.at_midpoint].concat();
+        let symbols = query::symbols(snapshot.connection(), &then).await?;
         let position = snapshot.position;
         drop(snapshot);
 
@@ -184,12 +191,14 @@ impl Service {
             maintenance_margin: backing.maintenance,
             long_market_value: known(totals.long),
             short_market_value: known(totals.short),
-            cost_basis: totals.cost,
+            cost_basis: totals.cost_signed,
             unrealized_pl: known(unrealized),
             unrealized_plpc: known(unrealized).and_then(|profit| rate(profit, totals.cost)),
             realized_pl,
             last_session: base.session,
             last_equity: base.value,
+            last_unmarked: named(&base.unmarked, &symbols),
+            last_at_midpoint: named(&base.at_midpoint, &symbols),
             paid_in: base.paid_in_since,
             day_change,
             day_change_pct: day_change.zip(base.value).and_then(|(of, all)| rate(of, all)),
@@ -222,9 +231,8 @@ impl Totals {
         valued: Option<&Valued>,
     ) -> Result<(), ServiceError> {
         let short = row.qty.is_negative();
-        let cost = row.cost_basis;
-        self.cost = self.cost.plus(cost)?;
-        self.cost_signed = self.cost_signed.plus(if short { cost.negated() } else { cost })?;
+        self.cost = self.cost.plus(row.cost_basis)?;
+        self.cost_signed = self.cost_signed.plus(row.signed_cost())?;
         let Some(Valued { value, mark, .. }) = valued else {
             self.unmarked.push(row.symbol.clone());
             return Ok(());
@@ -253,7 +261,7 @@ fn portfolio_position(
         contract: row.contract.as_ref().map(|terms| ContractAnswer::of(&row.symbol, terms)),
         qty: row.qty,
         avg_entry_price: row.avg_entry_price(),
-        cost_basis: row.cost_basis,
+        cost_basis: row.signed_cost(),
         current_price: mark.as_ref().map(|mark| mark.price),
         market_value,
         weight: None,

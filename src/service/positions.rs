@@ -62,7 +62,7 @@ pub struct PositionAnswer {
     pub do_not_exercise: Option<bool>,
     /// The remaining lots' cost over the shares, to 6 decimals: those that its contracts are on, of an option.
     pub avg_entry_price: Option<Price>,
-    /// What the remaining lots cost.
+    /// What the remaining lots cost; below zero what they brought, when short.
     pub cost_basis: Money,
     /// What it is worth at `current_price`; an option is on many shares.
     pub market_value: Option<Value>,
@@ -101,11 +101,7 @@ impl Valued {
     /// # Errors
     /// The amount cannot be held.
     pub(super) fn profit(&self, row: &PositionRow) -> Result<Value, AmountError> {
-        if row.qty.is_negative() {
-            self.value.plus(row.cost_basis)
-        } else {
-            self.value.minus(row.cost_basis)
-        }
+        self.value.minus(row.signed_cost())
     }
 }
 
@@ -191,7 +187,7 @@ impl Service {
             side: if row.qty.is_negative() { "short" } else { "long" },
             do_not_exercise: exercisable.then_some(row.do_not_exercise),
             avg_entry_price: row.avg_entry_price(),
-            cost_basis: row.cost_basis,
+            cost_basis: row.signed_cost(),
             market_value: value,
             current_price: mark.as_ref().map(|mark| mark.price),
             unrealized_pl: unrealized,

@@ -20,7 +20,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::placing::name_contracts;
+use super::payoff::Shares;
+use super::placing::{name_contracts, symbols};
 use super::{Caller, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError};
 
 /// What an order would come to. Amounts are dollars and shares.
@@ -85,6 +86,12 @@ pub struct PreviewAnswer {
     /// What is set aside of the account when the order is taken: of the cash; in a margin account the initial margin
     /// of its worst cost. 0 for an order that only closes, which sets shares aside.
     pub worst_cost: Money,
+    /// The price that this is counted at: the limit; of a market order the reference and the collar; of an mleg order the net
+    /// price of a package, without a limit what its bought legs cost with the collar, where what is sold brings nothing.
+    /// Absent of an order that only closes.
+    pub worst_price: Option<Price>,
+    /// The symbols held that have no price: without them there is no equity.
+    pub unmarked: Vec<String>,
     /// The profit that the fills at once would take.
     pub realized_pl: Money,
     /// The account and the position as they are.
@@ -125,7 +132,7 @@ pub struct FiguresAnswer {
     pub buying_power: Option<Money>,
     /// What new options may cost: nothing of it is borrowed.
     pub options_buying_power: Option<Money>,
-    /// Cash and what the positions of a margin account are worth, at the prices of this moment.
+    /// Cash and what the positions are worth, at the prices of this moment; absent when one has none.
     pub equity: Option<Money>,
     /// What backs the positions of a margin account when they are opened.
     pub initial_margin: Option<Money>,
@@ -137,7 +144,7 @@ pub struct FiguresAnswer {
     pub position_qty_available: Quantity,
     /// What they cost over their quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
-    /// What they cost.
+    /// What they cost; below zero what they brought, when short.
     pub cost_basis: Money,
     /// Profit taken in the symbol so far.
     pub realized_pl: Money,
@@ -156,7 +163,8 @@ impl Service {
         account_id: AccountId,
         request: &OrderRequest,
     ) -> Result<PreviewAnswer, ServiceError> {
-        let trial = self.trial(caller, account_id, request).await?;
+        let mut trial = self.trial(caller, account_id, request).await?;
+        let (held, unmarked) = self.price_holdings(caller, account_id, &mut trial).await?;
         let (reference, market_time) = (trial.market.reference.clone(), trial.market.at);
         let (asked, unlisted) = (trial.spec.clone(), self.unlisted(&trial.spec));
         let told = self.parts.ledger.preview(trial).await;
@@ -183,13 +191,14 @@ impl Service {
             true => Some(self.greeks_of(added(&spec)?).await?),
             false => None,
         };
+        let covering = Shares::free_for(&spec, &held)?;
         let alone = spec.order_class != OrderClass::Mleg;
         Ok(PreviewAnswer {
             account_id,
             underlying_symbol: underlying_of(&spec),
             position_intent: spec.position_intent,
             legs: legs_of(&spec),
-            payoff: estimated_price.and_then(|price| PayoffAnswer::of(&spec, price)),
+            payoff: estimated_price.and_then(|price| PayoffAnswer::of(&spec, price, &covering)),
             greeks,
             status: impact.status,
             cancel_reason: impact.cancel_reason,
@@ -203,6 +212,8 @@ impl Service {
             estimated_price,
             estimated_cost: estimate.map(|(_, cost)| cost),
             worst_cost: impact.worst_cost,
+            worst_price: impact.reserve_price,
+            unmarked,
             realized_pl: impact.after.realized_pl.minus(impact.before.realized_pl)?,
             before: impact.before.into(),
             after: impact.after.into(),
@@ -245,6 +256,7 @@ impl Service {
         let mut spec = request.spec(account_id, &order_id.to_string());
         let board = self.parts.engine.board();
         let market = self.market_of(&spec)?;
+        self.are_contracts_still(&symbols(&spec))?;
         name_contracts(&mut spec, &market);
         let meeting = board.meeting(&spec);
         let (market, trigger, offer) = meeting.ok_or_else(|| self.no_clock())?;
@@ -317,19 +329,23 @@ fn legs_of(spec: &OrderSpec) -> Vec<PreviewLeg> {
 
 impl From<Figures> for FiguresAnswer {
     fn from(figures: Figures) -> Self {
+        let equity = figures.standing.as_ref().and_then(|standing| standing.worth().ok());
         let standing = figures.standing.filter(|_| figures.margin);
         Self {
             cash: figures.cash,
             reserved: figures.reserved,
             buying_power: figures.buying_power,
             options_buying_power: figures.options_buying_power,
-            equity: standing.as_ref().and_then(|standing| standing.worth().ok()),
+            equity,
             initial_margin: standing.as_ref().map(|standing| standing.initial),
             maintenance_margin: standing.as_ref().map(|standing| standing.maintenance),
             position_qty: figures.qty,
             position_qty_available: figures.qty_available,
             avg_entry_price: Price::average(figures.cost, figures.shares),
-            cost_basis: figures.cost,
+            cost_basis: match figures.shares.is_negative() {
+                true => figures.cost.negated(),
+                false => figures.cost,
+            },
             realized_pl: figures.realized_pl,
         }
     }

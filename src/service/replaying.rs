@@ -91,7 +91,7 @@ pub struct HoldingThen {
     pub qty_available: Quantity,
     /// The lots' cost over the quantity, to 6 decimals.
     pub avg_entry_price: Option<Price>,
-    /// What the lots had cost.
+    /// What the lots had cost; below zero what they brought, when short.
     pub cost_basis: Money,
     /// Profit taken in it by then.
     pub realized_pl: Money,
@@ -158,7 +158,7 @@ impl Service {
                 qty: held.qty,
                 qty_available: covering.split(held)?.1,
                 avg_entry_price: held.avg_entry_price(),
-                cost_basis: held.cost_basis,
+                cost_basis: held.signed_cost(),
                 realized_pl: held.realized_pl,
             })
         });

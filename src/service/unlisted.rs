@@ -2,10 +2,11 @@
 
 use aggregates::instrument::Contract;
 use aggregates::order::OrderSpec;
-use aggregates::refusal::RefusalCode;
+use aggregates::refusal::{Refusal, RefusalCode};
 
 use super::placing::symbols;
 use super::{Service, ServiceError};
+use crate::engine::core::Adjusted;
 use crate::market::calendar::new_york_date;
 
 /// How many contracts are named at the most.
@@ -17,6 +18,35 @@ impl Service {
         let board = self.parts.engine.board();
         let unknown = symbols(spec).into_iter().filter(|symbol| board.glance(symbol).is_none());
         unknown.filter_map(|symbol| symbol.parse().ok()).next()
+    }
+
+    /// Refuses what is asked of contracts that a split has made others of, with what became of the first of them.
+    ///
+    /// # Errors
+    /// There is one, and what it is on is not being split any more.
+    pub(super) fn are_contracts_still(&self, symbols: &[&str]) -> Result<(), ServiceError> {
+        let board = self.parts.engine.board();
+        let became = symbols.iter().enumerate().find_map(|(leg, symbol)| {
+            let glance = board.glance(symbol)?;
+            let underlying = glance.option.as_ref()?.underlying.clone();
+            let under_way = board.glance(&underlying).is_some_and(|glance| glance.splitting);
+            Some((leg, *symbol, underlying, glance.adjusted.clone().filter(|_| !under_way)?))
+        });
+        let Some((leg, symbol, underlying, became)) = became else { return Ok(()) };
+        let Adjusted { numerator, denominator, at, into } = became;
+        let what = match into {
+            Some((times, into)) => format!("each {symbol} became {times} of {into}: ask for that"),
+            None => format!("each {symbol} was paid out: ask for the chain of {underlying}"),
+        };
+        let message = format!(
+            "{underlying} was split {numerator} for {denominator} on {}, by which {what}; the market has not listed {symbol} since",
+            new_york_date(at)
+        );
+        let field = match symbols.len() {
+            1 => "symbol".to_owned(),
+            _ => format!("legs[{leg}].symbol"),
+        };
+        Err(Refusal::new(RefusalCode::UnknownSymbol, message).field(&field).into())
     }
 
     /// The refusal of an order that names this contract: if it is for that, with those that are nearest to it.

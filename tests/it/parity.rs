@@ -259,6 +259,8 @@ kinds! {
     ServiceError::Lacking(_) => ServiceError::Lacking("no depth".to_owned()),
         Both(Quoted, request(("GET", "/v1/market/depth/NEW"), Value::Null, "stock_level2_data", json!({"symbol": "NEW"})));
     ServiceError::Busy => ServiceError::Busy, Inside("the queue has to be full");
+    ServiceError::Enough { .. } => ServiceError::Enough { most: 4 },
+        Inside("requests that take a processor have to be worked meanwhile");
     ServiceError::Crowded => ServiceError::Crowded, Inside("every connection has to be in use");
     ServiceError::NotHere(_) => ServiceError::NotHere("another writes".to_owned()),
         Inside("another process has to write");

@@ -39,7 +39,7 @@ event_sourced!(Instrument, "instrument", InstrumentCommand, InstrumentEvent {
     DividendDeclared "1.0",
     DividendAccrualCompleted "1.0",
     DividendCompleted "1.0",
-    OfficiallyClosed "1.0",
+    OfficiallyClosed "1.1",
     ContractExpired "1.1",
     ContractSettled "1.0",
 }, InstrumentError);
@@ -217,17 +217,27 @@ impl Decide for Instrument {
                 }
                 InstrumentEvent::ContractSettled { at: *at }
             }
-            InstrumentCommand::Close { session, price, source, at } => {
+            InstrumentCommand::Close { session, price, source, quote, at } => {
                 if self.last_close.is_some_and(|(last, _)| last >= *session) {
                     return again(format!(
                         "the session {session} of {} is closed already",
                         self.symbol
                     ));
                 }
+                if let Some(quote) = quote {
+                    if self.kind != InstrumentKind::Option {
+                        return Err(InstrumentError::NotAnOption(self.symbol.clone()));
+                    }
+                    if quote.middle()? != *price {
+                        let (price, bid, ask) = (*price, quote.bid, quote.ask);
+                        return Err(InstrumentError::NotTheMiddle { price, bid, ask });
+                    }
+                }
                 InstrumentEvent::OfficiallyClosed {
                     session: *session,
                     price: positive(*price)?,
                     source: source.clone(),
+                    quote: *quote,
                     at: *at,
                 }
             }

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::event::{InstrumentKind, Split};
+use super::event::{ClosingQuote, InstrumentKind, Split};
 use crate::id::InstrumentId;
 use crate::market::MarketTime;
 use crate::money::Price;
@@ -104,6 +104,8 @@ pub enum InstrumentCommand {
         price: Price,
         /// Which market data it came from.
         source: String,
+        /// Of an option that did not trade in the session, the quote of which the price is the middle.
+        quote: Option<ClosingQuote>,
         /// The market time.
         at: MarketTime,
     },

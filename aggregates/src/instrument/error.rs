@@ -1,6 +1,6 @@
 //! Why an instrument refuses.
 
-use crate::money::AmountError;
+use crate::money::{AmountError, Price};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Why an instrument refuses.
@@ -12,9 +12,19 @@ pub enum InstrumentError {
     /// It is in that state already.
     #[error("{0}")]
     AlreadyApplied(String),
-    /// Only an option expires.
-    #[error("{0} is no option: only options expire")]
+    /// Only an option expires, or closes without a trade.
+    #[error("{0} is no option: only options expire, or close at the middle of a quote")]
     NotAnOption(String),
+    /// A close of a quote that is not its middle.
+    #[error("{price} is not the middle of {bid} and {ask}")]
+    NotTheMiddle {
+        /// The close.
+        price: Price,
+        /// The bid.
+        bid: Price,
+        /// The ask.
+        ask: Price,
+    },
     /// A side of a split, a dividend or a close that is not above zero.
     #[error(transparent)]
     Amount(#[from] AmountError),
@@ -26,7 +36,9 @@ impl From<InstrumentError> for Refusal {
             InstrumentError::NotListed => RefusalCode::InstrumentNotFound,
             InstrumentError::NotAnOption(_) => RefusalCode::InvalidOrder,
             InstrumentError::AlreadyApplied(_) => RefusalCode::AlreadyApplied,
-            InstrumentError::Amount(_) => RefusalCode::InvalidAmount,
+            InstrumentError::NotTheMiddle { .. } | InstrumentError::Amount(_) => {
+                RefusalCode::InvalidAmount
+            }
         };
         Self::new(code, error.to_string())
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::InstrumentId;
 use crate::market::MarketTime;
-use crate::money::{Price, Quantity};
+use crate::money::{AmountError, Price, Quantity};
 
 /// What kind of thing an instrument is: the kind decides what is a stock, never the spelling of its symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,27 @@ pub struct Dividend {
     pub pay: NaiveDate,
     /// How far it has come.
     pub stage: DividendStage,
+}
+
+/// The last quote of a session of an option that did not trade in it: the session closes at its middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClosingQuote {
+    /// Best bid.
+    pub bid: Price,
+    /// Best ask.
+    pub ask: Price,
+    /// The market time of the quote, in the session.
+    pub at: MarketTime,
+}
+
+impl ClosingQuote {
+    /// What lies between bid and ask.
+    ///
+    /// # Errors
+    /// It is no price that can be written exactly.
+    pub fn middle(&self) -> Result<Price, AmountError> {
+        self.bid.middle(self.ask)
+    }
 }
 
 /// How an option has expired.
@@ -166,6 +187,9 @@ pub enum InstrumentEvent {
         price: Price,
         /// Which market data it came from.
         source: String,
+        /// Of an option that did not trade in the session: the last quote of it, of which the price is the middle.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<ClosingQuote>,
         /// The market time.
         at: MarketTime,
     },

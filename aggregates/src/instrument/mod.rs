@@ -14,5 +14,7 @@ pub use aggregate::Instrument;
 pub use command::InstrumentCommand;
 pub use contract::{Contract, ContractError, MULTIPLIER, Right};
 pub use error::InstrumentError;
-pub use event::{Dividend, DividendStage, Expired, InstrumentEvent, InstrumentKind, Split};
+pub use event::{
+    ClosingQuote, Dividend, DividendStage, Expired, InstrumentEvent, InstrumentKind, Split,
+};
 pub use terms::{ExerciseStyle, OptionEnd, OptionTerms, Settlement};

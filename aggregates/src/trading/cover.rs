@@ -113,6 +113,25 @@ impl<W: World> Desk<'_, W> {
         Ok(Need { money, cover })
     }
 
+    /// Whether legs of a margin account can only make what its options need less: they buy back what is short, or leave no
+    /// short option on the underlying. Needs no price.
+    pub(super) fn only_reduces(
+        &self,
+        account_id: AccountId,
+        underlying_id: InstrumentId,
+        (legs, shifts): (&[Leg], &[Shift]),
+    ) -> Result<bool, Undecided> {
+        let closes = legs.iter().all(|leg| !leg.opens() && leg.contract.is_some());
+        if !closes || !self.look_account(account_id)?.is_margin() {
+            return Ok(false);
+        }
+        if legs.iter().all(|leg| leg.side == Side::Buy) {
+            return Ok(true);
+        }
+        let after = self.options_on(account_id, underlying_id, shifts)?;
+        Ok(after.options.values().all(|(_, qty)| !qty.is_negative()))
+    }
+
     /// The options of an account on an underlying and its shares, as these changes would leave them.
     fn options_on(
         &self,

@@ -5,7 +5,7 @@
 //! more of margin once it has filled: held against what backs the account. An order that only closes, and leaves nothing
 //! that needs more, takes nothing of a margin account.
 
-use super::cover::Shift;
+use super::cover::{Need, Shift};
 use super::margin::standing;
 use super::placing::{expiry, unknown_symbol};
 use super::{Desk, MarketView, Undecided, World};
@@ -360,8 +360,13 @@ impl<W: World> Desk<'_, W> {
         };
         let paid = paid.plus(self.rules.fees.of(spec, qty)?)?;
         let on = spec.splits_with();
-        let before = self.need(spec.account_id, on, (marks, &[]))?;
-        let after = self.need(spec.account_id, on, (marks, &shifts))?;
+        // What cannot need more is not reckoned, so that no price that lacks holds it up.
+        let reduces = self.only_reduces(spec.account_id, on, (&legs, &shifts))?;
+        let need = |shifts: &[Shift]| match reduces {
+            true => Ok(Need::default()),
+            false => self.need(spec.account_id, on, (marks, shifts)),
+        };
+        let (before, after) = (need(&[])?, need(&shifts)?);
         let opens = legs.iter().any(Leg::opens);
         self.permits_level(spec.account_id, &legs, (&before, &after))?;
         if opens {

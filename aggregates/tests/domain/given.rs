@@ -377,8 +377,8 @@ fn an_instrument_takes_every_fact_once_and_in_turn() {
                 InstrumentEvent::DividendCompleted { action_id, at } => {
                     InstrumentCommand::CompleteDividend { action_id, at }
                 }
-                InstrumentEvent::OfficiallyClosed { session, price, source, at } => {
-                    InstrumentCommand::Close { session, price, source, at }
+                InstrumentEvent::OfficiallyClosed { session, price, source, quote, at } => {
+                    InstrumentCommand::Close { session, price, source, quote, at }
                 }
                 InstrumentEvent::ContractExpired { session, price, source, last_price_at, at } => {
                     InstrumentCommand::Expire { session, price, source, last_price_at, at }

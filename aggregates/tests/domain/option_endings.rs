@@ -352,7 +352,9 @@ fn an_option_expires_once_and_a_stock_never() {
         kind: InstrumentKind::Option,
         at: None,
     };
-    let facts: Vec<InstrumentEvent> = std::iter::once(listed).chain(samples::expiry()).collect();
+    let closed = samples::expiry().remove(0);
+    let ended = samples::expiry().into_iter().skip(1);
+    let facts: Vec<InstrumentEvent> = std::iter::once(listed).chain(ended).collect();
     let InstrumentEvent::ContractExpired {
         session,
         price: close,
@@ -373,6 +375,22 @@ fn an_option_expires_once_and_a_stock_never() {
         assert!(matches!(refused, Err(InstrumentError::AlreadyApplied(_))), "{command:?}");
     }
     let of_stock = when::<Instrument>(&samples::instrument()[..1], expire);
+    assert_eq!(of_stock, Err(InstrumentError::NotAnOption("AAPL".into())));
+
+    // Without a trade an option closes at the middle of a quote, 1.50 by 1.61, and a stock does not.
+    let InstrumentEvent::OfficiallyClosed { session, source, quote, at, .. } = closed.clone()
+    else {
+        panic!()
+    };
+    let close = |close: &str| {
+        let (price, source) = (price(close), source.clone());
+        InstrumentCommand::Close { session, price, source, quote, at }
+    };
+    assert_eq!(when::<Instrument>(&facts[..1], close("1.555")), Ok(vec![closed]));
+    let (bid, ask) = (price("1.5"), price("1.61"));
+    let not = InstrumentError::NotTheMiddle { price: price("1.56"), bid, ask };
+    assert_eq!(when::<Instrument>(&facts[..1], close("1.56")), Err(not));
+    let of_stock = when::<Instrument>(&samples::instrument()[..1], close("1.555"));
     assert_eq!(of_stock, Err(InstrumentError::NotAnOption("AAPL".into())));
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aggregates::account::{AccountCommand, PolicyChange};
 use aggregates::id::AccountId;
 use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
+use aggregates::margin::Marks;
 use aggregates::order::{
     CancelReason, Execution, Leg, LegExecution, OrderChange, OrderClass, OrderEvent, OrderSpec,
     OrderStatus, OrderType, PositionIntent, Side, TimeInForce, net_price,
@@ -581,4 +582,34 @@ fn what_secures_a_put_pays_for_no_shares_beyond_what_their_order_has_reserved() 
         );
         assert_eq!(book.cash(me()), if paid { "10000.00" } else { "10500.00" });
     }
+}
+
+/// A price that lacks holds nothing up that can only make the margin less; what may make it more waits for one.
+#[test]
+fn what_only_buys_back_or_leaves_nothing_short_needs_no_price_of_anything() {
+    let mut book = margin(4);
+    trade(&mut book, 1, &one(CALL_100, Side::Sell, "2", Some("3")), &[(CALL_100, "3")]);
+    trade(&mut book, 2, &one(CALL_110, Side::Buy, "1", Some("1")), &[(CALL_110, "1")]);
+    trade(&mut book, 3, &one(PUT_90, Side::Sell, "1", Some("1")), &[(PUT_90, "1")]);
+    let blind = MarketView { marks: Marks::new(), ..shown(&[(CALL_100, "4")]) };
+    let closed = |book: &mut Book, n: u128, order: &OrderSpec, prices: &[(&str, &str)]| {
+        let placed = book.place(n, order, &blind);
+        assert_eq!(placed.rejected, None);
+        assert_eq!(book.accounts[&me()].reservation(order_id(n)).to_string(), "0.00");
+        let mut command = proposal(book, n, "1", prices);
+        let Command::Fill { marks, .. } = &mut command else { panic!() };
+        marks.clear();
+        book.submit(&command).unwrap();
+    };
+    let back = one(CALL_100, Side::Buy, "1", Some("4"));
+    closed(&mut book, 4, &back, &[(CALL_100, "4")]);
+    // The long call covers the other short one: selling it alone may need more.
+    let sell = one(CALL_110, Side::Sell, "1", Some("0.50"));
+    let refused = book.place(5, &sell, &blind).rejected.expect("it waits for a price");
+    assert_eq!(refused.code, RefusalCode::NoMark);
+    closed(&mut book, 6, &one(PUT_90, Side::Buy, "1", Some("1")), &[(PUT_90, "1")]);
+    let spread = package(&[(CALL_100, Side::Buy, 1), (CALL_110, Side::Sell, 1)], "1", "3.50");
+    closed(&mut book, 7, &spread, &[(CALL_100, "4"), (CALL_110, "0.50")]);
+    // 10,000 + 600 - 100 + 100 - 400 - 100 - 350.
+    assert_eq!(book.cash(me()), "9750.00");
 }

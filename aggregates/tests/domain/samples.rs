@@ -4,7 +4,7 @@ use aggregates::account::{
     AccountEvent, AccountKind, LossLimit, Policy, ReleaseReason, ReservationChange, TradingState,
 };
 use aggregates::id::{ClientId, FillId, GrantId, LotId, SessionId, TokenId};
-use aggregates::instrument::{InstrumentEvent, InstrumentKind, OptionEnd, Split};
+use aggregates::instrument::{ClosingQuote, InstrumentEvent, InstrumentKind, OptionEnd, Split};
 use aggregates::margin::{Marked, NakedPuts, Standing};
 use aggregates::market::Reference;
 use aggregates::order::{
@@ -527,6 +527,7 @@ pub fn instrument() -> Vec<InstrumentEvent> {
             session: day(2, 9),
             price: price("188.85"),
             source: "trades".into(),
+            quote: None,
             at: at(9),
         },
     ]
@@ -535,6 +536,13 @@ pub fn instrument() -> Vec<InstrumentEvent> {
 /// Of an option: it is no stock, so its facts are not among those of one.
 pub fn expiry() -> Vec<InstrumentEvent> {
     vec![
+        InstrumentEvent::OfficiallyClosed {
+            session: day(1, 19),
+            price: price("1.555"),
+            source: "feed".into(),
+            quote: Some(ClosingQuote { bid: price("1.5"), ask: price("1.61"), at: at(62) }),
+            at: at(63),
+        },
         InstrumentEvent::ContractExpired {
             session: day(1, 19),
             price: price("191.56"),

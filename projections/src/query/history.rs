@@ -7,7 +7,6 @@
 
 use aggregates::id::{AccountId, InstrumentId};
 use aggregates::market::MarketTime;
-use aggregates::money::Price;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use sqlx::{PgConnection, Row as _};
@@ -72,7 +71,7 @@ pub enum Reach {
     Last,
 }
 
-/// Sessions that closed in the log after one position and up to another, as far back as `reach` says, oldest first.
+/// Sessions in which something traded that closed in the log after one position and up to another, as far back as `reach` says, oldest first.
 ///
 /// # Errors
 /// The database failed.
@@ -85,9 +84,9 @@ pub async fn closed_sessions(
         "SELECT session, max(at) AS at, max(position) AS told FROM official_closes
         WHERE generation = blotter_generation('market') AND position <= $2
         AND ($4 OR session >= coalesce((SELECT max(session) FROM official_closes
-            WHERE generation = blotter_generation('market') AND position <= $2
+            WHERE generation = blotter_generation('market') AND position <= $2 AND quoted_at IS NULL
             AND session <= coalesce($3, 'infinity')), $3))
-        GROUP BY session HAVING max(position) > $1 ORDER BY session";
+        GROUP BY session HAVING max(position) > $1 AND bool_or(quoted_at IS NULL) ORDER BY session";
     let later_than = match reach {
         Reach::LaterThan(date) => Some(date),
         Reach::All | Reach::Last => None,
@@ -139,7 +138,7 @@ pub async fn closes(
     instruments: &[InstrumentId],
     sessions: &[NaiveDate],
     up_to: u64,
-) -> Result<Vec<(InstrumentId, NaiveDate, Price)>, ProjectionError> {
+) -> Result<Vec<CloseRow>, ProjectionError> {
     let ids: Vec<Uuid> = instruments.iter().map(|id| id.uuid()).collect();
     let statement = format!(
         "{} AND instrument_id = ANY($1) AND session = ANY($2) AND position <= $3",
@@ -151,8 +150,7 @@ pub async fn closes(
         .bind(up_to.cast_signed())
         .fetch_all(connection)
         .await?;
-    let rows: Vec<CloseRow> = read_all(&rows)?;
-    Ok(rows.into_iter().map(|row| (row.instrument_id, row.session, row.price)).collect())
+    read_all(&rows)
 }
 
 /// What moved in an account before, between and after the closes of `sessions`: behind the entry at one position of the

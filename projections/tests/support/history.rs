@@ -453,6 +453,7 @@ impl History {
                         + TimeDelta::days(self.steps.cast_signed()),
                     price: price(cents),
                     source: "test".into(),
+                    quote: None,
                     at,
                 };
                 let instrument_id = instrument_id(instrument);

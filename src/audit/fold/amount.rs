@@ -142,6 +142,11 @@ impl Amount {
         Some(Self(half_even(product, numerator.0.checked_mul(THOUSANDTH)?) * THOUSANDTH))
     }
 
+    /// The middle of this price and another, half to even.
+    pub(in crate::audit) fn middle(self, other: Self) -> Self {
+        Self(half_even(self.0 + other.0, 2))
+    }
+
     /// The stop at `distance` from this mark, above it for a buy, to the tick.
     pub(in crate::audit) fn trailed_by(self, distance: Self, is_buy: bool) -> Self {
         let stop = if is_buy { self.0 + distance.0 } else { self.0 - distance.0 };

@@ -28,6 +28,7 @@ pub(in crate::audit) struct Action {
 pub(in crate::audit) struct Close {
     pub(in crate::audit) price: Amount,
     pub(in crate::audit) source: String,
+    pub(in crate::audit) quoted_at: Option<i64>,
     pub(in crate::audit) at: i64,
     pub(in crate::audit) position: u64,
 }
@@ -160,7 +161,20 @@ impl Instrument {
                 let later = self.last_close.as_ref().is_none_or(|(last, _)| *last < session);
                 expect(later && price.sign() > 0, "sessions close in order, at a price");
                 let (source, at) = (body.text("source")?.to_owned(), body.time("at")?);
-                self.closes.insert(session.clone(), Close { price, source, at, position });
+                let quote =
+                    body.get("quote").is_some().then(|| body.object("quote")).transpose()?;
+                let quoted_at = quote.map(|quote| quote.time("at")).transpose()?;
+                if let Some(quote) = quote {
+                    let middle = quote.amount("bid")?.middle(quote.amount("ask")?);
+                    expect(self.kind == "option", "only an option closes without a trade");
+                    expect(middle == price, "it closes at the middle of its quote");
+                    expect(
+                        quoted_at.is_none_or(|seen| seen <= at),
+                        "it closes at a quote of before",
+                    );
+                }
+                let close = Close { price, source, quoted_at, at, position };
+                self.closes.insert(session.clone(), close);
                 self.last_close = Some((session, price));
             }
             "ContractExpired" => {

@@ -34,6 +34,7 @@ pub(super) const CLOSES: Table = Table {
         ("session", Plain),
         ("price", Number),
         ("source", Plain),
+        ("quoted_at", Time),
         ("at", Time),
         ("position", Plain),
     ],
@@ -91,6 +92,7 @@ pub(super) fn closes(streams: &Streams) -> Expected {
                 some(session),
                 some(close.price),
                 some(&close.source),
+                maybe(close.quoted_at),
                 some(close.at),
                 some(close.position),
             ];

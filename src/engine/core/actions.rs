@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use aggregates::id::InstrumentId;
-use aggregates::instrument::{DividendStage, InstrumentCommand, Split};
+use aggregates::instrument::{
+    ClosingQuote, DividendStage, InstrumentCommand, InstrumentKind, Split,
+};
 use aggregates::market::MarketTime;
 use aggregates::money::Price;
 use aggregates::order::{ExpiryReason, TimeInForce};
@@ -97,9 +99,14 @@ impl Core {
 
     /// The official close of every instrument that has one.
     fn official_closes(&self, session: Session, passed: bool) -> impl Iterator<Item = Command> {
-        let closes = self.state.issues.iter().filter_map(move |(instrument_id, issue)| {
-            let last = issue.last_of(session, passed)?;
-            self.close(*instrument_id, issue, session, last)
+        let closes = self.state.issues.iter().filter_map(move |(instrument_id, issue)| match issue
+            .last_of(session, passed)
+        {
+            Some(last) => self.close(*instrument_id, issue, session, last),
+            None if passed && self.state.is_held(*instrument_id) => {
+                self.close_between(*instrument_id, issue, session)
+            }
+            None => None,
         });
         closes.take(ROUND_CAP)
     }
@@ -124,15 +131,38 @@ impl Core {
         session: Session,
         last: &Last,
     ) -> Option<Command> {
+        let Last { price, source, .. } = last.clone();
+        self.close_at(instrument_id, issue, session, (price, source, None))
+    }
+
+    /// An option that did not trade in a session closes at the middle of its last quote in it, as long as somebody holds it:
+    /// only what is held has all its quotes on the tape.
+    fn close_between(
+        &self,
+        instrument_id: InstrumentId,
+        issue: &Issue,
+        session: Session,
+    ) -> Option<Command> {
+        let of_option = issue.kind == InstrumentKind::Option;
+        let quote =
+            issue.quote.as_ref().filter(|it| of_option && session.counts_for_close(it.at))?;
+        let closing = ClosingQuote { bid: quote.bid, ask: quote.ask, at: quote.at };
+        let price = closing.middle().ok()?;
+        self.close_at(instrument_id, issue, session, (price, quote.source.clone(), Some(closing)))
+    }
+
+    fn close_at(
+        &self,
+        instrument_id: InstrumentId,
+        issue: &Issue,
+        session: Session,
+        (price, source, quote): (Price, String, Option<ClosingQuote>),
+    ) -> Option<Command> {
         if issue.closed.is_some_and(|(date, _): (NaiveDate, _)| date >= session.date) {
             return None;
         }
-        let command = InstrumentCommand::Close {
-            session: session.date,
-            price: last.price,
-            source: last.source.clone(),
-            at: session.close,
-        };
+        let (session, at) = (session.date, session.close);
+        let command = InstrumentCommand::Close { session, price, source, quote, at };
         let command = Command::Instrument { instrument_id, command };
         (!self.is_tried_command(&command)).then_some(command)
     }

@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregates::id::{AccountId, InstrumentId, OrderId};
 use aggregates::instrument::{Adjustment, Contract, InstrumentKind, OptionTerms, Split};
 use aggregates::market::{MarketTime, Reference};
-use aggregates::money::{Price, Quantity};
+use aggregates::money::Quantity;
 use aggregates::position::PositionEvent;
 use aggregates::trading::{BeforeSplit, Command};
-use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::Core;
-use super::state::{EngineState, Gate, Issue, Last, Seen};
+use super::state::{Adjusted, EngineState, Gate, Issue, Last, Seen};
 
 /// What an account has of what is split.
 #[derive(Default)]
@@ -49,6 +48,7 @@ impl EngineState {
                 seen.insert(*instrument_id, issue.seen());
             }
             issue.void();
+            issue.adjusted = Some(Adjusted::of(&issue.symbol, split));
             self.interest.remove(&issue.symbol);
         }
         let issue = self.issues.get_mut(&underlying_id);
@@ -90,6 +90,7 @@ impl EngineState {
         let gate = self.issues.get(&contract.underlying_id).and_then(|issue| issue.gate.as_ref());
         let seen = gate.and_then(|gate| Some(gate.seen.get(from)?.clone().rescaled(&gate.split)));
         let Some(issue) = self.issues.get_mut(&instrument_id) else { return };
+        issue.adjusted = None;
         if let Some(Seen { quote, last }) = seen
             && issue.seen() == Seen::default()
         {
@@ -190,15 +191,27 @@ impl Core {
     }
 }
 
+impl Adjusted {
+    /// What a split makes of the contract of a symbol.
+    fn of(symbol: &str, split: &Split) -> Self {
+        let Split { numerator, denominator, at, .. } = *split;
+        let times = match split.adjustment() {
+            Ok(Adjustment::Multiplied(times)) => Some(times),
+            _ => None,
+        };
+        let contract: Option<Contract> = symbol.parse().ok();
+        let into = contract.zip(times).and_then(|(contract, times)| {
+            Some((times, contract.divided_by(times).ok()?.to_string()))
+        });
+        Self { numerator, denominator, at, into }
+    }
+}
+
 impl Seen {
     /// What a contract is worth, in dollars a share: the middle of its quote, else its last price.
     fn worth(&self) -> Option<Reference> {
         if let Some(quote) = &self.quote {
-            let sum = quote.bid.plus(quote.ask).ok()?;
-            let middle = sum.decimal().checked_div(Decimal::TWO)?;
-            let half_even = RoundingStrategy::MidpointNearestEven;
-            let price =
-                Price::new(middle.round_dp_with_strategy(Price::DECIMALS, half_even)).ok()?;
+            let price = quote.bid.middle(quote.ask).ok()?;
             return Some(Reference { price, source: quote.source.clone(), at: quote.at });
         }
         let Last { price, at, source } = self.last.clone()?;

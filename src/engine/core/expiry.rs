@@ -72,8 +72,12 @@ impl EngineState {
 
     /// Whether somebody holds an option or has open orders of it.
     pub(super) fn is_open_in(&self, instrument_id: InstrumentId) -> bool {
-        let is_held = self.holders.get(&instrument_id).is_some_and(|held| !held.is_empty());
-        is_held || self.orders.has(instrument_id)
+        self.is_held(instrument_id) || self.orders.has(instrument_id)
+    }
+
+    /// Whether somebody holds it, long or short.
+    pub(super) fn is_held(&self, instrument_id: InstrumentId) -> bool {
+        self.holders.get(&instrument_id).is_some_and(|held| !held.is_empty())
     }
 
     fn has_expired(&self, instrument_id: InstrumentId) -> bool {

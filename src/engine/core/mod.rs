@@ -51,8 +51,8 @@ pub use passing::{Record, Stood, Written};
 pub use rounds::{Round, Stage};
 pub use sessions::Session;
 pub use state::{
-    Bands, EngineState, Interest, Issue, Kinds, Last, Mark, MarketHalt, Print, Quoted, Rates,
-    STATE_VERSION, Standing, Taken, Terms, ToldRate, WorkedOn,
+    Adjusted, Bands, EngineState, Interest, Issue, Kinds, Last, Mark, MarketHalt, Print, Quoted,
+    Rates, STATE_VERSION, Standing, Taken, Terms, ToldRate, WorkedOn,
 };
 pub use view::{Glance, Listed, MarketNow, Shown};
 

@@ -152,8 +152,7 @@ impl Core {
         let Some(issue) = self.state.issues.get(&instrument_id) else { return true };
         let state = &self.state;
         let on = |option: &InstrumentId| state.issues.get(option).and_then(|issue| issue.on);
-        let is_held = state.holders.get(&instrument_id).is_some_and(|held| !held.is_empty());
-        is_held
+        state.is_held(instrument_id)
             || issue.gate.is_some()
             || state.orders.has(instrument_id)
             || state.held_on.contains_key(&instrument_id)

@@ -370,6 +370,7 @@ impl Core {
             for symbol in &chain.contracts {
                 if let Some(issue) = self.state.issue_mut(Some(symbol)) {
                     issue.terms = Some(terms.clone());
+                    issue.adjusted = None;
                 }
             }
         }
@@ -445,6 +446,12 @@ impl Issue {
             _ => false,
         };
         issue.awaits_price &= !priced;
+        if matches!(
+            round.tick,
+            Tick::Quote(_) | Tick::Trade(_) | Tick::Bar(_) | Tick::Instrument(_)
+        ) {
+            issue.adjusted = None;
+        }
         match &round.tick {
             Tick::Quote(quote) => {
                 let Quote { bid, bid_size, ask, ask_size, at, .. } = *quote;

@@ -103,6 +103,8 @@ pub struct Issue {
     pub held_up: bool,
     /// It is an option that has expired.
     pub expired: bool,
+    /// It is an option that a split has made another of, and the market has not told of its symbol since.
+    pub adjusted: Option<Adjusted>,
     /// It is halted by itself.
     pub halted: bool,
     /// It is halted with the whole market.
@@ -145,6 +147,19 @@ pub struct Issue {
     pub quoted: Quoted,
     /// How far each kind of line has come.
     pub marks: BTreeMap<Stream, Mark>,
+}
+
+/// What became of a contract when what it is on was split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjusted {
+    /// New shares.
+    pub numerator: Quantity,
+    /// Old shares.
+    pub denominator: Quantity,
+    /// When the split came into force.
+    pub at: MarketTime,
+    /// How many it has become, of which contract; none where it was paid out.
+    pub into: Option<(Quantity, String)>,
 }
 
 /// What the line of an option says of it; its symbol says the rest. What the line leaves out is not known.

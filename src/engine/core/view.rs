@@ -16,7 +16,7 @@ use super::book::Working;
 use super::matching::Showing;
 use super::packages;
 use super::sessions::{Session, auction_entry, extended_close_after, is_extended, last_session};
-use super::state::{Bands, Interest, Issue, Kinds, Last, Print, Standing, Taken};
+use super::state::{Adjusted, Bands, Interest, Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
 use crate::market::calendar::Calendar;
 
@@ -73,6 +73,8 @@ pub struct Glance {
     pub taken: Taken,
     /// Its lines are on the tape.
     pub recorded: bool,
+    /// Of an option that a split has made another of, which.
+    pub adjusted: Option<Adjusted>,
     /// Of an option, what it is.
     pub option: Option<Listed>,
 }
@@ -131,6 +133,7 @@ impl Glance {
             awaits_price: issue.gate.is_some() || issue.awaits_price,
             taken: issue.taken,
             recorded: true,
+            adjusted: issue.adjusted.clone(),
             option: Listed::of(issue, interest),
         }
     }

@@ -106,10 +106,10 @@ pub const TOOLS: &[Entry] = &[
         toolset: Toolset::Account,
         effect: Effect::Reads,
         act: Act::ReadAccount,
-        about: "What changed the cash of an account, newest first: fills (FILL), deposits (CSD), withdrawals \
-                (CSW), fees (FEE), dividends (DIV), cash for fractions of shares (CIL), ends of options (OP…, with end). A fill of \
-                several legs is one activity a leg. Example: {\"types\": \
-                [\"FILL\", \"FEE\"]}.",
+        about: "What changed an account, newest first: fills (FILL; one a leg), deposits (CSD), withdrawals (CSW), fees (FEE), \
+                dividends (DIV), cash for fractions of shares (CIL), options exercised (OPEXC), assigned (OPASN), expired \
+                (OPEXP), settled in cash (OPCSH), sold out (OPSLD) or adjusted by a split (OPCA), shares at the strike \
+                (OPTRD), resets (RESET). Example: {\"types\": [\"FILL\", \"FEE\"]}.",
         takes: &[
             Field::new(
                 "types",
@@ -184,4 +184,17 @@ async fn activities(call: Call<'_>, mut arguments: Arguments) -> Answered {
     let filter = ActivityFilter { kinds: kinds.unwrap_or_default(), after, until: None };
     let (caller, account) = call.account(named).await?;
     answer(&call.service.activities(&caller, account, &filter, &page, Fresh::default()).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_activity_is_named() {
+        let tool = TOOLS.iter().find(|tool| tool.name == "account_activities").unwrap();
+        for kind in ActivityType::ALL {
+            assert!(tool.about.contains(kind.word()), "{}", kind.word());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Placing orders of options: of one contract, or of several legs at one net price.
 
+use aggregates::instrument::{Contract, Right};
 use aggregates::money::Price;
 use aggregates::order::{OrderClass, OrderType, PositionIntent, RATIO_MAX, Side, TimeInForce};
 
@@ -12,7 +13,7 @@ use super::kinds::{OPTION, expect};
 use super::orders::{SIDES, renamed};
 use super::{Answered, Call, Effect, Entry};
 use crate::identity::Act;
-use crate::service::{LegRequest, OrderRequest, SYMBOL_MAX};
+use crate::service::{Fault, LegRequest, OrderRequest, SYMBOL_MAX, ServiceError};
 
 /// Whether an order opens or closes, by its words.
 pub(super) const INTENTS: &[(&str, PositionIntent)] = &[
@@ -214,14 +215,47 @@ async fn spread(call: Call<'_>, mut arguments: Arguments, price: &'static str) -
     ];
     let request = mleg(&mut arguments, legs, net);
     arguments.end()?;
-    for (leg, name) in
-        request.legs.iter().flatten().zip(["short_instrument_id", "long_instrument_id"])
-    {
+    let names_of_legs = ["short_instrument_id", "long_instrument_id"];
+    for (leg, name) in request.legs.iter().flatten().zip(names_of_legs) {
         expect(call, name, &leg.symbol, OPTION)?;
+    }
+    if let Some(fault) = swapped(&request, price) {
+        return Err(ServiceError::Invalid(vec![fault]));
     }
     let (caller, account) = call.account(named).await?;
     let placed = call.service.place_order(&caller, account, request).await;
     answer(&placed.map_err(|error| renamed(error, &names))?)
+}
+
+/// A vertical spread whose legs are the wrong way round for this tool: the option that is sold has to be worth more than the one
+/// bought to bring a credit, and less to cost a debit, which the strikes say of options that expire together.
+fn swapped(request: &OrderRequest, price: &str) -> Option<Fault> {
+    let contract = |leg: &LegRequest| leg.symbol.parse::<Contract>().ok();
+    let [short, long] = request.legs.as_deref()? else { return None };
+    let (short, long) = (contract(short)?, contract(long)?);
+    let alike = |of: &Contract| (of.root().to_owned(), of.expiration(), of.right());
+    if alike(&short) != alike(&long) || short.strike() == long.strike() {
+        return None;
+    }
+    let worth_more = match short.right() {
+        Right::Call => short.strike() < long.strike(),
+        Right::Put => short.strike() > long.strike(),
+    };
+    let (credit, right) = (price == "credit_price", short.right().word());
+    if worth_more == credit {
+        return None;
+    }
+    let (more, money, other) = match credit {
+        true => ("less", "costs money", "option_debit_spread"),
+        false => ("more", "brings money", "option_credit_spread"),
+    };
+    let message = format!(
+        "the {right} sold at {} is worth {more} than the {right} bought at {}, so the spread {money}: give {long} as \
+         short_instrument_id and {short} as long_instrument_id, or use {other} for it as it is",
+        short.strike(),
+        long.strike(),
+    );
+    Some(Fault::new("short_instrument_id", "invalid_order", message))
 }
 
 async fn several(call: Call<'_>, mut arguments: Arguments) -> Answered {

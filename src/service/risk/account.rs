@@ -1,7 +1,7 @@
 //! The risk of an account as it is: exposure, concentration, greeks, stress, value at risk, and how it did.
 //!
 //! What cannot be told is absent and named in `missing` with the reason and the counts; nothing stands in for data. The
-//! account is read in one snapshot, which is given back before anything is computed. Formulas: `docs/risk.md`.
+//! account is read in one snapshot, which is given back before anything is computed, by whose turn it is. Formulas: `docs/risk.md`.
 
 use aggregates::id::AccountId;
 use aggregates::market::MarketTime;
@@ -18,7 +18,7 @@ use super::outlook::{About, HistoryRiskAnswer, StressAnswer, ValueAtRiskAnswer};
 use super::performance::{PerformanceAnswer, Returns};
 use super::scenarios::RiskRequest;
 use crate::market::calendar::{Hours, new_york_date};
-use crate::service::history::{Now, beginning, timeline};
+use crate::service::history::{Now, beginning, timeline, unmarked};
 use crate::service::portfolio::Totals;
 use crate::service::{AccountGreeksAnswer, Caller, Fresh, Service, ServiceError, Value};
 
@@ -91,6 +91,7 @@ impl Service {
         if let Some(fault) = request.fault() {
             return Err(ServiceError::Invalid(vec![fault]));
         }
+        let _turn = self.revaluing.take(caller.actor).await?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
@@ -102,7 +103,9 @@ impl Service {
         let now = Now { account: &row, begun, held: &held };
         let since = new_york_date(market_time).checked_sub_days(LOOKED_BACK);
         let reach = since.map_or(Reach::All, Reach::LaterThan);
-        let returns = Returns::of(&timeline(&mut snapshot, now, reach).await?)?;
+        let timeline = timeline(&mut snapshot, now, reach).await?;
+        let returns = Returns::of(&timeline)?;
+        let unmarked = unmarked(&mut snapshot, &timeline).await?;
         let position = snapshot.position;
         drop(snapshot);
 
@@ -110,7 +113,8 @@ impl Service {
             Hours::Nyse => YEAR,
             Hours::Always => WHOLE_YEAR,
         };
-        let (performance, mut missing) = returns.answer(self.risk_free(), f64::from(year));
+        let (performance, mut missing) =
+            returns.answer(self.risk_free(), f64::from(year), &unmarked);
         let mut totals = Totals::default();
         let mut marked = Vec::with_capacity(held.len());
         for row in &held {

@@ -11,7 +11,7 @@ use chrono::{NaiveDate, TimeDelta};
 use rust_decimal::prelude::ToPrimitive;
 
 use super::missing::MissingAnswer;
-use crate::market::archive::ArchiveError;
+use crate::market::archive::Told;
 use crate::market::bars::{BarQuery, Timeframe};
 use crate::market::calendar::new_york_date;
 use crate::service::{Service, ServiceError};
@@ -37,30 +37,30 @@ pub(super) struct Aligned {
 }
 
 impl Service {
-    /// The closes of a symbol, of as many days as returns are taken of; none if the source has no daily bars of it.
+    /// The closes of these symbols, in their order, of as many days as returns are taken of; none where the source has no
+    /// daily bars. Asked for together: a source that can looks once, the others at a few symbols beside each other.
     ///
     /// # Errors
     /// The market's record cannot be read.
     pub(super) async fn closes(
         &self,
-        symbol: &str,
+        symbols: impl Iterator<Item = &str>,
         now: MarketTime,
-    ) -> Result<Closes, ServiceError> {
-        let archive = &self.parts.archive;
-        let query = BarQuery {
+    ) -> Result<Vec<Closes>, ServiceError> {
+        let query = |symbol: &str| BarQuery {
             symbol: symbol.to_owned(),
             timeframe: Timeframe::Day,
             start: now - REACH,
             end: now,
             limit: BARS_MAX,
         };
-        let candles = match archive.bars(&query, now).await {
-            Ok(found) => found.candles,
-            Err(ArchiveError::Lacks { .. } | ArchiveError::UnknownSymbol) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let splits =
-            if candles.is_empty() { Vec::new() } else { archive.splits(symbol, now).await? };
+        let queries: Vec<BarQuery> = symbols.map(query).collect();
+        let told = self.parts.archive.told(&queries, now).await?;
+        Ok(told.into_iter().map(|told| self.closes_of(told)).collect())
+    }
+
+    /// The closes of these bars, on the terms of today.
+    fn closes_of(&self, Told { candles, splits }: Told) -> Closes {
         let closes = candles.into_iter().filter_map(|candle| {
             let over = Timeframe::Day.end_of(self.parts.calendar, candle.at);
             let later = splits.iter().filter(|split| over <= split.at);
@@ -72,7 +72,7 @@ impl Service {
             let close = candle.close.decimal().to_f64()? * terms?;
             (close > 0.0).then(|| (new_york_date(candle.at), close))
         });
-        Ok(Closes(closes.collect()))
+        Closes(closes.collect())
     }
 }
 

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::engine::core::Glance;
 use crate::ledger::LedgerError;
+use crate::service::payoff::Shares;
 use crate::service::positions::rate;
 use crate::service::preview::{added, underlying_of};
 use crate::service::{
@@ -59,6 +60,10 @@ pub struct RiskAnswer {
     pub fees: Money,
     /// What is set aside of the account when it is taken.
     pub worst_cost: Money,
+    /// The price that this is counted at, as in a preview.
+    pub worst_price: Option<Price>,
+    /// The symbols held that have no price: without them equity and all that is a part of it are absent.
+    pub unmarked: Vec<String>,
     /// The account as it is.
     pub before: RiskFigures,
     /// The account after the order's arrival.
@@ -129,9 +134,10 @@ impl Service {
         request: &OrderRequest,
     ) -> Result<RiskAnswer, ServiceError> {
         let mut trial = self.trial(caller, account_id, request).await?;
-        let held = self.price_holdings(caller, account_id, &mut trial).await?;
+        let (held, unmarked) = self.price_holdings(caller, account_id, &mut trial).await?;
         let (impact, position) = self.parts.ledger.preview(trial.clone()).await?;
         let taken = &impact.taken;
+        let covering = Shares::free_for(taken, &held)?;
         let (greeks_before, greeks_after) = self.greeks_around(taken, held).await?.unzip();
         let filled_price = Price::of_fills(
             impact.filled_amount,
@@ -144,8 +150,9 @@ impl Service {
         };
         let spec = trial.spec;
         let (if_filled_price, filled) = whole.unzip();
-        let payoff =
-            if_filled_price.or(filled_price).and_then(|price| PayoffAnswer::of(taken, price));
+        let payoff = if_filled_price
+            .or(filled_price)
+            .and_then(|price| PayoffAnswer::of(taken, price, &covering));
         let alone = spec.order_class != OrderClass::Mleg;
         let figures = |figures: &Figures| RiskFigures::of(figures, &spec);
         Ok(RiskAnswer {
@@ -163,6 +170,8 @@ impl Service {
             filled_qty: impact.filled_qty,
             fees: impact.fees,
             worst_cost: impact.worst_cost,
+            worst_price: impact.reserve_price,
+            unmarked,
             before: figures(&impact.before)?,
             after: figures(&impact.after)?,
             if_filled: filled.map(|impact: Impact| figures(&impact.after)).transpose()?,
@@ -174,31 +183,46 @@ impl Service {
     }
 
     /// The prices of all that the account holds, and of what its options are on: a cash account is decided without them.
-    /// Gives what it holds.
-    async fn price_holdings(
+    /// Gives what it holds, and the symbols that have no price.
+    pub(in crate::service) async fn price_holdings(
         &self,
         caller: &Caller,
         account_id: AccountId,
         trial: &mut Trial,
-    ) -> Result<Vec<PositionRow>, ServiceError> {
+    ) -> Result<(Vec<PositionRow>, Vec<String>), ServiceError> {
         let (group, fresh) = (Group::Trading, Fresh::default());
         let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let held = held.remove(&account_id).unwrap_or_default();
         let symbols = held.iter().map(|row| row.symbol.as_str());
         let board = self.parts.engine.board();
-        let mut mark = |glance: &Glance| {
-            if let Some(mark) = glance.marks() {
+        let mut unmarked = Vec::new();
+        let mut mark = |glance: &Glance| match glance.marks() {
+            Some(mark) => {
                 trial.market.marks.insert(glance.instrument_id, mark);
+                true
             }
+            None => false,
         };
-        for symbol in symbols.chain([trial.spec.symbol.as_str()]) {
-            let Some(glance) = board.glance(symbol) else { continue };
-            mark(&glance);
+        for symbol in symbols {
+            let Some(glance) = board.glance(symbol) else {
+                unmarked.push(symbol.to_owned());
+                continue;
+            };
+            if !mark(&glance) {
+                unmarked.push(symbol.to_owned());
+            }
             let underlying = glance.option.as_ref().and_then(|it| board.glance(&it.underlying));
-            underlying.iter().for_each(|glance| mark(glance));
+            underlying.iter().for_each(|glance| {
+                mark(glance);
+            });
         }
-        Ok(held)
+        let traded = board.glance(&trial.spec.symbol);
+        let on = traded.as_ref().and_then(|it| board.glance(&it.option.as_ref()?.underlying));
+        traded.iter().chain(&on).for_each(|glance| {
+            mark(glance);
+        });
+        Ok((held, unmarked))
     }
 
     /// The greeks of what an account holds of the underlying of an order of options, without the order and with it.

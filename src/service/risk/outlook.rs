@@ -136,8 +136,6 @@ impl Service {
                 (None, Closes::default())
             }
         };
-        let turn = self.revaluing.acquire().await;
-        let turn = turn.map_err(|closed| ServiceError::Defect(closed.to_string()))?;
         let by = *request;
         let (stress, past) = computed(move || {
             let past = aligned.map(|aligned| {
@@ -148,7 +146,6 @@ impl Service {
             (scenarios::stress(&stakes), past)
         })
         .await?;
-        drop(turn);
         outlook.stress = Some(stress.iter().map(|it| StressAnswer::of(it, about.worth)).collect());
         if let Some((past, tail)) = past {
             let told = |tail| ValueAtRiskAnswer::of(tail, request, about.worth, past.days());
@@ -175,12 +172,10 @@ impl Service {
             let why = MissingAnswer::new("too_many_underlyings", message);
             return Ok(Err(why.counted(holdings.len(), UNDERLYINGS_MAX)));
         }
-        let mut all = Vec::with_capacity(holdings.len());
-        for it in holdings {
-            let symbol = &it.greeks.underlying_symbol;
-            all.push((symbol.clone(), self.closes(symbol, now).await?));
-        }
-        let benchmark = self.closes(BENCHMARK, now).await?;
+        let symbols = || holdings.iter().map(|it| it.greeks.underlying_symbol.as_str());
+        let mut closes = self.closes(symbols().chain([BENCHMARK]), now).await?;
+        let benchmark = closes.pop().unwrap_or_default();
+        let all: Vec<_> = symbols().map(str::to_owned).zip(closes).collect();
         Ok(Aligned::of(&all).map(|aligned| (aligned, benchmark)))
     }
 }

@@ -69,11 +69,12 @@ impl Returns {
         Ok(Self(returns))
     }
 
-    /// The figures, and why others are absent, for a year of so many sessions.
+    /// The figures, and why others are absent, for a year of so many sessions, in some of which these symbols had no close.
     pub(super) fn answer(
         &self,
         risk_free: Option<(f64, RateAnswer)>,
         year: f64,
+        unmarked: &[String],
     ) -> (PerformanceAnswer, Vec<MissingAnswer>) {
         let returns: Vec<f64> = self.0.iter().map(|(_, it)| *it).collect();
         let fallen = drawdown(&returns);
@@ -83,7 +84,7 @@ impl Returns {
         let what = "sessions with an equity before and after them";
         let have = returns.len();
         if fallen.is_none() {
-            let why = MissingAnswer::too_little_history(what, 0, 1);
+            let why = MissingAnswer::too_little_history(what, 0, 1).of(unmarked.to_vec());
             lack(why, &["performance.max_drawdown", "performance.drawdown"]);
         }
         let enough = have >= DAYS_MIN;
@@ -92,6 +93,7 @@ impl Returns {
             volatility_of = volatility(&returns, year);
         } else {
             let why = MissingAnswer::too_little_history(what, have, DAYS_MIN);
+            let why = why.of(unmarked.to_vec());
             lack(
                 why,
                 &[

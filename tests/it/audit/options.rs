@@ -3,7 +3,9 @@
 
 use aggregates::account::{AccountCommand, AccountKind};
 use aggregates::id::{AccountId, CommandId, InstrumentId, MARKET_TENANT, OPERATOR_TENANT, OrderId};
-use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms, Split};
+use aggregates::instrument::{
+    ClosingQuote, Contract, InstrumentCommand, InstrumentKind, OptionTerms, Split,
+};
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, Reference};
 use aggregates::order::{Execution, Leg, LegExecution, OrderClass, OrderSpec, Side};
@@ -207,6 +209,12 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
     let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
     desk.single(Side::Sell, PUT_100, "2", "3").await;
     desk.spread().await;
+    let quote =
+        ClosingQuote { bid: "2.97".parse().unwrap(), ask: "3".parse().unwrap(), at: noon() };
+    let (session, price, source) =
+        (noon().date_naive(), "2.985".parse().unwrap(), "feed".to_owned());
+    let close = InstrumentCommand::Close { session, price, source, quote: Some(quote), at: noon() };
+    desk.market(CALL_100, close).await;
     let withdraw = Command::Withdraw {
         account_id: desk.account,
         withdrawal_id: CommandId::new(Uuid::now_v7()),
@@ -246,6 +254,7 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
             r#""settlement_price":"101.00""#,
             Code::Command,
         ),
+        ("OfficiallyClosed", r#""price":"2.985""#, r#""price":"2.98""#, Code::Instrument),
         ("SharesDelivered", r#""amount":"19400.00""#, r#""amount":"20000.00""#, Code::Command),
         ("SharesDelivered", r#""price":"100.00""#, r#""price":"99.00""#, Code::Command),
         ("OptionSettled", r#""amount":"-20000.00""#, r#""amount":"-19999.00""#, Code::Account),

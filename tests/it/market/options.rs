@@ -159,6 +159,7 @@ async fn what_nobody_has_told_is_missing_and_may_be_given_with_the_request() {
     let over = format!("{path}/greeks?risk_free_rate=0.04&dividend_yield=0.01");
     let over = server.get(&over).await.expect(200);
     assert_eq!(over["no_implied_volatility"]["code"], "expired");
+    assert_eq!(over["time_value"], Value::Null, "no time is left to be worth anything");
     let chain = server.get("/v1/market/options/AAPL").await.expect(200);
     assert_eq!(chain["items"], json!([]));
 }

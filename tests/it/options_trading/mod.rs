@@ -1,6 +1,7 @@
 //! Orders of options over REST and MCP: what they are taken for, what they move, and how a wrong one is told.
 
 mod activities;
+mod closes;
 mod contradictions;
 mod lifecycle;
 mod money;

@@ -145,6 +145,15 @@ async fn an_iron_condor_needs_its_larger_wing() {
     let names = ["underlying_symbol", "shares", "long_contracts", "short_contracts", "cost_basis"];
     // 1.55 + 2.12 bought, 1.90 + 2.50 sold: 367 - 440.
     assert_eq!(fields(of, &names), ["AAPL", "0", "2", "-2", "-73.00"]);
+    // What a short holding brought is below zero on every page.
+    let short = desk.position(&contract("C", 100)).await;
+    let names = ["qty", "avg_entry_price", "cost_basis"];
+    assert_eq!(fields(&short, &names), ["-1", "2.50", "-250.00"]);
+    let portfolio = desk.rest.get(&desk.path("/portfolio")).await.expect(200);
+    assert_eq!(portfolio["cost_basis"], "-73.00", "{portfolio}");
+    let shown = portfolio["positions"].as_array().unwrap().iter();
+    let costs: Vec<&str> = shown.map(|it| it["cost_basis"].as_str().unwrap()).collect();
+    assert_eq!(costs, ["-250.00", "212.00", "155.00", "-190.00"]);
     assert_eq!(fields(&of["covers"][0], &["name", "requirement"]), ["iron_condor", "100.00"]);
     assert_eq!(of["covers"].as_array().unwrap().len(), 1);
     assert_eq!(of["covers"][0]["legs"].as_array().unwrap().len(), 4);
@@ -175,4 +184,30 @@ async fn what_each_strategy_needs_sums_to_the_margin_of_the_options() {
     // Half of the shares at the bid of 100, and the options.
     assert_eq!(cents(&now["initial_margin"]), 500_000 + sum, "{of}");
     assert!(sum > 0 && covers.len() > 2, "{of}");
+}
+
+/// The example of the rules: what a margin account has for options and for stock.
+#[tokio::test]
+async fn buying_power_is_what_shares_options_and_orders_leave_of_the_margin_equity() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    desk.place(json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"})).await;
+    desk.place(credit_spread("-0.38")).await;
+    let resting = desk.place(single("buy", &contract("P", 98), "1.00")).await;
+    assert_eq!(resting["status"], "accepted");
+    let names =
+        ["cash", "initial_margin", "reserved", "options_buying_power", "buying_power", "equity"];
+    let told = ["9028.00", "600.00", "100.00", "9328.00", "18656.00", "9976.00"];
+    assert_eq!(fields(&desk.now().await, &names), told);
+}
+
+/// AAPL asked at 101, a put of 98 sold and asked at 1.55: 155 and the higher of 2,020 - 300 and 980 at level 4, else its
+/// whole strike.
+#[tokio::test]
+async fn a_naked_put_below_the_level_for_it_sets_its_whole_strike_aside() {
+    for (level, margin, left) in [(4, "1875.00", "8275.00"), (3, "9800.00", "350.00")] {
+        let desk = Desk::start("margin", "10000", level).await;
+        desk.place(single("sell", &contract("P", 98), "1.50")).await;
+        let names = ["cash", "initial_margin", "options_buying_power"];
+        assert_eq!(fields(&desk.now().await, &names), ["10150.00", margin, left], "{level}");
+    }
 }

@@ -114,3 +114,66 @@ async fn greeks_that_cannot_be_told_are_missing_with_a_reason() {
     assert_eq!(told["greeks"]["missing"], missing);
     assert_eq!(told["payoff"]["max_loss"], "50.00", "what it costs is known: {told}");
 }
+
+/// 100 shares bought at 101 and a call of 101 sold at 2.08: 10,100 - 208 can be lost, 208 can be won.
+#[tokio::test]
+async fn a_preview_of_a_covered_call_counts_the_shares_that_cover_it() {
+    let desk = Desk::start("cash", "20000", 1).await;
+    let shares = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "150"});
+    assert_eq!(desk.place(shares).await["status"], "filled");
+    let call = single("sell", &contract("C", 101), "2.08");
+    let names = ["covering_shares", "covering_price"];
+    for path in ["/orders/preview", "/orders/preview/risk"] {
+        let told = desk.rest.post(&desk.path(path), call.clone()).await.expect(200);
+        assert_eq!(fields(&told["payoff"], &names), ["100", "101.00"], "{told}");
+    }
+    let told = payoff(&desk, call.clone()).await;
+    assert_eq!(told, ["-208.00", "9892.00", "false", "208.00", "false", "[\"98.92\"]"]);
+    // The other 50 cover no second one, which a cash account cannot sell: a margin account loses without bound by it.
+    let desk = Desk::start("margin", "100000", 4).await;
+    let shares = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "150"});
+    assert_eq!(desk.place(shares).await["status"], "filled");
+    assert_eq!(desk.place(call.clone()).await["status"], "filled");
+    let told = payoff(&desk, call).await;
+    assert_eq!(told, ["-208.00", "null", "true", "208.00", "false", "[\"103.08\"]"]);
+}
+
+/// At the market a package may cost what is bought with the collar: 2.12 * 1.05 = 2.226; what is sold may bring nothing.
+#[tokio::test]
+async fn a_preview_says_what_price_the_worst_cost_is_counted_at() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let mut body = credit_spread("-0.38");
+    let told = desk.rest.post(&desk.path("/orders/preview"), body.clone()).await.expect(200);
+    assert_eq!(fields(&told, &["worst_price"]), ["-0.38"], "{told}");
+    body["type"] = json!("market");
+    body.as_object_mut().unwrap().remove("limit_price");
+    let told = desk.rest.post(&desk.path("/orders/preview"), body).await.expect(200);
+    assert_eq!(fields(&told, &["worst_price"]), ["2.226"], "{told}");
+}
+
+/// 9,740 in cash and a call at its bid of 2.50; once that is not quoted any more there is no equity, and it is named.
+#[tokio::test]
+async fn a_preview_of_a_cash_account_has_an_equity_or_names_what_has_no_price() {
+    let desk = Desk::start("cash", "10000", 2).await;
+    let call = contract("C", 100);
+    assert_eq!(desk.place(single("buy", &call, "2.60")).await["status"], "filled");
+    let share = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+    for path in ["/orders/preview", "/orders/preview/risk"] {
+        let told = desk.rest.post(&desk.path(path), share.clone()).await.expect(200);
+        assert_eq!(fields(&told["before"], &["equity"]), ["9990.00"], "{told}");
+        assert_eq!(
+            (&told["unmarked"], &told["before"]["initial_margin"]),
+            (&json!([]), &Value::Null)
+        );
+    }
+    // A split makes another contract of it, which nobody has quoted.
+    let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s",
+        "at": "2024-01-17T15:01:00Z"});
+    let halved = crate::support::rest::quote("AAPL", "50", "51", "2024-01-17T15:01:01Z");
+    desk.rest.feed(&[split, halved]).await.expect(200);
+    for path in ["/orders/preview", "/orders/preview/risk"] {
+        let told = desk.rest.post(&desk.path(path), share.clone()).await.expect(200);
+        assert_eq!(fields(&told["before"], &["equity"]), ["null"], "{told}");
+        assert_eq!(told["unmarked"], json!([contract("C", 50)]));
+    }
+}

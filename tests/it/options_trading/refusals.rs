@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, contract, credit_spread, package, single};
 use crate::support::TestDatabase;
-use crate::support::rest::{TestRest, instrument};
+use crate::support::rest::{TestRest, instrument, quote};
 
 #[tokio::test]
 async fn an_account_is_opened_with_a_level_that_its_kind_has() {
@@ -161,4 +161,47 @@ async fn an_option_that_has_expired_is_not_traded() {
     desk.rest.feed(&[later]).await.expect(200);
     let refused = desk.refused(single("buy", &contract("C", 100), "2.60")).await;
     assert_eq!(refused["code"], "contract_expired", "{refused}");
+}
+
+/// A call of 100 becomes two of 50: the old symbol is a contract of nobody until the market names it again.
+#[tokio::test]
+async fn an_old_symbol_after_a_split_is_told_what_became_of_it_and_is_in_no_list() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let (old, new, put) = (contract("C", 100), contract("C", 50), contract("P", 98));
+    assert_eq!(desk.place(single("buy", &old, "2.60")).await["status"], "filled");
+    let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s",
+        "at": "2024-01-17T15:01:00Z"});
+    let stock = quote("AAPL", "50", "50.50", "2024-01-17T15:01:01Z");
+    desk.rest
+        .feed(&[split, stock, quote(&new, "1.25", "1.30", "2024-01-17T15:01:02Z")])
+        .await
+        .expect(200);
+    let told = format!(
+        "AAPL was split 2 for 1 on 2024-01-17, by which each {old} became 2 of {new}: ask for that"
+    );
+    let mut at_market = single("buy", &old, "2.60");
+    at_market["type"] = json!("market");
+    at_market.as_object_mut().unwrap().remove("limit_price");
+    for body in [
+        single("buy", &old, "2.60"),
+        at_market,
+        package(&[("buy", old.clone()), ("sell", put.clone())], "1"),
+    ] {
+        let refused = desk.refused(body).await;
+        assert_eq!(refused["code"], "unknown_symbol", "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains(&told), "{refused}");
+    }
+    let closed = desk.rest.delete(&desk.path(&format!("/positions/{old}"))).await.expect(422);
+    assert!(closed["detail"].as_str().unwrap().contains(&told), "{closed}");
+    let listed = async || {
+        let page = desk.rest.get("/v1/market/options/AAPL/contracts").await.expect(200);
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|it| it["symbol"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [new.clone()]);
+    assert_eq!(desk.place(single("sell", &new, "1.25")).await["status"], "filled");
+    // The market names one of the symbols again: it is a contract on the new shares.
+    desk.rest.feed(&[quote(&put, "48", "48.10", "2024-01-17T15:01:03Z")]).await.expect(200);
+    assert_eq!(listed().await, [new, put.clone()]);
+    assert_eq!(desk.place(single("buy", &put, "48.10")).await["status"], "filled");
 }

@@ -200,6 +200,53 @@ async fn who_takes_a_tool_for_the_other_kind_is_told_which_to_use() {
     assert!(said.contains("credit_price has to be above 0"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spread_whose_legs_are_swapped_is_told_the_right_way_round() {
+    let (_desk, client, account) = started("option-swapped").await;
+    let calls = (contract("C", 100), contract("C", 101));
+    let puts = (contract("P", 99), contract("P", 98));
+    for (tool, price, (short, long), said_of) in [
+        (
+            "option_credit_spread",
+            "credit_price",
+            (&calls.1, &calls.0),
+            "the call sold at 101.00 is worth less than the call bought at 100.00, so the spread costs money",
+        ),
+        (
+            "option_debit_spread",
+            "debit_price",
+            (&calls.0, &calls.1),
+            "the call sold at 100.00 is worth more than the call bought at 101.00, so the spread brings money",
+        ),
+        (
+            "option_credit_spread",
+            "credit_price",
+            (&puts.1, &puts.0),
+            "the put sold at 98.00 is worth less than the put bought at 99.00, so the spread costs money",
+        ),
+        (
+            "option_debit_spread",
+            "debit_price",
+            (&puts.0, &puts.1),
+            "the put sold at 99.00 is worth more than the put bought at 98.00, so the spread brings money",
+        ),
+    ] {
+        let arguments = json!({"short_instrument_id": short, "long_instrument_id": long, "quantity": "1",
+            price: "0.38", "account_id": account});
+        let (said, block) = client.refusal(tool, arguments).await;
+        assert!(said.contains(said_of), "{tool}: {said}");
+        let turned =
+            format!("give {long} as short_instrument_id and {short} as long_instrument_id");
+        assert!(said.contains(&turned), "{tool}: {said}");
+        assert_eq!(
+            (&block["code"], &block["field"]),
+            (&json!("invalid_order"), &json!("short_instrument_id"))
+        );
+    }
+    let orders = client.answer("options_orders", json!({"account_id": account})).await;
+    assert_eq!(orders["items"], json!([]), "nothing is recorded of them");
+}
+
 /// The clock has passed the last session, and the official close is not told: the options wait for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_ends_an_option_after_its_last_session_is_told_the_same_over_rest_and_mcp() {

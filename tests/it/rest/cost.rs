@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::TestDatabase;
-use crate::support::rest::TestRest;
+use crate::support::rest::{OPEN, TestRest, instrument, quote};
 
 /// Orders that are placed and ended.
 const ORDERS: usize = 150;
@@ -96,5 +96,54 @@ async fn a_portfolio_costs_no_more_beside_what_its_account_has_traded() {
     assert!(after.1 - before.1 >= READS, "{before:?} {after:?}: looks that tell nothing");
     let each = (after.0 - before.0) as f64 / READS as f64;
     assert!(each < ROWS_MAX, "{each:.1} rows of what was traded for each portfolio");
+    superuser.close().await.unwrap();
+}
+
+/// Symbols that one account holds beside another's one.
+const HELD: usize = 12;
+
+#[tokio::test]
+async fn the_risk_of_many_holdings_looks_at_the_tape_as_often_as_that_of_one() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let symbols: Vec<String> = (0..HELD).map(|n| format!("S{n}")).collect();
+    let quotes = symbols.iter().map(|symbol| quote(symbol, "100", "101", OPEN));
+    let lines: Vec<_> = symbols.iter().map(|symbol| instrument(symbol)).chain(quotes).collect();
+    rest.feed(&lines).await.expect(200);
+    let mut paths = Vec::new();
+    for held in [1, HELD] {
+        let account = rest.account("100000").await;
+        for symbol in &symbols[..held] {
+            let order = json!({"symbol": symbol, "side": "buy", "type": "market", "qty": "1"});
+            rest.post(&format!("/v1/accounts/{account}/orders"), order).await.expect(201);
+        }
+        paths.push(format!("/v1/accounts/{account}/risk"));
+    }
+    let mut superuser = database.superuser().await;
+    const READS: usize = 10;
+    let mut looks = Vec::new();
+    for path in &paths {
+        rest.get(path).await.expect(200);
+        let mut each = Vec::new();
+        for reads in [0, READS] {
+            for _ in 0..reads {
+                rest.get(path).await.expect(200);
+            }
+            // Sessions tell what they have done at most a second late, when they do something.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            rest.get(path).await.expect(200);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let told: i64 = sqlx::query_scalar(
+                "SELECT coalesce(seq_scan + idx_scan, seq_scan) FROM pg_stat_user_tables WHERE relname = 'tape'",
+            )
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+            each.push(told);
+        }
+        looks.push(each[1] - each[0]);
+    }
+    assert!(looks[0] >= READS as i64, "{looks:?}: looks that tell nothing");
+    assert!(looks[1] < 3 * looks[0], "{looks:?}: looks for each holding");
     superuser.close().await.unwrap();
 }

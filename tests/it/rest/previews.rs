@@ -16,7 +16,7 @@ async fn figures(rest: &TestRest, account: &str) -> Value {
     let of_margin =
         |field: &str| if now["kind"] == "margin" { now[field].clone() } else { Value::Null };
     json!({
-        "equity": of_margin("equity"),
+        "equity": now["equity"],
         "initial_margin": of_margin("initial_margin"),
         "maintenance_margin": of_margin("maintenance_margin"),
         "cash": now["cash"],

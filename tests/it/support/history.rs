@@ -110,6 +110,7 @@ impl History {
             session: "2024-01-17".parse().unwrap(),
             price: "141.5".parse().unwrap(),
             source: "feed".into(),
+            quote: None,
             at: at(14),
         };
         self.instrument(test, close).await;

@@ -84,9 +84,12 @@ fn contracts_become_what_the_market_has_never_listed_and_their_quotes_are_void()
     let words = desk.market_events();
     let listed = ["SplitBegun", "InstrumentListed", "InstrumentListed", "SplitCompleted"];
     assert_eq!(words[words.len() - 4..], listed, "{C50} was listed before");
-    for symbol in [C200, P180] {
+    for (symbol, into) in [(C200, Some(C50)), (C50, None), (P180, Some(P45))] {
         let glance = desk.core.glance(symbol).unwrap();
-        assert!(glance.quote.is_none() && glance.last.is_none(), "{symbol}");
+        let void = glance.quote.is_none() && glance.last.is_none();
+        assert_eq!(void, symbol != C50, "{symbol}, which another may have become");
+        let became = glance.adjusted.and_then(|it| it.into).map(|(_, symbol)| symbol);
+        assert_eq!(became.as_deref(), into, "{symbol}");
     }
     // What was quoted of a contract values what it has become.
     for (symbol, bid) in [(C50, "1.25"), (C12_50, "37.50"), (P45, "0.25")] {

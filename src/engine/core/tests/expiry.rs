@@ -219,6 +219,40 @@ fn the_daily_bar_of_the_session_is_preferred_to_the_last_price_before_it() {
     assert_eq!(held(&desk, account, C190), "0");
 }
 
+/// An option mostly does not trade: it closes at the middle of its last quote in the session, as long as somebody holds it.
+#[test]
+fn a_held_option_that_did_not_trade_closes_at_the_middle_of_its_last_quote_of_the_session() {
+    let mut desk = quoted();
+    let account = desk.options_account(AccountKind::Cash, "50000");
+    for symbol in [C195, LATER] {
+        desk.place_legs(account, 1, None, &[("buy", 1, symbol)], TimeInForce::Day);
+    }
+    price(&mut desk, LATER, "4.01", "4.20", "27T17:59:00");
+    // What C195 traded at counts before any quote; C190 has only been quoted, and nobody holds it.
+    let print = r#"{"t":"trade","symbol":"AAPL261127C00195000","price":"0.47","size":"1","at":"2026-11-27T16:00:00Z"}"#;
+    desk.line(print);
+    desk.clock("2026-11-27T18:00:00Z");
+    let closed = |desk: &Desk, symbol: &str| {
+        let issue = &desk.core.state().issues[&InstrumentId::of_symbol(symbol)];
+        issue.closed.map(|(session, price)| format!("{session} {price}"))
+    };
+    assert_eq!(closed(&desk, LATER), None, "a trade at the close may still come");
+    desk.rebuild();
+    desk.clock("2026-11-27T18:00:01Z");
+    assert_eq!(closed(&desk, LATER).as_deref(), Some("2026-11-27 4.105"));
+    assert_eq!(closed(&desk, C195).as_deref(), Some("2026-11-27 0.47"));
+    assert_eq!(closed(&desk, C190), None);
+    // All Monday nothing is quoted: what was quoted on Friday is no price of Monday's close.
+    desk.clock("2026-11-30T21:00:01Z");
+    assert_eq!(closed(&desk, LATER).as_deref(), Some("2026-11-27 4.105"));
+    let quotes = desk.log.iter().filter_map(|(_, event)| match event {
+        Event::Instrument(InstrumentEvent::OfficiallyClosed { quote, .. }) => *quote,
+        _ => None,
+    });
+    let quotes: Vec<String> = quotes.map(|it| format!("{} {} {}", it.bid, it.ask, it.at)).collect();
+    assert_eq!(quotes, ["4.01 4.20 2026-11-27 17:59:00 UTC"], "it closes once");
+}
+
 /// Without any price before it the wait goes on, and a bar that is told after a later close ends it.
 #[test]
 fn options_without_any_price_up_to_their_close_wait_for_the_daily_bar() {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aggregates::instrument::MULTIPLIER;
 use aggregates::money::Quantity;
 use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
@@ -16,7 +15,7 @@ use crate::analysis::options::Greeks;
 use crate::engine::core::{Glance, Listed};
 use crate::service::{Service, ServiceError};
 
-/// The greeks of holdings in one underlying together, of all their shares: contracts times 100, and shares.
+/// The greeks of holdings in one underlying together, of all their shares: contracts times the shares that each is on, and shares.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
 #[schemars(rename = "HoldingGreeks")]
 pub struct HoldingGreeksAnswer {
@@ -89,8 +88,8 @@ fn sum(held: &[(String, Quantity, Held)]) -> HoldingGreeksAnswer {
         match what {
             Held::Shares => sums.add_shares(qty),
             Held::Option(glance, listed, setting) => {
-                let shares = qty * f64::from(MULTIPLIER);
-                sums.add_option(symbol, shares, setting.priced(glance, listed).as_ref());
+                let each = listed.terms.shares.decimal().to_f64().unwrap_or(f64::NAN);
+                sums.add_option(symbol, qty * each, setting.priced(glance, listed).as_ref());
             }
         }
     }

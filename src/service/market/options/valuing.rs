@@ -135,7 +135,7 @@ pub struct ValuationAnswer {
     pub days_to_expiration: Option<String>,
     /// What it would bring if it were exercised at once, in dollars a share.
     pub intrinsic_value: Option<Price>,
-    /// The rest of its price; below zero of a price below that.
+    /// The rest of its price; below zero of a price below that. Absent once it has expired.
     pub time_value: Option<Price>,
     /// The volatility that its price implies: 0.25 is 25 % a year.
     pub implied_volatility: Option<String>,
@@ -298,7 +298,8 @@ impl Setting {
             };
             Some(high.minus(low).ok()?.max(Price::ZERO))
         });
-        let time_value = price.as_ref().zip(intrinsic);
+        // What has expired has no time left to be worth anything.
+        let time_value = price.as_ref().zip(intrinsic).filter(|_| claim.years > 0.0);
         let american =
             if claim.american { ExerciseStyle::American } else { ExerciseStyle::European };
         ValuationAnswer {
