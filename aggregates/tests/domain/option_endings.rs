@@ -352,9 +352,8 @@ fn an_option_expires_once_and_a_stock_never() {
         kind: InstrumentKind::Option,
         at: None,
     };
-    let closed = samples::expiry().remove(0);
-    let ended = samples::expiry().into_iter().skip(1);
-    let facts: Vec<InstrumentEvent> = std::iter::once(listed).chain(ended).collect();
+    let closed = samples::close_between();
+    let facts: Vec<InstrumentEvent> = std::iter::once(listed).chain(samples::expiry()).collect();
     let InstrumentEvent::ContractExpired {
         session,
         price: close,

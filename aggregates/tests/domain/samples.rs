@@ -533,16 +533,20 @@ pub fn instrument() -> Vec<InstrumentEvent> {
     ]
 }
 
+/// The close of an option that did not trade.
+pub fn close_between() -> InstrumentEvent {
+    InstrumentEvent::OfficiallyClosed {
+        session: day(1, 19),
+        price: price("1.555"),
+        source: "feed".into(),
+        quote: Some(ClosingQuote { bid: price("1.5"), ask: price("1.61"), at: at(62) }),
+        at: at(63),
+    }
+}
+
 /// Of an option: it is no stock, so its facts are not among those of one.
 pub fn expiry() -> Vec<InstrumentEvent> {
     vec![
-        InstrumentEvent::OfficiallyClosed {
-            session: day(1, 19),
-            price: price("1.555"),
-            source: "feed".into(),
-            quote: Some(ClosingQuote { bid: price("1.5"), ask: price("1.61"), at: at(62) }),
-            at: at(63),
-        },
         InstrumentEvent::ContractExpired {
             session: day(1, 19),
             price: price("191.56"),

@@ -344,12 +344,14 @@ impl Core {
             return None;
         }
         let instrument_id = InstrumentId::of_symbol(symbol);
+        // A restart may find the line again before it has moved the clock.
+        let began = self.state.round.as_ref().map(|round| round.began);
         let command = InstrumentCommand::List {
             instrument_id,
             symbol: symbol.to_owned(),
             name: name.to_owned(),
             kind,
-            at: self.state.clock,
+            at: self.state.clock.max(began),
         };
         let command = Command::Instrument { instrument_id, command };
         (!self.is_tried_command(&command)).then_some(command)
