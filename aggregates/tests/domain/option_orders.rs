@@ -589,8 +589,9 @@ fn what_secures_a_put_pays_for_no_shares_beyond_what_their_order_has_reserved() 
 fn what_only_buys_back_or_leaves_nothing_short_needs_no_price_of_anything() {
     let mut book = margin(4);
     trade(&mut book, 1, &one(CALL_100, Side::Sell, "2", Some("3")), &[(CALL_100, "3")]);
-    trade(&mut book, 2, &one(CALL_110, Side::Buy, "1", Some("1")), &[(CALL_110, "1")]);
-    trade(&mut book, 3, &one(PUT_90, Side::Sell, "1", Some("1")), &[(PUT_90, "1")]);
+    let prices = [(CALL_110, "1"), (CALL_100, "3"), (PUT_90, "1")];
+    trade(&mut book, 2, &one(CALL_110, Side::Buy, "1", Some("1")), &prices);
+    trade(&mut book, 3, &one(PUT_90, Side::Sell, "1", Some("1")), &prices);
     let blind = MarketView { marks: Marks::new(), ..shown(&[(CALL_100, "4")]) };
     let closed = |book: &mut Book, n: u128, order: &OrderSpec, prices: &[(&str, &str)]| {
         let placed = book.place(n, order, &blind);
