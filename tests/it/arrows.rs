@@ -23,8 +23,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The files that put the parts together: they may use everything.
-const COMPOSITION: &[&str] =
-    &["main", "lib", "cli", "serve", "auditing", "heads", "maintenance", "registry", "stdio"];
+const COMPOSITION: &[&str] = &[
+    "main",
+    "lib",
+    "cli",
+    "serve",
+    "auditing",
+    "heads",
+    "maintenance",
+    "registry",
+    "stdio",
+    "tokens",
+];
 
 fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -136,14 +136,14 @@ impl Core {
     }
 
     /// An option that did not trade in a session closes at the middle of its last quote in it, as long as somebody holds it:
-    /// only what is held has all its quotes on the tape.
+    /// only what is held has all its quotes on the tape. A quote that a split has divided is of no session any more.
     fn close_between(
         &self,
         instrument_id: InstrumentId,
         issue: &Issue,
         session: Session,
     ) -> Option<Command> {
-        let of_option = issue.kind == InstrumentKind::Option;
+        let of_option = issue.kind == InstrumentKind::Option && !issue.awaits_price;
         let quote =
             issue.quote.as_ref().filter(|it| of_option && session.counts_for_close(it.at))?;
         let closing = ClosingQuote { bid: quote.bid, ask: quote.ask, at: quote.at };

@@ -102,9 +102,9 @@ async fn options_become_those_of_the_divided_strike_when_their_stock_is_split() 
         |rows: &[[&str; 3]]| rows.iter().map(|row| row.map(str::to_owned)).collect::<Vec<_>>();
     assert_eq!(
         positions(&server, &margin).await,
-        rows(&[[&long, "8", "1020.00"], [&short, "-8", "400.00"]])
+        rows(&[[&long, "8", "1020.00"], [&short, "-8", "-400.00"]])
     );
-    assert_eq!(positions(&server, &cash).await, rows(&[[&put, "-4", "150.00"]]));
+    assert_eq!(positions(&server, &cash).await, rows(&[[&put, "-4", "-150.00"]]));
     let path = format!("{margin}/orders/{}", rests["order_id"].as_str().unwrap());
     let ended = call(&server, Method::GET, &path, None).await;
     assert_eq!(ended["cancel_reason"], "contract_adjusted");

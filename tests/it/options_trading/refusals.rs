@@ -198,7 +198,7 @@ async fn an_old_symbol_after_a_split_is_told_what_became_of_it_and_is_in_no_list
         let items = page["items"].as_array().unwrap().iter();
         items.map(|it| it["symbol"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(listed().await, [new.clone()]);
+    assert_eq!(listed().await, std::slice::from_ref(&new));
     assert_eq!(desk.place(single("sell", &new, "1.25")).await["status"], "filled");
     // The market names one of the symbols again: it is a contract on the new shares.
     desk.rest.feed(&[quote(&put, "48", "48.10", "2024-01-17T15:01:03Z")]).await.expect(200);

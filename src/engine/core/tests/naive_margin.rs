@@ -94,7 +94,7 @@ impl Scan {
     pub(super) fn set_dollars_aside(&mut self, i: usize) {
         let order = &self.orders[i];
         let Some(dollars) = order.dollars.filter(|_| self.margin && !order.buy) else { return };
-        let bid = self.shown.map(|(bid, _)| bid * MILLIONTHS);
+        let bid = self.shown.map(|(bid, _)| bid);
         let price = bid.or(self.shown_last).expect("it was taken");
         self.orders[i].aside = (dollars * MILLIONTHS * NANO / price).min(self.free(false));
     }
