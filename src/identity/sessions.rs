@@ -244,7 +244,6 @@ impl Identity {
         if still.fetch_optional(change.connection()).await?.is_none() {
             return Err(IdentityError::WrongCredentials);
         }
-        counted.logged_in(change.connection(), Utc::now()).await?;
         if let Some(stronger) = stronger {
             let kept = sqlx::query(REHASHED).bind(user.uuid()).bind(stronger);
             kept.execute(change.connection()).await?;
@@ -287,6 +286,8 @@ impl Identity {
             let old = Which::One(SessionId::new(old));
             change.end(known.whose, old, SessionEnd::EndedByUser, &cause).await?;
         }
+        // After the sessions, as a refresh locks them: one of a session that ends here waits and is told, in no deadlock.
+        counted.logged_in(change.connection(), now).await?;
         let (fact_id, at) = new_fact();
         let event = UserEvent::LoggedIn { fact_id, at, session_id: session, client_id: client };
         let written =

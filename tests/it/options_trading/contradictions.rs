@@ -34,7 +34,8 @@ async fn what_is_held_stays_what_it_is_through_other_listings_and_a_split() {
     desk.rest.feed(&[listing(&other, "european")]).await.expect(200);
     let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s1", "at": OPEN});
     desk.rest.feed(&[split]).await.expect(200);
-    desk.rest.get(&desk.path(&format!("/positions/{call}"))).await.expect(404);
+    let paid_out = desk.rest.get(&desk.path(&format!("/positions/{call}"))).await.expect(200);
+    assert_eq!(paid_out["qty"], "0", "{paid_out}");
     desk.rest.get(&desk.path(&format!("/positions/{other}"))).await.expect(404);
     assert_eq!(desk.position(OTHER).await["qty"], "1", "it is on AAPL1");
     // 100,000 - 2 * 260 + 255
