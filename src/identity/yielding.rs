@@ -1,7 +1,7 @@
 //! How a thread that works for long steps aside: for everything else that wants a core.
 //!
-//! The lowest priority is not enough. Since Linux 6.6 a thread keeps its core to the end of its turn whatever its priority
-//! is, 1.4 to 3 ms on a few cores, and an order wakes a thread a dozen times on its way. So it asks for the shortest
+//! The lowest priority is not enough. Since Linux 6.6 a thread may keep its core to the end of its turn whatever its priority
+//! is, by the kernel's defaults some 1 to 3 ms, and an order wakes several threads on its way. So it asks for the shortest
 //! turns too, which Linux grants since 6.12; an older one has no use for the number and ignores it. Costs one system
 //! call a thread.
 

@@ -1,13 +1,14 @@
 //! Turns at work that takes a processor: few at the same time, and nobody keeps the others from theirs.
 //!
-//! Each caller has one turn at a time and few that wait for it; one more is refused at once. So however much one asks for,
-//! what another asks for waits for one turn of each who waits, and never for all that one of them has sent.
+//! Each caller has one turn at a time and few that wait for it; one more is refused at once. Within their turn they wait for a
+//! processor. So however much one asks for, what another asks for waits for one place of each who waits, and never for all that
+//! one of them has sent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aggregates::id::ActorId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::ServiceError;
 
@@ -28,12 +29,22 @@ struct Queue {
     len: usize,
 }
 
-/// A turn; given back when it is dropped.
+/// A turn of a caller; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    _place: OwnedSemaphorePermit,
+    places: Arc<Semaphore>,
     _first: OwnedSemaphorePermit,
     _queued: Queued,
+}
+
+impl Turn {
+    /// Waits for a processor: what has to be read is read before, so that nobody waits for what another reads.
+    ///
+    /// # Errors
+    /// Never: the places are not closed.
+    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
+        self.places.acquire().await.map_err(closed)
+    }
 }
 
 /// A place in the queue of a caller.
@@ -55,10 +66,8 @@ impl Turns {
     /// [`EACH`] requests of the caller are worked or wait.
     pub(super) async fn take(self: &Arc<Self>, actor: ActorId) -> Result<Turn, ServiceError> {
         let (first, queued) = self.queue(actor)?;
-        let closed = |closed: tokio::sync::AcquireError| ServiceError::Defect(closed.to_string());
         let first = first.acquire_owned().await.map_err(closed)?;
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
-        Ok(Turn { _place: place, _first: first, _queued: queued })
+        Ok(Turn { places: Arc::clone(&self.places), _first: first, _queued: queued })
     }
 
     fn queue(self: &Arc<Self>, actor: ActorId) -> Result<(Arc<Semaphore>, Queued), ServiceError> {
@@ -72,6 +81,11 @@ impl Turns {
         queue.len += 1;
         Ok((Arc::clone(&queue.first), Queued { turns: Arc::clone(self), actor }))
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err calls")]
+fn closed(closed: AcquireError) -> ServiceError {
+    ServiceError::Defect(closed.to_string())
 }
 
 impl Drop for Queued {
@@ -115,8 +129,11 @@ mod tests {
         let refused = turns.take(actor(1)).await.unwrap_err();
         assert!(matches!(refused, ServiceError::Enough { most: EACH }), "{refused}");
         assert!(!waiting.iter().any(|it| it.is_finished()), "one at a time");
-        // The other place is another's, at once.
+        // Both have a place at once.
         let other = timeout(SOON, turns.take(actor(2))).await.unwrap().unwrap();
+        for turn in [&first, &other] {
+            drop(timeout(SOON, turn.place()).await.unwrap().unwrap());
+        }
         drop(first);
         for waiter in waiting {
             timeout(SOON, waiter).await.unwrap().unwrap().unwrap();
@@ -129,18 +146,20 @@ mod tests {
     async fn a_caller_waits_for_one_turn_of_each_other_and_who_goes_away_leaves_the_queue() {
         let turns = Turns::new(1);
         let first = turns.take(actor(1)).await.unwrap();
+        let place = first.place().await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for n in [1, 1, 2, 1] {
             let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
             tasks.push(tokio::spawn(async move {
                 let turn = turns.take(actor(n)).await.unwrap();
+                let _place = turn.place().await.unwrap();
                 order.lock().unwrap().push(n);
-                drop(turn);
             }));
             tokio::task::yield_now().await;
         }
         tasks.pop().unwrap().abort();
+        drop(place);
         drop(first);
         for task in tasks {
             timeout(SOON, task).await.unwrap().unwrap();

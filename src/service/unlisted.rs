@@ -28,9 +28,10 @@ impl Service {
         let board = self.parts.engine.board();
         let became = symbols.iter().enumerate().find_map(|(leg, symbol)| {
             let glance = board.glance(symbol)?;
+            let became = glance.adjusted.clone()?;
             let underlying = glance.option.as_ref()?.underlying.clone();
             let under_way = board.glance(&underlying).is_some_and(|glance| glance.splitting);
-            Some((leg, *symbol, underlying, glance.adjusted.clone().filter(|_| !under_way)?))
+            (!under_way).then_some((leg, *symbol, underlying, became))
         });
         let Some((leg, symbol, underlying, became)) = became else { return Ok(()) };
         let Adjusted { numerator, denominator, at, into } = became;

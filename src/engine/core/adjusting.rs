@@ -155,8 +155,7 @@ impl Core {
 
     /// The symbol that an option has after a split into so many, if one can say its strike.
     fn symbol_after(&self, instrument_id: InstrumentId, times: Quantity) -> Option<String> {
-        let contract: Contract = self.state.issues.get(&instrument_id)?.symbol.parse().ok()?;
-        Some(contract.divided_by(times).ok()?.to_string())
+        divided(&self.state.issues.get(&instrument_id)?.symbol, times)
     }
 
     /// What is listed under the symbol that an option on `underlying_id` becomes: what it is to those that are in it, unless
@@ -191,6 +190,12 @@ impl Core {
     }
 }
 
+/// The symbol of what a contract becomes by a split into so many, if one can say its strike.
+fn divided(symbol: &str, times: Quantity) -> Option<String> {
+    let contract: Contract = symbol.parse().ok()?;
+    Some(contract.divided_by(times).ok()?.to_string())
+}
+
 impl Adjusted {
     /// What a split makes of the contract of a symbol.
     fn of(symbol: &str, split: &Split) -> Self {
@@ -199,10 +204,7 @@ impl Adjusted {
             Ok(Adjustment::Multiplied(times)) => Some(times),
             _ => None,
         };
-        let contract: Option<Contract> = symbol.parse().ok();
-        let into = contract.zip(times).and_then(|(contract, times)| {
-            Some((times, contract.divided_by(times).ok()?.to_string()))
-        });
+        let into = times.and_then(|times| Some((times, divided(symbol, times)?)));
         Self { numerator, denominator, at, into }
     }
 }

@@ -1,7 +1,7 @@
 //! What was seen before a split, told in the shares and contracts that there are after it.
 //!
-//! It goes on to value what is held until the market tells of prices: so a split alone changes neither the equity nor the
-//! buying power of an account. It fills and triggers nothing any more.
+//! It goes on to value what is held until the market tells of prices: so a split alone does not change the equity
+//! of an account. It fills and triggers nothing any more.
 
 use aggregates::instrument::Split;
 use aggregates::money::{Price, Quantity, Ratio};

@@ -1,7 +1,7 @@
 //! The risk of an account as it is: exposure, concentration, greeks, stress, value at risk, and how it did.
 //!
 //! What cannot be told is absent and named in `missing` with the reason and the counts; nothing stands in for data. The
-//! account is read in one snapshot, which is given back before anything is computed, by whose turn it is. Formulas: `docs/risk.md`.
+//! account is read in one snapshot, which is given back before anything is computed; a caller has one turn at all of it. Formulas: `docs/risk.md`.
 
 use aggregates::id::AccountId;
 use aggregates::market::MarketTime;
@@ -91,7 +91,7 @@ impl Service {
         if let Some(fault) = request.fault() {
             return Err(ServiceError::Invalid(vec![fault]));
         }
-        let _turn = self.revaluing.take(caller.actor).await?;
+        let turn = self.revaluing.take(caller.actor).await?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
@@ -143,7 +143,7 @@ impl Service {
             missing.push(MissingAnswer::no_equity().told(&PARTS_OF_EQUITY));
         }
         let about = About { worth, year: f64::from(year), now: market_time };
-        let outlook = self.outlook(&held, &request, &about).await?;
+        let outlook = self.outlook(&held, &request, &about, &turn).await?;
         missing.extend(outlook.missing);
         Ok(PortfolioRiskAnswer {
             account_id,

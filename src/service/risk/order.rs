@@ -197,31 +197,22 @@ impl Service {
         let symbols = held.iter().map(|row| row.symbol.as_str());
         let board = self.parts.engine.board();
         let mut unmarked = Vec::new();
-        let mut mark = |glance: &Glance| match glance.marks() {
-            Some(mark) => {
-                trial.market.marks.insert(glance.instrument_id, mark);
-                true
-            }
-            None => false,
+        let mut mark = |symbol: &str| {
+            let glance = board.glance(symbol);
+            let on = glance.as_ref().and_then(|it| board.glance(&it.option.as_ref()?.underlying));
+            let priced = |glance: &Glance| Some((glance.instrument_id, glance.marks()?));
+            trial.market.marks.extend(on.as_deref().and_then(priced));
+            let own = glance.as_deref().and_then(priced);
+            let has_price = own.is_some();
+            trial.market.marks.extend(own);
+            has_price
         };
+        mark(&trial.spec.symbol);
         for symbol in symbols {
-            let Some(glance) = board.glance(symbol) else {
-                unmarked.push(symbol.to_owned());
-                continue;
-            };
-            if !mark(&glance) {
+            if !mark(symbol) {
                 unmarked.push(symbol.to_owned());
             }
-            let underlying = glance.option.as_ref().and_then(|it| board.glance(&it.underlying));
-            underlying.iter().for_each(|glance| {
-                mark(glance);
-            });
         }
-        let traded = board.glance(&trial.spec.symbol);
-        let on = traded.as_ref().and_then(|it| board.glance(&it.option.as_ref()?.underlying));
-        traded.iter().chain(&on).for_each(|glance| {
-            mark(glance);
-        });
         Ok((held, unmarked))
     }
 

@@ -15,6 +15,7 @@ use crate::analysis::risk::stake::Stake;
 use crate::analysis::risk::tail::Tail;
 use crate::service::market::{OnUnderlying, computed, figure};
 use crate::service::positions::rate;
+use crate::service::turns::Turn;
 use crate::service::{AccountGreeksAnswer, Service, ServiceError, Value};
 
 /// What stands for the market.
@@ -113,6 +114,7 @@ impl Service {
         held: &[PositionRow],
         request: &RiskRequest,
         about: &About,
+        turn: &Turn,
     ) -> Result<Outlook, ServiceError> {
         let holdings = self.by_underlying(held).await?;
         let mut outlook = Outlook {
@@ -137,6 +139,7 @@ impl Service {
             }
         };
         let by = *request;
+        let place = turn.place().await?;
         let (stress, past) = computed(move || {
             let past = aligned.map(|aligned| {
                 let past = Past::of(&stakes, aligned);
@@ -146,6 +149,7 @@ impl Service {
             (scenarios::stress(&stakes), past)
         })
         .await?;
+        drop(place);
         outlook.stress = Some(stress.iter().map(|it| StressAnswer::of(it, about.worth)).collect());
         if let Some((past, tail)) = past {
             let told = |tail| ValueAtRiskAnswer::of(tail, request, about.worth, past.days());

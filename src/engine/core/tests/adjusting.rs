@@ -175,15 +175,7 @@ fn a_restart_between_any_two_steps_of_a_split_goes_on_with_the_next() {
             let mut desk = quoted(Desk::nyse());
             holders(&mut desk);
             let line = split(numerator, denominator);
-            match steps {
-                Some(steps) => {
-                    desk.line_until(&line, steps);
-                    desk.rebuild();
-                }
-                None => {
-                    desk.line(&line);
-                }
-            }
+            desk.line_or_restart(&line, steps);
             desk.clock("2026-11-24T15:00:00Z");
             desk.log.iter().map(|(stream, event)| (*stream, event.clone())).collect::<Vec<_>>()
         };

@@ -150,6 +150,19 @@ impl Desk {
         Ok(decision)
     }
 
+    /// One line: the whole of it, or so many of its commands, after which the engine is lost and begins anew.
+    pub(super) fn line_or_restart(&mut self, line: &str, commands: Option<usize>) {
+        match commands {
+            Some(commands) => {
+                self.line_until(line, commands);
+                self.rebuild();
+            }
+            None => {
+                self.line(line);
+            }
+        }
+    }
+
     /// One line of which only the first commands commit: then the engine is lost.
     pub(super) fn line_until(&mut self, line: &str, mut commands_left: usize) {
         let tick = parse_line(line.as_bytes(), 1).unwrap().unwrap();

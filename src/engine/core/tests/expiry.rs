@@ -121,15 +121,7 @@ fn a_restart_between_any_two_steps_of_an_expiry_goes_on_with_the_next() {
         }
         print(&mut desk, "200.00", "27T17:59:59");
         let clock = r#"{"t":"clock","at":"2026-11-27T18:00:01Z"}"#;
-        match steps {
-            Some(steps) => {
-                desk.line_until(clock, steps);
-                desk.rebuild();
-            }
-            None => {
-                desk.line(clock);
-            }
-        }
+        desk.line_or_restart(clock, steps);
         desk.clock("2026-11-27T18:00:02Z");
         let cash: Vec<String> = accounts.iter().map(|account| desk.cash(*account)).collect();
         (cash, desk.log.iter().map(|(stream, event)| (*stream, event.clone())).collect::<Vec<_>>())

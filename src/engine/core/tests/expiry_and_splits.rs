@@ -61,15 +61,7 @@ fn a_restart_between_any_two_steps_of_that_goes_on_with_the_next() {
         let (mut desk, account) = silent_on_friday();
         desk.clock("2026-11-27T22:00:00Z");
         let line = split("2026-11-28T05:00:00Z");
-        match steps {
-            Some(steps) => {
-                desk.line_until(&line, steps);
-                desk.rebuild();
-            }
-            None => {
-                desk.line(&line);
-            }
-        }
+        desk.line_or_restart(&line, steps);
         desk.clock("2026-11-30T15:00:00Z");
         has_ended(&desk, account);
         desk.log.clone()
