@@ -187,15 +187,25 @@ impl Calendar {
     }
 }
 
-/// Hours from the midnight of a date without a session until the options of that date expire.
+/// The longest run of days without a session: the exchange was closed for six days in September 2001.
+pub const SEARCH_DAYS: u64 = 14;
+
+/// The exchange's last session of a date or before it, whatever the market's own hours: options that expire on the date are
+/// traded until it closes. `None` outside the calendar.
+pub fn last_session(date: NaiveDate) -> Option<Session> {
+    let exchange = Calendar::nyse();
+    within_range(date).ok()?;
+    let dates = (0..SEARCH_DAYS).filter_map(|days| date.checked_sub_days(Days::new(days)));
+    dates.filter_map(|date| exchange.session_on(date).ok()?).next()
+}
+
+/// Hours from the midnight of a date that the calendar does not know until the options of that date expire.
 const EXPIRY_HOURS: i64 = 16;
 
-/// When the options of a date expire: the close of its session in New York, whatever the market's own hours.
+/// When the options of a date expire: at the close of its [`last_session`]; at 16:00 outside the calendar.
 pub fn options_expire_at(date: NaiveDate) -> MarketTime {
-    match Calendar::nyse().session_on(date) {
-        Ok(Some(session)) => session.close,
-        Ok(None) | Err(_) => new_york_midnight(date) + TimeDelta::hours(EXPIRY_HOURS),
-    }
+    let outside = || new_york_midnight(date) + TimeDelta::hours(EXPIRY_HOURS);
+    last_session(date).map_or_else(outside, |session| session.close)
 }
 
 /// The date in New York at an instant.

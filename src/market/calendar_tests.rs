@@ -158,3 +158,22 @@ fn outside_the_table_is_an_error_and_not_a_guess() {
     assert!(calendar.next_session(at("2050-12-30T15:00:00Z")).is_err());
     assert!(calendar.day_order_expiry(at("2050-12-30T22:00:00Z")).is_err());
 }
+
+#[test]
+fn options_expire_at_the_close_of_the_exchanges_last_session_of_their_day_or_before() {
+    for (day, close) in [
+        ("2026-11-20", "2026-11-20T21:00:00Z"),
+        ("2026-11-27", "2026-11-27T18:00:00Z"),
+        ("2026-07-17", "2026-07-17T20:00:00Z"),
+        // Good Friday, and a Saturday, on which options expired for decades.
+        ("2026-04-03", "2026-04-02T20:00:00Z"),
+        ("2014-01-18", "2014-01-17T21:00:00Z"),
+        // The exchange stayed closed from Tuesday on.
+        ("2001-09-16", "2001-09-10T20:00:00Z"),
+    ] {
+        assert_eq!(last_session(date(day)).unwrap().close, at(close), "{day}");
+        assert_eq!(options_expire_at(date(day)), at(close), "{day}");
+    }
+    assert_eq!(last_session(date("2051-01-06")), None, "nobody knows");
+    assert_eq!(options_expire_at(date("2051-01-06")), at("2051-01-06T21:00:00Z"));
+}

@@ -8,6 +8,8 @@ use crate::market::{IN_CASH, OPTIONS, SYMBOLS, UNDERLYING, listed, noon, pick, p
 
 /// Quarters of a minute from the noon on which everything begins to the close of its session.
 const TO_CLOSE: i64 = 12 * 60 * 4;
+/// Those to the close of the exchange, at which options end.
+const TO_END: i64 = 4 * 60 * 4;
 /// Those of a session.
 const SESSION: i64 = 24 * 60 * 4;
 /// So far the market goes: beyond the last session in which an option ends.
@@ -44,10 +46,15 @@ impl Lines {
         at.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// The next instant that comes once a session, the first time after so many quarters.
+    fn next_after(&self, first: i64) -> i64 {
+        let sessions = (self.quarter - first).div_euclid(SESSION) + 1;
+        first + SESSION * sessions
+    }
+
     /// The close of the session that is under way.
     fn close(&self) -> i64 {
-        let sessions = (self.quarter - TO_CLOSE).div_euclid(SESSION) + 1;
-        TO_CLOSE + SESSION * sessions
+        self.next_after(TO_CLOSE)
     }
 
     /// The next line.
@@ -95,7 +102,7 @@ impl Lines {
         let size = 1 + dice.below(8);
         match dice.below(40) {
             0 if self.quarter < END => {
-                self.quarter = self.close() + dice.below(2) as i64;
+                self.quarter = self.close().min(self.next_after(TO_END)) + dice.below(2) as i64;
                 clock(&self.at())
             }
             1 => {

@@ -11,7 +11,6 @@ use aggregates::order::{OrderSpec, Side};
 use aggregates::trading::{AuctionEntry, MarketView};
 use blotter::engine::core::Core;
 use blotter::ledger::memory::Dice;
-use blotter::market::calendar::new_york_midnight;
 use chrono::{NaiveDate, TimeDelta};
 
 /// The stocks that nothing is on.
@@ -82,9 +81,9 @@ pub fn terms(symbol: &str) -> OptionTerms {
     OptionTerms::of(&contract, UNDERLYING, Some(style), Some(settlement)).unwrap()
 }
 
-/// The end of a session of a market that never closes.
+/// The exchange's close, at which options end: 16:00 in New York, in winter.
 fn close_of(date: NaiveDate) -> MarketTime {
-    new_york_midnight(date.succ_opt().unwrap())
+    date.and_hms_opt(21, 0, 0).unwrap().and_utc()
 }
 
 /// What clients are shown.

@@ -181,7 +181,7 @@ impl Instrument {
                 expect(self.kind == "option" && self.expired.is_none(), "an option expires once");
                 let (last_price_at, at) = (body.time_or_none("last_price_at")?, body.time("at")?);
                 expect(
-                    last_price_at.is_none_or(|seen| seen < at),
+                    last_price_at.is_none_or(|seen| seen <= at),
                     "what stands in for its close is a price of before",
                 );
                 self.expired = Some(Expired {

@@ -1,6 +1,7 @@
 //! The end of options. When the clock has passed the close of a contract's last session and the official close of what it
 //! is on is known, the contract expires; then every account is settled that holds it or has orders of it, all contracts of
-//! one underlying and session together; then it is done.
+//! one underlying and session together; then it is done. That session is the exchange's, whatever the market's own hours:
+//! one that goes on trading then has no official close at that instant, and its last price up to it is what counts.
 //!
 //! Each step stands in the log, so a restart between two of them goes on with the next. Without an official close a
 //! contract waits for it. Once a later session has closed it cannot come any more: then the daily bar of its own session, if
@@ -19,17 +20,21 @@ use aggregates::trading::Command;
 use chrono::NaiveDate;
 
 use super::Core;
+use super::book::Working;
 use super::matching::ROUND_CAP;
-use super::sessions::{Session, last_session, session_on};
+use super::sessions::session_on;
 use super::state::{EngineState, Issue, Last, Terms};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::{last_session, new_york_date};
 
 /// A contract whose last session is over.
 #[derive(Clone, Copy)]
 struct Over {
     instrument_id: InstrumentId,
     underlying_id: InstrumentId,
-    session: Session,
+    /// The date of that session.
+    session: NaiveDate,
+    /// When it closed.
+    close: MarketTime,
 }
 
 /// What one account has of contracts that have expired together.
@@ -39,10 +44,14 @@ struct Part {
     orders: BTreeSet<OrderId>,
 }
 
+/// When a contract's last session closes: from then on nothing of it is traded. `None` outside the calendar.
+pub(super) fn close_of(terms: &OptionTerms) -> Option<MarketTime> {
+    last_session(terms.expiration).map(|session| session.close)
+}
+
 impl EngineState {
     /// A contract is held or asked for: it is to expire.
     pub(super) fn expects(&mut self, instrument_id: InstrumentId, terms: &OptionTerms) {
-        let OptionTerms { expiration, underlying_id, .. } = *terms;
         // What nobody is in any more may have been told of anew.
         if self.contracts.get(&instrument_id).is_some_and(|known| known != terms)
             && !self.is_open_in(instrument_id)
@@ -53,7 +62,8 @@ impl EngineState {
             return;
         }
         self.contracts.insert(instrument_id, terms.clone());
-        self.expiring.insert((expiration, underlying_id, instrument_id));
+        let close = close_of(terms).map(|close| (close, terms.underlying_id, instrument_id));
+        self.expiring.extend(close);
         // An order may have been on its way when a line told of it otherwise: what it was taken as stands.
         let issue = self.issues.get_mut(&instrument_id);
         if let Some(issue) = issue.filter(|issue| issue.contract().as_ref() != Some(terms)) {
@@ -65,9 +75,25 @@ impl EngineState {
     /// Nothing is left of a contract.
     pub(super) fn forget_contract(&mut self, instrument_id: InstrumentId) {
         if let Some(terms) = self.contracts.remove(&instrument_id) {
-            self.expiring.remove(&(terms.expiration, terms.underlying_id, instrument_id));
+            if let Some(close) = close_of(&terms) {
+                self.expiring.remove(&(close, terms.underlying_id, instrument_id));
+            }
             self.last_before_end.remove(&instrument_id);
         }
+    }
+
+    /// When the time of an order is over that was taken until then: at the close of its first contract at the latest.
+    pub(super) fn order_ends(
+        &self,
+        order: &Working,
+        until: Option<MarketTime>,
+    ) -> Option<MarketTime> {
+        if order.package.is_none() {
+            return until;
+        }
+        let concerns = order.concerns();
+        let contracts = concerns.iter().filter_map(|id| self.contracts.get(id));
+        until.into_iter().chain(contracts.filter_map(close_of)).min()
     }
 
     /// Whether somebody holds an option or has open orders of it.
@@ -88,22 +114,28 @@ impl EngineState {
 impl Core {
     /// The contracts whose last session is over when the clock comes to `now`, the earliest first.
     fn over(&self, now: MarketTime) -> impl Iterator<Item = Over> {
-        let (today, calendar) = (new_york_date(now), self.settings.calendar);
-        let due = self.state.expiring.iter().take_while(move |(date, ..)| *date <= today);
-        let over = due.filter_map(move |(date, underlying_id, instrument_id)| {
-            let session = last_session(calendar, *date)?;
-            let (instrument_id, underlying_id) = (*instrument_id, *underlying_id);
-            Some(Over { instrument_id, underlying_id, session })
-        });
-        over.filter(move |over| over.session.close <= now)
+        let over = self.state.expiring.iter().take_while(move |(close, ..)| *close <= now);
+        over.map(|(close, underlying_id, instrument_id)| Over {
+            instrument_id: *instrument_id,
+            underlying_id: *underlying_id,
+            session: new_york_date(*close),
+            close: *close,
+        })
+    }
+
+    /// Whether what is traded until a contract's close has an official close at that instant.
+    fn closes_officially(&self, over: Over) -> bool {
+        let session = session_on(self.settings.calendar, over.session);
+        session.is_some_and(|session| session.close == over.close)
     }
 
     /// The next step of the contracts that are over.
     pub(super) fn expiries(&self, now: MarketTime) -> Vec<Command> {
-        if self.state.expiring.first().is_none_or(|(date, ..)| *date > new_york_date(now)) {
+        if self.state.expiring.first().is_none_or(|(close, ..)| *close > now) {
             return Vec::new();
         }
-        self.steps_of(&self.over(now).collect::<Vec<_>>(), Self::expire_contract)
+        let over: Vec<Over> = self.over(now).collect();
+        self.steps_of(&over, |over| self.expire_contract(over, now))
     }
 
     /// The next step of the contracts on what is to be split that were over when the split came into force: they end in
@@ -114,18 +146,13 @@ impl Core {
         split_at: MarketTime,
         now: MarketTime,
     ) -> Vec<Command> {
-        let before =
-            |over: &Over| over.underlying_id == underlying_id && over.session.close <= split_at;
+        let before = |over: &Over| over.underlying_id == underlying_id && over.close <= split_at;
         let over: Vec<Over> = self.over(now).filter(before).collect();
-        self.steps_of(&over, Self::expire_at_last)
+        self.steps_of(&over, |over| self.expire_at_last(over))
     }
 
     /// The next step of these contracts, which are over: `expire` tells how one expires, if it can.
-    fn steps_of(
-        &self,
-        over: &[Over],
-        expire: impl Fn(&Self, Over) -> Option<Command>,
-    ) -> Vec<Command> {
+    fn steps_of(&self, over: &[Over], expire: impl Fn(Over) -> Option<Command>) -> Vec<Command> {
         let open = |over: &Over| {
             !self.state.has_expired(over.instrument_id) && self.state.is_open_in(over.instrument_id)
         };
@@ -133,22 +160,22 @@ impl Core {
             .iter()
             .copied()
             .filter(open)
-            .filter_map(|over| expire(self, over))
+            .filter_map(expire)
             .filter(|command| !self.is_tried_command(command))
             .take(ROUND_CAP)
             .collect();
         if !steps.is_empty() {
             return steps;
         }
-        let mut together: BTreeMap<(NaiveDate, InstrumentId), (Session, Vec<InstrumentId>)> =
+        let mut together: BTreeMap<(MarketTime, InstrumentId), (Over, Vec<InstrumentId>)> =
             BTreeMap::new();
         for over in over.iter().filter(|over| self.state.has_expired(over.instrument_id)) {
-            let key = (over.session.date, over.underlying_id);
-            let (_, contracts) = together.entry(key).or_insert((over.session, Vec::new()));
+            let key = (over.close, over.underlying_id);
+            let (_, contracts) = together.entry(key).or_insert((*over, Vec::new()));
             contracts.push(over.instrument_id);
         }
-        for ((_, underlying_id), (session, contracts)) in together {
-            let steps = self.settle_together(underlying_id, session, &contracts);
+        for (first, contracts) in together.into_values() {
+            let steps = self.settle_together(first, &contracts);
             if !steps.is_empty() {
                 return steps;
             }
@@ -156,11 +183,14 @@ impl Core {
         Vec::new()
     }
 
-    fn expire_contract(&self, over: Over) -> Option<Command> {
-        let Over { underlying_id, session, .. } = over;
-        let issue = self.state.issues.get(&underlying_id)?;
-        let (closed, price) = issue.closed.filter(|(date, _)| *date >= session.date)?;
-        if closed > session.date {
+    fn expire_contract(&self, over: Over, now: MarketTime) -> Option<Command> {
+        if !self.closes_officially(over) {
+            // A trade at the close itself may still come.
+            return if now > over.close { self.expire_at_last(over) } else { None };
+        }
+        let issue = self.state.issues.get(&over.underlying_id)?;
+        let (closed, price) = issue.closed.filter(|(date, _)| *date >= over.session)?;
+        if closed > over.session {
             return self.expire_at_last(over);
         }
         let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
@@ -168,52 +198,60 @@ impl Core {
     }
 
     /// A contract expires whose official close cannot come any more: by the daily bar of its session, else at the last price
-    /// up to its close.
+    /// up to its close. In a market that goes on trading the bar ends later: a price of the same day comes before it.
     fn expire_at_last(&self, over: Over) -> Option<Command> {
         let issue = self.state.issues.get(&over.underlying_id)?;
-        let of_session = issue.daily.as_ref().filter(|(date, _)| *date == over.session.date);
+        let of_session = issue.daily.as_ref().filter(|(date, _)| *date == over.session);
         let daily = of_session.map(|(_, last)| (last, None));
-        let before = || self.state.last_before_end.get(&over.instrument_id);
-        let (last, seen) = daily.or_else(|| before().map(|last| (last, Some(last.at))))?;
+        let before = self.last_up_to(over, issue).map(|last| (last, Some(last.at)));
+        let goes_on = session_on(self.settings.calendar, over.session)
+            .filter(|session| session.close != over.close);
+        let of_day = |(last, _): &(&Last, _)| goes_on.is_some_and(|day| day.open < last.at);
+        let (last, seen) = before.filter(of_day).or(daily).or(before)?;
         Some(self.expire_at(over, (last.price, last.source.clone(), seen)))
+    }
+
+    /// The last price up to the close of a contract of what it is on, as far as one is known.
+    fn last_up_to<'a>(&'a self, over: Over, issue: &'a Issue) -> Option<&'a Last> {
+        let last = issue.last.as_ref().filter(|last| last.at <= over.close);
+        let kept = self.state.last_before_end.get(&over.instrument_id);
+        kept.into_iter().chain(last).max_by_key(|last| last.at)
     }
 
     fn expire_at(
         &self,
-        Over { instrument_id, session, .. }: Over,
+        Over { instrument_id, session, close, .. }: Over,
         (price, source, last_price_at): (Price, String, Option<MarketTime>),
     ) -> Command {
-        let (session, at) = (session.date, self.settled_at(session));
+        let at = self.settled_at(close);
         let command = InstrumentCommand::Expire { session, price, source, last_price_at, at };
         Command::Instrument { instrument_id, command }
     }
 
-    /// Keeps the last price up to the close of contracts whose last session is over when the clock comes to `now`: it stands
-    /// in for their official close if that never comes.
+    /// Keeps the last price up to the close of contracts whose last session is over at `now`, before there is a later one:
+    /// it stands in for an official close that never comes.
     pub(super) fn keep_last_prices(&mut self, now: MarketTime) {
         let kept = self.over(now).filter_map(|over| {
-            let last = self.state.issues.get(&over.underlying_id)?.last.as_ref()?;
-            let known = self.state.last_before_end.get(&over.instrument_id);
-            let later = known.is_none_or(|known| known.at < last.at);
-            (later && last.at <= over.session.close).then(|| (over.instrument_id, last.clone()))
+            let issue = self.state.issues.get(&over.underlying_id)?;
+            let last = self.last_up_to(over, issue)?;
+            Some((over.instrument_id, last.clone()))
         });
         let kept: Vec<(InstrumentId, Last)> = kept.collect();
         self.state.last_before_end.extend(kept);
     }
 
     /// When contracts of a session end: at its close, or when that is told later.
-    fn settled_at(&self, session: Session) -> MarketTime {
-        self.state.clock.map_or(session.close, |clock| clock.max(session.close))
+    fn settled_at(&self, close: MarketTime) -> MarketTime {
+        self.state.clock.map_or(close, |clock| clock.max(close))
     }
 
     /// Settles every account in these contracts, which have expired; once nobody is left in one, it is done.
     fn settle_together(
         &self,
-        underlying_id: InstrumentId,
-        session: Session,
+        Over { underlying_id, session, close, .. }: Over,
         contracts: &[InstrumentId],
     ) -> Vec<Command> {
-        let at = self.settled_at(session);
+        let at = self.settled_at(close);
         let settled = self.parts_of(contracts).into_iter().map(|(account_id, part)| {
             let bid =
                 |id: &InstrumentId| (*id, self.state.issues.get(id).and_then(Issue::last_bid));
@@ -221,7 +259,7 @@ impl Core {
             Command::SettleExpired {
                 account_id,
                 underlying_id,
-                session: session.date,
+                session,
                 contracts: part.contracts.iter().map(bid).collect(),
                 orders: part.orders.into_iter().collect(),
                 marks: if priced { self.all_marks(account_id) } else { Marks::new() },
@@ -266,10 +304,10 @@ impl Core {
     /// The contracts that cannot expire since what they are on has no official close of their last session, nor anything
     /// that stands in for it.
     fn waiting_for_price(&self, now: MarketTime) -> impl Iterator<Item = Over> {
-        self.over(now).filter(|over| {
+        self.over(now).filter(move |over| {
             !self.state.has_expired(over.instrument_id)
                 && self.state.is_open_in(over.instrument_id)
-                && self.expire_contract(*over).is_none()
+                && self.expire_contract(*over, now).is_none()
         })
     }
 
@@ -281,8 +319,9 @@ impl Core {
 
     /// The official closes of sessions that are over for which contracts wait, where the market has told of them since.
     pub(super) fn late_settlements(&self, now: MarketTime) -> Option<Command> {
-        self.waiting_for_price(now).find_map(|over| {
-            let session = session_on(self.settings.calendar, over.session.date)?;
+        let mut waiting = self.waiting_for_price(now).filter(|over| self.closes_officially(*over));
+        waiting.find_map(|over| {
+            let session = session_on(self.settings.calendar, over.session)?;
             let issue = self.state.issues.get(&over.underlying_id)?;
             let last = issue.last_of(session, now > session.close)?;
             self.close(over.underlying_id, issue, session, last)

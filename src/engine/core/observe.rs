@@ -124,7 +124,7 @@ impl EngineState {
                         self.expects(leg.instrument_id, terms);
                     }
                 }
-                self.orders.insert(Working {
+                let mut working = Working {
                     order_id,
                     account_id,
                     instrument_id,
@@ -156,7 +156,9 @@ impl EngineState {
                     rank: position,
                     unmet: None,
                     package: Package::of(order).map(Box::new),
-                });
+                };
+                working.expires_at = self.order_ends(&working, *expires_at);
+                self.orders.insert(working);
                 if !held {
                     self.arrivals.insert((position, order_id));
                     self.arrived.insert(order_id);
@@ -223,6 +225,8 @@ impl EngineState {
                 at,
                 ..
             } => {
+                let ends = self.orders.get(order_id).zip(*lifetime);
+                let ends = ends.and_then(|(order, it)| self.order_ends(order, it.expires_at));
                 self.change(order_id, |order| {
                     order.move_stop(*stop_price);
                     if let Some((trailing, trail)) = order.trailing_mut().zip(*trail) {
@@ -230,8 +234,7 @@ impl EngineState {
                     }
                     order.follow_from(*activation_price);
                     if let Some(lifetime) = lifetime {
-                        order.time_in_force = lifetime.time_in_force;
-                        order.expires_at = lifetime.expires_at;
+                        (order.time_in_force, order.expires_at) = (lifetime.time_in_force, ends);
                     }
                     order.revision = *revision;
                     order.leaves = qty.minus(order.filled).unwrap_or_default();

@@ -221,6 +221,8 @@ impl Core {
                 let now = self.state.clock.unwrap_or(round.began);
                 (round.open, round.extended) = self.hours_for(&round, now);
                 self.mark(&round.tick);
+                // A bar may end beyond the close of contracts which the clock has not come to.
+                self.keep_last_prices(round.ends.map_or(now, |ends| ends.max(now)));
                 self.take_in(&mut round);
                 self.keep_last_prices(now);
                 Some(Stage::Limits)

@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use super::state::EngineState;
-use crate::market::calendar::{self, Calendar, Hours, new_york_date};
+use crate::market::calendar::{self, Calendar, Hours, SEARCH_DAYS, new_york_date};
 
 /// One session: open from `open` to before `close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,19 +48,9 @@ impl EngineState {
     }
 }
 
-/// The longest run of days without a session: the exchange was closed for six days in September 2001.
-const SEARCH_DAYS: u64 = 14;
-
 /// The session of a New York date; `None` if it has none, and outside the calendar.
 pub fn session_on(calendar: Calendar, date: NaiveDate) -> Option<Session> {
     calendar.session_on(date).ok()?.map(Session::from)
-}
-
-/// The last session of a New York date or before it, on which an option that expires then is traded last; `None` outside
-/// the calendar.
-pub fn last_session(calendar: Calendar, date: NaiveDate) -> Option<Session> {
-    let dates = (0..SEARCH_DAYS).filter_map(|days| date.checked_sub_days(Days::new(days)));
-    dates.filter_map(|date| session_on(calendar, date)).next()
 }
 
 /// The trading day at `at`: the date of the latest session that is not of a later New York day. It begins at midnight in

@@ -26,7 +26,7 @@ use super::sessions::Session;
 use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 17;
+pub const STATE_VERSION: u32 = 18;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,8 +62,8 @@ pub struct EngineState {
     pub holders: BTreeMap<InstrumentId, Holders>,
     /// The contracts that are held or asked for, or were and have not ended.
     pub contracts: BTreeMap<InstrumentId, OptionTerms>,
-    /// The same by the date of their expiration and what they are on.
-    pub expiring: BTreeSet<(NaiveDate, InstrumentId, InstrumentId)>,
+    /// The same by the close of their last session and what they are on.
+    pub expiring: BTreeSet<(MarketTime, InstrumentId, InstrumentId)>,
     /// Of those of them whose last session is over, the last price of what they are on up to its close.
     pub last_before_end: BTreeMap<InstrumentId, Last>,
     /// The options that somebody holds, by what they are on.

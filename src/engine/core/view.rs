@@ -13,9 +13,10 @@ use aggregates::trading::{MarketView, Offer};
 use serde::Serialize;
 
 use super::book::Working;
+use super::expiry::close_of;
 use super::matching::Showing;
 use super::packages;
-use super::sessions::{Session, auction_entry, extended_close_after, is_extended, last_session};
+use super::sessions::{Session, auction_entry, extended_close_after, is_extended};
 use super::state::{Adjusted, Bands, Interest, Issue, Kinds, Last, Print, Standing, Taken};
 use super::{Core, Settings};
 use crate::market::calendar::Calendar;
@@ -321,19 +322,14 @@ struct OfOptions {
 
 impl OfOptions {
     /// That of an order as it was asked for; nothing of an order of a stock. `glance` tells what is known of a symbol.
-    fn of<'a>(
-        spec: &OrderSpec,
-        calendar: Calendar,
-        glance: &impl Fn(&str) -> Option<&'a Glance>,
-    ) -> Self {
+    fn of<'a>(spec: &OrderSpec, glance: &impl Fn(&str) -> Option<&'a Glance>) -> Self {
         let legs = spec.legs.iter().flatten().map(|leg| leg.symbol.as_str());
         let own = Some(spec.symbol.as_str()).filter(|_| spec.legs.is_none());
         let mut found = Self::default();
         let glances: Vec<&Glance> = legs.chain(own).filter_map(glance).collect();
         let options = glances.iter().filter_map(|glance| Some((*glance, glance.option.as_ref()?)));
         for (glance_of, Listed { terms, .. }) in options {
-            let end = last_session(calendar, terms.expiration).map(|session| session.close);
-            found.end = found.end.into_iter().chain(end).min();
+            found.end = found.end.into_iter().chain(close_of(terms)).min();
             found.contracts.insert(glance_of.instrument_id, terms.clone());
             let on = glance(&terms.underlying).and_then(Glance::marks);
             found.marks.extend(on.map(|mark| (terms.underlying_id, mark)));
@@ -356,7 +352,7 @@ impl MarketNow {
     ) -> MarketView {
         let own = glance(&spec.symbol).filter(|_| spec.legs.is_none());
         let view = self.view(own, spec.side, spec.follows(), spec.time_in_force);
-        let OfOptions { contracts, end, marks } = OfOptions::of(spec, self.calendar, glance);
+        let OfOptions { contracts, end, marks } = OfOptions::of(spec, glance);
         MarketView { contracts, contracts_end: end, marks, ..view }
     }
 

@@ -5,15 +5,13 @@
 
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-use crate::market::calendar::Calendar;
+use crate::market::calendar::last_session;
 
 /// Fridays ahead that options expire on, and third Fridays after these.
 const NEXT: usize = 2;
 const MONTHLIES: usize = 2;
 /// Weeks in which that many third Fridays are found.
 const WEEKS: u64 = 5 * (1 + MONTHLIES as u64);
-/// Days before a Friday in which there is a session: the exchange was never closed for longer.
-const CLOSED_AT_MOST: u64 = 10;
 
 /// One expiration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +30,13 @@ pub(super) fn on(date: NaiveDate) -> Vec<Expiration> {
     let friday = |week: u64| date.checked_add_days(Days::new(u64::from(days_to_friday) + 7 * week));
     let ahead = (0..WEEKS + NEXT as u64).filter_map(friday).filter_map(|friday| {
         let monthly = (15..=21).contains(&friday.day());
-        Some(Expiration { date: last_session(friday)?, monthly })
+        Some(Expiration { date: last_session(friday)?.date, monthly })
     });
     // Where this week's Friday is no session, its options may have expired before it.
     let mut ahead = ahead.filter(|expiration| expiration.date >= date);
     let mut found: Vec<_> = ahead.by_ref().take(NEXT).collect();
     found.extend(ahead.filter(|expiration| expiration.monthly).take(MONTHLIES));
     found
-}
-
-/// The date, or the last before it that has a session; `None` beyond the calendar.
-fn last_session(date: NaiveDate) -> Option<NaiveDate> {
-    let trades = |date: &NaiveDate| Calendar::nyse().session_on(*date).map(|it| it.is_some());
-    trades(&date).ok()?;
-    let back = (0..CLOSED_AT_MOST).filter_map(|back| date.checked_sub_days(Days::new(back)));
-    back.into_iter().find(|date| trades(date) == Ok(true))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod activities;
 mod closes;
 mod contradictions;
+mod ends;
 mod lifecycle;
 mod money;
 mod previews;
@@ -57,6 +58,23 @@ impl Desk {
     pub async fn start(kind: &str, balance: &str, level: u8) -> Self {
         let database = TestDatabase::new().await;
         let rest = TestRest::start(&database).await;
+        Self::open(database, rest, kind, balance, level).await
+    }
+
+    /// The same in a market that never closes.
+    pub async fn start_always_open(kind: &str, balance: &str, level: u8) -> Self {
+        let database = TestDatabase::new().await;
+        let rest = TestRest::start_always_open(&database).await;
+        Self::open(database, rest, kind, balance, level).await
+    }
+
+    async fn open(
+        database: TestDatabase,
+        rest: TestRest,
+        kind: &str,
+        balance: &str,
+        level: u8,
+    ) -> Self {
         rest.feed(&market()).await.expect(200);
         let body = json!({"name": "test", "kind": kind, "starting_balance": balance, "option_level": level});
         let opened = rest.post("/v1/accounts", body).await.expect(201);

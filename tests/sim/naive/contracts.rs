@@ -35,10 +35,9 @@ impl Contract {
         })
     }
 
-    /// Whether its last session is over: it goes on until midnight in New York, which is at five in winter.
+    /// Whether its last session is over: until four in New York, which is at nine in the evening in winter.
     pub fn is_over(&self, at: &str) -> bool {
-        let day: chrono::NaiveDate = self.expires.parse().expect("a date");
-        let end = format!("{}T05:00:00", day.succ_opt().expect("a day after"));
+        let end = format!("{}T21:00:00", self.expires);
         at.get(..end.len()).is_some_and(|at| *at >= *end)
     }
 

@@ -69,6 +69,12 @@ impl Naive {
                 let waits = stops && order.triggered.is_none();
                 hold("I24: a stop fills once it is triggered", !waits)?;
                 hold("I24: nothing held fills", !order.held)?;
+                let at = fact.text("at");
+                let mut contracts = order.legs.iter().filter_map(|leg| leg.contract.as_ref());
+                hold(
+                    "nothing of a contract fills after its end",
+                    !contracts.any(|it| it.is_over(&at)),
+                )?;
                 let (qty, price) = (fact.amount("qty"), fact.amount("price"));
                 order.filled += qty;
                 order.fills += 1;

@@ -9,6 +9,7 @@ mod bars;
 mod contradictions;
 mod desk;
 mod expiry;
+mod expiry_always;
 mod expiry_and_splits;
 mod extended;
 mod families;
