@@ -2,7 +2,7 @@
 //! of their sessions.
 
 use blotter::ledger::memory::Dice;
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{NaiveDate, SecondsFormat, TimeDelta};
 
 use crate::market::{IN_CASH, OPTIONS, SYMBOLS, UNDERLYING, listed, noon, pick, price};
 
@@ -50,6 +50,11 @@ impl Lines {
     fn next_after(&self, first: i64) -> i64 {
         let sessions = (self.quarter - first).div_euclid(SESSION) + 1;
         first + SESSION * sessions
+    }
+
+    /// How many sessions are over.
+    fn session(&self) -> i64 {
+        (self.quarter - TO_CLOSE).div_euclid(SESSION) + 1
     }
 
     /// The close of the session that is under way.
@@ -123,15 +128,21 @@ impl Lines {
             }
             4..8 => trade(UNDERLYING, cents, 100 * size, &at),
             // Whole contracts come of some, and of others none.
-            8 if dice.permille(500) => {
-                let ratio = *pick(dice, &[(2, 1), (4, 1), (3, 2), (1, 2)]).unwrap();
+            8 if dice.permille(700) => {
+                let ratio = *pick(dice, &[(2, 1), (4, 1), (2, 1), (3, 2), (1, 2)]).unwrap();
                 // Some are told late.
                 let late = if dice.permille(200) { dice.below(SESSION as u64) as i64 } else { 0 };
                 let at = noon() + TimeDelta::seconds(15 * (self.quarter - late));
                 let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
                 self.split(UNDERLYING, ratio, &at)
             }
-            8..15 => quote(UNDERLYING, (cents, cents + 20), 100 * size, &at),
+            8 => {
+                // Of this session or of one before.
+                let day =
+                    noon().date_naive() + TimeDelta::days(self.session() - dice.below(3) as i64);
+                daily_bar(day, cents, size)
+            }
+            9..15 => quote(UNDERLYING, (cents, cents + 20), 100 * size, &at),
             _ => {
                 let bid = 5 + dice.below(900) as i64;
                 let ask = bid + dice.below(30) as i64;
@@ -149,6 +160,11 @@ impl Lines {
                 self.quarter += 1;
                 Some(trade(UNDERLYING, 10_000, 100, &self.at()))
             }
+            // Contracts may have had no price up to their end.
+            2..5 => {
+                let days = (i64::from(self.told) - 2).min(self.session());
+                Some(daily_bar(noon().date_naive() + TimeDelta::days(days), 10_000, 100))
+            }
             _ => {
                 self.quarter = self.close() + 1;
                 Some(clock(&self.at()))
@@ -158,7 +174,7 @@ impl Lines {
 
     /// Whether there are more of these.
     pub fn has_last(&self) -> bool {
-        self.options && self.told < 3
+        self.options && self.told < 6
     }
 
     /// They may not have come.
@@ -179,6 +195,13 @@ fn status(dice: &mut Dice, symbol: &str, at: &str) -> String {
 fn trade(symbol: &str, cents: i64, size: u64, at: &str) -> String {
     let price = price(cents);
     format!(r#"{{"t":"trade","symbol":"{symbol}","price":"{price}","size":"{size}","at":"{at}"}}"#)
+}
+
+fn daily_bar(day: NaiveDate, cents: i64, size: u64) -> String {
+    let price = price(cents);
+    format!(
+        r#"{{"t":"bar","symbol":"{UNDERLYING}","open":"{price}","high":"{price}","low":"{price}","close":"{price}","volume":"{size}","span":"1d","at":"{day}T17:00:00Z"}}"#
+    )
 }
 
 fn quote(symbol: &str, (bid, ask): (i64, i64), size: u64, at: &str) -> String {

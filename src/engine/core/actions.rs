@@ -186,7 +186,7 @@ impl Core {
                 if issue.gate.is_some() {
                     return self.follow_split(instrument_id, at);
                 }
-                if issue.splits.contains(&split.id) {
+                if issue.splits.contains_key(&split.id) {
                     return Vec::new();
                 }
                 let ends = self.end_before_split(instrument_id, split.at, at);

@@ -5,14 +5,14 @@
 //!
 //! Each step stands in the log, so a restart between two of them goes on with the next. Without an official close a
 //! contract waits for it. Once a later session has closed it cannot come any more: then the daily bar of its own session, if
-//! that has been told, else the last price up to its close stands in for it; without either the contract goes on waiting.
-//! A split in force since its close does not wait for it: what the contract delivers are shares of before.
+//! that has been told, else the last price up to its close stands in for it; without either the contract goes on waiting,
+//! and the daily bar of its session is taken whenever it comes. A split in force since its close does not wait for it: what the contract delivers are shares of before.
 //! Costs nothing while no contract is over, else O(h + o), h its holders and o the open orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::id::{AccountId, InstrumentId, OrderId};
-use aggregates::instrument::{InstrumentCommand, OptionTerms};
+use aggregates::instrument::{InstrumentCommand, OptionTerms, Split};
 use aggregates::margin::Marks;
 use aggregates::market::{MarketTime, Reference};
 use aggregates::money::Price;
@@ -22,9 +22,11 @@ use chrono::NaiveDate;
 use super::Core;
 use super::book::Working;
 use super::matching::ROUND_CAP;
+use super::rounds::Round;
 use super::sessions::session_on;
 use super::state::{EngineState, Issue, Last, Terms};
 use crate::market::calendar::{last_session, new_york_date};
+use crate::market::tick::{Span, Tick};
 
 /// A contract whose last session is over.
 #[derive(Clone, Copy)]
@@ -189,10 +191,12 @@ impl Core {
             return if now > over.close { self.expire_at_last(over) } else { None };
         }
         let issue = self.state.issues.get(&over.underlying_id)?;
-        let (closed, price) = issue.closed.filter(|(date, _)| *date >= over.session)?;
-        if closed > over.session {
-            return self.expire_at_last(over);
-        }
+        let Some((_, price)) = issue.closed.filter(|(date, _)| *date == over.session) else {
+            let closed_since = issue.closed.is_some_and(|(date, _)| date > over.session);
+            // A close that is told after a split is in shares that are no more.
+            let split_since = issue.split_at.is_some_and(|at| at >= over.close);
+            return if closed_since || split_since { self.expire_at_last(over) } else { None };
+        };
         let source = issue.last.as_ref().map(|last| last.source.clone()).unwrap_or_default();
         Some(self.expire_at(over, (price, source, None)))
     }
@@ -326,6 +330,37 @@ impl Core {
             let last = issue.last_of(session, now > session.close)?;
             self.close(over.underlying_id, issue, session, last)
         })
+    }
+
+    /// The contracts that wait for their close, and for which nothing known stands in, whose session a daily bar is of.
+    fn waiting_for_bar(&self, tick: &Tick) -> Vec<Over> {
+        let (Tick::Bar(bar), Some(now)) = (tick, self.state.clock) else { return Vec::new() };
+        let found = self.issue(&bar.symbol).filter(|(_, issue)| issue.gate.is_none());
+        let (Some((underlying_id, _)), Span::Day) = (found, bar.span) else { return Vec::new() };
+        let session = new_york_date(bar.at);
+        let of_bar = |over: &Over| over.underlying_id == underlying_id && over.session == session;
+        let waiting = self.waiting_for_price(now).filter(of_bar);
+        waiting.filter(|over| self.expire_at_last(*over).is_none()).collect()
+    }
+
+    /// Whether a daily bar is taken for contracts that wait for it, though it is of a time before what was told last.
+    pub(super) fn is_waited_for(&self, tick: &Tick) -> bool {
+        !self.waiting_for_bar(tick).is_empty()
+    }
+
+    /// Keeps the close of such a bar for these contracts, divided by the splits since.
+    pub(super) fn take_late(&mut self, round: &Round) {
+        let (Tick::Bar(bar), Some(ends)) = (&round.tick, round.ends) else { return };
+        let issue = self.issue(&bar.symbol);
+        let splits = issue.into_iter().flat_map(|(_, issue)| issue.splits.values());
+        let mut since: Vec<&Split> = splits.filter(|split| ends <= split.at).collect();
+        since.sort_by_key(|split| split.at);
+        let mut close = Last { price: bar.close, at: ends, source: round.source.clone() };
+        since.into_iter().for_each(|split| close.rescale(split));
+        for over in self.waiting_for_bar(&round.tick) {
+            let last = Last { at: over.close, ..close.clone() };
+            self.state.last_before_end.insert(over.instrument_id, last);
+        }
     }
 
     /// Forgets the contracts that are over and in which nobody is any more.

@@ -72,14 +72,17 @@ impl Core {
         tick: &Tick,
     ) -> Result<(Round, Option<Reason>), Reason> {
         let (began, _) = self.extent(tick);
-        self.in_order(tick)?;
+        let late = match self.in_order(tick) {
+            Err(Reason::OutOfOrder) if self.is_waited_for(tick) => true,
+            judged => judged.map(|()| false)?,
+        };
         let new_session = self.state.session.is_none_or(|session| began > session.close);
         if new_session && tick.at().is_some() {
             let known = self.settings.calendar.session_on(new_york_date(began));
             known.map_err(|_| Reason::OutsideCalendar)?;
         }
         let ignored = self.unfit(tick);
-        Ok((self.round(source, tick, ignored), ignored))
+        Ok((Round { late, ..self.round(source, tick, ignored) }, ignored))
     }
 
     /// The round of a line that is the next of the tape, which moves the clock alone if it is `ignored`.
@@ -94,6 +97,7 @@ impl Core {
             began: clock.map_or(began, |clock| clock.max(began)),
             ends: ends.filter(|_| ignored.is_none()),
             void: ignored.is_some(),
+            late: false,
             open: false,
             extended: false,
             first: false,
@@ -142,7 +146,7 @@ impl Core {
             }
             Tick::Split(split) => {
                 let issue = self.issue(&split.symbol);
-                let known = issue.is_some_and(|(_, issue)| issue.splits.contains(&split.id));
+                let known = issue.is_some_and(|(_, issue)| issue.splits.contains_key(&split.id));
                 let price = issue.and_then(|(_, issue)| issue.price_of_a_fraction());
                 // Options may be held on what no line has named yet.
                 let instrument_id = InstrumentId::of_symbol(&split.symbol);

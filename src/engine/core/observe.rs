@@ -383,7 +383,7 @@ impl EngineState {
                 issue.interrupt();
             }
             InstrumentEvent::SplitBegun { action_id, split } => {
-                issue.splits.insert(action_id.clone());
+                issue.splits.insert(action_id.clone(), split.clone());
                 issue.split_at = issue.split_at.max(Some(split.at));
                 issue.gate = Some(Gate {
                     action_id: action_id.clone(),

@@ -42,6 +42,8 @@ pub struct Round {
     pub ends: Option<MarketTime>,
     /// It moves the clock and does nothing else: a quote that is crossed, say.
     pub void: bool,
+    /// It is the daily bar of a session before, and is there for contracts that wait for its close alone.
+    pub late: bool,
     /// The market is open at its time.
     pub open: bool,
     /// It is in regular or extended hours.
@@ -214,8 +216,14 @@ impl Core {
                 self.set_clock(round.began);
                 self.keep_last_prices(round.began);
                 self.forget_contracts(round.began);
-                self.mark(&round.tick);
+                if !round.late {
+                    self.mark(&round.tick);
+                }
                 (!round.void).then_some(Stage::Listing)
+            }
+            Stage::Listing if round.late => {
+                self.take_late(&round);
+                None
             }
             Stage::Listing => {
                 let now = self.state.clock.unwrap_or(round.began);

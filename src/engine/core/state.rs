@@ -26,7 +26,7 @@ use super::sessions::Session;
 use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 18;
+pub const STATE_VERSION: u32 = 19;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub struct Issue {
     /// The split that gates it.
     pub gate: Option<Gate>,
     /// The splits that have begun, ever.
-    pub splits: BTreeSet<String>,
+    pub splits: BTreeMap<String, Split>,
     /// When the latest of them came into force: what is told of the time before is in shares that are no more.
     pub split_at: Option<MarketTime>,
     /// Its dividends.
