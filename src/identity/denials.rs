@@ -3,21 +3,18 @@
 //! Guarantees: nothing waits for them but one short write, and nobody fills the log by trying: of one user, act and reason
 //! at most one a minute is recorded by a process.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aggregates::id::{AccountId, TokenId, UserId};
 use aggregates::user::{Denial, UserEvent};
 
 use super::facts::{Cause, Fact, Facts, new_fact, write};
+use super::holds::{Holds, Noted};
 use super::{Act, Principal};
 use crate::database::IdentityPool;
 
 /// How often the same is recorded again.
 const AGAIN: Duration = Duration::from_secs(60);
-/// What is remembered at the most, between two looks at what can be forgotten.
-const REMEMBERED: usize = 10_000;
 
 /// What was tried.
 type Tried = (UserId, Act, Denial);
@@ -27,13 +24,13 @@ type Tried = (UserId, Act, Denial);
 pub struct Denials {
     pool: IdentityPool,
     facts: Facts,
-    recent: Mutex<HashMap<Tried, Instant>>,
+    recent: Holds<Tried>,
 }
 
 impl Denials {
     /// Records in this database, and the facts go this way.
     pub fn new(pool: IdentityPool, facts: Facts) -> Self {
-        Self { pool, facts, recent: Mutex::default() }
+        Self { pool, facts, recent: Holds::default() }
     }
 
     /// Records that a principal was not permitted something. What the operator tries is no fact of a user.
@@ -49,7 +46,7 @@ impl Denials {
             Principal::User(session) => (session.user_id, None),
             Principal::Token(token) => (token.user_id, Some(token.token_id)),
         };
-        if !self.is_news((user, act, reason)) {
+        if self.recent.note((user, act, reason), AGAIN) != Noted::Now {
             return;
         }
         let (fact_id, at) = new_fact();
@@ -62,22 +59,6 @@ impl Denials {
         match recorded.await {
             Ok(_told) => self.facts.wake(),
             Err(error) => tracing::warn!(%error, "what was not permitted could not be recorded"),
-        }
-    }
-
-    fn is_news(&self, tried: Tried) -> bool {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() >= REMEMBERED {
-            recent.retain(|_, at| at.elapsed() < AGAIN);
-        }
-        match recent.get(&tried) {
-            Some(at) if at.elapsed() < AGAIN => false,
-            // A crowd that fills it within a minute is recorded no further.
-            _ if recent.len() >= REMEMBERED => false,
-            _ => {
-                recent.insert(tried, Instant::now());
-                true
-            }
         }
     }
 }

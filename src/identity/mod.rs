@@ -11,6 +11,7 @@ pub mod email;
 mod error;
 pub mod facts;
 pub mod grants;
+mod holds;
 mod opaque;
 mod operator;
 pub mod passwords;

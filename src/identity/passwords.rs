@@ -173,6 +173,25 @@ impl Hasher {
         let held = Arc::clone(&self.places).try_acquire_owned().map_err(|_| HashError::Busy)?;
         Ok(Place { hasher: self.clone(), held })
     }
+
+    /// What is kept of a password that compared as `compared`, if it is to be kept anew by today's parameters. Too many
+    /// who wait keep nobody out: then it is for the next time.
+    ///
+    /// # Errors
+    /// No random bytes.
+    pub async fn renew(
+        &self,
+        password: &Password,
+        compared: Comparison,
+    ) -> Result<Option<String>, HashError> {
+        if compared != Comparison::Outdated {
+            return Ok(None);
+        }
+        match self.place() {
+            Ok(place) => place.again(password).await.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
 }
 
 impl Place {
@@ -201,7 +220,7 @@ impl Place {
     ///
     /// # Errors
     /// No random bytes.
-    pub async fn again(self, password: &Password) -> Result<String, HashError> {
+    async fn again(self, password: &Password) -> Result<String, HashError> {
         let password = password.clone();
         self.work(move |memory| hashed(&password.0, memory)).await
     }
@@ -404,11 +423,15 @@ mod tests {
             hasher.place().unwrap().compare(&given, Some(&kept)).await.unwrap(),
             Comparison::Outdated
         );
-        let kept = hasher.place().unwrap().again(&given).await.unwrap();
-        assert_eq!(
-            hasher.place().unwrap().compare(&given, Some(&kept)).await.unwrap(),
-            Comparison::Same
-        );
+        let crowd: Vec<_> = (0..WAITING).map(|_| hasher.place().unwrap()).collect();
+        let renewed = hasher.renew(&given, Comparison::Outdated).await.unwrap();
+        assert_eq!(renewed, None, "a crowd keeps nobody out: it is hashed anew another time");
+        drop(crowd);
+        let renewed = hasher.renew(&given, Comparison::Outdated).await.unwrap();
+        let kept = renewed.unwrap();
+        let compared = hasher.place().unwrap().compare(&given, Some(&kept)).await.unwrap();
+        assert_eq!(compared, Comparison::Same);
+        assert_eq!(hasher.renew(&given, compared).await.unwrap(), None);
         assert!(matches!(
             hasher.place().unwrap().compare(&given, Some("md5:1")).await,
             Err(HashError::Failed(_))

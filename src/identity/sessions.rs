@@ -219,10 +219,7 @@ impl Identity {
             let whose = Some(known.whose);
             return self.refuse(whose, LogInRefusal::Disabled, guest).await;
         }
-        let stronger = match compared {
-            Comparison::Outdated => Some(self.hasher.place()?.again(password).await?),
-            Comparison::Same | Comparison::Different => None,
-        };
+        let stronger = self.hasher.renew(password, compared).await?;
         self.admit((email, counted), known, stronger, audience, guest).await
     }
 

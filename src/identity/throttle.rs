@@ -10,16 +10,15 @@
 //! compared than may fail; a process that dies in between leaves one counted. One short statement a try, which waits for
 //! no disk; a try that has to wait costs none while this process remembers the wait.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row};
 
 use super::email::Email;
+use super::holds::{Holds, Noted};
 use super::rates::network;
 
 /// The first failure that makes the next try of this user from this address wait.
@@ -45,40 +44,12 @@ const LEAVE: &str = "DELETE FROM throttles WHERE key_hash = ANY ($1)";
 
 /// A try that has to wait is recorded once in this time, so that a flood does not write the log.
 const RECORDED_EVERY: Duration = Duration::from_secs(60);
-/// Keys that are remembered of each kind.
-const REMEMBERED: usize = 10_000;
-
-/// What holds of a key for some time.
-#[derive(Debug, Default)]
-struct Holds(Mutex<HashMap<Key, Instant>>);
-
-impl Holds {
-    /// How long it goes on to hold of this key.
-    fn left(&self, key: &Key) -> Option<Duration> {
-        let holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        holds.get(key).and_then(|until| until.checked_duration_since(Instant::now()))
-    }
-
-    /// Lets it hold of this key from now on; one key too many is not remembered. Whether it is.
-    fn set(&self, key: Key, time: Duration) -> bool {
-        let (mut holds, now) =
-            (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
-        if holds.len() >= REMEMBERED {
-            holds.retain(|_, until| *until > now);
-        }
-        let room = holds.len() < REMEMBERED || holds.contains_key(&key);
-        if room {
-            holds.insert(key, now + time);
-        }
-        room
-    }
-}
 
 /// What this process remembers of tries that had to wait.
 #[derive(Debug, Default)]
 pub struct Memory {
-    waits: Holds,
-    recorded: Holds,
+    waits: Holds<Key>,
+    recorded: Holds<Key>,
 }
 
 impl Memory {
@@ -90,14 +61,11 @@ impl Memory {
     /// Whether a try that has to wait is to be recorded now, which the next of this user is not. A crowd of users that
     /// fills the memory of it within a minute is recorded no further.
     pub fn is_due(&self, tries: &Tries) -> bool {
-        if self.recorded.left(&tries.user).is_some() {
-            return false;
-        }
-        let due = self.recorded.set(tries.user, RECORDED_EVERY);
-        if !due {
+        let noted = self.recorded.note(tries.user, RECORDED_EVERY);
+        if noted == Noted::Never {
             metrics::counter!("blotter_throttled_unrecorded_total").increment(1);
         }
-        due
+        noted == Noted::Now
     }
 }
 
@@ -264,26 +232,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_over_in_time_and_one_too_many_is_not_remembered() {
-        let (holds, key) = (Holds::default(), [7; 32]);
-        assert_eq!(holds.left(&key), None);
-        // Longer than a busy machine takes for the rest.
-        let time = Duration::from_secs(3);
-        assert!(holds.set(key, time));
-        assert!(holds.left(&key).is_some_and(|left| left <= time));
-        for n in 1..=REMEMBERED {
-            let mut other = [0; 32];
-            other[..8].copy_from_slice(&n.to_be_bytes());
-            assert_eq!(holds.set(other, Duration::from_secs(60)), n < REMEMBERED);
-        }
-        assert_eq!(holds.0.lock().unwrap().len(), REMEMBERED);
-        std::thread::sleep(time);
-        assert_eq!(holds.left(&key), None);
-        assert!(holds.set([8; 32], Duration::from_secs(60)));
-        assert!(holds.left(&[8; 32]).is_some(), "what is over makes room");
-    }
-
-    #[test]
     fn a_try_that_has_to_wait_is_recorded_once_a_minute_of_each_user() {
         let memory = Memory::default();
         fn tries(text: &str) -> Tries {
@@ -292,8 +240,6 @@ mod tests {
         let due: Vec<bool> =
             ["a@x.org", "a@x.org", "b@x.org"].map(|text| memory.is_due(&tries(text))).to_vec();
         assert_eq!(due, [true, false, true]);
-        let crowd = (0..REMEMBERED + 100).filter(|n| memory.is_due(&tries(&format!("c{n}@x.org"))));
-        assert_eq!(crowd.count(), REMEMBERED - 2, "what is not remembered is not recorded");
     }
 
     #[test]
