@@ -5,10 +5,11 @@ use super::{AmountError, Price, Quantity, from_units};
 impl Price {
     /// It in billionths of a dollar, the finest that a price is: exact, and in the order of prices.
     pub fn billionths(self) -> i64 {
-        let finest = Self::DECIMALS.saturating_sub(self.decimal().scale());
-        let units = self.decimal().mantissa().saturating_mul(10i128.pow(finest));
+        let scale = Self::DECIMALS.saturating_sub(self.decimal().scale());
+        let units = i64::try_from(self.decimal().mantissa()).ok();
         // The largest price has 17 digits so.
-        i64::try_from(units).unwrap_or(if units < 0 { i64::MIN } else { i64::MAX })
+        let units = units.and_then(|units| units.checked_mul(10i64.checked_pow(scale)?));
+        units.unwrap_or(if self.decimal().is_sign_negative() { i64::MIN } else { i64::MAX })
     }
 
     /// The price of so many billionths; the largest where there is none.

@@ -2,7 +2,7 @@
 //! at one price, the oldest first.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use aggregates::id::{InstrumentId, OrderId};
 use aggregates::money::Price;
@@ -125,7 +125,11 @@ fn up_to(
     limits: Option<&BTreeMap<Rung, OrderId>>,
     end: Option<Bound<Rung>>,
 ) -> impl Iterator<Item = (Rung, OrderId)> {
-    limits.zip(end).into_iter().flat_map(|(limits, end)| {
+    let within = |(limits, end): &(&BTreeMap<Rung, OrderId>, Bound<Rung>)| {
+        let first = limits.first_key_value();
+        first.is_some_and(|(first, _)| (Bound::Unbounded, *end).contains(first))
+    };
+    limits.zip(end).filter(within).into_iter().flat_map(|(limits, end)| {
         limits.range((Bound::Unbounded, end)).map(|(rung, order_id)| (*rung, *order_id))
     })
 }

@@ -487,6 +487,21 @@ impl Orders {
         triggers: &[TriggerBy],
         price: Price,
     ) -> impl Iterator<Item = Reached<'_>> {
+        let any = triggers.iter().any(|by| {
+            self.stops.any_reached(instrument_id, side, *by, price)
+                || self.trails.any_reached(instrument_id, side, *by, price)
+        });
+        let reached = any.then(|| self.stops_in_order(instrument_id, side, triggers, price));
+        reached.into_iter().flatten()
+    }
+
+    fn stops_in_order(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        triggers: &[TriggerBy],
+        price: Price,
+    ) -> impl Iterator<Item = Reached<'_>> {
         let wanted = |by| triggers.contains(&by).then_some(by).into_iter();
         let of =
             |by| wanted(by).flat_map(move |by| self.stops.reached(instrument_id, side, by, price));

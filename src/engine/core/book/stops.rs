@@ -53,6 +53,20 @@ impl Stops {
         }
     }
 
+    /// Whether `price` has reached any stop of one side. Most prices reach none, and this costs less than to begin to
+    /// list them.
+    pub(super) fn any_reached(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) -> bool {
+        let rungs = self.0.get(&(instrument_id, side, by));
+        let first = rungs.and_then(BTreeMap::first_key_value);
+        first.is_some_and(|(first, _)| *first <= rung(side, price, u64::MAX))
+    }
+
     /// The stops of one side that `price` has reached, in the order in which it did, with their rungs.
     pub(super) fn reached(
         &self,

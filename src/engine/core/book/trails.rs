@@ -281,10 +281,10 @@ impl Trails {
     ) {
         let (key, price) = ((instrument_id, side, by), turned(side, price));
         let Some(watch) = self.watches.get_mut(&key) else { return };
-        let passed: Vec<u64> = watch.marks.range(..price).map(|(_, id)| *id).collect();
-        if passed.is_empty() {
+        if watch.marks.first_key_value().is_none_or(|(lowest, _)| *lowest >= price) {
             return;
         }
+        let passed: Vec<u64> = watch.marks.range(..price).map(|(_, id)| *id).collect();
         let there = watch.marks.get(&price).copied();
         let ids = passed.into_iter().chain(there);
         let mut taken: Vec<(u64, Group)> =
@@ -304,6 +304,19 @@ impl Trails {
         largest.next_stop.map(|stop| watch.stops.insert((stop, id)));
         watch.marks.insert(price, id);
         watch.groups.insert(id, largest);
+    }
+
+    /// Whether `price` has reached any stop of one side, which costs less than to begin to list them.
+    pub(super) fn any_reached(
+        &self,
+        instrument_id: InstrumentId,
+        side: Side,
+        by: TriggerBy,
+        price: Price,
+    ) -> bool {
+        let watch = self.watches.get(&(instrument_id, side, by));
+        let next = watch.and_then(|watch| watch.stops.last());
+        next.is_some_and(|(stop, _)| *stop >= turned(side, price))
     }
 
     /// The orders of one side whose stops `price` has reached, in the order in which it did.
