@@ -19,7 +19,7 @@ const BAD_LOG_INS: f64 = 200.0;
 const INTRUDERS: u8 = 200;
 const USERS: u32 = 32;
 /// How often placing is timed alone and beside the flood, in turn: one stall of the machine decides nothing then.
-const TURNS: usize = 5;
+const TURNS: usize = 11;
 /// How long the log-ins that were taken go on to be worked at the most.
 const DRAIN: Duration = Duration::from_secs(4);
 /// Parts of the knee at which placing is timed alone and beside the flood, and what the ratio of p99 is called.

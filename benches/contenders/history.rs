@@ -40,8 +40,8 @@ const TAIL: usize = 4_000;
 
 const RAW: &str = "SELECT payload FROM events WHERE shard = 0 ORDER BY position";
 
-/// Writes the log, and measures on the way.
-pub async fn play(run: &Run, size: Size, report: &mut Report) -> anyhow::Result<()> {
+/// Writes the log, and measures on the way: starts, and then reading and rebuilding if `reads`.
+pub async fn play(run: &Run, size: Size, reads: bool, report: &mut Report) -> anyhow::Result<()> {
     let scene = Scene::new(ACCOUNTS);
     let mut ours = Ours::start(run, &scene).await?;
     ours.ignore_feed();
@@ -70,6 +70,9 @@ pub async fn play(run: &Run, size: Size, report: &mut Report) -> anyhow::Result<
     }
     ours.stop().await?;
     checks::log(&run.superuser, opened + filled, filled).await?;
+    if !reads {
+        return Ok(());
+    }
     for _ in 0..TIMES {
         read(run, report).await?;
         raw(run, report).await?;

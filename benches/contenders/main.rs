@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use projections::log::Recorded;
 use serde_json::{Value, json};
 
@@ -98,7 +99,8 @@ fn metadata() -> HashMap<String, String> {
 async fn main() -> anyhow::Result<()> {
     let plan = Plan::read();
     let mut cluster = Cluster::start().await?;
-    let machine = machine(&cluster).await?;
+    let mut machine = machine(&cluster).await?;
+    let stolen = Stolen::now()?;
     println!("{}", serde_json::to_string_pretty(&machine)?);
     let mut report = Report::default();
     let contenders: [&'static str; 11] = [
@@ -129,13 +131,16 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     }
-    if plan.only.is_none() {
+    if plan.only.as_ref().is_none_or(|only| only == "restart") {
         println!("a log of {} events, load {}", plan.log.events, load());
         let run = cluster.fresh().await?;
-        history::play(&run, plan.log, &mut report).await?;
+        history::play(&run, plan.log, plan.only.is_none(), &mut report).await?;
     }
     ratios(&mut report, &plan);
     report.print();
+    let stolen = stolen.so_far()?;
+    println!("{stolen:.1} % of the time that was asked of the cores the hypervisor gave to others");
+    machine["stolen_percent"] = json!(stolen);
     report.write(Path::new("target/bench/report.json"), &machine)?;
     cluster.stop().await
 }
@@ -379,6 +384,32 @@ async fn machine(cluster: &Cluster) -> anyhow::Result<Value> {
 fn load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The time that cores were wanted for, and that of it in which a hypervisor gave them to others: a run that lost much says
+/// little. In ticks, since the machine began.
+struct Stolen {
+    wanted: f64,
+    stolen: f64,
+}
+
+impl Stolen {
+    fn now() -> anyhow::Result<Self> {
+        let stat = std::fs::read_to_string("/proc/stat")?;
+        let all = stat.lines().next().context("/proc/stat is empty")?.split_whitespace().skip(1);
+        // user, nice, system, idle, waiting for disks, interrupts, soft ones, stolen.
+        let ticks: Vec<f64> = all.take(8).map(str::parse).collect::<Result<_, _>>()?;
+        let [user, nice, system, _, _, hard, soft, stolen] = ticks[..] else {
+            anyhow::bail!("/proc/stat has {} columns of a core's time, not 8", ticks.len());
+        };
+        Ok(Self { wanted: user + nice + system + hard + soft + stolen, stolen })
+    }
+
+    /// The percentage since.
+    fn so_far(&self) -> anyhow::Result<f64> {
+        let now = Self::now()?;
+        Ok((now.stolen - self.stolen) / (now.wanted - self.wanted).max(1.0) * 100.0)
+    }
 }
 
 /// The median time to write 8 KiB and make it durable, in milliseconds.
