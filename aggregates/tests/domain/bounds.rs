@@ -87,3 +87,15 @@ fn rounding_agrees_with_whole_numbers_over_the_whole_range() {
         }
     });
 }
+
+#[test]
+fn a_price_counts_as_many_billionths_as_its_digits_say_however_it_is_written() {
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    proptest!(|(digits in -10_000_000_000_000_000i64..=10_000_000_000_000_000, decimals in 0u32..=9)| {
+        let Ok(price) = Price::new(Decimal::new(digits, decimals)) else { return Ok(()) };
+        prop_assert_eq!(i128::from(price.billionths()), units(&price.to_string().into(), 9));
+        prop_assert_eq!(Price::of_billionths(price.billionths()), price);
+    });
+}
