@@ -19,7 +19,7 @@ use super::core::Record;
 use super::history::{RecoveryError, read_blocks};
 use super::tape::{TapeError, TapeLine, decode};
 use crate::database::ReaderPool;
-use crate::market::archive::{Archive, ArchiveError, Told};
+use crate::market::archive::{Archive, ArchiveError, DailyCloses};
 use crate::market::bars::{BarQuery, Bars, Candle, Joined, Timeframe};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Depth, Split, Tick};
@@ -267,25 +267,27 @@ impl Archive for TapeArchive {
         .await
     }
 
-    async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError> {
-        self.asked(|kept| Ok(kept.splits(symbol, now))).await
-    }
-
     /// One look at the tape, of however many symbols.
-    async fn told(&self, queries: &[BarQuery], now: MarketTime) -> Result<Vec<Told>, ArchiveError> {
+    async fn daily_closes(
+        &self,
+        symbols: &[String],
+        since: MarketTime,
+        now: MarketTime,
+    ) -> Result<Vec<DailyCloses>, ArchiveError> {
         let partial = |error| match error {
-            ArchiveError::Lacks { .. } => Ok(vec![Told::default(); queries.len()]),
+            ArchiveError::Lacks { .. } => Ok(vec![DailyCloses::default(); symbols.len()]),
             error => Err(error),
         };
         let look = |kept: &Kept| {
-            let of = |query: &BarQuery| {
-                let candles = self.bars_of(kept, query, now).map(|bars| bars.candles);
-                Told {
-                    candles: candles.unwrap_or_default(),
-                    splits: kept.splits(&query.symbol, now),
-                }
+            let of = |symbol: &String| {
+                let (symbol, timeframe, limit) = (symbol.clone(), Timeframe::Day, usize::MAX);
+                let query = BarQuery { symbol, timeframe, start: since, end: now, limit };
+                let candles = self.bars_of(kept, &query, now).map(|bars| bars.candles);
+                let closes = candles.into_iter().flatten().map(|candle| (candle.at, candle.close));
+                let splits = kept.splits(&query.symbol, now);
+                DailyCloses { closes: closes.collect(), splits }
             };
-            Ok(queries.iter().map(of).collect())
+            Ok(symbols.iter().map(of).collect())
         };
         self.asked(look).await.or_else(partial)
     }

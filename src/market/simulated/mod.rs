@@ -29,10 +29,10 @@ use chrono::{DurationRound, TimeDelta};
 
 pub use model::Model;
 
-use super::archive::{Archive, ArchiveError};
+use super::archive::{Archive, ArchiveError, DailyCloses};
 use super::bars::{BarQuery, Bars};
 use super::source::{Capability, MarketData, SourceError};
-use super::tick::{Depth, Split, Tick};
+use super::tick::{Depth, Tick};
 use chains::Chains;
 use moments::BEAT;
 use paths::Paths;
@@ -186,9 +186,14 @@ impl Archive for SimulatedArchive {
         .await
     }
 
-    async fn splits(&self, symbol: &str, now: MarketTime) -> Result<Vec<Split>, ArchiveError> {
-        let symbol = symbol.to_owned();
-        self.ask(move |model| model.splits(&symbol, now)).await
+    async fn daily_closes(
+        &self,
+        symbols: &[String],
+        since: MarketTime,
+        now: MarketTime,
+    ) -> Result<Vec<DailyCloses>, ArchiveError> {
+        let symbols = symbols.to_vec();
+        self.ask(move |model| Some(model.daily_closes(&symbols, since, now))).await
     }
 
     async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError> {

@@ -1,14 +1,15 @@
 //! The simulated market as one function of seed, hours and time: its lines, its bars, its books.
 //!
-//! What was folded of its days is remembered, and so are the daily bars that were asked for; both could be computed
-//! again and would be the same. A daily bar costs some hundred microseconds the first time, intraday bars as much for
-//! each session that they lie in.
+//! What was folded of its days is remembered, and so are the daily bars and the daily closes that were asked for; all could be
+//! computed again and would be the same. A daily bar costs some hundred microseconds the first time, intraday bars as much for
+//! each session that they lie in; a daily close alone a tenth of that, since only the last trade is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aggregates::instrument::InstrumentKind;
 use aggregates::market::MarketTime;
+use aggregates::money::Price;
 use chrono::{NaiveDate, TimeDelta};
 
 use super::chains::Chains;
@@ -17,14 +18,15 @@ use super::limits;
 use super::moments::{BEAT, Manner, Moment, Quoted, Traded, price, shares};
 use super::paths::Paths;
 use super::universe::STOCKS;
+use crate::market::archive::DailyCloses;
 use crate::market::bars::{BarQuery, Candle, Joined, Timeframe};
-use crate::market::calendar::{Calendar, Hours};
+use crate::market::calendar::{Calendar, Hours, new_york_midnight};
 use crate::market::tick::{
     Clock, Depth, Dividend, Instrument, Quote, Split, Status, Tick, Trade, TradingState,
 };
 
-/// Daily bars that are remembered at the most.
-const KEPT_BARS: usize = 200_000;
+/// Daily bars that are remembered at the most, and daily closes.
+const KEPT_DAYS: usize = 200_000;
 /// Between sessions the clock is told this often.
 const QUIET_BEAT: TimeDelta = TimeDelta::minutes(1);
 
@@ -34,8 +36,13 @@ pub struct Model {
     seed: u64,
     calendar: Calendar,
     days: Mutex<Days>,
-    kept: Mutex<BTreeMap<(usize, NaiveDate), Candle>>,
+    bars: Mutex<Kept<Candle>>,
+    closes: Mutex<Kept<Price>>,
 }
+
+/// What is remembered of stocks by the day.
+#[derive(Debug)]
+struct Kept<T>(BTreeMap<(usize, NaiveDate), T>);
 
 /// What happens from one beat to the next.
 pub(super) struct Beat {
@@ -49,7 +56,7 @@ impl Model {
     /// The market that grows from a seed.
     pub fn new(seed: u64, calendar: Calendar) -> Self {
         let days = Mutex::new(Days::new(seed, calendar));
-        Self { seed, calendar, days, kept: Mutex::default() }
+        Self { seed, calendar, days, bars: Mutex::default(), closes: Mutex::default() }
     }
 
     /// The day whose session the instant is in, or the first after it.
@@ -248,23 +255,70 @@ impl Model {
             return None;
         }
         let key = (stock, day.session.date);
-        if let Some(candle) = locked(&self.kept).get(&key) {
+        if let Some(candle) = locked(&self.bars).0.get(&key) {
             return Some(candle.clone());
         }
         let candle = self.intraday(stock, day, Timeframe::Day).pop()?;
-        let mut kept = locked(&self.kept);
-        if kept.len() >= KEPT_BARS {
-            kept.clear();
-        }
-        kept.insert(key, candle.clone());
+        locked(&self.bars).keep(key, candle.clone());
         Some(candle)
+    }
+
+    /// The closes of the daily bars of several stocks since an instant that are over at another, and the splits in force then;
+    /// nothing of a symbol that there is not.
+    pub fn daily_closes(
+        &self,
+        symbols: &[String],
+        since: MarketTime,
+        now: MarketTime,
+    ) -> Vec<DailyCloses> {
+        let splits = |symbol: &String| self.splits(symbol, now).unwrap_or_default();
+        let told = |symbol| DailyCloses { closes: Vec::new(), splits: splits(symbol) };
+        let mut all: Vec<DailyCloses> = symbols.iter().map(told).collect();
+        let stocks: Vec<Option<usize>> = symbols.iter().map(|symbol| place_of(symbol)).collect();
+        let mut next = self.day_from(since);
+        while let Some(day) = next.filter(|day| day.session.close <= now) {
+            let at = new_york_midnight(day.session.date);
+            let closes = self.closes(&day, stocks.iter().flatten());
+            for (told, stock) in all.iter_mut().zip(&stocks).filter(|_| at >= since) {
+                let close = stock.and_then(|stock| closes.get(&stock));
+                told.closes.extend(close.map(|close| (at, *close)));
+            }
+            next = self.day_from(day.session.close);
+        }
+        all
+    }
+
+    /// The last trade of a day that is over, by stock. The ways are made together, since stocks share factors.
+    fn closes<'a>(
+        &self,
+        day: &Arc<Day>,
+        stocks: impl Iterator<Item = &'a usize>,
+    ) -> BTreeMap<usize, Price> {
+        let date = day.session.date;
+        let wanted: BTreeSet<usize> = stocks.copied().collect();
+        let mut found = locked(&self.closes).of(&wanted, date);
+        let lacking: Vec<usize> =
+            wanted.into_iter().filter(|stock| !found.contains_key(stock)).collect();
+        if lacking.is_empty() {
+            return found;
+        }
+        let paths = Paths::of(self.seed, self.calendar, Arc::clone(day), lacking.iter().copied());
+        for stock in lacking {
+            let manner = self.manner(stock, day);
+            let last = moments(day).rev().find_map(|second| manner.moment(&paths, second).trade);
+            if let Some(Traded { price: ticks, .. }) = last {
+                found.insert(stock, price(ticks));
+                locked(&self.closes).keep((stock, date), price(ticks));
+            }
+        }
+        found
     }
 
     fn intraday(&self, stock: usize, day: &Arc<Day>, timeframe: Timeframe) -> Vec<Candle> {
         let manner = self.manner(stock, day);
         let paths = Paths::of(self.seed, self.calendar, Arc::clone(day), std::iter::once(stock));
         let mut joined = Joined::default();
-        for second in (0..day.minutes() * 60).step_by(BEAT.unsigned_abs() as usize) {
+        for second in moments(day) {
             if let Some(Traded { at, price: ticks, size }) = manner.moment(&paths, second).trade {
                 joined.add(timeframe, &Candle::of_trade(at, price(ticks), shares(size)));
             }
@@ -273,8 +327,34 @@ impl Model {
     }
 }
 
+impl<T: Clone> Kept<T> {
+    /// What is remembered of some stocks of one day.
+    fn of(&self, stocks: &BTreeSet<usize>, date: NaiveDate) -> BTreeMap<usize, T> {
+        let known = |stock: &usize| Some((*stock, self.0.get(&(*stock, date))?.clone()));
+        stocks.iter().filter_map(known).collect()
+    }
+
+    fn keep(&mut self, key: (usize, NaiveDate), of: T) {
+        if self.0.len() >= KEPT_DAYS {
+            self.0.clear();
+        }
+        self.0.insert(key, of);
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// The seconds after the open at which the moments of a day begin.
+fn moments(day: &Day) -> impl DoubleEndedIterator<Item = usize> {
+    (0..day.minutes() * 60).step_by(BEAT.unsigned_abs() as usize)
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // both are only ever added to, one whole value at a time
+    // all are only ever added to, one whole value at a time
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

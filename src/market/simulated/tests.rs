@@ -151,6 +151,56 @@ fn bars_are_those_of_the_trades_that_were_told() {
 }
 
 #[test]
+fn daily_closes_are_those_of_the_daily_bars_however_often_and_with_whomever_they_are_asked_for() {
+    for calendar in [Calendar::always(), Calendar::nyse()] {
+        let model = Model::new(3, calendar);
+        // a start amid a session, whose bar has begun before it
+        let (since, now) = (at("2026-10-19T15:07:30Z"), at("2026-11-28T15:07:30Z"));
+        let symbols = ["MSFT", "NOPE", "SPY", "KO"].map(str::to_owned);
+        let alone = model.daily_closes(&symbols[3..], since, now);
+        let found = model.daily_closes(&symbols, since, now);
+        assert_eq!((found.len(), &found[3]), (4, &alone[0]), "KO was made before the others");
+        assert_eq!(found[1], DailyCloses::default(), "there is no such symbol");
+        for (symbol, told) in symbols.iter().zip(&found) {
+            let Some(splits) = model.splits(symbol, now) else { continue };
+            let (timeframe, limit) = (Timeframe::Day, 1_000);
+            let query =
+                BarQuery { symbol: symbol.clone(), timeframe, start: since, end: now, limit };
+            let bars = model.candles(&query, now).unwrap();
+            let closes: Vec<_> = bars.iter().map(|bar| (bar.at, bar.close)).collect();
+            assert!(closes.len() >= 28, "{symbol}: {}", closes.len());
+            assert_eq!((&told.closes, &told.splits), (&closes, &splits), "{symbol}");
+        }
+        assert_eq!(model.daily_closes(&symbols, since, now), found, "they are remembered");
+    }
+}
+
+#[test]
+fn daily_closes_cost_a_fraction_of_the_bars_that_they_are_of() {
+    let (since, now) = (at("2026-10-28T00:00:00Z"), at("2026-11-28T00:00:00Z"));
+    let model = model(3);
+    let _folded = model.day_from(now);
+    // the best of several, since other programs of the machine take their time too
+    let best = |of: &dyn Fn(&str)| {
+        let took = ["AAPL", "MSFT", "KO", "JPM"].map(|symbol| {
+            let begun = std::time::Instant::now();
+            of(symbol);
+            begun.elapsed()
+        });
+        took.into_iter().min().unwrap()
+    };
+    let closes = best(&|symbol| {
+        assert_eq!(model.daily_closes(&[symbol.to_owned()], since, now)[0].closes.len(), 30);
+    });
+    let bars = best(&|symbol| {
+        let (symbol, timeframe) = (symbol.to_owned(), Timeframe::Day);
+        let query = BarQuery { symbol, timeframe, start: since, end: now, limit: 1_000 };
+        assert_eq!(model.candles(&query, now).unwrap().len(), 30);
+    });
+    assert!(closes * 3 < bars, "{closes:?} and {bars:?} for thirty days of a stock");
+}
+
+#[test]
 fn no_bar_is_shown_before_it_is_over() {
     let model = model(3);
     let now = at("2026-11-23T15:07:30Z");

@@ -11,8 +11,8 @@ use chrono::{NaiveDate, TimeDelta};
 use rust_decimal::prelude::ToPrimitive;
 
 use super::missing::MissingAnswer;
-use crate::market::archive::Told;
-use crate::market::bars::{BarQuery, Timeframe};
+use crate::market::archive::DailyCloses;
+use crate::market::bars::Timeframe;
 use crate::market::calendar::new_york_date;
 use crate::service::{Service, ServiceError};
 
@@ -20,10 +20,8 @@ use crate::service::{Service, ServiceError};
 pub(super) const DAYS_MAX: usize = 252;
 /// Days below which nothing is told of them.
 pub(super) const DAYS_MIN: usize = 30;
-/// How far back bars are asked for: [`DAYS_MAX`] sessions and some holidays more.
+/// How far back closes are asked for: [`DAYS_MAX`] sessions and some holidays more.
 const REACH: TimeDelta = TimeDelta::days(380);
-/// Bars of so many days at the most.
-const BARS_MAX: usize = 400;
 
 /// The closes of one symbol by New York date.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +36,7 @@ pub(super) struct Aligned {
 
 impl Service {
     /// The closes of these symbols, in their order, of as many days as returns are taken of; none where the source has no
-    /// daily bars. Asked for together: a source that can looks once, the others at a few symbols beside each other.
+    /// daily bars. Asked for together: a source looks once.
     ///
     /// # Errors
     /// The market's record cannot be read.
@@ -47,30 +45,23 @@ impl Service {
         symbols: impl Iterator<Item = &str>,
         now: MarketTime,
     ) -> Result<Vec<Closes>, ServiceError> {
-        let query = |symbol: &str| BarQuery {
-            symbol: symbol.to_owned(),
-            timeframe: Timeframe::Day,
-            start: now - REACH,
-            end: now,
-            limit: BARS_MAX,
-        };
-        let queries: Vec<BarQuery> = symbols.map(query).collect();
-        let told = self.parts.archive.told(&queries, now).await?;
+        let symbols: Vec<String> = symbols.map(str::to_owned).collect();
+        let told = self.parts.archive.daily_closes(&symbols, now - REACH, now).await?;
         Ok(told.into_iter().map(|told| self.closes_of(told)).collect())
     }
 
-    /// The closes of these bars, on the terms of today.
-    fn closes_of(&self, Told { candles, splits }: Told) -> Closes {
-        let closes = candles.into_iter().filter_map(|candle| {
-            let over = Timeframe::Day.end_of(self.parts.calendar, candle.at);
+    /// These closes, on the terms of today.
+    fn closes_of(&self, DailyCloses { closes, splits }: DailyCloses) -> Closes {
+        let closes = closes.into_iter().filter_map(|(at, close)| {
+            let over = Timeframe::Day.end_of(self.parts.calendar, at);
             let later = splits.iter().filter(|split| over <= split.at);
             let terms = later.map(|split| {
                 let (new, old) = (split.numerator.decimal(), split.denominator.decimal());
                 old.checked_div(new).and_then(|part| part.to_f64())
             });
             let terms: Option<f64> = terms.product();
-            let close = candle.close.decimal().to_f64()? * terms?;
-            (close > 0.0).then(|| (new_york_date(candle.at), close))
+            let close = close.decimal().to_f64()? * terms?;
+            (close > 0.0).then(|| (new_york_date(at), close))
         });
         Closes(closes.collect())
     }
