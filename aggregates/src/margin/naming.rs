@@ -21,8 +21,11 @@ pub enum StrategyKind {
     NakedCall,
     /// A short put that nothing covers.
     NakedPut,
-    /// A short put whose strike is set aside in full.
+    /// A short put whose strike a cash account sets aside in full.
     CashSecuredPut,
+    /// A short put that nothing covers, of a margin account that may not be naked: its strike is needed in full, of all that
+    /// backs the account, so cash need not be there.
+    SecuredPut,
     /// A short call and 100 shares.
     CoveredCall,
     /// A short put and 100 shares sold short.

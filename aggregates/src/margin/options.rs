@@ -132,7 +132,7 @@ pub fn options_requirement(
     }
     if naked_puts == NakedPuts::Secured {
         let puts = all.strategies.iter_mut().filter(|it| it.kind == StrategyKind::NakedPut);
-        puts.for_each(|put| put.kind = StrategyKind::CashSecuredPut);
+        puts.for_each(|put| put.kind = StrategyKind::SecuredPut);
     }
     Ok(all)
 }

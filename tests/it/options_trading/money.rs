@@ -201,13 +201,18 @@ async fn buying_power_is_what_shares_options_and_orders_leave_of_the_margin_equi
 }
 
 /// AAPL asked at 101, a put of 98 sold and asked at 1.55: 155 and the higher of 2,020 - 300 and 980 at level 4, else its
-/// whole strike.
+/// whole strike, which margin equity backs, and so has a name of its own.
 #[tokio::test]
 async fn a_naked_put_below_the_level_for_it_sets_its_whole_strike_aside() {
-    for (level, margin, left) in [(4, "1875.00", "8275.00"), (3, "9800.00", "350.00")] {
+    for (level, margin, left, name) in
+        [(4, "1875.00", "8275.00", "naked_put"), (3, "9800.00", "350.00", "secured_put")]
+    {
         let desk = Desk::start("margin", "10000", level).await;
         desk.place(single("sell", &contract("P", 98), "1.50")).await;
         let names = ["cash", "initial_margin", "options_buying_power"];
         assert_eq!(fields(&desk.now().await, &names), ["10150.00", margin, left], "{level}");
+        let grouped = desk.rest.get(&desk.path("/option-positions")).await.expect(200);
+        let cover = &grouped["items"][0]["covers"][0];
+        assert_eq!(fields(cover, &["name", "requirement"]), [name, margin], "{level}");
     }
 }
