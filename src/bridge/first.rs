@@ -1,5 +1,6 @@
 //! The first account of a server that nobody else can open one on.
 
+use aggregates::account::AccountKind;
 use axum::body::Bytes;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, Uri};
@@ -11,8 +12,10 @@ use super::remote::{Http, RemoteError, http};
 /// What it is called, and what it begins with.
 const NAME: &str = "Paper";
 const BALANCE: &str = "100000.00";
+/// All of options that a cash account may have: buying them, and selling what shares cover or cash secures.
+const OPTION_LEVEL: u8 = AccountKind::Cash.most_option_level();
 
-/// Opens a cash account if the caller has none: tools trade, and open none. Gives what it begins with.
+/// Opens a cash account that may trade options if the caller has none: tools trade, and open none. Gives what it begins with.
 ///
 /// # Errors
 /// The server does not answer so.
@@ -27,7 +30,9 @@ pub async fn first_account(
     if known["items"].as_array().is_none_or(|items| !items.is_empty()) {
         return Ok(None);
     }
-    let account = json!({ "name": NAME, "kind": "cash", "starting_balance": BALANCE });
+    let account = json!({
+        "name": NAME, "kind": "cash", "starting_balance": BALANCE, "option_level": OPTION_LEVEL,
+    });
     ask(&http, &accounts, token, Some(account)).await?;
     Ok(Some(BALANCE))
 }

@@ -193,10 +193,11 @@ impl ServerHandler for Face {
     async fn list_prompts(
         &self,
         page: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
+        let (visitor, _) = principal(&context, &self.shelf)?;
         whole(page.as_ref())?;
-        let list = ListPromptsResult::with_all_items(prompts::all());
+        let list = ListPromptsResult::with_all_items(prompts::offered(&visitor));
         Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::resources::{self, Address, MEDIA_TYPE};
 use super::tools::Call;
-use crate::service::text;
+use crate::identity::Act;
+use crate::service::{Visitor, text};
 
 /// The longest value that is filled in, in characters.
 const VALUE_MAX: usize = 300;
@@ -29,6 +30,8 @@ struct Entry {
     takes: &'static [(&'static str, &'static str, bool)],
     /// The text, names in braces standing for what was filled in.
     text: &'static str,
+    /// What it has an agent do: offered to nobody who may not.
+    acts: &'static [Act],
     /// What it brings along of an account.
     brings: fn(AccountId, &Given) -> Option<Address>,
 }
@@ -57,6 +60,7 @@ const PROMPTS: &[Entry] = &[
                4. Ask the person. Only after a yes, place it with a client_order_id of your own, then wait_for_order \
                and report fills by price and quantity.\n\
                Compute with decimals, never with rounded numbers, and invent no figure that a tool did not give.",
+        acts: &[Act::ReadAccount, Act::ReadMarket, Act::PlaceOrder],
         brings: |account, _| Some(Address::Account(account)),
     },
     Entry {
@@ -72,6 +76,7 @@ const PROMPTS: &[Entry] = &[
                3. What stands out: concentration above a quarter of the equity, orders that would oversell or \
                contradict each other, prices that are old.\n\
                4. What you would ask the person about. Change nothing.",
+        acts: &[Act::ReadAccount],
         brings: |account, _| Some(Address::Portfolio(account)),
     },
     Entry {
@@ -85,6 +90,7 @@ const PROMPTS: &[Entry] = &[
                why that price: a market order pays the touch, a resting limit its limit, a marketable limit the touch.\n\
                3. If it did not fill, or not wholly: what is missing, or which rule ended it, with the figures.\n\
                Quote figures as they stand in the events; say which event, by position, shows each.",
+        acts: &[Act::ReadAccount],
         brings: |account, given| {
             let order = given.get("order_id")?.parse().ok()?;
             Some(Address::OrderEvents(account, order))
@@ -102,12 +108,13 @@ const PROMPTS: &[Entry] = &[
                method, confidence, horizon and number of days.\n\
                4. What is absent: read missing, and say what lacks. Never put a number of your own in its place.\n\
                5. What you would ask the person about. Change nothing.",
+        acts: &[Act::ReadAccount],
         brings: |account, _| Some(Address::Portfolio(account)),
     },
 ];
 
-/// Every prompt.
-pub fn all() -> Vec<Prompt> {
+/// The prompts whose tools this visitor may use.
+pub fn offered(visitor: &Visitor) -> Vec<Prompt> {
     let argument = |(name, about, required): &(&str, &str, bool)| {
         PromptArgument::new(*name).with_description(*about).with_required(*required)
     };
@@ -115,7 +122,8 @@ pub fn all() -> Vec<Prompt> {
         let takes = entry.takes.iter().map(argument).collect();
         Prompt::new(entry.name, Some(entry.about), Some(takes)).with_title(entry.title)
     };
-    PROMPTS.iter().map(prompt).collect()
+    let may = |entry: &&Entry| entry.acts.iter().all(|act| visitor.principal.may(*act).is_ok());
+    PROMPTS.iter().filter(may).map(prompt).collect()
 }
 
 /// The prompt `name`, filled in.
@@ -130,6 +138,10 @@ pub async fn get(
     let entry = PROMPTS.iter().find(|entry| entry.name == name).ok_or_else(|| {
         ErrorData::invalid_params(format!("there is no prompt {name}: ask for prompts/list"), None)
     })?;
+    for act in entry.acts {
+        let permitted = call.visitor.principal.may(*act);
+        permitted.map_err(|denied| ErrorData::invalid_params(denied.to_string(), None))?;
+    }
     let mut given = entry.read(filled.unwrap_or_default())?;
     let named = match given.get("account_id") {
         None => None,

@@ -242,3 +242,35 @@ async fn every_tool_lets_everybody_do_what_its_act_says_and_nothing_else() {
     let anonymous = Agent("nobodys".to_owned());
     assert_eq!(anonymous.mcp(&rest, "tools/list", json!({})).await.status.as_u16(), 401);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prompts_are_offered_to_those_who_may_do_what_they_ask_for() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start_always_open(&database).await;
+    let ada = Person::new(rest.base(), "ada").await;
+    let body = json!({"name": "ada's", "kind": "cash", "starting_balance": "10000"});
+    ada.post("/v1/accounts", body).await.expect(201);
+    let reads = ["review_portfolio", "explain_fill", "check_risk"];
+    let all = ["plan_trade", "review_portfolio", "explain_fill", "check_risk"];
+    let cases: [(&[&str], &[&str], &str); 5] = [
+        (&["market:read", "orders:write", "orders:preview"], &[], "ledger:read"),
+        (&["ledger:read"], &reads, "market:read"),
+        (&["ledger:read", "orders:write"], &reads, "market:read"),
+        (&["ledger:read", "market:read"], &reads, "orders:write"),
+        (&["ledger:read", "market:read", "orders:write"], &all, ""),
+    ];
+    for (scopes, expected, lacking) in cases {
+        let agent = token(&ada, scopes).await;
+        let listed = agent.mcp(&rest, "prompts/list", json!({})).await.expect(200);
+        let prompts = listed["result"]["prompts"].as_array().unwrap();
+        let names: Vec<_> = prompts.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, expected, "{scopes:?}");
+        let params = json!({"name": "plan_trade", "arguments": {"symbol": "AAPL"}});
+        let got = agent.mcp(&rest, "prompts/get", params).await.json();
+        assert_eq!(got["result"].is_object(), expected.contains(&"plan_trade"), "{got}");
+        if got["result"].is_null() {
+            let said = got["error"]["message"].as_str().unwrap();
+            assert!(said.contains(&format!("the scope {lacking}")), "{scopes:?}: {said}");
+        }
+    }
+}

@@ -281,7 +281,10 @@ async fn a_server_inside_needs_nothing_else_and_leaves_with_its_input() {
     assert_eq!(hello["result"]["serverInfo"]["name"], "blotter");
     assert_eq!(pipe.tool("health_check", &json!({}))["writer"], true);
     // There is something to trade with: no tool opens an account.
-    assert_eq!(pipe.tool("account_info", &json!({}))["cash"], "100000.00");
+    let account = pipe.tool("account_info", &json!({}));
+    assert_eq!(account["cash"], "100000.00");
+    // A cash account has no higher level: it buys options, and sells covered and secured ones.
+    assert_eq!(account["option_level"], 2);
     assert_eq!(pipe.end(), Some(0));
     assert!(!directory.path().join("pg/postmaster.pid").exists(), "its Postgres left too");
 }
