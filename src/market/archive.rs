@@ -21,9 +21,6 @@ pub enum ArchiveError {
         /// What was asked for, and what there is instead, if anything.
         what: String,
     },
-    /// It does not know the symbol.
-    #[error("the market source does not know the symbol")]
-    UnknownSymbol,
     /// Where it is kept does not answer.
     #[error("the market's record cannot be read")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -195,7 +195,7 @@ impl Problem {
                 return problem;
             }
             ServiceError::Identity(error) => return Self::of_identity(&error, detail),
-            ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::NotFound(_) | ServiceError::Unlisted(_) => StatusCode::NOT_FOUND,
             ServiceError::NothingToClose { .. }
             | ServiceError::Conflict(_)
             | ServiceError::Lacking(_) => StatusCode::CONFLICT,

@@ -25,7 +25,7 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// All shares that no open order has reserved to close them.
+    /// All shares or contracts that no open order has reserved to close them.
     #[default]
     All,
     /// So many shares.
@@ -114,8 +114,15 @@ impl Service {
         }
         let instrument_id = InstrumentId::of_symbol(&request.symbol);
         let held = query::position(snapshot.connection(), account_id, instrument_id).await?;
+        let glance = self.parts.engine.board().glance(&request.symbol);
+        let is_option = match &held {
+            Some(held) => held.contract.is_some(),
+            None => glance.is_some_and(|glance| glance.option.is_some()),
+        };
+        let unit = if is_option { "contracts" } else { "shares" };
         let nothing = |held, reserved| ServiceError::NothingToClose {
             symbol: request.symbol.clone(),
+            unit,
             held,
             reserved,
         };
@@ -127,11 +134,11 @@ impl Service {
             return Err(nothing(held.qty, held.reserved_qty));
         }
         let side = if held.qty.is_negative() { Side::Buy } else { Side::Sell };
-        Ok((side, part_of(&held, request.part)?))
+        Ok((side, part_of(&held, unit, request.part)?))
     }
 }
 
-fn part_of(held: &PositionRow, part: Part) -> Result<Quantity, ServiceError> {
+fn part_of(held: &PositionRow, unit: &str, part: Part) -> Result<Quantity, ServiceError> {
     let percent = match part {
         Part::All => return Ok(held.qty_available().abs()),
         // More than that would open the other side of a margin account.
@@ -153,7 +160,7 @@ fn part_of(held: &PositionRow, part: Part) -> Result<Quantity, ServiceError> {
         Some(qty) => Ok(qty),
         None => {
             let message = format!(
-                "{percent} percent of {} shares is less than one share: name a qty or a higher percentage",
+                "{percent} percent of {} {unit} is less than one: name a qty or a higher percentage",
                 held.qty
             );
             Err(ServiceError::Invalid(vec![Fault::new("percentage", "invalid_value", message)]))

@@ -60,15 +60,17 @@ pub enum ServiceError {
     },
     /// Nothing of a position can be closed; nothing was stored.
     #[error(
-        "nothing of {symbol} can be closed: {held} shares are held and open orders have reserved {reserved} to close them; \
+        "nothing of {symbol} can be closed: {held} {unit} are held and open orders have reserved {reserved} to close them; \
          cancel those orders first if there are any"
     )]
     NothingToClose {
         /// The ticker.
         symbol: String,
-        /// Shares held.
+        /// What it is counted in: shares, or contracts of an option.
+        unit: &'static str,
+        /// How many are held.
         held: Quantity,
-        /// Shares reserved.
+        /// How many are reserved.
         reserved: Quantity,
     },
     /// The caller may not do this.
@@ -96,6 +98,9 @@ pub enum ServiceError {
     /// There is no such thing, where no rule of the domain says so itself.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The market has not listed such an option, or none of the kind; in words that say which there are.
+    #[error("{0}")]
+    Unlisted(String),
     /// Feed lines that cannot be read; nothing was applied.
     #[error("{0}")]
     Unreadable(String),
@@ -170,7 +175,7 @@ impl ServiceError {
             Self::BadCursor => "bad_cursor",
             Self::Behind { .. } => "behind",
             Self::Degraded(_) => "degraded",
-            Self::NotFound(_) => "not_found",
+            Self::NotFound(_) | Self::Unlisted(_) => "not_found",
             Self::Unreadable(_) => "unreadable",
             Self::Conflict(_) => "conflict",
             Self::Lacking(_) => "capability_missing",

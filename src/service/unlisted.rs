@@ -9,8 +9,8 @@ use super::{Service, ServiceError};
 use crate::engine::core::Adjusted;
 use crate::market::calendar::new_york_date;
 
-/// How many contracts are named at the most.
-const NAMED: usize = 3;
+/// How many contracts, or expirations, are named at the most.
+pub(super) const NAMED: usize = 3;
 
 impl Service {
     /// The first contract of an order that no line of the market has listed.
@@ -67,7 +67,8 @@ impl Service {
         }
     }
 
-    fn nearest(&self, contract: &Contract) -> String {
+    /// What is told of a contract that no line of the market has listed.
+    pub(super) fn nearest(&self, contract: &Contract) -> String {
         let root = contract.root();
         let today = self.market_time().map(new_york_date).unwrap_or_default();
         let chain = self.parts.engine.board().chain(root, today);

@@ -235,7 +235,7 @@ kinds! {
             refusal: refusal(), order_id: NOBODY.parse().unwrap(), replayed: false, position: 7,
         }, Inside("the codes of refusals have rows of their own");
     ServiceError::NothingToClose { .. } => ServiceError::NothingToClose {
-            symbol: "AAPL".to_owned(), held: "3".parse().unwrap(), reserved: "3".parse().unwrap(),
+            symbol: "AAPL".to_owned(), unit: "shares", held: "3".parse().unwrap(), reserved: "3".parse().unwrap(),
         }, Both(Quoted, request(
             ("DELETE", "/v1/accounts/{account}/positions/NEW"),
             Value::Null, "close_position", json!({"symbol": "NEW"}),
@@ -252,6 +252,11 @@ kinds! {
         Inside("a view has to meet an event that it cannot fold");
     ServiceError::NotFound(_) => ServiceError::NotFound("symbol"),
         Both(Quoted, request(("GET", "/v1/market/quotes/ZZZZZ"), Value::Null, "stock_price", json!({"symbol": "ZZZZZ"})));
+    ServiceError::Unlisted(_) => ServiceError::Unlisted("nearest to it are others".to_owned()),
+        Both(Quoted, request(
+            ("GET", "/v1/market/options/contracts/AAPL240216C00105000"),
+            Value::Null, "option_market_data", json!({"option_symbol": "AAPL240216C00105000"}),
+        ));
     ServiceError::Unreadable(_) => ServiceError::Unreadable("line 1".to_owned()),
         Inside("no tool feeds the market");
     ServiceError::Conflict(_) => ServiceError::Conflict("the market is fed".to_owned()),

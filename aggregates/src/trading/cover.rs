@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Desk, Undecided, World};
-use crate::account::Account;
+use crate::account::{Account, AccountKind};
 use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::{Contract, ContractError, MULTIPLIER, OptionTerms, Right};
 use crate::margin::{
@@ -194,10 +194,24 @@ impl<W: World> Desk<'_, W> {
         if has >= level {
             return Ok(());
         }
-        let message = format!(
-            "this takes option level {level} ({what}), and the account has {has}: close what it would leave uncovered, cover \
-             it, or use an account of that level"
-        );
+        let kind = if account.is_margin() { AccountKind::Margin } else { AccountKind::Cash };
+        let most = kind.most_option_level();
+        let next = match (level > most, level) {
+            (true, _) => format!(
+                "and a cash account has {most} at the most: have 100 shares for each short call that no order has reserved, close \
+                 short calls first, or use a margin account that was opened with option_level {level}"
+            ),
+            (false, ..=2) => format!(
+                "and an account keeps the level that it was opened with: open one with option_level {level} \
+                 (POST /v1/accounts) and place the order there"
+            ),
+            (false, _) => format!(
+                "and an account keeps the level that it was opened with: close what this would leave uncovered first, cover it, \
+                 or open an account with option_level {level} (POST /v1/accounts)"
+            ),
+        };
+        let message =
+            format!("this takes option level {level} ({what}), the account has {has}, {next}");
         let refusal = Refusal::new(RefusalCode::OptionLevel, message);
         Err(refusal.figure("level", level).figure("option_level", has).into())
     }

@@ -23,6 +23,7 @@ mod universe;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use aggregates::instrument::Contract;
 use aggregates::market::MarketTime;
 use async_trait::async_trait;
 use chrono::{DurationRound, TimeDelta};
@@ -161,14 +162,25 @@ impl SimulatedArchive {
 
     async fn ask<T: Send + 'static>(
         &self,
-        of: impl FnOnce(&Model) -> Option<T> + Send + 'static,
+        of: impl FnOnce(&Model) -> T + Send + 'static,
     ) -> Result<T, ArchiveError> {
         let model = Arc::clone(&self.0);
         let found = tokio::task::spawn_blocking(move || of(&model)).await;
-        found
-            .map_err(|panic| ArchiveError::Unavailable(Box::new(panic)))?
-            .ok_or(ArchiveError::UnknownSymbol)
+        found.map_err(|panic| ArchiveError::Unavailable(Box::new(panic)))
     }
+}
+
+/// It makes these of its stocks alone; what else the market has listed is an option, or came from another source.
+fn lacks(what: &str, symbol: &str) -> ArchiveError {
+    let instead = match symbol.parse::<Contract>() {
+        Ok(contract) => format!(
+            "its quote, last price and valuation are there (option_market_data, GET /v1/market/options/contracts/{symbol}), and \
+             the {what} of the stock that it is on, {}",
+            contract.root()
+        ),
+        Err(_) => "it has those of its own stocks alone".to_owned(),
+    };
+    ArchiveError::Lacks { source_name: SIMULATED, what: format!("{what} of {symbol}: {instead}") }
 }
 
 #[async_trait]
@@ -178,12 +190,12 @@ impl Archive for SimulatedArchive {
     }
 
     async fn bars(&self, query: &BarQuery, now: MarketTime) -> Result<Bars, ArchiveError> {
-        let query = query.clone();
-        self.ask(move |model| {
-            let candles = model.candles(&query, now)?;
+        let asked = query.clone();
+        let bars = self.ask(move |model| {
+            let candles = model.candles(&asked, now)?;
             Some(Bars { candles, covers_from: model.first_open() })
-        })
-        .await
+        });
+        bars.await?.ok_or_else(|| lacks("bars", &query.symbol))
     }
 
     async fn daily_closes(
@@ -193,12 +205,13 @@ impl Archive for SimulatedArchive {
         now: MarketTime,
     ) -> Result<Vec<DailyCloses>, ArchiveError> {
         let symbols = symbols.to_vec();
-        self.ask(move |model| Some(model.daily_closes(&symbols, since, now))).await
+        self.ask(move |model| model.daily_closes(&symbols, since, now)).await
     }
 
     async fn depth(&self, symbol: &str, now: MarketTime) -> Result<Depth, ArchiveError> {
-        let symbol = symbol.to_owned();
-        self.ask(move |model| model.book(&symbol, now)).await
+        let asked = symbol.to_owned();
+        let book = self.ask(move |model| model.book(&asked, now)).await?;
+        book.ok_or_else(|| lacks("depth", symbol))
     }
 
     fn sector(&self, symbol: &str) -> Option<&'static str> {

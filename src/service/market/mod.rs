@@ -181,7 +181,6 @@ impl From<ArchiveError> for ServiceError {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::Lacks { .. } => Self::Lacking(error.to_string()),
-            ArchiveError::UnknownSymbol => Self::NotFound("symbol"),
             ArchiveError::Unavailable(cause) => Self::Database(cause),
         }
     }

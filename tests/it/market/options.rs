@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::TestDatabase;
-use crate::support::rest::{OPEN, TestRest, quote};
+use crate::support::rest::{OPEN, TestRest, instrument, quote};
 
 const CALL: &str = "AAPL240119C00100000";
 
@@ -221,6 +221,19 @@ async fn an_analysis_says_what_the_chain_says() {
     assert_eq!(next["put_call_ratio_volume"], "0.25");
     // At 95 calls bring 0 and puts 450; at 100 calls 50 and puts 100; at 105 calls 350 and puts 0.
     assert_eq!(next["max_pain"], "100.00");
-    server.get("/v1/market/options/AAPL/analysis?expiration_date=2024-02-17").await.expect(404);
+    let options = "/v1/market/options";
+    // What there is not is told with what there is.
+    for (path, instead) in [
+        ("AAPL/analysis?expiration_date=2024-02-17", "nearest to it are those of 2024-02-16, "),
+        ("contracts/AAPL240216C00096000", "nearest to it are AAPL240216C00095000, "),
+        ("contracts/AAPL240216C00096000/greeks", "nearest to it are AAPL240216C00095000, "),
+    ] {
+        let lacking = server.get(&format!("{options}/{path}")).await.expect(404);
+        let said = lacking["detail"].as_str().unwrap();
+        assert!(lacking["code"] == "not_found" && said.contains(instead), "{path}: {lacking}");
+    }
+    server.feed(&[instrument("MSFT")]).await.expect(200);
+    let lacking = server.get(&format!("{options}/MSFT/analysis")).await.expect(404);
+    assert!(lacking["detail"].as_str().unwrap().contains("listed no options on MSFT"), "{lacking}");
     server.get("/v1/market/options/NOPE/analysis").await.expect(404);
 }

@@ -132,6 +132,17 @@ async fn bars_depth_and_hours_are_there_and_say_that_they_are_simulated() {
         assert!(bar["at"].as_str().unwrap() < now, "{bar} at {now}");
     }
     get(&server, "/v1/market/bars/NOPE").await.expect(404);
+    // An option is listed and quoted, and has neither.
+    let chain = get(&server, "/v1/market/options/AAPL/contracts?limit=1").await.expect(200);
+    let option = chain["items"][0]["symbol"].as_str().unwrap();
+    for what in ["bars", "depth"] {
+        let lacking = get(&server, &format!("/v1/market/{what}/{option}")).await.expect(409);
+        assert_eq!(lacking["code"], "capability_missing", "{lacking}");
+        let said = lacking["detail"].as_str().unwrap();
+        for instead in [option, "option_market_data", "the stock that it is on, AAPL"] {
+            assert!(said.contains(instead), "{said}");
+        }
+    }
     get(&server, "/v1/market/bars/AAPL?timeframe=2Min&start=x").await.expect(422);
 }
 

@@ -175,3 +175,29 @@ async fn a_preview_of_a_cash_account_has_the_same_equity_before_and_after_a_spli
     desk.rest.feed(&[split, halved]).await.expect(200);
     valued().await;
 }
+
+/// 10,000 less 1.50 * 100 for a call, less 10 * 100 for the shares that exercising it brings: nobody has quoted those.
+#[tokio::test]
+async fn a_preview_of_a_cash_account_names_a_holding_without_a_price_and_counts_it_as_nothing() {
+    let desk = Desk::start("cash", "10000", 2).await;
+    let call = "MSFT240216C00010000";
+    let quoted = crate::support::rest::quote(call, "1.40", "1.50", crate::support::rest::OPEN);
+    let mut option = super::listed(call);
+    option["underlying"] = json!("MSFT");
+    let lines = [crate::support::rest::instrument("MSFT"), option, quoted];
+    desk.rest.feed(&lines).await.expect(200);
+    assert_eq!(desk.place(single("buy", call, "1.50")).await["status"], "filled");
+    let exercise = desk.path(&format!("/positions/{call}/exercise"));
+    desk.rest.post(&exercise, json!({})).await.expect(200);
+    assert_eq!(fields(&desk.position("MSFT").await, &["qty", "current_price"]), ["100", "null"]);
+    let share = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+    for path in ["/orders/preview", "/orders/preview/risk"] {
+        let told = desk.rest.post(&desk.path(path), share.clone()).await.expect(200);
+        assert_eq!(told["unmarked"], json!(["MSFT"]), "{path}: {told}");
+        let names = ["cash", "equity", "buying_power"];
+        assert_eq!(fields(&told["before"], &names), ["8850.00", "null", "8850.00"], "{told}");
+        // One share at the ask of 101: a cash account needs no price of what it holds to pay for it.
+        assert_eq!(fields(&told["after"], &names), ["8749.00", "null", "8749.00"], "{told}");
+    }
+    assert_eq!(desk.place(share).await["status"], "filled");
+}

@@ -51,6 +51,14 @@ async fn a_level_permits_what_it_permits_and_says_what_it_would_take() {
         assert_eq!(refused["code"], "option_level", "{kind} {level}: {refused}");
         let figures = json!({"level": needed.to_string(), "option_level": level.to_string()});
         assert_eq!(refused["figures"], figures, "{kind} {level} {body}");
+        // How to get there: a level is that of the opening, and a cash account cannot have every one.
+        let next = match (kind, needed) {
+            ("cash", 2) => "open one with option_level 2 (POST /v1/accounts)",
+            ("cash", _) => "a cash account has 2 at the most: have 100 shares for each short call",
+            _ => "cover it, or open an account with option_level",
+        };
+        let said = refused["detail"].as_str().unwrap();
+        assert!(said.contains(next), "{kind} {level}: {said}");
         let order = refused["order_id"].as_str().unwrap();
         let order = desk.rest.get(&desk.path(&format!("/orders/{order}"))).await.expect(200);
         assert_eq!((&order["status"], &order["kind"]), (&json!("rejected"), &json!("option")));
@@ -204,4 +212,25 @@ async fn an_old_symbol_after_a_split_is_told_what_became_of_it_and_is_in_no_list
     desk.rest.feed(&[quote(&put, "48", "48.10", "2024-01-17T15:01:03Z")]).await.expect(200);
     assert_eq!(listed().await, [new, put.clone()]);
     assert_eq!(desk.place(single("buy", &put, "48.10")).await["status"], "filled");
+}
+
+#[tokio::test]
+async fn what_cannot_be_closed_of_an_option_is_counted_in_contracts() {
+    let desk = Desk::start("cash", "10000", 2).await;
+    let call = contract("C", 100);
+    let close = desk.path(&format!("/positions/{call}"));
+    let nothing = desk.rest.delete(&close).await.expect(409);
+    assert_eq!(nothing["code"], "nothing_to_close");
+    let said = nothing["detail"].as_str().unwrap();
+    assert!(said.contains("0 contracts are held"), "never held: {said}");
+    assert_eq!(desk.place(single("buy", &call, "2.60")).await["status"], "filled");
+    let part = desk.rest.delete(&format!("{close}?percentage=50")).await.expect(422);
+    let said = part["errors"][0]["message"].as_str().unwrap();
+    assert!(said.contains("50 percent of 1 contracts is less than one"), "{said}");
+    assert_eq!(desk.place(single("sell", &call, "9.00")).await["status"], "accepted");
+    let reserved = desk.rest.delete(&close).await.expect(409);
+    let said = reserved["detail"].as_str().unwrap();
+    assert!(said.contains("1 contracts are held and open orders have reserved 1"), "{said}");
+    let shares = desk.rest.delete(&desk.path("/positions/AAPL")).await.expect(409);
+    assert!(shares["detail"].as_str().unwrap().contains("0 shares are held"), "{shares}");
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::chains::{ChainRequest, Row};
 use super::valuing::{Implied, Setting};
 use super::{Assumed, BasisAnswer, RateAnswer, computed, figure};
+use crate::service::unlisted::NAMED;
 use crate::service::{Service, ServiceError};
 
 /// Expirations of a term structure at the most, the next ones.
@@ -136,7 +137,7 @@ impl Service {
         }
         let next = request.expiration_date.or_else(|| chains.keys().next().copied());
         let chosen = next.filter(|date| chains.contains_key(date));
-        let chosen = chosen.ok_or(ServiceError::NotFound("option chain"))?;
+        let chosen = chosen.ok_or_else(|| no_chain(request, chains.keys()))?;
         let setting = self.setting(&request.underlying, assumed, now);
         let underlying = request.underlying.clone();
         computed(move || {
@@ -161,6 +162,35 @@ impl Service {
         })
         .await
     }
+}
+
+/// Why there is no chain as asked for, with the expirations that there are.
+fn no_chain<'a>(
+    request: &ChainRequest,
+    listed: impl Iterator<Item = &'a NaiveDate>,
+) -> ServiceError {
+    let ChainRequest { underlying, expiration_date, right, .. } = request;
+    let what = right.map_or("options", |right| match right {
+        Right::Call => "calls",
+        Right::Put => "puts",
+    });
+    let mut listed: Vec<NaiveDate> = listed.copied().collect();
+    let message = match expiration_date {
+        Some(asked) if !listed.is_empty() => {
+            listed.sort_by_key(|date| (date.signed_duration_since(*asked).num_days().abs(), *date));
+            let nearest = listed.iter().take(NAMED).map(NaiveDate::to_string);
+            let nearest = nearest.collect::<Vec<_>>().join(", ");
+            format!(
+                "no {what} on {underlying} expire on {asked}: nearest to it are those of {nearest}; ask for the expirations of \
+                 {underlying}"
+            )
+        }
+        _ => format!(
+            "the market has listed no {what} on {underlying} that have not expired, so there is no chain to analyze: \
+             instruments of kind option are those that it has listed"
+        ),
+    };
+    ServiceError::Unlisted(message)
 }
 
 fn smile(setting: &Setting, rows: &[Row]) -> (Vec<SmileAnswer>, usize) {

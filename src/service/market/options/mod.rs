@@ -15,6 +15,8 @@ mod holdings;
 mod sums;
 mod valuing;
 
+use std::sync::Arc;
+
 use aggregates::instrument::{
     Contract, ContractError, ExerciseStyle, MULTIPLIER, OptionTerms, Right, Settlement,
 };
@@ -195,9 +197,8 @@ impl Service {
     fn listed_option(&self, symbol: &str) -> Result<Row, ServiceError> {
         let contract: Contract = symbol.parse().map_err(|error| no_contract(&error))?;
         let glance = self.parts.engine.board().glance(&contract.to_string());
-        let glance = glance.ok_or(ServiceError::NotFound("option"))?;
-        let listed = glance.option.clone().ok_or(ServiceError::NotFound("option"))?;
-        Ok((glance, listed))
+        let listed = glance.and_then(|glance| Some((Arc::clone(&glance), glance.option.clone()?)));
+        listed.ok_or_else(|| ServiceError::Unlisted(self.nearest(&contract)))
     }
 }
 
