@@ -57,8 +57,8 @@ pub enum LimitHit {
     },
     /// All orders of a day may cost so much at the most.
     #[error(
-        "this token may order for {max} dollars a day of New York: {used} are used on {day}, and this order may come to \
-         {notional}"
+        "this token may order for {max} dollars a day: {used} are used on {day}, and this order may come to {notional}; a day is \
+         one of New York by the wall clock, whatever the market's clock says"
     )]
     Day {
         /// What it may come to.

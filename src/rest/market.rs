@@ -91,11 +91,26 @@ pub fn routes() -> Routes {
             "/market/control",
             control,
             Operation::write(Act::ControlMarket, "control_market", "Pause, resume or run a market that has a source of its own")
+                .about(
+                    "`pause` hands no line over any more: the market clock stands, nothing triggers or expires, and orders are taken, \
+                     filled at the quotes that stand, and canceled. `resume` goes on from there at the server's speed. `run_to` works everything up \
+                     to `at` as fast as it can, paused or not, answers when all that it caused has committed, and pauses there until \
+                     `resume` or another run. Each action ends a run that is under way, whose caller gets 409. 409 too with `--market feed`, or if `at` is \
+                     before the market clock; 422 if it is beyond the calendar.",
+                )
                 .slow()
                 .body(
                     &[
-                        Field::word("action", &ACTIONS, "What it shall do.").required(),
-                        Field::time("at", "The instant to run to, for `run_to` alone."),
+                        Field::word(
+                            "action",
+                            &ACTIONS,
+                            "`pause`: stop where it is; `resume`: go on at the server's speed; `run_to`: work up to `at`, then pause.",
+                        )
+                        .required(),
+                        Field::time(
+                            "at",
+                            "The instant to run to, by the market clock and not before it: needed by `run_to`, refused with the others.",
+                        ),
                     ],
                     json!({"action": "run_to", "at": "2008-10-10T14:30:00Z"}),
                 )

@@ -31,7 +31,7 @@ pub fn routes() -> Routes {
         Field::amount("max_order_notional", "What one order may come to at the most, in dollars."),
         Field::amount(
             "max_daily_notional",
-            "What all orders of one day of New York may come to at the most, in dollars.",
+            "What all orders of one day may come to at the most, in dollars: from midnight to midnight in New York by the wall clock.",
         ),
         Field::whole("max_orders_per_minute", 1, RATE_MAX.into(), "Orders in any minute."),
         Field::list(

@@ -231,3 +231,53 @@ async fn a_replay_finds_what_the_engine_did_and_that_other_fees_would_have_made_
     assert_eq!(replayed["differing"], 2);
     assert!(replayed["differences"][0]["what"].as_str().unwrap().contains("FeeCharged"), "{text}");
 }
+
+/// The checkpoint that the server serves once it is over this position, and how many events it is over.
+async fn checkpoint_from(server: &Server, position: u64) -> (String, u64) {
+    let start = Instant::now();
+    loop {
+        let request = reqwest::Client::new().get(format!("{}/v1/audit/checkpoint", server.base()));
+        let answer = send(request.bearer_auth(server.token())).await;
+        let size = answer.text.lines().nth(1).and_then(|size| size.parse().ok());
+        match size.filter(|size| answer.status.is_success() && *size >= position) {
+            Some(size) => return (answer.text, size),
+            None => assert!(start.elapsed() < Duration::from_secs(30), "{answer:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What [the page of the audit](../../../docs/audit.md) has an auditor do, and why in this order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_contains_what_a_checkpoint_read_before_it_was_signed_over_and_not_one_read_after_it()
+ {
+    let directory = scratch_with_cluster("audit-order").await;
+    let data_dir = directory.path();
+    let server = Server::serve_with(data_dir, &["--market", "feed"]).await;
+    let http = reqwest::Client::new();
+    let open = async || {
+        let body = json!({"name": "Alice", "kind": "cash", "starting_balance": "10000"});
+        let request = http.post(format!("{}/v1/accounts", server.base())).json(&body);
+        let opened = send(request.bearer_auth(server.token())).await.expect(201);
+        opened["position"].as_u64().unwrap()
+    };
+    let (before, size) = checkpoint_from(&server, open().await).await;
+    let request = http.get(format!("{}/v1/audit/export", server.base()));
+    let export = send(request.bearer_auth(server.token())).await;
+    assert!(export.status.is_success() && export.text.lines().count() as u64 > size, "{size}");
+    let (after, later) = checkpoint_from(&server, open().await).await;
+    assert!(later > size);
+    let file = data_dir.join("export.jsonl");
+    std::fs::write(&file, &export.text).unwrap();
+    for (name, note, code, said) in [
+        ("before", before, 0, "verdict       valid".to_owned()),
+        ("after", after, 1, format!("signed {later} events: those after {size} are missing")),
+    ] {
+        let kept = data_dir.join(name);
+        std::fs::write(&kept, note).unwrap();
+        let arguments =
+            ["verify", "--file", file.to_str().unwrap(), "--checkpoints", kept.to_str().unwrap()];
+        let (ended, text, errors) = audit(&arguments, data_dir);
+        assert!(ended == Some(code) && text.contains(&said), "{name}: {text}{errors}");
+    }
+}

@@ -61,6 +61,22 @@ fn the_document_in_the_repository_is_that_of_the_code() {
 }
 
 #[test]
+fn the_page_of_the_market_tells_every_way_to_steer_it_and_the_document_too() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/market.md"));
+    let page = page.unwrap();
+    let document = blotter::rest::document();
+    let control = &document["paths"]["/v1/market/control"]["post"];
+    let schema = &control["requestBody"]["content"]["application/json"]["schema"];
+    let actions = schema["properties"]["action"]["enum"].as_array().unwrap();
+    assert_eq!(actions.len(), 3);
+    let told = control["description"].as_str().unwrap();
+    for action in actions.iter().map(|action| action.as_str().unwrap()) {
+        assert!(page.contains(&format!("\n| `{action}` | ")), "{action}");
+        assert!(told.contains(&format!("`{action}`")), "{action}: {told}");
+    }
+}
+
+#[test]
 fn the_document_is_whole() {
     let document = blotter::rest::document();
     check_references(&document, &document);
