@@ -111,6 +111,18 @@ impl Shown {
         self.chains.retain(|_, chain| !chain.is_empty());
     }
 
+    /// Has one leave.
+    fn drop_option(&mut self, symbol: &str) {
+        let glance = self.glances.remove(symbol);
+        let Some(option) = glance.as_ref().and_then(|glance| glance.option.as_ref()) else {
+            return;
+        };
+        if let Some(chain) = self.chains.get_mut(&option.underlying) {
+            chain.remove(&place(option));
+        }
+        self.chains.retain(|_, chain| !chain.is_empty());
+    }
+
     /// The prices of what an account holds that is decided with them, of what it has asked for, and of `symbol`; none for
     /// another one.
     fn marks(&self, account_id: AccountId, symbol: Option<&str>) -> Marks {
@@ -242,8 +254,7 @@ impl Board {
         let today = now.map(|now| new_york_date(now.at));
         let stays = |glance: &Glance| today.is_none_or(|today| !has_left(core, glance, today));
         let glances: Vec<_> = symbols
-            .filter_map(|symbol| Some((symbol.to_owned(), core.glance(symbol).filter(stays)?)))
-            .map(|(symbol, glance)| (symbol, Arc::new(glance)))
+            .map(|symbol| (symbol.to_owned(), core.glance(symbol).filter(stays).map(Arc::new)))
             .collect();
         self.write(|shown| {
             shown.now = now;
@@ -258,6 +269,10 @@ impl Board {
                 shown.rates.clone_from(&core.state().rates);
             }
             for (symbol, glance) in glances {
+                let Some(glance) = glance else {
+                    shown.drop_option(&symbol);
+                    continue;
+                };
                 let before = shown.glances.insert(symbol, Arc::clone(&glance));
                 shown.link(before.as_ref().and_then(|before| before.option.as_ref()), &glance);
             }
@@ -267,9 +282,14 @@ impl Board {
         });
     }
 
-    /// Shows all that `core` knows, after a recovery.
+    /// Shows all that `core` knows, after a recovery, and nothing that it has forgotten.
     pub(super) fn show_all(&self, core: &Core) {
-        self.show(core, core.state().symbols.keys().map(String::as_str));
+        let known = &core.state().symbols;
+        let forgotten = |shown: &Shown| -> Vec<String> {
+            shown.glances.keys().filter(|symbol| !known.contains_key(*symbol)).cloned().collect()
+        };
+        let forgotten = self.read(forgotten);
+        self.show(core, known.keys().chain(&forgotten).map(String::as_str));
         for account_id in core.state().priced.keys() {
             self.show_holdings(core, *account_id);
         }

@@ -66,6 +66,9 @@ fn an_option_leaves_on_the_day_after_it_has_expired() {
     let again = Board::default();
     again.show_all(&core);
     assert_eq!(shown(&again), ["AAPL270115C00190000"]);
+    // Nor is anything left of what the engine that is followed now does not know.
+    again.show_all(&Core::new(Settings::new(Calendar::nyse()), EngineState::default()));
+    assert!(again.glance("AAPL270115C00190000").is_none() && shown(&again).is_empty());
     tell(&mut core, &board, r#"{"t":"clock","at":"2027-01-16T05:00:00Z"}"#);
     assert_eq!(shown(&board), [] as [&str; 0]);
 }

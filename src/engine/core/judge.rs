@@ -41,6 +41,8 @@ pub enum Reason {
     Unpriced,
     /// An instrument that is listed already as another kind, or with other terms.
     Contradictory,
+    /// Of an option that has expired on a day that is over, and that nobody is in any more.
+    Expired,
     /// An option that is held or asked for as another contract: on something else, or of another style or settlement.
     ContradictsHeld,
 }
@@ -59,6 +61,7 @@ impl Reason {
             Self::TooLate => "too_late",
             Self::Unpriced => "unpriced",
             Self::Contradictory => "contradictory",
+            Self::Expired => "expired",
             Self::ContradictsHeld => "contradicts_held",
         }
     }
@@ -71,6 +74,9 @@ impl Core {
         source: &str,
         tick: &Tick,
     ) -> Result<(Round, Option<Reason>), Reason> {
+        if self.is_of_expired(tick) {
+            return Err(Reason::Expired);
+        }
         let (began, _) = self.extent(tick);
         let late = match self.in_order(tick) {
             Err(Reason::OutOfOrder) if self.is_waited_for(tick) => true,
@@ -176,7 +182,7 @@ impl Core {
             Tick::Chain(chain) => {
                 let terms = Terms::of_chain(chain);
                 let mut judged = Err(Reason::Duplicate);
-                for symbol in &chain.contracts {
+                for symbol in chain.contracts.iter().filter(|symbol| !self.has_left(symbol)) {
                     match self.lists(symbol, InstrumentKind::Option, Some(&terms)) {
                         Ok(()) => judged = Ok(()),
                         Err(Reason::Duplicate) => {}

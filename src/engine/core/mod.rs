@@ -13,6 +13,7 @@ mod auctions;
 mod book;
 mod expiry;
 mod families;
+mod forgetting;
 mod holders;
 mod interruptions;
 mod judge;

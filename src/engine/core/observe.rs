@@ -367,6 +367,7 @@ impl EngineState {
             issue.kind = *kind;
             issue.market_halted = self.market_halt.is_some();
             self.put_on(instrument_id);
+            self.is_listed(instrument_id);
             return;
         }
         let Some(issue) = self.issues.get_mut(&instrument_id) else { return };

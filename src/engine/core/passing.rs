@@ -398,6 +398,13 @@ impl Core {
 }
 
 impl Passing {
+    /// Nothing is left of an option.
+    pub(super) fn forget(&mut self, instrument_id: InstrumentId, symbol: &str) {
+        self.issues.remove(&instrument_id);
+        self.notes.remove(symbol);
+        self.interest.remove(symbol);
+    }
+
     /// What these options are on has stopped trading or goes on.
     pub(super) fn hold_up(&mut self, underlying_id: InstrumentId, stopped: bool) {
         let issues = self.issues.values_mut().map(|unwritten| &mut unwritten.issue);

@@ -216,6 +216,7 @@ impl Core {
                 self.set_clock(round.began);
                 self.keep_last_prices(round.began);
                 self.forget_contracts(round.began);
+                self.forget_expired(round.began);
                 if !round.late {
                     self.mark(&round.tick);
                 }
@@ -317,6 +318,7 @@ impl Core {
             (Tick::Chain(chain), _) => {
                 let option = InstrumentKind::Option;
                 let contracts = chain.contracts.iter();
+                let contracts = contracts.filter(|symbol| !self.has_left(symbol));
                 contracts.filter_map(|symbol| self.listing(symbol, symbol, option)).collect()
             }
             (tick, Some(symbol)) => {

@@ -26,7 +26,7 @@ use super::sessions::Session;
 use crate::market::tick::{Chain, Instrument, Tick, as_text};
 
 /// The format of a stored state: another one is ignored, and the state folded anew.
-pub const STATE_VERSION: u32 = 19;
+pub const STATE_VERSION: u32 = 20;
 
 /// All that the engine knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub struct EngineState {
     pub expiring: BTreeSet<(MarketTime, InstrumentId, InstrumentId)>,
     /// Of those of them whose last session is over, the last price of what they are on up to its close.
     pub last_before_end: BTreeMap<InstrumentId, Last>,
+    /// Every option that is listed and not forgotten, by the date of its expiration.
+    pub listed_until: BTreeSet<(NaiveDate, InstrumentId)>,
     /// The options that somebody holds, by what they are on.
     pub held_on: BTreeMap<InstrumentId, BTreeSet<InstrumentId>>,
     /// What each account holds.

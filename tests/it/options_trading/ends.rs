@@ -52,3 +52,33 @@ async fn in_a_market_that_never_closes_options_end_when_the_exchange_closes() {
     let page = desk.rest.get(&desk.path("/activities?types=OPEXC")).await.expect(200);
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
 }
+
+/// It waits for a close over midnight, and is gone with its settlement.
+#[tokio::test]
+async fn an_option_that_was_settled_late_has_no_quote_any_more() {
+    let desk = Desk::start("margin", "20000", 3).await;
+    let (call, put) = (contract("C", 100), contract("P", 98));
+    assert_eq!(desk.place(single("buy", &call, "2.60")).await["status"], "filled");
+    let clock = |at: &str| json!({"t": "clock", "at": at});
+    desk.rest.feed(&[clock("2024-02-17T05:00:01Z")]).await.expect(200);
+    let shown = async |symbol: &str, status: u16| {
+        for path in ["/v1/market/options/contracts/", "/v1/market/quotes/"] {
+            desk.rest.get(&format!("{path}{symbol}")).await.expect(status);
+        }
+    };
+    shown(&call, 200).await;
+    shown(&put, 404).await;
+    let bar = json!({"t": "bar", "symbol": "AAPL", "open": "104", "high": "106", "low": "103", "close": "105",
+        "volume": "900", "span": "1d", "at": "2024-02-16T05:00:00Z"});
+    desk.rest.feed(&[bar, clock("2024-02-17T05:00:02Z")]).await.expect(200);
+    assert_eq!(desk.position("AAPL").await["qty"], "100");
+    shown(&call, 404).await;
+    let late = quote(&call, "5.00", "5.10", "2024-02-17T05:00:03Z");
+    let fed = desk.rest.feed(&[late]).await.expect(200);
+    assert_eq!(fed["reasons"], json!({"expired": 1}), "{fed}");
+    shown(&call, 404).await;
+    let refused = desk.refused(single("buy", &call, "5.10")).await;
+    assert_eq!(refused["code"], "contract_expired", "{refused}");
+    let listed = desk.rest.get(&format!("/v1/market/instruments?query={call}")).await.expect(200);
+    assert_eq!(listed["items"][0]["symbol"], call.as_str(), "{listed}");
+}

@@ -13,6 +13,7 @@ mod expiry_always;
 mod expiry_and_splits;
 mod extended;
 mod families;
+mod forgetting;
 mod losses;
 mod market_halts;
 mod naive;
