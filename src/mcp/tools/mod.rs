@@ -315,6 +315,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_tool_that_offers_gtd_takes_when_that_ends() {
+        let mut offering = 0;
+        for (_, tool) in CATALOG.iter() {
+            let input = Value::Object((*tool.input_schema).clone());
+            let times = input["properties"]["time_in_force"]["enum"].as_array();
+            if times.is_some_and(|times| times.iter().any(|time| time == "gtd")) {
+                offering += 1;
+                assert!(input["properties"]["expires_at"].is_object(), "{}", tool.name);
+            }
+        }
+        assert!(offering > 0);
+    }
+
     /// All of it is read by every client at every connection, and much of it by a model.
     #[test]
     fn the_list_of_tools_is_short() {

@@ -119,6 +119,7 @@ const TRAILING_STOP: &[Field] = &[
     ACTIVATION_PRICE,
     TRIGGER_BY,
     TIME_OF_STOP,
+    EXPIRES_AT,
     CLIENT_ORDER_ID,
     NOTE,
     ACCOUNT,
