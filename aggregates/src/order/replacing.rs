@@ -3,7 +3,7 @@
 use super::aggregate::Order;
 use super::error::OrderError;
 use super::event::{Lifetime, OrderEvent};
-use super::spec::{OrderSpec, TimeInForce};
+use super::spec::{OrderSpec, OrderType, TimeInForce};
 use super::state::{Happening, OrderStatus};
 use crate::market::MarketTime;
 use crate::money::{Price, Quantity};
@@ -73,6 +73,30 @@ impl OrderChange {
             ..spec.clone()
         })
     }
+
+    /// Whether a type has the prices that this changes: the type itself stays.
+    fn fits(&self, order_type: OrderType) -> Result<(), OrderError> {
+        let trails = order_type.trails();
+        let offsets = order_type == OrderType::TrailingStopLimit;
+        let given = [
+            ("limit_price", self.limit_price, order_type.has_limit_price()),
+            ("stop_price", self.stop_price, order_type.has_stop_price()),
+            ("limit_offset", self.limit_offset, offsets),
+            ("activation_price", self.activation_price, trails),
+        ];
+        let odd = given.into_iter().find(|(_, price, has)| price.is_some() && !has);
+        let Some((field, ..)) = odd else { return Ok(()) };
+        let has = match (trails, offsets) {
+            (true, true) => " (trail and limit_offset change its distances)",
+            (true, false) => " (trail changes its distance)",
+            (false, _) => "",
+        };
+        let message = format!(
+            "a {} order takes no {field}, and a change keeps the type: leave it out{has}, or cancel the order and send another",
+            order_type.word()
+        );
+        Err(OrderError::Malformed { field, message })
+    }
 }
 
 impl Order {
@@ -96,14 +120,15 @@ impl Order {
             return Err(OrderError::Malformed { field, message });
         }
         // What was triggered is a limit order, or one at the market. Its exits are orders of their own by now.
-        let faults = if waits || !spec.order_type.trails() {
-            replaced.own_faults()
+        let works = if waits || !spec.order_type.trails() {
+            replaced.clone()
         } else {
-            replaced.once_triggered().own_faults()
+            replaced.once_triggered()
         };
+        change.fits(works.order_type)?;
         let asks_anew = replaced.qty != spec.qty || !replaced.lives_as(spec);
         let fraction = replaced.fraction_fault().filter(|_| asks_anew);
-        if let Some(fault) = faults.into_iter().chain(fraction).next() {
+        if let Some(fault) = works.own_faults().into_iter().chain(fraction).next() {
             return Err(fault);
         }
         if replaced.qty <= self.filled_qty() {

@@ -196,22 +196,29 @@ impl<W: World> Desk<'_, W> {
         }
         let kind = if account.is_margin() { AccountKind::Margin } else { AccountKind::Cash };
         let most = kind.most_option_level();
-        let next = match (level > most, level) {
-            (true, _) => format!(
-                "and a cash account has {most} at the most: have 100 shares for each short call that no order has reserved, close \
-                 short calls first, or use a margin account that was opened with option_level {level}"
-            ),
-            (false, ..=2) => format!(
-                "and an account keeps the level that it was opened with: open one with option_level {level} \
-                 (POST /v1/accounts) and place the order there"
-            ),
-            (false, _) => format!(
-                "and an account keeps the level that it was opened with: close what this would leave uncovered first, cover it, \
-                 or open an account with option_level {level} (POST /v1/accounts)"
-            ),
+        let message = if level > most {
+            // Of these a cash account has short calls alone: its puts are secured by cash.
+            let uncovered = after.cover.naked_calls;
+            format!(
+                "this leaves {uncovered} short calls uncovered, which takes option level {level}, and a cash account has {most} at \
+                 the most: it covers each call by {MULTIPLIER} shares that no order has reserved, so keep or buy those, buy calls \
+                 back first, or use a margin account that was opened with option_level {level}"
+            )
+        } else {
+            let next = match level {
+                ..=2 => format!(
+                    "open one with option_level {level} (POST /v1/accounts) and place the order there"
+                ),
+                _ => format!(
+                    "close what this would leave uncovered first, cover it, or open an account with option_level {level} \
+                     (POST /v1/accounts)"
+                ),
+            };
+            format!(
+                "this takes option level {level} ({what}), the account has {has}, and an account keeps the level that it was opened \
+                 with: {next}"
+            )
         };
-        let message =
-            format!("this takes option level {level} ({what}), the account has {has}, {next}");
         let refusal = Refusal::new(RefusalCode::OptionLevel, message);
         Err(refusal.figure("level", level).figure("option_level", has).into())
     }

@@ -2,8 +2,8 @@
 
 use aggregates::account::{AccountCommand, PolicyChange, TradingState};
 use aggregates::order::{
-    ExpiryReason, OrderChange, OrderEvent, OrderSpec, OrderStatus, OrderType, Side, TimeInForce,
-    Trigger,
+    ExpiryReason, OrderChange, OrderError, OrderEvent, OrderSpec, OrderStatus, OrderType, Side,
+    TimeInForce, Trail, Trigger,
 };
 use aggregates::refusal::RefusalCode;
 use aggregates::stream::Event;
@@ -150,6 +150,51 @@ fn what_an_open_order_cannot_become_is_refused_by_field() {
     assert_eq!(book.refused(&replace(1, account_id(2), to("5"))), RefusalCode::OrderNotFound);
     book.submit(&cancel(1, me())).unwrap();
     assert_eq!(book.refused(&replace(1, me(), to("5"))), RefusalCode::OrderNotOpen);
+}
+
+/// A change cannot name another type, so what it is told to do instead does not either.
+#[test]
+fn a_price_that_the_type_of_the_order_has_not_is_told_what_changes_it() {
+    let mut book = book("10000");
+    book.place(1, &spec(me(), "AAPL", Side::Buy, "10", Some("100")), &market(None));
+    let trailing = OrderSpec {
+        order_type: OrderType::TrailingStop,
+        trail: Some(Trail::Price(price("5"))),
+        ..spec(me(), "AAPL", Side::Buy, "10", None)
+    };
+    book.place(2, &trailing, &market(Some("100")));
+    let stop = OrderChange { stop_price: Some(price("90")), ..OrderChange::default() };
+    let offset = OrderChange { limit_offset: Some(price("1")), ..OrderChange::default() };
+    for (n, change, field, said) in [
+        (
+            1,
+            stop,
+            "stop_price",
+            "a limit order takes no stop_price, and a change keeps the type: leave it out, or cancel",
+        ),
+        (
+            2,
+            at_limit("100"),
+            "limit_price",
+            "a change keeps the type: leave it out (trail changes its distance), or cancel",
+        ),
+        (
+            2,
+            offset,
+            "limit_offset",
+            "leave it out (trail changes its distance), or cancel the order and send another",
+        ),
+    ] {
+        let order = &book.orders[&order_id(n)];
+        let Err(OrderError::Malformed { field: found, message }) = order.replaced(&change) else {
+            panic!("{change:?} was taken")
+        };
+        assert_eq!(found, field);
+        assert!(message.contains(said), "{message}");
+        assert_eq!(book.refused(&replace(n, me(), change)), RefusalCode::InvalidOrder);
+    }
+    let nearer = OrderChange { trail: Some(price("4")), ..OrderChange::default() };
+    book.orders[&order_id(2)].replaced(&nearer).unwrap();
 }
 
 #[test]

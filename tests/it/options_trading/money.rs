@@ -60,6 +60,8 @@ async fn a_call_is_covered_by_shares_that_then_stay() {
         refused["code"] == "option_level" || refused["cancel_reason"] == "option_level",
         "{refused}"
     );
+    let said = "covers each call by 100 shares that no order has reserved, so keep or buy those, buy calls back first";
+    assert!(refused.to_string().contains(said), "{refused}");
     let held = desk.position("AAPL").await;
     assert_eq!(fields(&held, &["qty", "qty_available", "qty_covering"]), ["100", "0", "100"]);
     assert_eq!(desk.now().await["collateral"], "0.00");

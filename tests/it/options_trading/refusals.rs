@@ -54,7 +54,9 @@ async fn a_level_permits_what_it_permits_and_says_what_it_would_take() {
         // How to get there: a level is that of the opening, and a cash account cannot have every one.
         let next = match (kind, needed) {
             ("cash", 2) => "open one with option_level 2 (POST /v1/accounts)",
-            ("cash", _) => "a cash account has 2 at the most: have 100 shares for each short call",
+            ("cash", _) => {
+                "1 short calls uncovered, which takes option level 4, and a cash account has 2 at the most: it covers each call by 100 shares"
+            }
             _ => "cover it, or open an account with option_level",
         };
         let said = refused["detail"].as_str().unwrap();
