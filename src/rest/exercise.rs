@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::openapi::{Field, Operation};
 use super::problem::Problem;
-use super::request::{Caller, IdempotencyKey, JsonBody, Path, id};
+use super::request::{Caller, IdempotencyKey, OptionalBody, Path, id};
 use super::routes::Routes;
 use crate::identity::Act;
 use crate::service::{EndedAnswer, PositionAnswer, Service, ServiceError, Written};
@@ -31,6 +31,7 @@ pub fn routes() -> Routes {
                     &contracts("Whole contracts; if absent all that no open order has set aside."),
                     json!({"qty": "1"}),
                 )
+                .or_no_body()
                 .answers::<Written<EndedAnswer>>(200, "What is left of the option, and in `ended` what it did."),
         )
         .post(
@@ -53,6 +54,7 @@ pub fn routes() -> Routes {
                 ],
                 json!({}),
             )
+            .or_no_body()
             .answers::<Written<PositionAnswer>>(200, "The option."),
         )
         .post(
@@ -65,6 +67,7 @@ pub fn routes() -> Routes {
                 )
                 .once()
                 .body(&contracts("Whole contracts; all if absent."), json!({"qty": "1"}))
+                .or_no_body()
                 .answers::<Written<EndedAnswer>>(200, "What is left of the option, and in `ended` what it did."),
         )
 }
@@ -77,7 +80,7 @@ pub async fn exercise(
     Caller(caller): Caller,
     Path((account, symbol)): Path<(String, String)>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(mut body): JsonBody,
+    OptionalBody(mut body): OptionalBody,
 ) -> Ended {
     let qty: Option<Quantity> = body.amount("qty");
     body.end([])?;
@@ -91,7 +94,7 @@ pub async fn instruct(
     Caller(caller): Caller,
     Path((account, symbol)): Path<(String, String)>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(mut body): JsonBody,
+    OptionalBody(mut body): OptionalBody,
 ) -> Result<Json<Written<PositionAnswer>>, Problem> {
     let what = (body.flag("exercise").unwrap_or_default(), body.amount("qty"));
     body.end([])?;
@@ -105,7 +108,7 @@ pub async fn assign(
     Caller(caller): Caller,
     Path((account, symbol)): Path<(String, String)>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(mut body): JsonBody,
+    OptionalBody(mut body): OptionalBody,
 ) -> Ended {
     let qty: Option<Quantity> = body.amount("qty");
     body.end([])?;

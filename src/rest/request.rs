@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use aggregates::id::RequestId;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,6 +18,8 @@ use crate::body::{PATIENCE, Untaken, is_plain, take};
 use crate::identity::desk::Guest;
 use crate::service::{self, Fresh, Interface, PageRequest, ServiceError, text};
 
+/// The type of a JSON body.
+const JSON: &str = "application/json";
 /// The largest JSON body, in bytes.
 const BODY_MAX: usize = 256 * 1024;
 /// The largest body of the feed, in bytes.
@@ -98,8 +100,24 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = take_body(request, "application/json", BODY_MAX).await?;
+        let bytes = take_body(request, JSON, BODY_MAX).await?;
         Fields::of_body(&bytes).map(Self)
+    }
+}
+
+/// A JSON object as [`JsonBody`] has it, or no body at all for one without fields.
+pub struct OptionalBody(pub Fields);
+
+impl<S: Sync> FromRequest<S> for OptionalBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let fits = !headers.contains_key(header::CONTENT_TYPE) || is_plain(headers, JSON);
+        if fits && request.body().size_hint().exact() == Some(0) {
+            return Fields::of_body(b"{}").map(Self);
+        }
+        JsonBody::from_request(request, state).await.map(|JsonBody(fields)| Self(fields))
     }
 }
 

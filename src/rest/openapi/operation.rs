@@ -28,6 +28,7 @@ struct Body {
     media_type: &'static str,
     schema: Value,
     example: Value,
+    required: bool,
 }
 
 /// One operation: its name, what it takes, what it answers.
@@ -156,6 +157,13 @@ impl Operation {
         self.sent("application/json", field::object(fields), example)
     }
 
+    /// No body at all is one without fields.
+    #[must_use]
+    pub fn or_no_body(mut self) -> Self {
+        self.body = self.body.map(|body| Body { required: false, ..body });
+        self
+    }
+
     /// It takes lines of JSON.
     #[must_use]
     pub fn lines(self, example: &str) -> Self {
@@ -163,7 +171,7 @@ impl Operation {
     }
 
     fn sent(mut self, media_type: &'static str, schema: Value, example: Value) -> Self {
-        self.body = Some(Body { media_type, schema, example });
+        self.body = Some(Body { media_type, schema, example, required: true });
         self.problems.extend([408, 413, 415, 422]);
         self
     }
@@ -240,9 +248,9 @@ impl Operation {
             None => operation["security"] = json!([]),
             Some(act) => operation["x-permission"] = permission(act),
         }
-        if let Some(Body { media_type, schema, example }) = &self.body {
+        if let Some(Body { media_type, schema, example, required }) = &self.body {
             let content = json!({*media_type: {"schema": schema, "example": example}});
-            operation["requestBody"] = json!({"required": true, "content": content});
+            operation["requestBody"] = json!({"required": required, "content": content});
         }
         operation
     }

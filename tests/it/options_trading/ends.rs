@@ -1,12 +1,35 @@
 //! The end of options over REST: when it comes, and what is refused from then on.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Desk, contract, fields, single};
-use crate::support::rest::quote;
+use crate::support::rest::{quote, send};
 
 fn print(price: &str, at: &str) -> Value {
     json!({"t": "trade", "symbol": "AAPL", "price": price, "size": "5", "at": at})
+}
+
+/// What takes no field that has to be there takes no body either.
+#[tokio::test]
+async fn no_body_at_all_is_one_without_fields() {
+    let desk = Desk::start("cash", "20000", 2).await;
+    let call = contract("C", 100);
+    assert_eq!(desk.place(single("buy", &call, "2.60")).await["status"], "filled");
+    let empty = |what: &str| {
+        let path = desk.path(&format!("/positions/{call}/{what}"));
+        desk.rest.authorized(Method::POST, &path)
+    };
+    assert_eq!(send(empty("do-not-exercise")).await.expect(200)["do_not_exercise"], true);
+    let text = empty("exercise").header("content-type", "text/plain");
+    send(text).await.expect(415);
+    let untyped = empty("exercise").body("{\"qty\": \"1\"}");
+    send(untyped).await.expect(415);
+    let json = empty("exercise").header("content-type", "application/json");
+    let told = send(json).await.expect(200);
+    assert_eq!(fields(&told["ended"], &["end", "qty", "shares"]), ["exercised", "1", "100"]);
+    let refused = send(empty("assign")).await.expect(422);
+    assert_eq!(refused["code"], "insufficient_shares", "{refused}");
 }
 
 /// The exchange closes at 21:00 UTC on Friday, and the market goes on.
