@@ -159,10 +159,12 @@ impl AccessKeys {
         Ok(self.ring().read(token, audience).ok())
     }
 
-    /// Whether it is an access token that was good for this face until its time was over.
-    pub fn has_expired(&self, token: &str, audience: Audience) -> bool {
-        let read = self.ring().read(token, audience);
-        read.is_err_and(|error| error.is_of_time())
+    /// Whom a token speaks for on this face, by the keys that are known already.
+    ///
+    /// # Errors
+    /// See [`AccessError`].
+    pub fn verify(&self, token: &str, audience: Audience) -> Result<Bearer, AccessError> {
+        self.ring().read(token, audience)
     }
 
     /// The public keys.

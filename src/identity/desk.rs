@@ -247,9 +247,15 @@ impl Identity {
         }
     }
 
-    /// Whether this is an access token for this face that was good until its time was over.
-    pub fn has_expired(&self, token: &str, audience: Audience) -> bool {
-        self.keys.as_ref().is_some_and(|keys| keys.has_expired(token, audience))
+    /// Why an access token for this face, signed by a key that is known here, is good no more; `None` for any other text.
+    pub fn void_by(&self, token: &str, audience: Audience) -> Option<VoidBy> {
+        match self.keys.as_ref()?.verify(token, audience) {
+            Ok(bearer) => {
+                let ended = self.revocations.standing(bearer.session) == Standing::Ended;
+                ended.then_some(VoidBy::Session)
+            }
+            Err(error) => error.is_of_time().then_some(VoidBy::Time),
+        }
     }
 
     /// Ready when the session has ended.
@@ -270,6 +276,17 @@ impl Identity {
     ) -> Result<super::access::Issued, IdentityError> {
         Ok(self.keys()?.issue(bearer, audience)?)
     }
+}
+
+/// Why a token that was signed or made here is good no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoidBy {
+    /// The time of an access token is over.
+    Time,
+    /// Its session has ended.
+    Session,
+    /// It is an agent's, and was revoked, has expired, or its user may not act.
+    Token,
 }
 
 /// A change of who may act, not yet committed.

@@ -34,7 +34,7 @@ mod yielding;
 pub use accepting::Accepted;
 pub use acts::{Act, Reach, Rule, Showing};
 pub use denials::Denials;
-pub use desk::Identity;
+pub use desk::{Identity, VoidBy};
 pub use error::{IdentityError, whole_seconds};
 pub use operator::OperatorToken;
 pub use presence::Held;

@@ -63,6 +63,8 @@ const REUSED: &str =
     FROM refresh_tokens token JOIN sessions session
         ON session.tenant_id = token.tenant_id AND session.session_id = token.session_id
     WHERE token.hash = $1 AND token.state = 'used' AND session.ended_at IS NULL";
+/// Who ends all sessions of a user ends those of log-ins and of others that do so at the same time one after the other.
+const ALONE: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE";
 const END: &str = "UPDATE sessions SET ended_at = $3
     WHERE tenant_id = $1 AND user_id = $2 AND ended_at IS NULL
         AND ($4::uuid IS NULL OR session_id = $4) AND ($5::uuid IS NULL OR session_id <> $5)
@@ -409,6 +411,26 @@ impl Identity {
         let mut change = self.begin().await?;
         let ended = change.end(whose, Which::One(session), reason, cause).await?;
         let written = ended.ok_or(IdentityError::NoSession)?;
+        self.commit(change).await?;
+        Ok(written)
+    }
+
+    /// Ends every session of a user at once, the one that asks too.
+    ///
+    /// # Errors
+    /// No session of the user is live any more, or the database failed.
+    pub async fn end_every_session(
+        &self,
+        whose: Whose,
+        asking: SessionId,
+        cause: &Cause,
+    ) -> Result<Written, IdentityError> {
+        let mut change = self.begin().await?;
+        sqlx::query(ALONE).bind(whose.user.uuid()).execute(change.connection()).await?;
+        let others = Which::AllBut(asking);
+        let others = change.end(whose, others, SessionEnd::EndedByUser, cause).await?;
+        let own = change.end(whose, Which::One(asking), SessionEnd::LoggedOut, cause).await?;
+        let written = own.or(others).ok_or(IdentityError::NoSession)?;
         self.commit(change).await?;
         Ok(written)
     }

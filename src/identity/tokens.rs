@@ -40,6 +40,7 @@ const OF_ALL: &str = "SELECT token_id, tokens.tenant_id, tokens.user_id, name, s
 /// A token is live that was not revoked and whose time is not over at $1.
 const LIVE: &str = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)";
 const LOCK: &str = "SELECT tenant_id FROM users WHERE user_id = $1 AND state = 'active' FOR UPDATE";
+const MADE: &str = "SELECT EXISTS (SELECT FROM tokens WHERE hash = $1)";
 const INSERT: &str = "INSERT INTO tokens (token_id, tenant_id, user_id, name, hash, scopes, accounts, limits, created_at,
     expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const FIRST_USE: &str = "UPDATE tokens SET first_used_at = $2, last_used_at = $2
@@ -337,6 +338,15 @@ impl Tokens {
             }
         }
         Ok(Some(agent))
+    }
+
+    /// Whether this is the secret of a token that was made here, good or not.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn was_made(&self, secret: &str) -> Result<bool, sqlx::Error> {
+        let Some(hash) = opaque::shown(Purpose::Token, secret) else { return Ok(false) };
+        sqlx::query_scalar(MADE).bind(hash.to_vec()).fetch_one(self.pool.pool()).await
     }
 
     /// Whether a token is still good.

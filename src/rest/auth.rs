@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::edge::{Actor, Id};
 use super::listener::Peer;
 use super::problem::Problem;
-use crate::identity::{Principal, Rates};
+use crate::identity::{Principal, Rates, VoidBy};
 use crate::service::{Interface, Service, Visitor};
 
 /// On a request to a route that needs no token: the operator sends it.
@@ -70,7 +70,15 @@ const NO_TOKEN: &str = "send the header Authorization: Bearer with a valid token
 const EXPIRED: &str = "this access token has expired: POST /v1/sessions/refresh exchanges the refresh token for the next \
     one, or log in again";
 
-/// Said over MCP beside it, since access tokens are for one face.
+/// Said to who shows an access token whose session has ended.
+const ENDED: &str = "this access token was good and is no more: its session has ended, by a log-out or by a change of the user; log in \
+    again by POST /v1/sessions";
+
+/// Said to who shows a token of an agent that was made here and opens nothing any more.
+const REVOKED: &str = "this token was good and is no more: it was revoked, its time is over, or its user may not log in; its user \
+    sees by GET /v1/tokens which are good, and makes another by POST /v1/tokens";
+
+/// Said over MCP beside [`NO_TOKEN`], since access tokens are for one face.
 const FOR_MCP: &str = "; an access token of POST /v1/sessions opens MCP only if the log-in said {\"audience\": \"mcp\"}";
 
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.
@@ -93,7 +101,11 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         visitor.request = *id;
     }
     let actor = Actor(visitor.principal.actor());
-    let (void, waits) = (gate.service.void(&visitor), gate.service.void(&visitor));
+    let (voided, waits) = (gate.service.void(&visitor), gate.service.void(&visitor));
+    let ended = match visitor.principal {
+        Principal::Token(_) => VoidBy::Token,
+        Principal::User(_) | Principal::Operator => VoidBy::Session,
+    };
     let interface = gate.interface;
     request.extensions_mut().insert(visitor);
     request.extensions_mut().insert(gate.service);
@@ -103,12 +115,12 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         tokio::select! {
             biased;
             response = answered => response,
-            () = waits => return unauthenticated(interface, true).into_response(),
+            () = waits => return void(ended).into_response(),
         }
     } else {
         answered.await
     };
-    let mut response = until(void, response);
+    let mut response = until(voided, response);
     response.extensions_mut().insert(actor);
     response
 }
@@ -117,6 +129,16 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
 fn unauthenticated(interface: Interface, presented: bool) -> Problem {
     let hint = if interface == Interface::Mcp && presented { FOR_MCP } else { "" };
     Problem::unauthenticated(presented, format!("{NO_TOKEN}{hint}"))
+}
+
+/// The answer to who shows what opened this face once.
+fn void(by: VoidBy) -> Problem {
+    let detail = match by {
+        VoidBy::Time => EXPIRED,
+        VoidBy::Session => ENDED,
+        VoidBy::Token => REVOKED,
+    };
+    Problem::unauthenticated(true, detail)
 }
 
 /// Ends an answer that goes on, once what was shown for it is void.
@@ -143,12 +165,14 @@ impl Gate {
         if visitor.as_ref().is_none_or(|visitor| visitor.principal != Principal::Operator) {
             self.rates.address(address).map_err(|slow| Problem::too_many(&slow))?;
         }
-        let visitor = visitor.ok_or_else(|| match shown_token {
-            Some(token) if self.service.has_expired(&token, self.interface) => {
-                Problem::unauthenticated(presented, EXPIRED)
+        let visitor = match (visitor, shown_token) {
+            (Some(visitor), _) => visitor,
+            (None, Some(token)) => {
+                let by = self.service.void_by(&token, self.interface).await?;
+                return Err(by.map_or_else(|| unauthenticated(self.interface, presented), void));
             }
-            _ => unauthenticated(self.interface, presented),
-        })?;
+            (None, None) => return Err(unauthenticated(self.interface, presented)),
+        };
         self.rates.principal(&visitor.principal).map_err(|slow| Problem::too_many(&slow))?;
         Ok(visitor)
     }

@@ -26,6 +26,7 @@ use crate::identity::access::Audience;
 use crate::identity::email::LONGEST as EMAIL_MAX;
 use crate::service::{
     Changed, EndedSession, KeysAnswer, Page, Service, ServiceError, SessionAnswer, TokensAnswer,
+    UserChange,
 };
 
 /// The cookie with the refresh token. The prefix has browsers refuse it from other hosts, paths and schemes.
@@ -98,6 +99,17 @@ pub fn routes() -> Routes {
             list,
             Operation::read(Act::ManageSessions, "list_sessions", "The caller's live sessions")
                 .answers::<Page<SessionAnswer>>(200, "All of them, the last used first."),
+        )
+        .delete(
+            "/sessions",
+            end_every,
+            Operation::write(Act::ManageSessions, "end_sessions", "Log out everywhere")
+                .about(
+                    "Ends every session of the caller, the one that asks too: their access tokens are void at once. Tokens of \
+                     agents stay: `DELETE /v1/tokens/{token_id}` revokes one.",
+                )
+                .stops()
+                .answers::<Changed<UserChange>>(200, "Whose sessions ended."),
         )
         .delete(
             "/sessions/{session_id}",
@@ -236,8 +248,23 @@ async fn end(
         false => Some(id(&session, || ServiceError::NotFound("session"))?),
     };
     let ended = service.end_session(&caller, session).await?;
-    let mut response = Json(ended).into_response();
-    if current && cookie(&headers).is_some() {
+    let response = Json(ended).into_response();
+    if current { without_cookie(response, &headers) } else { Ok(response) }
+}
+
+/// `DELETE /v1/sessions`
+async fn end_every(
+    State(service): State<Arc<Service>>,
+    Caller(caller): Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let ended = service.end_every_session(&caller).await?;
+    without_cookie(Json(ended).into_response(), &headers)
+}
+
+/// The answer to who has logged out: a browser that sent the cookie forgets it.
+fn without_cookie(mut response: Response, sent: &HeaderMap) -> Result<Response, Problem> {
+    if cookie(sent).is_some() {
         let headers = response.headers_mut();
         headers.insert(header::SET_COOKIE, set_cookie("", Utc::now())?);
         let data = HeaderValue::from_static("\"cookies\", \"storage\"");

@@ -68,7 +68,9 @@ use crate::identity::facts::Cause;
 use crate::identity::grants::Grants;
 use crate::identity::tokens::{self as agents, Tokens};
 use crate::identity::usage::Usage;
-use crate::identity::{AgentToken, Denials, Identity, OperatorToken, Principal, UserSession};
+use crate::identity::{
+    AgentToken, Denials, Identity, OperatorToken, Principal, UserSession, VoidBy,
+};
 use crate::ledger::{Key, Ledger, Origin, Submission, Words};
 use crate::market::archive::Archive;
 use crate::market::calendar::Calendar;
@@ -247,9 +249,20 @@ impl Service {
         self.parts.operator.is(bearer)
     }
 
-    /// Whether this is an access token for this face that was good until its time was over.
-    pub fn has_expired(&self, bearer: &str, interface: Interface) -> bool {
-        self.parts.identity.has_expired(bearer, audience(interface))
+    /// Why a token that authenticates nobody over this face did so once; `None` for one that never did. Only who holds what was
+    /// signed or made here is told.
+    ///
+    /// # Errors
+    /// It cannot be known now.
+    pub async fn void_by(
+        &self,
+        bearer: &str,
+        interface: Interface,
+    ) -> Result<Option<VoidBy>, ServiceError> {
+        if bearer.starts_with(agents::PREFIX) {
+            return Ok(self.parts.tokens.was_made(bearer).await?.then_some(VoidBy::Token));
+        }
+        Ok(self.parts.identity.void_by(bearer, audience(interface)))
     }
 
     /// The user whose access token this is.

@@ -304,6 +304,20 @@ impl Service {
         self.changed(fact, EndedSession { session_id }).await
     }
 
+    /// Ends every session of the caller, the one that asks too.
+    ///
+    /// # Errors
+    /// Nobody logged in.
+    pub async fn end_every_session(
+        &self,
+        caller: &Caller,
+    ) -> Result<Changed<UserChange>, ServiceError> {
+        let (whose, current) = caller.session(Act::ManageSessions)?;
+        let identity = &self.parts.identity;
+        let fact = identity.end_every_session(whose, current, &caller.cause()).await?;
+        self.changed(fact, UserChange { user_id: whose.user }).await
+    }
+
     /// The caller as a user.
     ///
     /// # Errors

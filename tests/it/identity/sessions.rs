@@ -199,6 +199,114 @@ async fn a_user_sees_and_ends_their_own_sessions_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_logs_out_everywhere_at_once_and_agents_go_on() {
+    let (database, rest) = started().await;
+    let base = rest.base();
+    let (ada, bob) = (Person::new(base, "ada").await, Person::new(base, "bob").await);
+    let (other, third) = (ada.elsewhere().await, ada.elsewhere().await);
+    let made = json!({"name": "reads", "scopes": ["ledger:read"]});
+    let made = ada.post("/v1/tokens", made).await.expect(201);
+    let agent = made["token"].as_str().unwrap();
+    let stream = rest.request(Method::GET, "/v1/stream").bearer_auth(&other.access);
+    let mut stream = stream.send().await.unwrap();
+    assert_eq!(stream.status().as_u16(), 200);
+
+    let refused = call(base, Method::DELETE, "/v1/sessions", Some(agent), None).await;
+    assert_eq!(refused.expect(403)["code"], "forbidden");
+    rest.delete("/v1/sessions").await.expect(403);
+    assert!(ada.is_in().await && other.is_in().await);
+
+    let out = rest.request(Method::DELETE, "/v1/sessions").bearer_auth(&ada.access);
+    let out = send(out.header("cookie", format!("__Host-blotter_refresh={}", ada.refresh))).await;
+    assert_eq!(out.headers["clear-site-data"], "\"cookies\", \"storage\"");
+    assert!(out.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    let ended = out.expect(200);
+    assert_eq!(ended["user_id"], json!(ada.user_id));
+    assert!(ended["position"].as_u64().unwrap() > 0);
+    let end = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(Duration::from_secs(1), end).await.expect("the stream ends at once");
+    for session in [&ada, &other, &third] {
+        assert!(!session.is_in().await);
+        let refreshed = refresh(base, &session.refresh).await;
+        assert_eq!(refreshed.expect(401)["code"], "session_over");
+    }
+    assert!(bob.is_in().await);
+    call(base, Method::GET, "/v1/accounts", Some(agent), None).await.expect(200);
+
+    let told: Vec<(String, String)> = sqlx::query_as(
+        "SELECT data->>'session_id', data->>'reason'
+         FROM (SELECT payload::jsonb->'SessionEnded' AS data FROM events
+             WHERE event_type = 'SessionEnded' AND aggregate_id = $1) AS ended",
+    )
+    .bind(&ada.user_id)
+    .fetch_all(database.auditor.pool())
+    .await
+    .unwrap();
+    let expected = [(&ada, "logged_out"), (&other, "ended_by_user"), (&third, "ended_by_user")];
+    let expected = expected.map(|(who, reason)| (who.session_id.clone(), reason.to_owned()));
+    assert_eq!(told.len(), 3);
+    assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    ada.elsewhere().await.get("/v1/users/me").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_end_all_sessions_at_the_same_time_do_not_keep_each_other_waiting() {
+    let (_database, rest) = started().await;
+    let ada = Person::new(rest.base(), "ada").await;
+    let all = [ada.elsewhere().await, ada.elsewhere().await, ada.elsewhere().await];
+    let answers = join_all(all.iter().map(|session| session.delete("/v1/sessions"))).await;
+    let said: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(said.iter().filter(|status| **status == 200).count(), 1, "{said:?}");
+    assert!(said.iter().all(|status| [200, 401, 404].contains(status)), "{said:?}");
+    assert!(!ada.is_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_what_was_good_once_is_told_so_and_nobody_else() {
+    let (database, rest) = started().await;
+    let base = rest.base();
+    let ada = Person::new(base, "ada").await;
+    let other = ada.elsewhere().await;
+    let mut agents = Vec::new();
+    for name in ["revoked", "over"] {
+        let made = json!({"name": name, "scopes": ["ledger:read"]});
+        agents.push(other.post("/v1/tokens", made).await.expect(201));
+    }
+    let token = |index: usize| agents[index]["token"].as_str().unwrap().to_owned();
+    let said = async |shown: &str| {
+        let answer = call(base, Method::GET, "/v1/accounts", Some(shown), None).await;
+        assert_eq!(answer.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        answer.expect(401)["detail"].as_str().unwrap().to_owned()
+    };
+    other
+        .delete(&format!("/v1/tokens/{}", agents[0]["token_id"].as_str().unwrap()))
+        .await
+        .expect(200);
+    sqlx::query("UPDATE tokens SET expires_at = now() - interval '1 s' WHERE name = 'over'")
+        .execute(database.identity.pool())
+        .await
+        .unwrap();
+    ada.delete("/v1/sessions/current").await.expect(200);
+
+    let ended = said(&ada.access).await;
+    assert!(ended.starts_with("this access token was good and is no more: its session has ended"));
+    for index in 0..2 {
+        let void = said(&token(index)).await;
+        assert!(void.starts_with("this token was good and is no more: it was revoked"), "{void}");
+    }
+    // What was not signed or made here tells nothing.
+    let forged = |token: &str| match token.strip_suffix('A') {
+        Some(head) => format!("{head}Q"),
+        None => format!("{}A", &token[..token.len() - 1]),
+    };
+    let another_key = ada.access.rsplit_once('.').unwrap().0.to_owned() + ".AAAA";
+    for odd in [forged(&token(0)), another_key, "blt_".to_owned(), "nothing".to_owned()] {
+        let unknown = said(&odd).await;
+        assert!(unknown.starts_with("send the header Authorization: Bearer"), "{odd}: {unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_beyond_the_bound_ends_the_session_that_was_used_longest_ago() {
     let (database, rest) = started().await;
     let base = rest.base();
