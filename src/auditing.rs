@@ -111,10 +111,10 @@ async fn check(verify: &Verify) -> anyhow::Result<bool> {
     let report = match &verify.file {
         Some(path) => {
             let file = File::open(path).with_context(|| path.display().to_string())?;
-            verify_export(BufReader::new(file), Evidence::read(&verify.checkpoints)?)?
+            verify_export(BufReader::new(file), Evidence::named(&verify.checkpoints)?)?
         }
         None => {
-            let evidence = Evidence::read(&checkpoint_files(verify)?)?;
+            let evidence = evidence(verify)?;
             let visit = Visit::open(verify.database.existing()?).await?;
             let auditor = visit.auditor();
             let report = verify_database(&auditor, SHARD, evidence).await;
@@ -169,12 +169,14 @@ async fn replayed(auditor: &AuditorPool, rules: &Rules) -> anyhow::Result<Replay
     Ok(replay(&past, Settings::new(Calendar::nyse()), rules, progress).await?)
 }
 
-fn checkpoint_files(verify: &Verify) -> anyhow::Result<Vec<PathBuf>> {
+/// What a database is held against.
+fn evidence(verify: &Verify) -> anyhow::Result<Evidence> {
     if !verify.checkpoints.is_empty() {
-        return Ok(verify.checkpoints.clone());
+        return Ok(Evidence::named(&verify.checkpoints)?);
     }
     let own = verify.database.checkpoint_dir()?.map(|directory| directory.join(CHECKPOINT_FILE));
-    Ok(own.filter(|file| file.exists()).into_iter().collect())
+    let own: Vec<PathBuf> = own.filter(|file| file.exists()).into_iter().collect();
+    Ok(Evidence::read(&own)?)
 }
 
 async fn write_export(settings: &Export) -> anyhow::Result<()> {

@@ -37,6 +37,8 @@ pub(super) struct Kept {
     pub(super) note: String,
     /// The file and the number of the note in it, for messages.
     pub(super) place: String,
+    /// It came from outside of what is verified, not with an export.
+    pub(super) given: bool,
 }
 
 /// Where the head row says that the log ends.
@@ -69,6 +71,8 @@ pub(super) struct Chain {
 pub(super) struct Agreement {
     pub(super) known: u64,
     pub(super) unknown: u64,
+    /// The size of the largest known one that was given: so many rows are what was signed then.
+    pub(super) covered: u64,
 }
 
 impl Chain {
@@ -268,7 +272,12 @@ impl Chain {
         for kept in &self.passed {
             let at = kept.checkpoint.size;
             match signed(&kept.note, &self.keys) {
-                Ok(Signed::Known) => agreement.known += 1,
+                Ok(Signed::Known) => {
+                    agreement.known += 1;
+                    if kept.given {
+                        agreement.covered = agreement.covered.max(at);
+                    }
+                }
                 Ok(Signed::Unknown) => agreement.unknown += 1,
                 Ok(Signed::Forged) => {
                     findings.report(

@@ -49,6 +49,16 @@ pub enum AuditError {
         /// Why.
         source: CheckpointError,
     },
+    /// A file that was named for its checkpoints has none.
+    #[error(
+        "{path} holds no whole checkpoint, so nothing can be held against it: save the answer of GET /v1/audit/checkpoint \
+         as it is (text, not JSON: the log, its size, its root, an empty line and a signature, with the line break at its \
+         end), or name the file checkpoints of the server's data directory"
+    )]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
     /// The process's own checkpoints cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),

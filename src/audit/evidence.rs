@@ -26,17 +26,38 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads every note of these files.
+    /// Reads every note of these files, each of which somebody named for the checkpoints in it.
+    ///
+    /// # Errors
+    /// A file cannot be read, or there is no whole checkpoint in it.
+    pub fn named(files: &[PathBuf]) -> Result<Self, AuditError> {
+        let mut evidence = Self::default();
+        for path in files {
+            let before = evidence.kept.len();
+            evidence.add_file(path)?;
+            if evidence.kept.len() == before {
+                return Err(AuditError::NoCheckpoint { path: path.clone() });
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// Reads every note of these files, in which a process may not have signed anything yet.
     ///
     /// # Errors
     /// A file cannot be read.
     pub fn read(files: &[PathBuf]) -> Result<Self, AuditError> {
         let mut evidence = Self::default();
         for path in files {
-            let failed = |source| AuditError::File { path: path.clone(), source };
-            evidence.add(path, &std::fs::read(path).map_err(failed)?);
+            evidence.add_file(path)?;
         }
         Ok(evidence)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), AuditError> {
+        let failed = |source| AuditError::File { path: path.to_owned(), source };
+        self.add(path, &std::fs::read(path).map_err(failed)?);
+        Ok(())
     }
 
     fn add(&mut self, path: &Path, bytes: &[u8]) {
@@ -55,7 +76,7 @@ impl Evidence {
             if let Some((note, checkpoint)) = read {
                 reached = checkpoint.size;
                 let place = format!("checkpoint {} of {file}", n + 1);
-                self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
+                self.kept.push(Kept { checkpoint, note: note.to_owned(), place, given: true });
             }
             line += note.lines().count();
         }
@@ -74,7 +95,7 @@ impl Evidence {
         let checkpoint = Checkpoint::read(note)
             .map_err(|source| AuditError::Checkpoint { place: place.clone(), source })?;
         self.only_its_own = self.kept.is_empty();
-        self.kept.push(Kept { checkpoint, note: note.to_owned(), place });
+        self.kept.push(Kept { checkpoint, note: note.to_owned(), place, given: false });
         Ok(())
     }
 

@@ -175,6 +175,11 @@ pub struct Report {
     pub checkpoints: u64,
     /// Checkpoints that the log agrees with, signed by a key that it does not name (a standby that never wrote).
     pub unknown_signers: u64,
+    /// The first so many events are what the largest checkpoint states that is counted in `checkpoints` and was given:
+    /// not that which an export brings along.
+    pub covered: u64,
+    /// How many events come after those, which no checkpoint that was given says anything about.
+    pub beyond: u64,
     /// Rows that the export leaves out, whose content was not checked.
     pub blanked: u64,
     /// Accounts, orders, positions and instruments looked at.
@@ -204,6 +209,17 @@ impl fmt::Display for Report {
         match self.unknown_signers {
             0 => writeln!(f)?,
             n => writeln!(f, " (and {n} by signers that the log does not name)")?,
+        }
+        match (self.covered, self.beyond) {
+            (0, _) => writeln!(f, "{:<14}no row by a checkpoint that was given", "covered")?,
+            (size, 0) => {
+                writeln!(f, "{:<14}all {size} rows by a checkpoint that was given", "covered")?;
+            }
+            (size, beyond) => writeln!(
+                f,
+                "{:<14}the first {size} rows by a checkpoint that was given; {beyond} lie beyond it",
+                "covered"
+            )?,
         }
         if self.blanked > 0 {
             writeln!(f, "{:<14}{} rows, checked by their leaves alone", "blanked", self.blanked)?;

@@ -63,6 +63,8 @@ impl Verification {
             problems,
             checkpoints: agreement.known,
             unknown_signers: agreement.unknown,
+            covered: agreement.covered,
+            beyond: self.chain.position() - agreement.covered,
             blanked: self.chain.blanked,
             streams: self.chain.streams(),
             view_rows,

@@ -295,6 +295,10 @@ async fn an_export_verifies_without_a_database_whole_and_blanked() {
     let report = verify_lines(&whole, &audited.checkpoints());
     assert!(report.valid, "{report}");
     assert_eq!((report.position, report.checkpoints, report.blanked), (audited.size, 2, 0));
+    assert_eq!((report.covered, report.beyond), (audited.size, 0));
+    let unheld = verify_lines(&whole, &[]);
+    assert_eq!((unheld.covered, unheld.beyond), (0, audited.size));
+    assert!(unheld.to_string().contains("covered       no row by a checkpoint"), "{unheld}");
     let report = verify_lines(&format!("{whole}\n \n"), &audited.checkpoints());
     assert!(report.valid && report.position == audited.size, "{report}");
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use blotter::audit::{Scope, split_notes};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
+use super::{Audited, exported};
 use crate::support::rest::{OPEN, quote, send};
 use crate::support::{Server, TestDatabase, blotter, scratch_directory, scratch_with_cluster};
 
@@ -280,4 +282,56 @@ async fn an_export_contains_what_a_checkpoint_read_before_it_was_signed_over_and
         let (ended, text, errors) = audit(&arguments, data_dir);
         assert!(ended == Some(code) && text.contains(&said), "{name}: {text}{errors}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_a_whole_checkpoint_gives_no_verdict_and_one_with_says_how_far_it_reaches() {
+    let audited = Audited::new("audit-reach").await;
+    let lines = exported(&audited.database, Scope::default()).await;
+    let file = audited.directory.path().join("export.jsonl");
+    std::fs::write(&file, &lines).unwrap();
+    let kept = audited.directory.path().join("kept");
+    let against = |text: &str, others: &[&str]| {
+        std::fs::write(&kept, text).unwrap();
+        let mut command = blotter(&["audit", "verify", "--checkpoints"]);
+        command.arg(&kept).arg("--file").arg(&file).args(others);
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let notes = std::fs::read_to_string(&audited.checkpoints()[0]).unwrap();
+    let (first, _) = split_notes(notes.as_bytes());
+    let first = first[0];
+    // Nothing, something else, and one that lost its last line break hold the log to nothing.
+    for none in ["", "garbage\n", "{\"code\":\"unauthorized\"}", first.trim_end()] {
+        let (code, text, errors) = against(none, &[]);
+        assert_eq!((code, text.as_str()), (Some(2), ""), "{none}: {errors}");
+        let named = format!("{} holds no whole checkpoint", kept.display());
+        assert!(errors.contains(&named) && errors.contains("GET /v1/audit/checkpoint"), "{errors}");
+        let whole = audited.checkpoints();
+        let (code, ..) = against(none, &["--checkpoints", whole[0].to_str().unwrap()]);
+        assert_eq!(code, Some(2), "another file's do not stand for it");
+    }
+    // One that is cut short behind a whole one costs that nothing, and the verdict says how far it reaches.
+    let beyond = audited.size - audited.first;
+    for (torn, noted) in [("", false), ("blotter/torn\n", true)] {
+        let (code, text, errors) = against(&format!("{first}{torn}"), &[]);
+        assert_eq!(code, Some(0), "{text}{errors}");
+        assert_eq!(text.contains("is cut short"), noted, "{text}");
+        let covered = format!(
+            "covered       the first {} rows by a checkpoint that was given; {beyond} lie beyond it\n",
+            audited.first
+        );
+        assert!(text.contains(&covered), "{text}");
+    }
+    let (_, text, _) = against(first, &["--json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (report["covered"].as_u64(), report["beyond"].as_u64()),
+        (Some(audited.first), Some(beyond))
+    );
+    let (_, text, _) = against(&notes, &[]);
+    let covered =
+        format!("covered       all {} rows by a checkpoint that was given\n", audited.size);
+    assert!(text.contains(&covered), "{text}");
 }
