@@ -1,6 +1,7 @@
 //! Accounts, folded again: cash, reservations, and what may not be at any version.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use super::amount::Amount;
 use super::ending::Paid;
 use super::fields::{Fault, Fields};
 use super::losses::Losses;
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// One account.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,18 @@ pub(in crate::audit) struct Grant {
     pub(in crate::audit) revoked: bool,
     /// It was offered and not accepted.
     pub(in crate::audit) offered: bool,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.offered, self.revoked) {
+            (true, false) => "offered",
+            (true, true) => "offered, which ended",
+            (false, false) => "in force",
+            (false, true) => "revoked",
+        };
+        write!(f, "{} for user {} ({state})", self.role, self.user)
+    }
 }
 
 impl Account {
@@ -267,7 +280,7 @@ impl Account {
         }
         let found = self.grants.insert(id, after);
         findings.expect(before.contains(&found), position, Code::Identity, || {
-            format!("{event_type} of grant {id}, which was {found:?}")
+            format!("{event_type} of grant {id}, of which there was {}", listed(&found))
         });
         Ok(())
     }

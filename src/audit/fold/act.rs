@@ -1,6 +1,7 @@
 //! What one command did, over all streams that it touched: the parts have to agree when it is over.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use super::family::{families, keep_their_parts};
 use super::margin::percent;
 use super::options::{Leg, Piece, Terms};
 use super::{Account, Order, Streams, fields::Fault};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// An execution, as its order states it.
 #[derive(Clone, Debug)]
@@ -51,6 +52,17 @@ pub(in crate::audit) struct Moved {
     pub(in crate::audit) action: String,
     pub(in crate::audit) instrument: Uuid,
     pub(in crate::audit) amount: Amount,
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} by {}", self.amount, self.instrument, self.action)
+    }
+}
+
+/// What an account entered of a fill.
+fn of_order((_, order, amount): &(Uuid, Uuid, Amount)) -> String {
+    format!("{amount} for order {order}")
 }
 
 /// The command under way.
@@ -100,19 +112,21 @@ impl Act {
             stated.sort();
             paid.sort();
             findings.expect(stated == paid, position, Code::Command, || {
-                format!("{what}: the position's part is {stated:?}, the account's {paid:?}")
+                let (stated, paid) = (listed(stated.iter()), listed(paid.iter()));
+                format!("{what}: the position's part is {stated}, the account's {paid}")
             });
         }
         let alone = self.given_up.iter().find(|account| !self.resets.contains(account));
         findings.expect(alone.is_none(), position, Code::Command, || {
-            format!("a position of account {alone:?} was given up, and the account goes on")
+            format!("a position of account {} was given up, and the account goes on", listed(alone))
         });
         for account in &self.resets {
             let mut held =
                 streams.positions.range((*account, Uuid::nil())..=(*account, Uuid::max()));
             let kept = held.find(|(_, holding)| !holding.is_blank());
             findings.expect(kept.is_none(), position, Code::Command, || {
-                format!("account {account} began again and kept {:?}", kept.map(|(id, _)| id.1))
+                let kept = listed(kept.map(|((_, instrument), _)| instrument));
+                format!("account {account} began again and kept its position in {kept}")
             });
         }
         for id in &self.stopped {
@@ -153,7 +167,11 @@ impl Act {
             let settled: Vec<_> = self.settled.iter().filter(|(id, ..)| *id == fill.id).collect();
             let right = matches!(&settled[..], [(_, order, amount)] if (*order, *amount) == (fill.order, cash));
             findings.expect(right, position, Code::Command, || {
-                format!("fill {} moves {cash}; the account settled {settled:?}", fill.id)
+                let settled = listed(settled.iter().map(|entry| of_order(entry)));
+                format!(
+                    "fill {} of order {} moves {cash}; the account settled {settled}",
+                    fill.id, fill.order
+                )
             });
             let charged: Vec<_> = self.charged.iter().filter(|(id, ..)| *id == fill.id).collect();
             let right = match &charged[..] {
@@ -162,9 +180,10 @@ impl Act {
                 _ => false,
             };
             findings.expect(right, position, Code::Command, || {
+                let charged = listed(charged.iter().map(|entry| of_order(entry)));
                 format!(
-                    "fill {} costs {} in fees; the account was charged {charged:?}",
-                    fill.id, fill.fees
+                    "fill {} of order {} costs {} in fees; the account was charged {charged}",
+                    fill.id, fill.order, fill.fees
                 )
             });
             for piece in &fill.pieces {
@@ -311,9 +330,15 @@ fn of_options(
     let opens = order.opens_options();
     let paid = if idle { money.is_zero() } else { money.sign() > 0 || !opens };
     findings.expect(right && paid && money.sign() >= 0, position, Code::Reservation, || {
+        let told = |(instrument, needed): &(Uuid, Option<Amount>)| {
+            let needed = needed.map_or("more than there is".to_owned(), |qty| qty.to_string());
+            format!("{needed} of {instrument}, of which it set aside {}", set_aside(*instrument))
+        };
         format!(
-            "order {id} of options is {} with {leaves} open, opens: {opens}, and reserves {money}; it closes {closes:?}",
-            order.status
+            "order {id} of options is {} with {leaves} open, {}, and reserves {money}; it closes {}",
+            order.status,
+            if opens { "opens" } else { "opens nothing" },
+            listed(closes.iter().map(told))
         )
     });
 }

@@ -2,6 +2,8 @@
 //! and to the cent, at the strike divided by the split. The two have to agree when the command is over, and when the split is,
 //! no holding may be left that has not followed.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use super::Streams;
@@ -10,7 +12,7 @@ use super::amount::Amount;
 use super::fields::{Fault, Fields};
 use super::options::Terms;
 use super::position::{Holding, Lot};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// The digits of a symbol that say the strike, in thousandths.
 const STRIKE_DIGITS: usize = 8;
@@ -44,6 +46,23 @@ struct Came {
 pub(in crate::audit) struct Adjustments {
     left: Vec<Left>,
     came: Vec<Came>,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, into, action, ratio: (numerator, denominator), symbol, .. } = self;
+        write!(
+            f,
+            "{symbol} of account {account} becomes {into} by split {action}, {numerator} for {denominator}"
+        )
+    }
+}
+
+impl fmt::Display for Came {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, into, action, symbol, terms } = self;
+        write!(f, "{symbol} ({into}, {}) of account {account} by split {action}", terms.told)
+    }
 }
 
 impl Left {
@@ -200,7 +219,7 @@ impl Adjustments {
             let came: Vec<_> = self.came.iter().filter(|came| came.into == left.into).collect();
             let right = matches!(&came[..], [came] if left.becomes(came));
             findings.expect(right && left.is_under_way(streams), position, Code::Command, || {
-                format!("{left:?} becomes {came:?}")
+                format!("{left}; what came is {}", listed(came.iter()))
             });
             let listed = streams.instruments.get(&left.into);
             let is_option = listed.is_some_and(|it| it.kind == "option");

@@ -3,6 +3,8 @@
 //!
 //! A delivered option takes no profit: its shares take over what it had cost or brought, a put's as far as the strike goes.
 
+use std::fmt;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -14,7 +16,7 @@ use super::margin;
 use super::options::Terms;
 use super::order::is_buy;
 use super::position::{Holding, Lot};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// The least by which an option is in the money when it expires.
 const IN_THE_MONEY: &str = "0.01";
@@ -66,6 +68,39 @@ pub(in crate::audit) struct Ends {
     ended: Vec<Ended>,
     delivered: Vec<Delivered>,
     pub(super) paid: Vec<Paid>,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, option, how, qty, terms, .. } = self;
+        let side = if self.long { "long" } else { "short" };
+        let right = if terms.is_call { "calls" } else { "puts" };
+        let unwanted =
+            if self.unwanted { ", whose owner does not want them exercised," } else { "" };
+        let strike = terms.strike;
+        write!(
+            f,
+            "the end {id} of {qty} {side} {right} {option} at a strike of {strike}{unwanted}"
+        )?;
+        match self.price {
+            Some(price) => write!(f, " ({how}, at a price of {price})"),
+            None => write!(f, " ({how}, without a price)"),
+        }
+    }
+}
+
+impl fmt::Display for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, instrument, qty, price, amount, .. } = self;
+        let did = if self.is_buy { "bought" } else { "sold" };
+        write!(f, "{qty} of {instrument} {did} by {option} at {price}, {amount} in all")
+    }
+}
+
+impl fmt::Display for Paid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} ({})", self.amount, self.option, self.how)
+    }
 }
 
 impl Ended {
@@ -211,7 +246,7 @@ impl Holding {
             && profit == realized;
         findings.expect(fits && right, position, Code::Holding, || {
             format!(
-                "{ended:?}: {taken} of {qty} leave the lots with a cost of {lots}, {cost} is stated; {realized} is stated as \
+                "{ended}: {taken} of {qty} leave the lots with a cost of {lots}, {cost} is stated; {realized} is stated as \
                  realized, and {profit} is; {passes} passes on"
             )
         });
@@ -332,7 +367,7 @@ impl Ends {
     ) -> Result<(), Fault> {
         for ended in &self.ended {
             findings.expect(ended.fits(streams), position, Code::Command, || {
-                format!("{ended:?} does not fit what is known of its expiry")
+                format!("{ended} does not fit what is known of its expiry")
             });
             self.agrees(ended, position, findings)?;
         }
@@ -371,8 +406,9 @@ impl Ends {
             }
             _ => false,
         };
-        findings
-            .expect(right, position, Code::Command, || format!("{ended:?} delivers {delivered:?}"));
+        findings.expect(right, position, Code::Command, || {
+            format!("{ended} delivers {}", listed(&delivered))
+        });
         let due = match (ended.delivers(), ended.buys()) {
             (false, _) => ended.own_cash(),
             (true, true) => -strike,
@@ -385,7 +421,7 @@ impl Ends {
             _ => false,
         };
         findings.expect(right, position, Code::Command, || {
-            format!("{ended:?} moves {due}; the account says {paid:?}")
+            format!("{ended} moves {due}; the account says {}", listed(&paid))
         });
         Ok(())
     }

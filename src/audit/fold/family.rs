@@ -9,7 +9,7 @@ use super::Streams;
 use super::act::Traded;
 use super::amount::Amount;
 use super::order::Order;
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// The orders of one family.
 pub(super) struct Family<'a> {
@@ -87,9 +87,9 @@ impl<'a> Family<'a> {
                 let told = |order: &&Order| {
                     format!("{} {} of {}", order.status, order.filled_qty, order.qty)
                 };
-                let exits: Vec<String> = exits.iter().map(told).collect();
-                let entry = entry.as_ref().map(told);
-                format!("family {name}: {what}; its entry is {entry:?}, its exits are {exits:?}")
+                let exits = listed(exits.iter().map(told));
+                let entry = listed(entry.as_ref().map(told));
+                format!("family {name}: {what}; its entry is {entry}, its exits are {exits}")
             });
         };
         let number = if entry.is_some_and(|entry| entry.class() == "oto") { 1 } else { 2 };

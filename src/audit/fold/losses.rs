@@ -5,6 +5,8 @@
 //! was between two events nobody can tell who has the log alone: that it was no lower than was told before is checked
 //! here, the rest by running the engine again.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,9 +15,9 @@ use super::account::Account;
 use super::act::Act;
 use super::amount::Amount;
 use super::fields::{Fault, Fields};
-use super::margin::priced;
+use super::margin::{holdings, priced};
 use super::options::{Terms, shares_of};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// What the losses of an account are counted from.
 #[derive(Clone, Debug)]
@@ -35,6 +37,30 @@ pub(in crate::audit) struct Stop {
     pub(in crate::audit) equity: Amount,
     pub(in crate::audit) before: String,
     pub(in crate::audit) at: String,
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { day, opening, peak, stop } = self;
+        write!(
+            f,
+            "the day {day} with an equity of {opening} at its begin and of {peak} at the highest"
+        )?;
+        match stop {
+            Some(stop) => write!(f, ", stopped by a {stop}"),
+            None => f.write_str(", not stopped"),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, base, max_loss, equity, before, at } = self;
+        write!(
+            f,
+            "{limit} of {max_loss} from {base}, at an equity of {equity} at {at}, {before} before"
+        )
+    }
 }
 
 impl Losses {
@@ -159,7 +185,14 @@ pub(super) fn check(
             let (state, day) = (body.text("trading_state")?, body.text("day")?);
             let right = losses.is_some_and(|losses| losses.day.as_str() < day)
                 && stop.is_some_and(|stop| stop.limit == "daily_loss" && stop.before == state);
-            expect(right, format!("a stop is lifted to {state} that is {stop:?}"));
+            expect(
+                right,
+                format!(
+                    "on {day} a stop is lifted to {state}; the stop is {}, of {}",
+                    listed(stop),
+                    listed(losses)
+                ),
+            );
             return Ok(());
         }
         "TradingDayBegan" | "LossLimitReached" => {}
@@ -167,20 +200,22 @@ pub(super) fn check(
     }
     let (equity, peak) = (body.money("equity")?, body.money("peak")?);
     let (worth, due, named, held) = worth(streams, id, account.cash, body)?;
-    expect(named == held, format!("the holdings are told as {named:?}, and are {held:?}"));
+    let what =
+        format!("the holdings are told as {}, and are {}", holdings(&named), holdings(&held));
+    expect(named == held, what);
     let told = body.money("dividends_due")?;
     expect(told == due, format!("dividends of {told} are told as due, and {due} are"));
     expect(equity == worth, format!("the equity is told as {equity}, and is {worth}"));
     let known = losses.map(|losses| losses.peak);
     expect(
         known.is_none_or(|known| known <= peak),
-        format!("the highest equity is told as {peak}, after {known:?}"),
+        format!("the highest equity is told as {peak}, after {}", listed(known)),
     );
     if event_type == "TradingDayBegan" {
         let day = body.text("day")?;
         let next = losses.is_none_or(|losses| losses.day.as_str() < day);
         expect(account.limits_losses(), "a day is counted from that no limit needs".into());
-        expect(next, format!("the day {day} begins after {losses:?}"));
+        expect(next, format!("the day {day} begins after {}", listed(losses)));
         let begins = losses.is_some() || peak == equity;
         expect(begins && equity <= peak, format!("a count begins at {equity} and at {peak}"));
         return Ok(());
@@ -188,11 +223,12 @@ pub(super) fn check(
     let limit = body.text("limit")?;
     let (base, max_loss) = (body.money("base")?, body.money("max_loss")?);
     let from = if limit == "drawdown" { Some(peak) } else { losses.map(|losses| losses.opening) };
-    expect(from == Some(base), format!("a {limit} is counted from {base}, and {from:?} belongs"));
+    let what = format!("a {limit} is counted from {base}, and {} belongs", listed(from));
+    expect(from == Some(base), what);
     let allowed = account.may_lose(limit, base);
     expect(
         allowed == Some(max_loss),
-        format!("a {limit} of {max_loss} is told as allowed, and {allowed:?} is"),
+        format!("a {limit} of {max_loss} is told as allowed, and {} is", listed(allowed)),
     );
     let loss = base - equity;
     let stop = losses.and_then(|losses| losses.stop.as_ref());
@@ -200,7 +236,8 @@ pub(super) fn check(
     expect(
         loss >= max_loss && loss.sign() > 0 && may_stop,
         format!(
-            "the account is stopped by a loss of {loss}, may lose {max_loss}, and is {losses:?}"
+            "the account is stopped by a loss of {loss} and may lose {max_loss}; what it is counted from is {}",
+            listed(losses)
         ),
     );
     let state = if account.trading_state == "halted" { "halted" } else { "reducing" };

@@ -5,6 +5,7 @@
 //! other thing; the figures follow from cash, holdings and the prices that it names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use uuid::Uuid;
 
@@ -15,14 +16,24 @@ use super::amount::Amount;
 use super::fields::{Fault, Fields};
 use super::options::Terms;
 use super::requirement::{self, Book};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// What backs and what has to back the holdings of an account.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     equity: Amount,
     initial: Amount,
     maintenance: Amount,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { equity, initial, maintenance } = self;
+        write!(
+            f,
+            "an equity of {equity}, an initial margin of {initial} and a maintenance margin of {maintenance}"
+        )
+    }
 }
 
 /// Checks what an event of a margin account relied on, before it is applied.
@@ -163,12 +174,13 @@ pub(super) fn standing(
     findings: &mut Findings,
 ) -> Result<Figures, Fault> {
     let computed = figures(streams, id, cash, told, position, findings)?;
-    let stated = [told.money("equity")?, told.money("initial")?, told.money("maintenance")?];
-    let Figures { equity, initial, maintenance } = computed;
-    findings.expect(stated == [equity, initial, maintenance], position, Code::Margin, || {
-        format!(
-            "equity, initial and maintenance margin are stated as {stated:?}; they are {computed:?}"
-        )
+    let stated = Figures {
+        equity: told.money("equity")?,
+        initial: told.money("initial")?,
+        maintenance: told.money("maintenance")?,
+    };
+    findings.expect(stated == computed, position, Code::Margin, || {
+        format!("the account is stated to have {stated}; it has {computed}")
     });
     Ok(computed)
 }
@@ -212,13 +224,18 @@ fn figures(
     let short = range.short;
     let right = range.contains(options) && kept - own.1 == options && (!secured || short);
     findings.expect(right, position, Code::Margin, || {
-        format!("the options need {options} by what is stated, where {range:?} belongs")
+        let kept = kept - own.1;
+        let short = if secured && !short { "; puts are stated as secured, and none is short" } else { "" };
+        format!(
+            "the options need an initial margin of {options} and a maintenance margin of {kept} by what is stated, \
+             where {range} belongs as each of them{short}"
+        )
     });
     (figures.initial, figures.maintenance) = (own.0 + options, own.1 + options);
     let held = priced(streams, account);
     named.sort();
     findings.expect(named == held, position, Code::Margin, || {
-        format!("the standing names {named:?}, and {held:?} are held")
+        format!("the standing names {}, and {} are held", holdings(&named), holdings(&held))
     });
     Ok(figures)
 }
@@ -233,6 +250,11 @@ pub(super) fn priced(streams: &Streams, account: Uuid) -> Vec<(Uuid, Amount)> {
     let mut priced: BTreeMap<Uuid, Amount> = on.map(|id| (id, Amount::ZERO)).collect();
     priced.extend(held().map(|((_, instrument), holding)| (*instrument, holding.qty)));
     priced.into_iter().collect()
+}
+
+/// Holdings, as a problem tells them.
+pub(super) fn holdings(held: &[(Uuid, Amount)]) -> String {
+    listed(held.iter().map(|(instrument, qty)| format!("{qty} of {instrument}")))
 }
 
 fn exactly(text: &str) -> Result<Amount, Fault> {

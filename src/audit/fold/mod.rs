@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::report::{Code, Findings};
+use super::report::{Code, Findings, listed};
 use super::row::Content;
 use act::Act;
 use fields::{Fault, Fields};
@@ -243,7 +243,7 @@ impl Fold {
 
 fn owner(content: &Content, account: Uuid, position: u64, findings: &mut Findings) {
     findings.expect(content.account_id == Some(account), position, Code::Owner, || {
-        format!("the order is of account {account}, the row of {:?}", content.account_id)
+        format!("the order is of account {account}, the row of {}", listed(content.account_id))
     });
 }
 

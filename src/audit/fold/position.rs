@@ -11,7 +11,7 @@ use super::amount::Amount;
 use super::fields::{Fault, Fields};
 use super::options::Terms;
 use super::order::is_buy;
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 
 /// One lot.
 #[derive(Clone, Debug)]
@@ -218,7 +218,10 @@ impl Holding {
                 let (action, amount) = (body.text("action_id")?, body.money("amount")?);
                 let accrued = self.accrued.remove(action);
                 findings.expect(accrued == Some(amount), position, Code::Holding, || {
-                    format!("dividend {action} is settled with {amount}; {accrued:?} had accrued")
+                    format!(
+                        "dividend {action} is settled with {amount}; {} had accrued",
+                        listed(accrued)
+                    )
                 });
                 self.updated_at = body.time("at")?;
                 act.dividends_settled.push(Moved { action: action.to_owned(), instrument, amount });
@@ -266,7 +269,12 @@ impl Holding {
         ];
         let held = [self.qty, self.cost(), self.realized, self.reserved, -due];
         findings.expect(stated == held, position, Code::Holding, || {
-            format!("{stated:?} are stated as given up, {held:?} are")
+            let told = |[qty, cost, realized, reserved, due]: [Amount; 5]| {
+                format!(
+                    "{qty} that cost {cost}, a profit of {realized}, {reserved} reserved and dividends of {due}"
+                )
+            };
+            format!("{} are stated as given up; {} are", told(stated), told(held))
         });
         self.contract = None;
         self.do_not_exercise = false;

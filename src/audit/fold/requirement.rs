@@ -7,6 +7,7 @@
 #![expect(clippy::float_arithmetic, reason = "a check that allows for rounding; no money")]
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::amount::Amount;
 use super::fields::Fault;
@@ -41,6 +42,16 @@ pub(super) struct Range {
     most: f64,
     /// Some of them are short.
     pub(super) short: bool,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.short {
+            write!(f, "{:.2} to {:.2}", self.least.max(0.0), self.most)
+        } else {
+            f.write_str("0")
+        }
+    }
 }
 
 impl Range {

@@ -14,7 +14,7 @@ use super::aggregate;
 use super::shape::Want;
 use crate::audit::error::AuditError;
 use crate::audit::fold::{Stream, Streams, stream};
-use crate::audit::report::{Code, Findings};
+use crate::audit::report::{Code, Findings, listed};
 use crate::audit::row::Content;
 
 /// The shape of the states that [`aggregate`] knows. A program ignores snapshots of another one.
@@ -119,8 +119,11 @@ impl Snapshots {
             let live: bool = row.try_get("live")?;
             if (account, sequence, live) != (expected.account, expected.sequence, expected.live) {
                 problem(format!(
-                    "it is of account {account:?}, sequence {sequence}, live {live}; the events say {:?}, {}, {}",
-                    expected.account, expected.sequence, expected.live
+                    "it is of account {}, sequence {sequence}, live {live}; the events say {}, {}, {}",
+                    listed(account),
+                    listed(expected.account),
+                    expected.sequence,
+                    expected.live
                 ));
             }
             if version != SCHEMA_VERSION {
@@ -153,8 +156,11 @@ impl Snapshots {
             let kept = live.remove(&name);
             findings.expect(kept == Some(stamp.sequence), stamp.position, Code::Snapshot, || {
                 format!(
-                    "{} {} has no live snapshot at sequence {} (it has {kept:?})",
-                    name.0, name.1, stamp.sequence
+                    "{} {} has no live snapshot at sequence {} (it has {})",
+                    name.0,
+                    name.1,
+                    stamp.sequence,
+                    listed(kept)
                 )
             });
         }

@@ -90,4 +90,14 @@ async fn a_day_or_a_stop_that_is_not_so_is_found_though_every_leaf_is_right() {
         assert!(codes.contains(&Code::Losses), "{event_type} {to}: {report}");
         assert!(!codes.contains(&Code::Leaf), "{event_type} {to}: {report}");
     }
+    let raised =
+        rewritten(&lines, "LossLimitReached", r#""peak":"10400.00""#, r#""peak":"9900.00""#);
+    let report = verify_lines(&raised, &[]);
+    let told = "the highest equity is told as 9900, after 10000";
+    assert!(report.problems.iter().any(|problem| problem.message == told), "{report}");
+    let lifted = r#""trading_state":"active""#;
+    let forged = rewritten(&lines, "LossLimitLifted", lifted, r#""trading_state":"reducing""#);
+    let report = verify_lines(&forged, &[]);
+    let told = "the stop is daily_loss of 500 from 10000, at an equity of 9450 at ";
+    assert!(report.problems.iter().any(|problem| problem.message.contains(told)), "{report}");
 }

@@ -68,18 +68,36 @@ async fn a_standing_that_is_not_so_is_found_though_every_leaf_is_right() {
     let lines = exported(&database, Scope::default()).await;
     let sound = verify_lines(&lines, &[]);
     assert!(sound.problems.is_empty(), "{sound}");
-    for (event_type, from, to) in [
-        ("CashReserved", r#""equity":"10000.00""#, r#""equity":"10000.01""#),
-        ("CashReserved", r#""initial":"2500.00""#, r#""initial":"2400.00""#),
-        ("CashReserved", r#""maintenance":"1500.00""#, r#""maintenance":"0.00""#),
-        ("CashReserved", r#""qty":"-100""#, r#""qty":"-99""#),
-        ("CashWithdrawn", r#""price":"50.00""#, r#""price":"49.00""#),
-        ("CashWithdrawn", r#""margin":"#, r#""was":"#),
-        ("CashReserved", r#""margin":"#, r#""was":"#),
+    for (event_type, from, to, told) in [
+        (
+            "CashReserved",
+            r#""equity":"10000.00""#,
+            r#""equity":"10000.01""#,
+            "is stated to have an equity of 10000.01, an initial margin of 0 and a maintenance margin of 0; \
+             it has an equity of 10000, an initial margin of 0 and a maintenance margin of 0",
+        ),
+        (
+            "CashReserved",
+            r#""initial":"2500.00""#,
+            r#""initial":"2400.00""#,
+            "an initial margin of -100 and a maintenance margin of 0 by what is stated, where 0 belongs",
+        ),
+        (
+            "CashReserved",
+            r#""maintenance":"1500.00""#,
+            r#""maintenance":"0.00""#,
+            "a maintenance margin of -1500 by what is stated, where 0 belongs",
+        ),
+        ("CashReserved", r#""qty":"-100""#, r#""qty":"-99""#, "the standing names -99 of "),
+        ("CashWithdrawn", r#""price":"50.00""#, r#""price":"49.00""#, "is stated to have"),
+        ("CashWithdrawn", r#""margin":"#, r#""was":"#, "does not say how the account stood"),
+        ("CashReserved", r#""margin":"#, r#""was":"#, "does not say how the account stood"),
     ] {
         let report = verify_lines(&rewritten(&lines, event_type, from, to), &[]);
         let codes: Vec<_> = report.problems.iter().map(|problem| problem.code).collect();
         assert!(codes.contains(&Code::Margin), "{event_type} {to}: {report}");
+        let found = report.problems.iter().any(|problem| problem.message.contains(told));
+        assert!(found, "{told}: {report}");
         assert!(!codes.contains(&Code::Leaf), "{event_type} {to}: {report}");
     }
 }

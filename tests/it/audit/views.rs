@@ -231,7 +231,7 @@ async fn a_snapshot_that_is_not_the_fold_of_its_stream_is_found() {
         ("UPDATE snapshots SET state = state || ' '", "its digest is not that of its state"),
         ("UPDATE snapshots SET schema_version = 1 WHERE aggregate_type = 'account'", "its digest is not"),
         ("UPDATE snapshots SET sequence = sequence - 1 WHERE aggregate_type = 'account'", "it is of account"),
-        ("UPDATE snapshots SET account_id = NULL WHERE aggregate_type = 'position'", "it is of account None"),
+        ("UPDATE snapshots SET account_id = NULL WHERE aggregate_type = 'position'", "it is of account none"),
         ("UPDATE snapshots SET position = position + 1 WHERE aggregate_type = 'account'", "its position is not"),
         ("UPDATE snapshots SET live = false WHERE aggregate_type = 'order'", "has no live snapshot"),
         ("DELETE FROM snapshots WHERE aggregate_type = 'order'", "has no live snapshot"),
