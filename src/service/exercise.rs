@@ -80,6 +80,7 @@ impl Service {
             );
             return Err(ServiceError::Invalid(vec![Fault::new("qty", "invalid_value", message)]));
         }
+        self.check_symbol(caller, symbol).await?;
         let (market, at) = self.market_of_option(account_id, symbol)?;
         let command = |_| Command::InstructExercise {
             account_id,

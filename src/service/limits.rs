@@ -44,6 +44,19 @@ impl Service {
         self.within(caller, checked).await
     }
 
+    /// Holds what an agent says of a symbol, and what costs nothing, against the symbols of its token.
+    pub(super) async fn check_symbol(
+        &self,
+        caller: &Caller,
+        symbol: &str,
+    ) -> Result<(), ServiceError> {
+        let Some(token) = caller.limited() else { return Ok(()) };
+        let day = new_york_date(Utc::now());
+        let asked = Asked { symbols: vec![symbol], notional: Some(Money::ZERO), day };
+        let checked = self.parts.usage.check(token, &asked).await;
+        self.within(caller, checked).await
+    }
+
     /// Counts the exercise of an option by an agent, for so much money.
     pub(super) async fn count_exercise(
         &self,

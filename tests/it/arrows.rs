@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("market", &["analysis"]),
     ("ledger", &["database"]),
     ("engine", &["ledger", "market", "database"]),
-    ("audit", &["database", "ledger"]),
+    ("audit", &["database", "ledger", "market"]),
     ("simulation", &["ledger", "engine", "market"]),
     ("service", &["ledger", "engine", "market", "audit", "identity", "database", "analysis"]),
     ("body", &[]),

@@ -1,11 +1,13 @@
 //! Options in orders and in their fills: what a contract is on, what legs there are, and what a fill of them comes to.
 
+use chrono::NaiveDate;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::amount::{Amount, Residue};
 use super::fields::{Fault, Fields};
 use super::order::is_buy;
+use crate::market::calendar::options_expire_at;
 
 /// What an option is, as far as sums depend on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,12 @@ pub(in crate::audit) struct Terms {
 }
 
 impl Terms {
+    /// When it is traded last, in microseconds; `None` where its expiration is no date.
+    pub(super) fn close(&self) -> Option<i64> {
+        let expiration: NaiveDate = self.expiration.parse().ok()?;
+        Some(options_expire_at(expiration).timestamp_micros())
+    }
+
     /// The contract in a field that may be absent.
     pub(super) fn of(body: Fields<'_>, name: &str) -> Result<Option<Self>, Fault> {
         if body.get(name).is_none() {

@@ -136,6 +136,14 @@ impl Order {
         Some(self.price_of("notional")? - self.filled_amount)
     }
 
+    /// When its time is over: of one of options no later than at the close of its first contract, also where it was taken
+    /// until later, as orders were whose options were traded until midnight.
+    fn ends(&self) -> Option<i64> {
+        let legs = self.legs.iter().filter_map(|leg| leg.terms.as_ref());
+        let contracts = self.contract.iter().chain(legs);
+        self.expires_at.into_iter().chain(contracts.filter_map(Terms::close)).min()
+    }
+
     /// Takes one event of the order `id`.
     pub(super) fn apply(
         &mut self,
@@ -269,7 +277,7 @@ impl Order {
                 self.reason = Some(reason.to_owned());
                 self.ended_at = Some(at);
                 let early =
-                    event_type == "OrderExpired" && self.expires_at.is_none_or(|time| at < time);
+                    event_type == "OrderExpired" && self.ends().is_none_or(|time| at < time);
                 findings
                     .expect(!early, position, Code::Order, || "it expires before its time".into());
             }

@@ -8,7 +8,9 @@ use aggregates::instrument::{
 };
 use aggregates::margin::{Mark, Marks};
 use aggregates::market::{Evidence, EvidenceTick, Reference};
-use aggregates::order::{Execution, Leg, LegExecution, OrderClass, OrderSpec, Side};
+use aggregates::order::{
+    Execution, ExpiryReason, Leg, LegExecution, OrderClass, OrderSpec, Side, TimeInForce,
+};
 use aggregates::trading::{BeforeSplit, Command, MarketView};
 use blotter::audit::{Code, Evidence as Kept, ProcessKey, Scope, verify_database};
 use blotter::ledger::SigningName;
@@ -107,7 +109,8 @@ impl Desk {
         let Command::Place { spec, market, .. } = command else { panic!("a buy is placed") };
         let contracts =
             [CALL_95, CALL_100, PUT_100].map(|symbol| (id(symbol), terms(symbol))).into();
-        let market = MarketView { marks: marks(), contracts, ..market };
+        let contracts_end = Some("2024-02-17T05:00:00Z".parse().unwrap());
+        let market = MarketView { marks: marks(), contracts, contracts_end, ..market };
         let place = Command::Place { order_id, spec: with(spec), market };
         let committed = self.test.submit(OPERATOR_TENANT, place, Some(key)).await.unwrap();
         assert_eq!(committed.rejected, None);
@@ -263,6 +266,26 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
         let found = report.problems.iter().any(|problem| problem.code == code);
         assert!(found, "{event_type} {to}: {report}");
     }
+}
+
+/// Under `--hours always` options were traded until midnight once, and orders of them taken until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_may_end_when_its_contract_does_and_no_sooner() {
+    let database = TestDatabase::new().await;
+    let directory = scratch_directory("ends-audit");
+    let key = ProcessKey::open_or_create(directory.path()).unwrap();
+    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    let gtc = |spec| OrderSpec { time_in_force: TimeInForce::Gtc, ..spec };
+    let order_id = desk.place((CALL_100, "1", "1"), gtc).await;
+    let (reason, at) = (ExpiryReason::SessionClosed, "2024-02-16T21:00:00Z".parse().unwrap());
+    desk.submit(Command::Expire { order_id, reason, at }).await;
+    let lines = exported(&database, Scope::default()).await;
+    let sound = verify_lines(&lines, &[]);
+    assert!(sound.problems.is_empty(), "{sound}");
+    let sooner = rewritten(&lines, "OrderExpired", "T21:00:00", "T20:59:59");
+    let report = verify_lines(&sooner, &[]);
+    assert!(report.problems.iter().any(|problem| problem.code == Code::Order), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! Orders of options that rest: listed, replaced, canceled, filled by a later quote; and what another tenant sees of them.
 
+use aggregates::user::TokenLimits;
 use serde_json::json;
 
 use super::{Desk, contract, credit_spread, fields, market, single};
@@ -111,6 +112,32 @@ async fn another_tenant_sees_nothing_of_it() {
     }
     let assign = format!("/v1/accounts/{account}/positions/{call}/assign");
     hers.post(&rest, &assign, &json!({})).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_token_for_other_symbols_decides_nothing_about_an_option() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.feed(&market()).await.expect(200);
+    let ada = Person::register(&database, "ada").await;
+    let hers = ada.agent(&rest).await;
+    let opens =
+        json!({"name": "options", "kind": "cash", "starting_balance": "10000", "option_level": 2});
+    let opened = hers.post(&rest, "/v1/accounts", &opens).await.expect(201);
+    let account = format!("/v1/accounts/{}", opened["account_id"].as_str().unwrap());
+    let call = contract("C", 100);
+    let order = single("buy", &call, "2.60");
+    hers.post(&rest, &format!("{account}/orders"), &order).await.expect(201);
+    let limits = |symbol: &str| TokenLimits {
+        symbols: Some([symbol.to_owned()].into()),
+        ..TokenLimits::default()
+    };
+    let told = format!("{account}/positions/{call}/do-not-exercise");
+    let agent = ada.limited(&rest, limits("MSFT")).await;
+    let refused = agent.post(&rest, &told, &json!({})).await.expect(403);
+    assert_eq!(refused["code"], "token_limit", "{refused}");
+    let agent = ada.limited(&rest, limits(&call)).await;
+    agent.post(&rest, &told, &json!({})).await.expect(200);
 }
 
 /// The put was sold at 1.90 and is assigned at 99: 100 shares come for 9,900.
