@@ -123,7 +123,7 @@ fn cause(code: RefusalCode) -> Cause {
             RestAlone(Quoted, request(path, none.clone(), "", none.clone()))
         }
         RefusalCode::OptionLevel => Both(Quoted, call("NEW240119C00190000")),
-        RefusalCode::ContractExpired => Both(Quoted, call("NEW240116C00190000")),
+        RefusalCode::ContractExpired => Both(Closed, call("NEW240117C00190000")),
         RefusalCode::AuctionClosed => {
             Both(Quoted, order("buy", "AAPL", "1", true, &json!({"time_in_force": "opg"})))
         }
@@ -378,9 +378,9 @@ impl Stage {
         if scene != Silent {
             let option = json!({"t": "instrument", "symbol": "NEW240119C00190000", "kind": "option",
                 "underlying": "NEW", "style": "american", "settlement": "physical"});
-            let mut expired = option.clone();
-            expired["symbol"] = json!("NEW240116C00190000");
-            let lines = [instrument("NEW"), option, expired, quote("AAPL", "100", "101", OPEN)];
+            let mut expires = option.clone();
+            expires["symbol"] = json!("NEW240117C00190000");
+            let lines = [instrument("NEW"), option, expires, quote("AAPL", "100", "101", OPEN)];
             stage.desk.feed(&lines).await;
             let filled = order("buy", "AAPL", "1", false, &json!({"client_order_id": "used"}));
             let filled = stage.rest(&filled).await.expect(201);
