@@ -238,7 +238,8 @@ impl Core {
         let kept = self.over(now).filter_map(|over| {
             let issue = self.state.issues.get(&over.underlying_id)?;
             let last = self.last_up_to(over, issue)?;
-            Some((over.instrument_id, last.clone()))
+            let known = self.state.last_before_end.get(&over.instrument_id);
+            (known != Some(last)).then(|| (over.instrument_id, last.clone()))
         });
         let kept: Vec<(InstrumentId, Last)> = kept.collect();
         self.state.last_before_end.extend(kept);

@@ -59,6 +59,14 @@ struct Desk {
 }
 
 impl Desk {
+    /// Whose log is written by a process with a key of its own.
+    async fn signing(database: &TestDatabase, directory: &str) -> Self {
+        let directory = scratch_directory(directory);
+        let key = ProcessKey::open_or_create(directory.path()).unwrap();
+        let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
+        Self::start(TestLedger::start_signing(database, "one", name).await).await
+    }
+
     async fn start(test: TestLedger) -> Self {
         test.stock("AAPL").await;
         for symbol in [CALL_95, CALL_100, PUT_100] {
@@ -206,10 +214,7 @@ impl Desk {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_options_did_and_came_to_is_reckoned_again() {
     let database = TestDatabase::new().await;
-    let directory = scratch_directory("options-audit");
-    let key = ProcessKey::open_or_create(directory.path()).unwrap();
-    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
-    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    let desk = Desk::signing(&database, "options-audit").await;
     desk.single(Side::Sell, PUT_100, "2", "3").await;
     desk.spread().await;
     let quote =
@@ -272,10 +277,7 @@ async fn what_options_did_and_came_to_is_reckoned_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_may_end_when_its_contract_does_and_no_sooner() {
     let database = TestDatabase::new().await;
-    let directory = scratch_directory("ends-audit");
-    let key = ProcessKey::open_or_create(directory.path()).unwrap();
-    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
-    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    let desk = Desk::signing(&database, "ends-audit").await;
     let gtc = |spec| OrderSpec { time_in_force: TimeInForce::Gtc, ..spec };
     let order_id = desk.place((CALL_100, "1", "1"), gtc).await;
     let (reason, at) = (ExpiryReason::SessionClosed, "2024-02-16T21:00:00Z".parse().unwrap());
@@ -291,10 +293,7 @@ async fn an_order_may_end_when_its_contract_does_and_no_sooner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_split_made_of_options_is_reckoned_again() {
     let database = TestDatabase::new().await;
-    let directory = scratch_directory("splits-audit");
-    let key = ProcessKey::open_or_create(directory.path()).unwrap();
-    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
-    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    let desk = Desk::signing(&database, "splits-audit").await;
     desk.single(Side::Buy, CALL_100, "2", "3").await;
     desk.single(Side::Sell, PUT_100, "1", "3").await;
     let (call, put) = ("AAPL240216C00025000", "AAPL240216P00025000");
