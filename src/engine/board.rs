@@ -1,6 +1,7 @@
 //! What the engine shows to everyone: the market clock, quotes, its own condition. Reading it asks nobody and waits
 //! for nothing but a short lock.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -95,20 +96,16 @@ impl Shown {
 
     /// Has options leave that have expired before a date, but for those that orders or holders are left of.
     fn drop_expired(&mut self, core: &Core, today: NaiveDate) {
-        for chain in self.chains.values_mut() {
-            let expired = chain.iter().take_while(|((expiration, ..), _)| *expiration < today);
-            let left = expired.filter(|(_, symbol)| {
-                let glance = self.glances.get(*symbol);
-                glance.is_none_or(|glance| has_left(core, glance, today))
-            });
-            let left: Vec<(Place, String)> =
-                left.map(|(place, symbol)| (place.clone(), symbol.clone())).collect();
-            for (place, symbol) in left {
-                chain.remove(&place);
-                self.glances.remove(&symbol);
-            }
-        }
-        self.chains.retain(|_, chain| !chain.is_empty());
+        let expired = self
+            .chains
+            .values()
+            .flat_map(|chain| chain.iter().take_while(|((expiration, ..), _)| *expiration < today));
+        let left = expired.filter(|(_, symbol)| {
+            let glance = self.glances.get(*symbol);
+            glance.is_none_or(|glance| has_left(core, glance, today))
+        });
+        let left: Vec<String> = left.map(|(_, symbol)| symbol.clone()).collect();
+        left.iter().for_each(|symbol| self.drop_option(symbol));
     }
 
     /// Has one leave.
@@ -117,10 +114,12 @@ impl Shown {
         let Some(option) = glance.as_ref().and_then(|glance| glance.option.as_ref()) else {
             return;
         };
-        if let Some(chain) = self.chains.get_mut(&option.underlying) {
-            chain.remove(&place(option));
+        if let Entry::Occupied(mut chain) = self.chains.entry(option.underlying.clone()) {
+            chain.get_mut().remove(&place(option));
+            if chain.get().is_empty() {
+                chain.remove();
+            }
         }
-        self.chains.retain(|_, chain| !chain.is_empty());
     }
 
     /// The prices of what an account holds that is decided with them, of what it has asked for, and of `symbol`; none for

@@ -338,10 +338,7 @@ async fn what_a_split_made_of_options_is_reckoned_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cash_account_that_is_short_of_what_nothing_covers_is_found() {
     let database = TestDatabase::new().await;
-    let directory = scratch_directory("forged-audit");
-    let key = ProcessKey::open_or_create(directory.path()).unwrap();
-    let name = SigningName { name: key.name().to_owned(), public_key: key.public_key() };
-    let desk = Desk::start(TestLedger::start_signing(&database, "one", name).await).await;
+    let desk = Desk::signing(&database, "forged-audit").await;
     desk.single(Side::Sell, CALL_100, "1", "3").await;
     let stock = desk.opened("50000").await;
     stock.single(Side::Sell, "AAPL", "5", "100").await;
