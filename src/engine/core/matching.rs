@@ -355,12 +355,12 @@ impl Core {
         let mut proposals = Proposals::new(&self.state);
         let mut done = Vec::new();
         let mut spent = Spent::default();
-        for key in &self.state.arrivals {
+        for order_id in self.state.arrivals.iter() {
             if proposals.is_full() {
                 break;
             }
-            let Some(order) = self.state.orders.get(key.1) else {
-                done.push(*key);
+            let Some(order) = self.state.orders.get(order_id) else {
+                done.push(order_id);
                 continue;
             };
             if proposals.binds(order) {
@@ -371,13 +371,13 @@ impl Core {
             }
             match self.arrival(order, &mut spent) {
                 Evaluated::Does(command) => proposals.push(order, *command),
-                Evaluated::Rests => done.push(*key),
+                Evaluated::Rests => done.push(order_id),
                 Evaluated::Waits => {}
             }
         }
         let commands = proposals.into_commands();
-        for key in done {
-            self.state.arrivals.remove(&key);
+        for order_id in done {
+            self.state.arrivals.remove(order_id);
         }
         self.try_all(&commands);
         if self.state.arrivals.is_empty() && self.state.round.is_none() {

@@ -9,6 +9,7 @@
 
 mod actions;
 mod adjusting;
+mod arrivals;
 mod auctions;
 mod book;
 mod expiry;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::calendar::Calendar;
 use crate::market::tick::{Clock, Tick};
 
+pub use arrivals::Arrivals;
 pub use book::{Orders, Reach, Reached, Sprung, Stop, Trailing, Working};
 pub use holders::Holders;
 pub use judge::Reason;
@@ -371,7 +373,7 @@ impl Core {
     }
 
     fn is_arriving(&self, order_id: OrderId) -> bool {
-        self.state.arrivals.iter().any(|(_, arriving)| *arriving == order_id)
+        self.state.arrivals.contains(order_id)
     }
 
     fn is_open(&self, at: MarketTime) -> bool {

@@ -160,7 +160,7 @@ impl EngineState {
                 working.expires_at = self.order_ends(&working, *expires_at);
                 self.orders.insert(working);
                 if !held {
-                    self.arrivals.insert((position, order_id));
+                    self.arrivals.insert(position, order_id);
                     self.arrived.insert(order_id);
                 }
             }
@@ -245,8 +245,7 @@ impl EngineState {
                     }
                 });
                 if self.orders.get(order_id).is_some_and(|order| !order.held) {
-                    self.arrivals.retain(|(_, waiting)| *waiting != order_id);
-                    self.arrivals.insert((position, order_id));
+                    self.arrivals.insert(position, order_id);
                     self.arrived.insert(order_id);
                 }
             }
@@ -330,16 +329,15 @@ impl EngineState {
         }
         let issue = self.orders.get(order_id).and_then(|o| self.issues.get(&o.instrument_id));
         let quote = issue.and_then(|issue| issue.quote.as_ref());
-        let waiting = self.arrivals.iter().any(|(_, waiting)| *waiting == order_id);
-        if quote.is_some_and(|quote| quote.at >= at) && !waiting {
-            self.arrivals.insert((position, order_id));
+        if quote.is_some_and(|quote| quote.at >= at) && !self.arrivals.contains(order_id) {
+            self.arrivals.insert(position, order_id);
         }
     }
 
     /// An order that has ended has no arrival to wait for.
     fn forget_ended(&mut self, order_id: OrderId) {
-        if self.orders.get(order_id).is_none() && !self.arrivals.is_empty() {
-            self.arrivals.retain(|(_, waiting)| *waiting != order_id);
+        if self.orders.get(order_id).is_none() {
+            self.arrivals.remove(order_id);
         }
     }
 

@@ -316,8 +316,7 @@ impl Core {
         if self.state.arrivals.is_empty() {
             return Vec::new();
         }
-        let arriving = self.state.arrivals.iter();
-        let arriving = arriving.filter_map(|(_, order_id)| self.state.orders.get(*order_id));
+        let arriving = self.state.arrivals.iter().filter_map(|id| self.state.orders.get(id));
         let arriving: BTreeSet<_> = arriving.flat_map(Working::concerns).collect();
         let mut written = Vec::new();
         for instrument_id in arriving {

@@ -17,6 +17,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use super::arrivals::Arrivals;
 use super::book::Orders;
 use super::holders::Holders;
 use super::judge::fingerprint;
@@ -55,7 +56,7 @@ pub struct EngineState {
     /// The open orders.
     pub orders: Orders,
     /// Orders that have arrived and were not yet evaluated against the standing quote.
-    pub arrivals: BTreeSet<(u64, OrderId)>,
+    pub arrivals: Arrivals,
     /// Orders that came, or were changed, since the last line began.
     pub arrived: BTreeSet<OrderId>,
     /// Who holds each instrument.

@@ -252,7 +252,7 @@ impl Core {
             let of_options = order.is_some_and(|order| order.package.is_some());
             return self.marks_of(own.filter(|_| of_options));
         }
-        let arriving = state.arrivals.iter().filter_map(|(_, id)| state.orders.get(*id));
+        let arriving = state.arrivals.iter().filter_map(|id| state.orders.get(id));
         let arriving = arriving.filter(|order| order.account_id == account_id);
         let beside = arriving.flat_map(Working::concerns).chain(own);
         self.marks_of(self.valued(account_id).chain(beside))
