@@ -334,10 +334,11 @@ impl EngineState {
         }
     }
 
-    /// An order that has ended has no arrival to wait for.
+    /// An order that has ended has no arrival to wait for, and no line will find whether it met a quote.
     fn forget_ended(&mut self, order_id: OrderId) {
         if self.orders.get(order_id).is_none() {
             self.arrivals.remove(order_id);
+            self.arrived.remove(&order_id);
         }
     }
 

@@ -57,7 +57,7 @@ pub struct EngineState {
     pub orders: Orders,
     /// Orders that have arrived and were not yet evaluated against the standing quote.
     pub arrivals: Arrivals,
-    /// Orders that came, or were changed, since the last line began.
+    /// Open orders that came, or were changed, since the last line began.
     pub arrived: BTreeSet<OrderId>,
     /// Who holds each instrument.
     pub holders: BTreeMap<InstrumentId, Holders>,

@@ -3,7 +3,7 @@
 use aggregates::order::{CancelReason, OrderStatus};
 
 use super::super::{Reason, Settings};
-use super::desk::{Desk, trade};
+use super::desk::{Desk, order_id, trade};
 use crate::market::calendar::Calendar;
 
 // 2026-11-23 is a Monday; New York is UTC-5, so the session is 14:30-21:00 UTC.
@@ -330,4 +330,22 @@ fn a_day_order_that_was_placed_by_an_old_clock_expires_instead_of_filling_in_the
     assert_eq!(desk.status(3), OrderStatus::Filled, "one of today fills");
     desk.rebuild();
     assert_eq!(desk.status(1), OrderStatus::Expired);
+}
+
+/// However long no line comes.
+#[test]
+fn orders_that_end_before_the_next_line_leave_nothing_behind() {
+    let mut desk = open_desk();
+    let account = desk.account("100000");
+    let rests = desk.place(account, "buy 1 @ 90.00 gtc");
+    for _ in 0..20 {
+        desk.place(account, "buy 1");
+        desk.place(account, "buy 1 @ 90.00 ioc");
+        let canceled = desk.place(account, "buy 1 @ 90.00 gtc");
+        assert!(desk.cancel(account, canceled));
+    }
+    let state = desk.core.state();
+    assert!(state.arrivals.is_empty());
+    assert_eq!(state.arrived, [order_id(rests)].into());
+    desk.rebuild();
 }
