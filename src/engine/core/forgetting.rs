@@ -1,15 +1,16 @@
 //! Options that have expired are forgotten from the New York midnight after their day on, once nobody is in them: the log
 //! alone knows of them then, and lines about them change nothing. So what the engine knows is bounded by what is listed and
-//! held, however long it runs. Costs nothing on a day of which all are forgotten, else O(n), n those that are kept.
+//! held, however long it runs; and one is never listed whose end nobody can say. Costs nothing on a day of which all are forgotten, else O(n), n those that are kept.
 
 use aggregates::id::InstrumentId;
 use aggregates::instrument::{Contract, InstrumentKind};
 use aggregates::market::MarketTime;
 
 use super::Core;
+use super::judge::Reason;
 use super::state::EngineState;
-use crate::market::calendar::new_york_date;
-use crate::market::tick::Tick;
+use crate::market::calendar::{last_session, new_york_date};
+use crate::market::tick::{Chain, Tick};
 
 impl EngineState {
     /// An instrument is listed: an option is to be forgotten.
@@ -56,22 +57,35 @@ impl Core {
         }
     }
 
-    /// Whether a line is about an option that has expired, on a day that is over, and that nobody is in.
-    pub(super) fn is_of_expired(&self, tick: &Tick) -> bool {
+    /// Why a line is not worked since no option is listed by it: all that it names are over, or nobody can say when one ends.
+    pub(super) fn lists_no_option(&self, tick: &Tick) -> Option<Reason> {
         match tick {
-            Tick::Instrument(listing) if listing.kind != InstrumentKind::Option => false,
-            Tick::Chain(chain) => chain.contracts.iter().all(|symbol| self.has_left(symbol)),
-            _ => tick.symbol().is_some_and(|symbol| self.has_left(symbol)),
+            Tick::Instrument(listing) if listing.kind != InstrumentKind::Option => None,
+            Tick::Chain(Chain { contracts, .. }) => {
+                let mut refused = contracts.iter().map(|symbol| self.refuses_option(symbol));
+                if refused.clone().any(|reason| reason == Some(Reason::OutsideCalendar)) {
+                    return Some(Reason::OutsideCalendar);
+                }
+                refused.all(|reason| reason.is_some()).then_some(Reason::Expired)
+            }
+            _ => self.refuses_option(tick.symbol()?),
         }
     }
 
     /// Whether a symbol is of an option that is not known, and would be over.
     pub(super) fn has_left(&self, symbol: &str) -> bool {
-        let Some(clock) = self.state.clock.filter(|_| !self.state.symbols.contains_key(symbol))
-        else {
-            return false;
-        };
-        let contract = symbol.parse::<Contract>();
-        contract.is_ok_and(|contract| contract.expiration() < new_york_date(clock))
+        self.refuses_option(symbol) == Some(Reason::Expired)
+    }
+
+    /// Why a symbol that is not known is not listed as an option: it is over, or expires beyond the calendar.
+    fn refuses_option(&self, symbol: &str) -> Option<Reason> {
+        if self.state.symbols.contains_key(symbol) {
+            return None;
+        }
+        let expiration = symbol.parse::<Contract>().ok()?.expiration();
+        if self.state.clock.is_some_and(|clock| expiration < new_york_date(clock)) {
+            return Some(Reason::Expired);
+        }
+        last_session(expiration).is_none().then_some(Reason::OutsideCalendar)
     }
 }

@@ -32,7 +32,7 @@ pub enum Reason {
     Duplicate,
     /// Older than the last line of its kind.
     OutOfOrder,
-    /// At a time that the exchange's calendar does not know.
+    /// At a time that the exchange's calendar does not know, or of an option that expires at one.
     OutsideCalendar,
     /// A dividend whose ex date is so long ago that nobody knows any more who held it then.
     TooLate,
@@ -74,8 +74,8 @@ impl Core {
         source: &str,
         tick: &Tick,
     ) -> Result<(Round, Option<Reason>), Reason> {
-        if self.is_of_expired(tick) {
-            return Err(Reason::Expired);
+        if let Some(reason) = self.lists_no_option(tick) {
+            return Err(reason);
         }
         let (began, _) = self.extent(tick);
         let late = match self.in_order(tick) {

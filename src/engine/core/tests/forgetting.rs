@@ -168,3 +168,31 @@ fn what_somebody_is_left_in_is_kept_until_it_is_settled() {
         assert!(desk.core.glance(AAPL).is_some());
     }
 }
+
+#[test]
+fn an_option_that_expires_beyond_the_calendar_is_not_listed() {
+    const LAST: &str = "AAPL501216C00190000";
+    const BEYOND: &str = "AAPL510120C00190000";
+    for calendar in [Calendar::nyse(), Calendar::always()] {
+        let settings = Settings::new(calendar);
+        let (mut desk, _) = begun(&settings, "10000");
+        let known = desk.core.state().symbols.clone();
+        let listing = |symbol: &str| {
+            format!(
+                r#"{{"t":"instrument","symbol":"{symbol}","kind":"option","underlying":"AAPL","style":"american","settlement":"physical"}}"#
+            )
+        };
+        assert_eq!(price(&mut desk, BEYOND, "27T15:00:00"), Some(Reason::OutsideCalendar));
+        assert_eq!(desk.line(&listing(BEYOND)).ignored, Some(Reason::OutsideCalendar));
+        let both = chain(&[LAST.to_owned(), BEYOND.to_owned()]);
+        assert_eq!(desk.line(&both).ignored, Some(Reason::OutsideCalendar));
+        assert_eq!(desk.core.state().symbols, known);
+        // A stock may be named so.
+        let stock = format!(r#"{{"t":"instrument","symbol":"{BEYOND}","kind":"stock"}}"#);
+        assert_eq!(desk.line(&stock).ignored, None);
+        assert_eq!(price(&mut desk, BEYOND, "27T15:00:00"), None);
+        assert_eq!(desk.line(&chain(&[LAST.to_owned()])).ignored, None);
+        assert_eq!(price(&mut desk, LAST, "27T15:00:00"), None);
+        desk.rebuild();
+    }
+}
