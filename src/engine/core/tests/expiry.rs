@@ -15,7 +15,7 @@ const C195: &str = "AAPL261127C00195000";
 const P170: &str = "AAPL261127P00170000";
 const LATER: &str = "AAPL261204C00190000";
 
-fn price(desk: &mut Desk, symbol: &str, bid: &str, ask: &str, at: &str) {
+pub(super) fn price(desk: &mut Desk, symbol: &str, bid: &str, ask: &str, at: &str) {
     desk.line(&format!(
         r#"{{"t":"quote","symbol":"{symbol}","bid":"{bid}","bid_size":"50","ask":"{ask}","ask_size":"50","at":"2026-11-{at}Z"}}"#
     ));

@@ -8,7 +8,7 @@ use aggregates::stream::{Event, StreamId};
 
 use super::super::{EngineState, Reason};
 use super::desk::{AAPL, Desk};
-use super::expiry::{C190, end_of, held, of_contracts, print, silent_on_friday};
+use super::expiry::{C190, end_of, held, of_contracts, price, print, silent_on_friday};
 
 const C47_50: &str = "AAPL261127C00047500";
 
@@ -216,4 +216,34 @@ fn contracts_without_any_price_up_to_their_close_follow_the_split() {
         matches!(event, Event::Instrument(InstrumentEvent::SplitCompleted { .. }))
     });
     assert!(begun, "nobody is held up");
+}
+
+/// A split that nothing could price is left off, and sent again after a quote: the contract is 100 shares at 190 before it and
+/// 2 times 100 at 95 after it, and the bar of its session is in shares of that time either way.
+#[test]
+fn a_split_that_was_left_off_comes_to_the_same_before_the_daily_bar_of_their_session_and_after_it()
+{
+    let bid = r#"{"t":"quote","symbol":"AAPL","bid":"94.00","bid_size":"100","ask":"94.02","ask_size":"100","at":"2026-11-30T15:00:00Z"}"#;
+    let sent = twice("s1", "2026-11-28T05:00:00Z");
+    for split_first in [true, false] {
+        let mut desk = Desk::nyse();
+        price(&mut desk, C190, "1.90", "2.00", "27T15:00:00");
+        let account = desk.options_account(AccountKind::Cash, "50000");
+        desk.place_legs(account, 1, None, &[("buy", 1, C190)], TimeInForce::Day);
+        desk.clock("2026-11-27T22:00:00Z");
+        assert_eq!(desk.line(&sent).ignored, Some(Reason::Unpriced));
+        desk.line(bid);
+        if split_first {
+            assert_eq!(desk.line(&sent).ignored, None);
+            assert_eq!(friday(&mut desk), None);
+            desk.clock("2026-11-30T21:00:01Z");
+        } else {
+            assert_eq!(friday(&mut desk), None);
+            desk.clock("2026-11-30T21:00:01Z");
+            assert_eq!(desk.held(account), "100");
+            assert_eq!(desk.line(&sent).ignored, None);
+        }
+        assert_eq!((desk.cash(account), desk.held(account)), ("30800.00".into(), "200".into()));
+        desk.rebuild();
+    }
 }
