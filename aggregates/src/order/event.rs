@@ -298,6 +298,9 @@ pub enum CancelReason {
     ContractEnded,
     /// What its options are on was split: they are other contracts now, or were paid out.
     ContractAdjusted,
+    /// A line told of its contract otherwise while it was on its way: to those who hold it or ask for it the symbol is
+    /// another contract.
+    ContradictsHeld,
 }
 
 impl CancelReason {
@@ -326,6 +329,7 @@ impl CancelReason {
             Self::OptionLevel => "option_level",
             Self::ContractEnded => "contract_ended",
             Self::ContractAdjusted => "contract_adjusted",
+            Self::ContradictsHeld => "contradicts_held",
         }
     }
 }

@@ -410,6 +410,9 @@ impl Core {
             TimeInForce::Opg => return None,
             _ => {}
         }
+        if order.package.as_ref().is_some_and(|package| package.contradicts) {
+            return self.end(order, CancelReason::ContradictsHeld, clock);
+        }
         if !order.legs().is_empty() {
             return self.fill_package(order, spent);
         }

@@ -119,10 +119,13 @@ impl EngineState {
                 let mark = begun.filter(|price| order.is_activated_by(*price));
                 let stop_price = order.stop_at(mark).or(order.trail.and(begun));
                 let OrderSpec { account_id, instrument_id, side, qty, .. } = *order;
+                let mut package = Package::of(order);
                 for leg in order.package() {
-                    if let Some(terms) = &leg.contract {
-                        self.expects(leg.instrument_id, terms);
-                    }
+                    let (Some(terms), Some(package)) = (&leg.contract, &mut package) else {
+                        continue;
+                    };
+                    self.expects(leg.instrument_id, terms);
+                    package.contradicts |= self.contracts.get(&leg.instrument_id) != Some(terms);
                 }
                 let mut working = Working {
                     order_id,
@@ -155,7 +158,7 @@ impl EngineState {
                     expires_at: *expires_at,
                     rank: position,
                     unmet: None,
-                    package: Package::of(order).map(Box::new),
+                    package: package.map(Box::new),
                 };
                 working.expires_at = self.order_ends(&working, *expires_at);
                 self.orders.insert(working);

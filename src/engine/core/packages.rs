@@ -30,6 +30,9 @@ pub struct Package {
     /// Its legs; none of an order of one option, which works in the option's own book.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<Leg>,
+    /// It came when one of its symbols was another contract to those who are in it: it fills nothing, and ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contradicts: bool,
 }
 
 impl Package {
@@ -37,10 +40,10 @@ impl Package {
     pub(super) fn of(spec: &OrderSpec) -> Option<Self> {
         if spec.order_class == OrderClass::Mleg {
             let legs = spec.legs.clone().unwrap_or_default();
-            return Some(Self { underlying_id: spec.instrument_id, legs });
+            return Some(Self { underlying_id: spec.instrument_id, legs, contradicts: false });
         }
         let underlying_id = spec.contract.as_ref()?.underlying_id;
-        Some(Self { underlying_id, legs: Vec::new() })
+        Some(Self { underlying_id, legs: Vec::new(), contradicts: false })
     }
 }
 

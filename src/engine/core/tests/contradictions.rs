@@ -2,7 +2,8 @@
 
 use aggregates::account::AccountKind;
 use aggregates::id::{AccountId, InstrumentId};
-use aggregates::order::{OrderStatus, TimeInForce};
+use aggregates::instrument::ExerciseStyle;
+use aggregates::order::{CancelReason, OrderStatus, TimeInForce};
 
 use super::super::Reason;
 use super::desk::Desk;
@@ -94,6 +95,45 @@ fn a_line_that_lists_what_is_asked_for_as_another_contract_changes_nothing() {
     assert_eq!(desk.line(&listing(C200, "AAPL", "american", "physical")).ignored, None);
     assert!(desk.cancel(account, order));
     assert_eq!(desk.line(&line).ignored, Some(Reason::Contradictory), "a line has told of it");
+}
+
+#[test]
+fn orders_that_a_line_overtakes_are_of_the_contract_of_the_first_that_comes() {
+    const C210: &str = "AAPL261218C00210000";
+    let day = TimeInForce::Day;
+    for (legs, limit) in [
+        (&[("buy", 1, C200)][..], None),
+        (&[("buy", 1, C200), ("sell", 1, C210)][..], Some("4.00")),
+    ] {
+        for earlier_first in [true, false] {
+            let mut desk = Desk::nyse();
+            desk.quote("199.99", 500, "200.00", 500, "2026-11-23T15:00:00Z");
+            price(&mut desk, C200, "5.00", "5.10", "11-23T15:00:00");
+            price(&mut desk, C210, "2.00", "2.10", "11-23T15:00:00");
+            let accounts = [1, 2].map(|_| desk.options_account(AccountKind::Margin, "50000"));
+            // One is sent before a line says that the contract is another one than its quotes let think, one after.
+            let earlier = desk.sent_legs(accounts[0], 1, limit, legs, day);
+            assert_eq!(desk.line(&listing(C200, "AAPL", "european", "cash")).ignored, None);
+            let later = desk.sent_legs(accounts[1], 1, limit, legs, day);
+            let mut order = [(accounts[0], earlier), (accounts[1], later)];
+            if !earlier_first {
+                order.reverse();
+            }
+            let [(first, (taken, placing)), (second, (ended, overtaken))] = order;
+            desk.arrive(&placing);
+            desk.arrive(&overtaken);
+            assert_eq!(desk.status(taken), OrderStatus::Filled);
+            assert_eq!(desk.reason(ended), Some(CancelReason::ContradictsHeld));
+            assert_eq!(held(&desk, first, C200), "1");
+            assert_eq!(
+                (held(&desk, second, C200), desk.cash(second)),
+                ("0".into(), "50000.00".into())
+            );
+            let contract = desk.core.state().contracts[&InstrumentId::of_symbol(C200)].clone();
+            assert_eq!(contract.style == ExerciseStyle::American, earlier_first);
+            desk.rebuild();
+        }
+    }
 }
 
 #[test]

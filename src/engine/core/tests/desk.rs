@@ -412,7 +412,8 @@ impl Desk {
             parent_order_id: None,
             exits,
         };
-        self.place_spec(now, n, spec);
+        let placing = self.placing(now, n, spec);
+        self.commit(&placing).unwrap();
         n
     }
 
@@ -426,6 +427,26 @@ impl Desk {
         legs: &[(&str, u32, &str)],
         time_in_force: TimeInForce,
     ) -> u128 {
+        let (n, placing) = self.sent_legs(account_id, qty, limit, legs, time_in_force);
+        self.arrive(&placing);
+        n
+    }
+
+    /// What was on its way comes.
+    pub(super) fn arrive(&mut self, placing: &Command) {
+        self.commit(placing).unwrap();
+        self.run(Vec::new());
+    }
+
+    /// The same as far as to be on its way, with the market as it is now.
+    pub(super) fn sent_legs(
+        &mut self,
+        account_id: AccountId,
+        qty: u32,
+        limit: Option<&str>,
+        legs: &[(&str, u32, &str)],
+        time_in_force: TimeInForce,
+    ) -> (u128, Command) {
         self.orders += 1;
         let n = self.orders;
         let legs: Vec<Leg> = legs
@@ -468,16 +489,13 @@ impl Desk {
             parent_order_id: None,
             exits: None,
         };
-        let now = self.now();
-        self.place_spec(now, n, spec);
-        self.run(Vec::new());
-        n
+        (n, self.placing(self.now(), n, spec))
     }
 
-    /// Places an order as the board shows the market to it.
-    fn place_spec(&mut self, now: MarketNow, n: u128, spec: OrderSpec) {
+    /// An order with the market as the board shows it.
+    fn placing(&self, now: MarketNow, n: u128, spec: OrderSpec) -> Command {
         let market = self.market_for(now, &spec);
-        self.commit(&Command::Place { order_id: order_id(n), spec, market }).unwrap();
+        Command::Place { order_id: order_id(n), spec, market }
     }
 
     /// The market as an order meets it.
