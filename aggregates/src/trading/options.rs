@@ -188,7 +188,12 @@ impl<W: World> Desk<'_, W> {
         market: &MarketView,
     ) -> Result<(), Undecided> {
         if market.contracts_end.is_some_and(|end| end <= market.at) {
-            let message = format!("{} has expired: choose a later expiration", spec.symbol);
+            let ends = spec
+                .package()
+                .into_iter()
+                .filter_map(|leg| Some((leg.contract?.expiration, leg.symbol)));
+            let expired = ends.min().map_or(spec.symbol.clone(), |(_, symbol)| symbol);
+            let message = format!("{expired} has expired: choose a later expiration");
             return Err(Refusal::new(RefusalCode::ContractExpired, message).field("symbol").into());
         }
         self.not_splitting(spec)?;

@@ -403,6 +403,11 @@ fn an_order_of_options_ends_with_its_contract_at_the_latest() {
     assert_eq!(book.orders[&order_id(1)].expires_at(), Some(at(86_400)));
     let over = MarketView { at: at(86_400), ..shown(&[(CALL_100, "2")]) };
     assert_eq!(refused(&book.place(2, &gtc, &over)), RefusalCode::ContractExpired);
+    // Of several legs the one that is over is named.
+    let legs = [(LATER_CALL_100, Side::Buy, 1), (CALL_100, Side::Sell, 1)];
+    let calendar = book.place(3, &package(&legs, "1", "1"), &over).rejected.unwrap();
+    assert_eq!(calendar.code, RefusalCode::ContractExpired);
+    assert!(calendar.message.starts_with(CALL_100), "{}", calendar.message);
 }
 
 #[test]
