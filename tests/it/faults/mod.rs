@@ -10,6 +10,7 @@ mod losses;
 mod lost;
 mod margin;
 mod options;
+mod races;
 mod rivals;
 mod sessions;
 mod splits;
