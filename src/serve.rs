@@ -42,6 +42,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -51,8 +52,14 @@ use crate::heads;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Files that are open beside the connections of clients: those of the database above all.
 const OTHER_FILES: u64 = 128;
+/// What is left to be written down after the drain has so long: only a database that does not answer takes longer.
+const WIND_UP: Duration = Duration::from_secs(10);
 /// Metrics are folded this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Said of a stop that did not wait any longer.
+const SILENT: &str = "the database does not answer, so the log was not given back and its last checkpoint is not signed: \
+                      whoever writes next waits for the lease; what was acknowledged is in the database";
 
 /// Who runs a server inside another command.
 #[derive(Default)]
@@ -206,19 +213,25 @@ async fn compose(
         // A host that is gone has stopped it too.
         let _ = listening.send(address);
     }
-    let ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
+    let mut ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
 
     stop.cancel();
-    engine_task.await.context("the engine")?;
-    carrier.await.context("the facts of users")?;
-    keeper.await.context("the users")?;
-    if !campaigning.is_finished() {
-        campaigning.await.context("the ledger")??;
+    let wind_up = async {
+        engine_task.await.context("the engine")?;
+        carrier.await.context("the facts of users")?;
+        keeper.await.context("the users")?;
+        if !campaigning.is_finished() {
+            campaigning.await.context("the ledger")??;
+        }
+        // Nothing is written any more: the last checkpoint is of all that was.
+        written.cancel();
+        custody_task.await.context("the checkpoints")?;
+        projections.await.context("the projections")
+    };
+    match timeout(WIND_UP, wind_up).await {
+        Ok(wound_up) => wound_up?,
+        Err(_) => ended = ended.and(Err(anyhow::Error::msg(SILENT))),
     }
-    // Nothing is written any more: the last checkpoint is of all that was.
-    written.cancel();
-    custody_task.await.context("the checkpoints")?;
-    projections.await.context("the projections")?;
     ended
 }
 

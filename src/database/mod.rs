@@ -12,9 +12,11 @@ mod roles;
 mod visit;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use embedded::{Embedded, EmbeddedError};
@@ -24,6 +26,9 @@ pub use pools::{
 };
 pub use roles::Role;
 pub use visit::Visit;
+
+/// How long sessions have to end.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -171,16 +176,21 @@ impl Database {
         self.embedded.is_some()
     }
 
-    /// Closes the pools, then stops the private cluster.
+    /// Closes the pools, then stops the private cluster. Sessions with a database that does not answer are left to it.
     ///
     /// # Errors
     /// The cluster did not stop cleanly.
     pub async fn close(self) -> Result<(), DatabaseError> {
-        self.reader.close().await;
-        self.identity.pool().close().await;
-        self.auditor.pool().close().await;
-        self.projector.pool().close().await;
-        self.writer.pool().close().await;
+        let closed = async {
+            self.reader.close().await;
+            self.identity.pool().close().await;
+            self.auditor.pool().close().await;
+            self.projector.pool().close().await;
+            self.writer.pool().close().await;
+        };
+        if timeout(CLOSING, closed).await.is_err() {
+            warn!("sessions of the database are left open: it does not answer");
+        }
         if let Some(embedded) = self.embedded {
             embedded.stop().await?;
         }

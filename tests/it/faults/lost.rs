@@ -2,7 +2,7 @@
 //! the same key finds out.
 
 use super::workload::{Told, Workload};
-use super::{says_that_it_is_unknown, verify, writes};
+use super::{says_that_it_is_unknown, verify_database, writes};
 use crate::support::proxy::{Cut, Proxy};
 use crate::support::{Server, TestDatabase, scratch_directory};
 
@@ -29,8 +29,5 @@ async fn a_lost_commit_is_answered_as_unknown_and_the_same_key_gives_the_origina
     let placed: i64 =
         sqlx::query_scalar(placed).fetch_one(&mut database.superuser().await).await.unwrap();
     assert_eq!(placed, 1);
-    let url = database.url("postgres");
-    let (code, report) =
-        tokio::task::spawn_blocking(move || verify(&["--database-url", &url])).await.unwrap();
-    assert_eq!(code, 0, "{report:#}");
+    verify_database(&database).await;
 }

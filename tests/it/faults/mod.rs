@@ -1,7 +1,7 @@
 //! Faults against the real binary on a real Postgres, under load: what was acknowledged is there, once; what was
 //! refused is not; what is unknown is settled by asking again; the audit finds nothing wrong.
 //!
-//! About a minute together, most of it waiting for leases and deadlines while other tests run.
+//! About a minute and a half together, most of it waiting for leases and deadlines while other tests run.
 
 mod crashes;
 mod damage;
@@ -13,6 +13,7 @@ mod options;
 mod races;
 mod rivals;
 mod sessions;
+mod slow;
 mod splits;
 mod stops;
 mod workload;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::rest::Answer;
-use crate::support::{Server, blotter};
+use crate::support::{Server, TestDatabase, blotter};
 
 /// How long a server may take to come up or to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,7 +63,17 @@ fn verify(arguments: &[&str]) -> (i32, Value) {
 
 /// Has the log in this data directory verified, beside the server if it runs, and the engine run again over it.
 fn verify_directory(data_dir: &Path) {
-    let place = ["--data-dir", data_dir.to_str().unwrap()];
+    verify_and_replay(["--data-dir", data_dir.to_str().unwrap()]);
+}
+
+/// The same of a database that servers share.
+async fn verify_database(database: &TestDatabase) {
+    let url = database.url("postgres");
+    let verified = tokio::task::spawn_blocking(move || verify_and_replay(["--database-url", &url]));
+    verified.await.unwrap();
+}
+
+fn verify_and_replay(place: [&str; 2]) {
     let (code, report) = verify(&place);
     assert_eq!(code, 0, "{report:#}");
     let output = blotter(&["audit", "replay", "--json"]).args(place).output().unwrap();

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use rustix::process::Signal;
 
 use super::workload::{Record, Told, Workload};
-use super::{says_that_nothing_happened, until, verify, writes};
+use super::{says_that_nothing_happened, until, verify_database, writes};
 use crate::support::{Scratch, Server, TestDatabase, scratch_directory};
 
 /// A server on `database`, with a directory of its own for its keys.
@@ -18,16 +18,9 @@ fn on(database: &TestDatabase, name: &str) -> (Server, Scratch) {
 }
 
 /// The epoch of every event, in the order of the log.
-async fn epochs(database: &TestDatabase) -> Vec<i64> {
+pub async fn epochs(database: &TestDatabase) -> Vec<i64> {
     let epochs = "SELECT (metadata->>'epoch')::bigint FROM events ORDER BY position";
     sqlx::query_scalar(epochs).fetch_all(&mut database.superuser().await).await.unwrap()
-}
-
-async fn verify_database(database: &TestDatabase) {
-    let url = database.url("postgres");
-    let (code, report) =
-        tokio::task::spawn_blocking(move || verify(&["--database-url", &url])).await.unwrap();
-    assert_eq!(code, 0, "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

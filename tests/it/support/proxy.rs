@@ -1,15 +1,20 @@
 //! A way to Postgres that is cut once, in the middle of a chosen statement: before it is forwarded, or after it was
-//! executed and before its answer came back.
+//! executed and before its answer came back. Or it takes its time, or nothing gets through: then what is sent is taken
+//! and held, as by a network that loses packets, and gets through once the way is mended.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use blotter::database::{Connector, WriterPool};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::postgres::Scratch;
 use super::{TestDatabase, scratch_directory};
@@ -30,10 +35,14 @@ type Plan = Arc<Mutex<Option<(Vec<u8>, Cut)>>>;
 /// Whether new connections are dropped.
 type Broken = Arc<AtomicBool>;
 
+/// How long after it was sent a piece gets through, each way; `None` while nothing does.
+type Delay = Option<Duration>;
+
 /// A listening proxy. It ends with the test's runtime.
 pub struct Proxy {
     plan: Plan,
     broken: Broken,
+    delay: watch::Sender<Delay>,
     directory: Scratch,
     options: PgConnectOptions,
 }
@@ -45,8 +54,9 @@ impl Proxy {
         let server = options.get_socket().unwrap().join(".s.PGSQL.5432");
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
         let (plan, broken) = (Plan::default(), Broken::default());
-        tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&broken)));
-        Self { plan, broken, directory, options }
+        let (delay, delays) = watch::channel(Some(Duration::ZERO));
+        tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&broken), delays));
+        Self { plan, broken, delay, directory, options }
     }
 
     /// The database as a URL for `login` through the proxy, as `--database-url` takes it.
@@ -65,9 +75,20 @@ impl Proxy {
         *self.plan.lock().unwrap() = Some((marker.as_bytes().to_vec(), cut));
     }
 
-    /// Lets new connections through again.
+    /// Has everything take `delay` longer, each way.
+    pub fn slow_down(&self, delay: Duration) {
+        self.delay.send_replace(Some(delay));
+    }
+
+    /// Lets nothing through, and tells nobody, neither of an end.
+    pub fn fall_silent(&self) {
+        self.delay.send_replace(None);
+    }
+
+    /// Lets new connections through again, and all at once that is held or late.
     pub fn mend(&self) {
         self.broken.store(false, Ordering::SeqCst);
+        self.delay.send_replace(Some(Duration::ZERO));
     }
 
     /// Whether the cut was made.
@@ -76,14 +97,25 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: UnixListener, server: PathBuf, plan: Plan, broken: Broken) {
+async fn accept(
+    listener: UnixListener,
+    server: PathBuf,
+    plan: Plan,
+    broken: Broken,
+    delay: watch::Receiver<Delay>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         if broken.load(Ordering::SeqCst) {
             continue;
         }
         let (server, plan, broken) = (server.clone(), Arc::clone(&plan), Arc::clone(&broken));
+        let mut delay = delay.clone();
         tokio::spawn(async move {
-            forward(client, UnixStream::connect(server).await.unwrap(), plan, broken).await
+            if delay.wait_for(Option::is_some).await.is_err() {
+                return;
+            }
+            let server = UnixStream::connect(server).await.unwrap();
+            forward(client, server, plan, broken, delay).await;
         });
     }
 }
@@ -96,14 +128,59 @@ fn due(plan: &Plan, sent: &[u8]) -> Option<Cut> {
     if met { plan.take().map(|(_, cut)| cut) } else { None }
 }
 
-async fn forward(mut client: UnixStream, mut server: UnixStream, plan: Plan, broken: Broken) {
+/// A way to `end`, on which each piece arrives as late as it has to. What is on it arrives also when its beginning is
+/// dropped; then `end` is closed.
+fn way(
+    mut end: OwnedWriteHalf,
+    mut delay: watch::Receiver<Delay>,
+) -> mpsc::UnboundedSender<(Instant, Vec<u8>)> {
+    let (beginning, mut pieces) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        loop {
+            let piece = pieces.recv().await;
+            let taken = piece.as_ref().map_or_else(Instant::now, |(taken, _)| *taken);
+            loop {
+                let late = *delay.borrow_and_update();
+                let arrival = async {
+                    match late {
+                        Some(late) => sleep_until(taken + late).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = arrival => break,
+                    changed = delay.changed() => if changed.is_err() { return },
+                }
+            }
+            let Some((_, piece)) = piece else { return };
+            if end.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    beginning
+}
+
+async fn forward(
+    client: UnixStream,
+    server: UnixStream,
+    plan: Plan,
+    broken: Broken,
+    delay: watch::Receiver<Delay>,
+) {
+    let ((mut client, to_client), (mut server, to_server)) =
+        (client.into_split(), server.into_split());
+    let (to_client, to_server) = (way(to_client, delay.clone()), way(to_server, delay));
     let (mut sent, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         tokio::select! {
             read = client.read(&mut sent) => {
                 let Ok(length @ 1..) = read else { return };
                 let cut = due(&plan, &sent[..length]);
-                if cut == Some(Cut::Before) || server.write_all(&sent[..length]).await.is_err() {
+                if cut == Some(Cut::Before)
+                    || to_server.send((Instant::now(), sent[..length].to_vec())).is_err()
+                {
                     return;
                 }
                 if cut == Some(Cut::AfterForGood) {
@@ -117,7 +194,7 @@ async fn forward(mut client: UnixStream, mut server: UnixStream, plan: Plan, bro
             }
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
-                if client.write_all(&answered[..length]).await.is_err() {
+                if to_client.send((Instant::now(), answered[..length].to_vec())).is_err() {
                     return;
                 }
             }
