@@ -5,6 +5,7 @@
 
 mod crashes;
 mod damage;
+mod disk;
 mod families;
 mod losses;
 mod lost;
