@@ -170,9 +170,10 @@ impl Identity {
         }
     }
 
-    /// Ends sessions and offers whose time is over, and deletes what nobody asks for any more.
+    /// Ends sessions and offers whose time is over, and deletes what nobody asks for any more: by this clock and the
+    /// database's, so that none of it is lost to a clock that is ahead for a while.
     async fn clear(&self) -> Result<(), IdentityError> {
-        let now = Utc::now();
+        let now = self.revocations.skew().earlier(Utc::now());
         self.end_expired(now).await?;
         let mut change = self.begin().await?;
         grants::lapse(change.connection(), now, None).await?;

@@ -24,6 +24,7 @@ mod revocations;
 mod seats;
 pub mod secret;
 pub mod sessions;
+mod skew;
 pub mod throttle;
 pub mod tokens;
 mod turns;

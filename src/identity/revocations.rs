@@ -2,8 +2,8 @@
 //!
 //! Guarantees: what this process ends is void here at once; what another ends, within a quarter of a second while the
 //! database answers. When it has not answered for [`BLIND`], nothing that could have been ended passes. Whoever keeps an
-//! answer open can wait for the end of its session. Costs one small query five times a second; a check costs a look into
-//! a map.
+//! answer open can wait for the end of its session. Costs one small query five times a second, whose answer also tells how
+//! far the clocks are apart; a check costs a look into a map.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::access::LIFETIME;
+use super::skew::Skew;
 use crate::database::IdentityPool;
 
 /// How often the end of sessions elsewhere is looked for.
@@ -28,8 +29,10 @@ const OVERLAP: TimeDelta = TimeDelta::seconds(15);
 /// How long an end is remembered: longer than an access token is good.
 pub(super) const KEPT: TimeDelta = TimeDelta::minutes(60);
 
+/// By the database's clock, in one row at least.
 const NEW: &str =
-    "SELECT subject, made_at FROM revocations WHERE kind = 'session' AND made_at > $1";
+    "SELECT told_at, subject, made_at FROM (VALUES (clock_timestamp())) clock (told_at)
+    LEFT JOIN revocations ON kind = 'session' AND made_at > $1";
 const REVOKE: &str =
     "INSERT INTO revocations (tenant_id, kind, subject) VALUES ($1, 'session', $2)";
 
@@ -47,6 +50,7 @@ struct Known {
 pub struct Revocations {
     known: Arc<RwLock<Known>>,
     changed: Arc<watch::Sender<()>>,
+    skew: Arc<Skew>,
 }
 
 /// What is to be thought of a session.
@@ -67,11 +71,21 @@ impl Default for Revocations {
 }
 
 impl Revocations {
-    /// Nothing is known yet: no session passes before the first look.
+    /// Nothing is known yet: no session passes before the first look, which takes in whatever is kept, since the clock of
+    /// this process may be wrong.
     pub fn new() -> Self {
         let (changed, _) = watch::channel(());
-        let known = Known { ended: HashMap::new(), told: None, latest: Utc::now() - KEPT };
-        Self { known: Arc::new(RwLock::new(known)), changed: Arc::new(changed) }
+        let known = Known { ended: HashMap::new(), told: None, latest: DateTime::UNIX_EPOCH };
+        Self {
+            known: Arc::new(RwLock::new(known)),
+            changed: Arc::new(changed),
+            skew: Arc::default(),
+        }
+    }
+
+    /// How far the clock of this process is off the one that ends are told by, as of the last look.
+    pub fn skew(&self) -> &Skew {
+        &self.skew
     }
 
     /// How a session stands.
@@ -123,13 +137,18 @@ impl Revocations {
     /// # Errors
     /// The database failed.
     pub async fn look(&self, pool: &IdentityPool) -> Result<(), sqlx::Error> {
-        let asked = Instant::now();
+        let (asked, asked_at) = (Instant::now(), Utc::now());
         let since = self.known.read().unwrap_or_else(PoisonError::into_inner).latest - OVERLAP;
         let rows = sqlx::query(NEW).bind(since).fetch_all(pool.pool()).await?;
+        let answered_at = Utc::now();
         let mut sessions = Vec::with_capacity(rows.len());
         let mut latest = since + OVERLAP;
+        if let Some(row) = rows.first() {
+            self.skew.measure(asked_at, row.try_get("told_at")?, answered_at);
+        }
         for row in &rows {
-            sessions.push(SessionId::new(row.try_get::<Uuid, _>("subject")?));
+            let Some(subject) = row.try_get::<Option<Uuid>, _>("subject")? else { continue };
+            sessions.push(SessionId::new(subject));
             latest = latest.max(row.try_get("made_at")?);
         }
         self.take_in(sessions.into_iter());

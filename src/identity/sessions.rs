@@ -45,9 +45,10 @@ const SESSION: &str =
     VALUES ($1, $2, $3, $4, $5, $5, $6, $7)";
 const TOKEN: &str = "INSERT INTO refresh_tokens (hash, tenant_id, session_id, state, made_at)
     VALUES ($1, $2, $3, 'active', $4)";
-const BEYOND: &str =
-    "SELECT session_id FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND ended_at IS NULL
-    ORDER BY last_used_at DESC, session_id DESC OFFSET $3";
+/// Not the one that begins, whose time may be before that of others: a clock may have been set back.
+const BEYOND: &str = "SELECT session_id FROM sessions
+    WHERE tenant_id = $1 AND user_id = $2 AND ended_at IS NULL AND session_id <> $3
+    ORDER BY last_used_at DESC, session_id DESC OFFSET $4";
 const ROTATE: &str = "UPDATE refresh_tokens token SET state = 'used'
     FROM sessions session, users person, clients client
     WHERE token.hash = $1 AND token.state = 'active'
@@ -56,7 +57,7 @@ const ROTATE: &str = "UPDATE refresh_tokens token SET state = 'used'
         AND person.user_id = session.user_id AND person.state = 'active' AND client.client_id = session.client_id
     RETURNING session.tenant_id, session.user_id, session.session_id, session.client_id, session.expires_at,
         person.email, client.address";
-const USED: &str = "UPDATE sessions SET last_used_at = $3, idle_until = $4
+const USED: &str = "UPDATE sessions SET last_used_at = $3, idle_until = $4, expires_at = $5
     WHERE tenant_id = $1 AND session_id = $2 AND ended_at IS NULL";
 const REUSED: &str =
     "SELECT session.tenant_id, session.user_id, session.session_id, session.client_id
@@ -278,7 +279,8 @@ impl Identity {
         let beyond: Vec<Uuid> = sqlx::query_scalar(BEYOND)
             .bind(tenant.uuid())
             .bind(user.uuid())
-            .bind(SESSIONS_MAX)
+            .bind(session.uuid())
+            .bind(SESSIONS_MAX - 1)
             .fetch_all(change.connection())
             .await?;
         for old in beyond {
@@ -318,13 +320,16 @@ impl Identity {
         let Whose { tenant, user } = whose(&row)?;
         let session = SessionId::new(row.try_get("session_id")?);
         let client = ClientId::new(row.try_get("client_id")?);
-        let expires_at: DateTime<Utc> = row.try_get("expires_at")?;
+        // A session that began while the clock was ahead lasts no longer for that.
+        let expires_at = row.try_get::<DateTime<Utc>, _>("expires_at")?;
+        let expires_at = expires_at.min(now + self.settings.lifetime);
         let idle_until = (now + self.settings.idle).min(expires_at);
         let used = sqlx::query(USED)
             .bind(tenant.uuid())
             .bind(session.uuid())
             .bind(now)
             .bind(idle_until)
+            .bind(expires_at)
             .execute(change.connection())
             .await?;
         if used.rows_affected() == 0 {

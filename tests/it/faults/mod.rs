@@ -3,6 +3,7 @@
 //!
 //! About a minute and a half together, most of it waiting for leases and deadlines while other tests run.
 
+mod clock;
 mod crashes;
 mod damage;
 mod disk;

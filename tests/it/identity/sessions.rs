@@ -328,6 +328,16 @@ async fn a_log_in_beyond_the_bound_ends_the_session_that_was_used_longest_ago() 
     assert!(!first.is_in().await && fiftieth.is_in().await && beyond.is_in().await);
     let listed = beyond.get("/v1/sessions").await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 50);
+
+    // The clock was set back since the others were used.
+    sqlx::query("UPDATE sessions SET last_used_at = last_used_at + interval '1 hour'")
+        .execute(database.identity.pool())
+        .await
+        .unwrap();
+    let earlier = beyond.elsewhere().await;
+    assert!(earlier.is_in().await && fiftieth.is_in().await && beyond.is_in().await);
+    let listed = earlier.get("/v1/sessions").await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

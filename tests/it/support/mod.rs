@@ -8,8 +8,10 @@ pub mod proxy;
 pub mod rest;
 mod rows;
 mod server;
+mod shifted_clock;
 pub mod tls;
 
 pub use postgres::{Scratch, TestDatabase, scratch_directory, scratch_with_cluster};
 pub use rows::{EventRow, sqlstate};
 pub use server::{Server, blotter};
+pub use shifted_clock::ShiftedClock;
