@@ -1,5 +1,6 @@
 //! Lines of the market: what is read is written as a line that reads as the same tick; what is not is explained briefly.
 
+use aggregates::market::MarketTime;
 use blotter::market::reading::{parse_lines, parse_told};
 use blotter::service::text::is_hidden;
 
@@ -27,5 +28,8 @@ pub fn are_written_as_they_are_read(input: &[u8]) {
             }
         }
     }
-    assert_eq!(parse_lines(input, usize::MAX).map(|ticks| ticks.len()).map_err(drop), read);
+    assert_eq!(
+        parse_lines(input, usize::MAX, MarketTime::MAX_UTC).map(|ticks| ticks.len()).map_err(drop),
+        read
+    );
 }

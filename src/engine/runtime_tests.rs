@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use aggregates::market::MarketTime;
 use projections::log::Recorded;
 use tokio::task::JoinHandle;
 
@@ -149,7 +150,9 @@ impl Running {
     /// Lets the clock come to a minute after ten.
     async fn clock(&self, minute: u32) -> Result<Report, EngineError> {
         let line = format!(r#"{{"t":"clock","at":"2024-01-17T15:{minute:02}:00Z"}}"#);
-        self.engine.lines("feed", parse_lines(line.as_bytes(), 1).unwrap()).await
+        self.engine
+            .lines("feed", parse_lines(line.as_bytes(), 1, MarketTime::MAX_UTC).unwrap())
+            .await
     }
 
     async fn end(self) {
@@ -260,7 +263,7 @@ async fn the_clock_is_shown_with_each_block_and_not_after_the_whole_call_alone()
             format!(r#"{{"t":"clock","at":"2024-01-17T{hour}:{minute:02}:{second:02}Z"}}"#)
         })
         .collect();
-    let ticks = parse_lines(lines.join("\n").as_bytes(), lines.len()).unwrap();
+    let ticks = parse_lines(lines.join("\n").as_bytes(), lines.len(), MarketTime::MAX_UTC).unwrap();
     let engine = running.engine.clone();
     let call = tokio::spawn(async move { engine.lines("feed", ticks).await });
     let start = Instant::now();

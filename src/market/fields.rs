@@ -26,6 +26,16 @@ pub enum LineProblem {
     /// One line more than is taken at once.
     #[error("more than {0} lines")]
     TooMany(usize),
+    /// A time so far ahead that it is a mistake.
+    #[error(
+        "field 'at': expected a time up to {latest}, ten years ahead of today and of the market's clock, found {at}; a clock line before it takes the market there"
+    )]
+    TooFarAhead {
+        /// Its time.
+        at: MarketTime,
+        /// The latest that would do.
+        latest: MarketTime,
+    },
     /// A field that its kind needs is absent.
     #[error("field '{field}' is missing, expected {expected}")]
     Missing {

@@ -5,7 +5,8 @@
 //! panics. Costs about two microseconds a line and no more memory than the line.
 
 use aggregates::instrument::{Contract, ExerciseStyle, InstrumentKind, Settlement};
-use aggregates::market::AuctionKind;
+use aggregates::market::{AuctionKind, MarketTime};
+use chrono::Months;
 
 use super::fields::{Fields, LineProblem, unfit};
 use super::tick::{
@@ -15,6 +16,8 @@ use super::tick::{
 
 /// The most lines that the feed takes at once.
 pub const MAX_FEED_LINES: usize = 50_000;
+/// How far ahead of what is known a line may be that is no `clock`: ten years.
+const AHEAD: Months = Months::new(120);
 /// The longest line, in bytes: a depth of 100 levels a side fits several times.
 pub const MAX_LINE_BYTES: usize = 32 * 1024;
 
@@ -30,13 +33,27 @@ pub struct TickError {
 
 /// Reads all lines from outside or none: the first malformed one is the error. Blank lines are skipped but numbered.
 ///
-/// At most `max_lines` ticks.
-pub fn parse_lines(bytes: &[u8], max_lines: usize) -> Result<Vec<Tick>, TickError> {
-    let mut ticks = Vec::new();
+/// At most `max_lines` ticks, of times up to [`AHEAD`] of `now` and of the `clock` lines among them. The market's clock
+/// never goes back: one line of a wrong year would take the market there for good.
+pub fn parse_lines(
+    bytes: &[u8],
+    max_lines: usize,
+    now: MarketTime,
+) -> Result<Vec<Tick>, TickError> {
+    let ahead = |of: MarketTime| of.checked_add_months(AHEAD).unwrap_or(MarketTime::MAX_UTC);
+    let (mut ticks, mut latest) = (Vec::new(), ahead(now));
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
         let Some(tick) = parse_told(line, number)? else { continue };
         if ticks.len() == max_lines {
             return Err(TickError { line: number, problem: LineProblem::TooMany(max_lines) });
+        }
+        match tick.at() {
+            Some(at) if matches!(tick, Tick::Clock(_)) => latest = latest.max(ahead(at)),
+            Some(at) if at > latest => {
+                let problem = LineProblem::TooFarAhead { at, latest };
+                return Err(TickError { line: number, problem });
+            }
+            _ => {}
         }
         ticks.push(tick);
     }

@@ -25,6 +25,9 @@ const EVERY_KIND: [&str; 17] = [
     r#"{"t":"rate","kind":"risk_free","symbol":null,"value":"0.045","at":"2026-11-23T14:30:00Z"}"#,
 ];
 
+/// The market's clock, at which lines of every kind may come.
+const KNOWN: MarketTime = MarketTime::from_timestamp_secs(1_795_000_000).unwrap();
+
 fn problem(line: &str) -> LineProblem {
     parse_line(line.as_bytes(), 1).unwrap_err().problem
 }
@@ -206,12 +209,39 @@ fn hidden_characters_in_texts_are_refused() {
 fn one_malformed_line_refuses_all_and_is_named() {
     let good = EVERY_KIND[0];
     let text = format!("{good}\n\n{good}\r\n{{\"t\":\"bell\"}}\n{good}\n");
-    let error = parse_lines(text.as_bytes(), MAX_FEED_LINES).unwrap_err();
+    let error = parse_lines(text.as_bytes(), MAX_FEED_LINES, KNOWN).unwrap_err();
     assert_eq!((error.line, field_of(&error.problem)), (4, "t"));
     let text = format!("{good}\n{good}\n{good}\n");
-    assert_eq!(parse_lines(text.as_bytes(), 3).unwrap().len(), 3);
-    let error = parse_lines(text.as_bytes(), 2).unwrap_err();
+    assert_eq!(parse_lines(text.as_bytes(), 3, KNOWN).unwrap().len(), 3);
+    let error = parse_lines(text.as_bytes(), 2, KNOWN).unwrap_err();
     assert_eq!((error.line, error.problem), (3, LineProblem::TooMany(2)));
+}
+
+#[test]
+fn a_line_of_a_time_that_is_far_ahead_needs_a_clock_line_before_it() {
+    let known: MarketTime = "2026-11-23T14:30:00Z".parse().unwrap();
+    let read = |lines: &[&str]| {
+        let line = |at: &&str| match at.strip_prefix("clock ") {
+            Some(at) => format!(r#"{{"t":"clock","at":"{at}"}}"#),
+            None => {
+                format!(r#"{{"t":"trade","symbol":"AAPL","price":"1","size":"1","at":"{at}"}}"#)
+            }
+        };
+        let lines: Vec<String> = lines.iter().map(line).collect();
+        parse_lines(lines.join("\n").as_bytes(), MAX_FEED_LINES, known)
+            .map(|ticks| ticks.len())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&["2026-11-23T14:30:00Z", "2036-11-23T14:30:00Z"]), Ok(2));
+    let far = read(&["2026-11-23T14:30:00Z", "2036-11-23T14:30:01Z"]).unwrap_err();
+    assert_eq!(
+        far,
+        "line 2: field 'at': expected a time up to 2036-11-23 14:30:00 UTC, ten years ahead of today and of the market's \
+         clock, found 2036-11-23 14:30:01 UTC; a clock line before it takes the market there"
+    );
+    assert_eq!(read(&["clock 2036-11-23T14:30:01Z", "2046-11-23T14:30:01Z"]), Ok(2));
+    assert!(read(&["2046-11-23T14:30:01Z", "clock 2036-11-23T14:30:01Z"]).is_err());
+    assert_eq!(read(&["clock 2199-12-31T00:00:00Z", "2199-12-31T00:00:00Z"]), Ok(2));
 }
 
 #[test]
@@ -255,7 +285,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse_lines(&bytes, 10);
+        let _ = parse_lines(&bytes, 10, KNOWN);
     }
 
     #[test]

@@ -80,8 +80,9 @@ pub fn routes() -> Routes {
             feed,
             Operation::write(Act::FeedMarket, "feed_market", "Feed lines of the market")
                 .about(
-                    "At most 8 MiB and 50,000 lines. One malformed line: 400 names it, and nothing is applied. The answer comes \
-                     when all that the lines caused has committed; a line sent again is ignored.",
+                    "At most 8 MiB and 50,000 lines. One malformed line, or one more than ten years ahead without a `clock` line before \
+                     it: 400 names it, and nothing is applied. The answer comes when all that the lines caused has committed; a line \
+                     sent again is ignored.",
                 )
                 .slow()
                 .lines(LINES)

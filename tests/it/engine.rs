@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aggregates::id::{AccountId, OPERATOR_TENANT};
+use aggregates::market::MarketTime;
 use aggregates::order::OrderEvent;
 use aggregates::stream::Event;
 use aggregates::trading::Command;
@@ -44,7 +45,7 @@ impl Running {
     }
 
     async fn lines(&self, text: &str) -> blotter::engine::Report {
-        let ticks = parse_lines(text.as_bytes(), 1_000).unwrap();
+        let ticks = parse_lines(text.as_bytes(), 1_000, MarketTime::MAX_UTC).unwrap();
         self.engine.lines("feed", ticks).await.unwrap()
     }
 
@@ -127,7 +128,7 @@ async fn many_lines_share_blocks_and_keep_their_places() {
             )
         })
         .collect();
-    let ticks = parse_lines(lines.join("\n").as_bytes(), 2_000).unwrap();
+    let ticks = parse_lines(lines.join("\n").as_bytes(), 2_000, MarketTime::MAX_UTC).unwrap();
     let report = running.engine.lines("feed", ticks).await.unwrap();
     assert_eq!(report.accepted, 1_300);
     let blocks: Vec<(i64, i64)> =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aggregates::market::MarketTime;
+use chrono::Utc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,7 +50,8 @@ impl Service {
             let message = "the market has a source of its own: start the server with --market feed to post lines";
             return Err(ServiceError::Conflict(message.to_owned()));
         }
-        let ticks = parse_lines(lines, MAX_FEED_LINES)
+        let now = self.market_time().map_or_else(Utc::now, |clock| clock.max(Utc::now()));
+        let ticks = parse_lines(lines, MAX_FEED_LINES, now)
             .map_err(|error| ServiceError::Unreadable(error.to_string()))?;
         let report = self.parts.engine.lines(FEED, ticks).await?;
         let reasons = report.reasons.into_iter().map(|(reason, n)| (reason.word(), n)).collect();

@@ -8,6 +8,7 @@ mod crashes;
 mod damage;
 mod disk;
 mod families;
+mod feed;
 mod losses;
 mod lost;
 mod margin;
