@@ -78,7 +78,7 @@ const ENDED: &str = "this access token was good and is no more: its session has 
 const REVOKED: &str = "this token was good and is no more: it was revoked, its time is over, or its user may not log in; its user \
     sees by GET /v1/tokens which are good, and makes another by POST /v1/tokens";
 
-/// Said over MCP beside [`NO_TOKEN`], since access tokens are for one face.
+/// Said over MCP beside what tells to log in, since access tokens are for one face.
 const FOR_MCP: &str = "; an access token of POST /v1/sessions opens MCP only if the log-in said {\"audience\": \"mcp\"}";
 
 /// Middleware: puts the [`Visitor`], and who permits it things, into the request, or answers 401, or 429 where too many requests came.
@@ -115,7 +115,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         tokio::select! {
             biased;
             response = answered => response,
-            () = waits => return void(ended).into_response(),
+            () = waits => return void(interface, ended).into_response(),
         }
     } else {
         answered.await
@@ -127,18 +127,23 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
 
 /// The answer to who shows nothing that opens this face.
 fn unauthenticated(interface: Interface, presented: bool) -> Problem {
-    let hint = if interface == Interface::Mcp && presented { FOR_MCP } else { "" };
+    let hint = if presented { log_in_hint(interface) } else { "" };
     Problem::unauthenticated(presented, format!("{NO_TOKEN}{hint}"))
 }
 
 /// The answer to who shows what opened this face once.
-fn void(by: VoidBy) -> Problem {
-    let detail = match by {
-        VoidBy::Time => EXPIRED,
-        VoidBy::Session => ENDED,
-        VoidBy::Token => REVOKED,
+fn void(interface: Interface, by: VoidBy) -> Problem {
+    let (detail, hint) = match by {
+        VoidBy::Time => (EXPIRED, log_in_hint(interface)),
+        VoidBy::Session => (ENDED, log_in_hint(interface)),
+        VoidBy::Token => (REVOKED, ""),
     };
-    Problem::unauthenticated(true, detail)
+    Problem::unauthenticated(true, format!("{detail}{hint}"))
+}
+
+/// What a log-in has to say to open a face.
+fn log_in_hint(interface: Interface) -> &'static str {
+    if interface == Interface::Mcp { FOR_MCP } else { "" }
 }
 
 /// Ends an answer that goes on, once what was shown for it is void.
@@ -169,7 +174,10 @@ impl Gate {
             (Some(visitor), _) => visitor,
             (None, Some(token)) => {
                 let by = self.service.void_by(&token, self.interface).await?;
-                return Err(by.map_or_else(|| unauthenticated(self.interface, presented), void));
+                return Err(match by {
+                    Some(by) => void(self.interface, by),
+                    None => unauthenticated(self.interface, presented),
+                });
             }
             (None, None) => return Err(unauthenticated(self.interface, presented)),
         };

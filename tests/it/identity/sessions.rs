@@ -447,4 +447,13 @@ async fn an_access_token_is_for_the_face_that_it_was_asked_for() {
     let odd = json!({"email": ada.email, "password": PASSWORD, "audience": "all"});
     call(base, Method::POST, "/v1/sessions", None, Some(odd)).await.expect(422);
     log_in(base, &ada.email, PASSWORD).await.expect(200);
+    // Once it is over, who shows it is told how to log in for this face.
+    ada.delete("/v1/sessions").await.expect(200);
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let over = call(base, Method::POST, "/mcp", Some(access), Some(ping)).await.expect(401);
+    let told = over["detail"].as_str().unwrap();
+    assert!(
+        told.contains("its session has ended") && told.contains(r#"{"audience": "mcp"}"#),
+        "{told}"
+    );
 }
