@@ -13,14 +13,16 @@ use super::command::Execution;
 use super::error::OrderError;
 use super::spec::{OrderClass, OrderSpec, OrderType, Side, TimeInForce};
 use crate::id::{FillId, InstrumentId};
-use crate::instrument::{MULTIPLIER, OptionTerms};
+use crate::instrument::{Contract, MULTIPLIER, OptionTerms};
 use crate::market::Evidence;
 use crate::money::{AmountError, Money, Price, Quantity};
 
 /// The fewest and the most legs of one order.
 pub const LEGS: std::ops::RangeInclusive<usize> = 2..=4;
-/// The most of a leg in one package: contracts of an option, hundreds of shares of a stock.
+/// The most of a leg in one package: contracts of an option, or shares of its stock.
 pub const RATIO_MAX: u32 = 100;
+/// A leg of a stock is in shares, and these count as one contract.
+pub(crate) const STOCK_UNIT: u32 = 100;
 /// Decimals of an option's price and of a net price.
 const DECIMALS: u32 = 2;
 
@@ -340,7 +342,11 @@ impl OrderSpec {
             if position_intent.is_some_and(|intent| intent.side() != *side) {
                 faults.push(format!("position_intent of {symbol} does not go with its side"));
             }
-            common = gcd(common, *ratio_qty);
+            // A leg of shares is in hundreds.
+            let is_stock = symbol.parse::<Contract>().is_err();
+            let unit =
+                if is_stock && ratio_qty.is_multiple_of(STOCK_UNIT) { STOCK_UNIT } else { 1 };
+            common = gcd(common, ratio_qty / unit);
         }
         if common > 1 {
             faults.push(format!(

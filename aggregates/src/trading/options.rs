@@ -17,14 +17,11 @@ use crate::market::MarketTime;
 use crate::money::{Money, Price, Quantity};
 use crate::order::{
     Execution, Leg, Order, OrderChange, OrderClass, OrderCommand, OrderError, OrderEvent,
-    OrderSpec, PositionIntent, Side, net_price,
+    OrderSpec, PositionIntent, STOCK_UNIT, Side, net_price,
 };
 use crate::position::{PositionCommand, Trade};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::stream::{Decide, Event, StreamId};
-
-/// A stock leg is in hundreds of shares, as contracts are.
-const STOCK_UNIT: u32 = 100;
 
 /// What so many packages of an order take of their account.
 struct Plan {

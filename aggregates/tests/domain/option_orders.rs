@@ -411,6 +411,22 @@ fn an_order_of_options_ends_with_its_contract_at_the_latest() {
 }
 
 #[test]
+fn a_leg_of_shares_counts_in_hundreds_where_ratios_are_in_lowest_terms() {
+    let order = |puts: u32, shares: u32| {
+        package(&[(PUT_90, Side::Buy, puts), ("AAPL", Side::Buy, shares)], "1", "105")
+    };
+    let market = shown(&[(PUT_90, "1"), ("AAPL", "100")]);
+    for puts in 1..=4 {
+        let placed = margin(3).place(1, &order(puts, 100), &market);
+        assert_eq!(placed.rejected, None, "{puts} puts and 100 shares");
+    }
+    for (puts, shares) in [(2, 200), (2, 50), (1, 50)] {
+        let refusal = malformed(&mut margin(3), &order(puts, shares), &market);
+        assert_eq!(refusal.code, RefusalCode::InvalidOrder, "{puts} puts and {shares} shares");
+    }
+}
+
+#[test]
 fn what_options_do_not_take_is_refused_by_name() {
     let mut book = margin(3);
     let market = shown(&[(CALL_100, "2"), (CALL_101, "1")]);
