@@ -198,8 +198,7 @@ pub(super) fn takes_part(spec: &OrderSpec, market: &MarketView) -> Result<(), Re
     match market.auction {
         Some(AuctionEntry::Taken { .. }) => Ok(()),
         Some(AuctionEntry::Refused { since, until }) => {
-            let [since, until, at] =
-                [since, until, at].map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            let [since, until, at] = [since, until, at].map(shown);
             let message = format!(
                 "no {word} order is taken or changed from {since} to {until}, and the market's clock is at {at}: send it \
                  at {until} or later for the next session, or as day"
@@ -211,6 +210,11 @@ pub(super) fn takes_part(spec: &OrderSpec, market: &MarketView) -> Result<(), Re
             "a market that is always open has no auctions, so no {word} order is taken: send it as day"
         ))),
     }
+}
+
+/// A time as requests and answers write it.
+fn shown(at: MarketTime) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// When the time of an order that is taken now will be over; `None` is never.
@@ -226,17 +230,17 @@ pub(super) fn expiry(
             _ => None,
         }),
         (TimeInForce::Gtd, Some(end)) if end <= market.at => {
+            let [end, now] = [end, market.at].map(shown);
             let message = format!(
-                "expires_at {end} is not after the market's clock, {}: name a later time",
-                market.at
+                "expires_at {end} is not after the market's clock, {now}: name a later time"
             );
             Err(Refusal::new(RefusalCode::InvalidOrder, message).field("expires_at").into())
         }
         (TimeInForce::Gtd, Some(end)) if end.signed_duration_since(market.at) > GOOD_TILL_MOST => {
             let years = GOOD_TILL_MOST.num_days() / 365;
+            let [end, now] = [end, market.at].map(shown);
             let message = format!(
-                "expires_at {end} is more than {years} years after the market's clock, {}: name an earlier time, or use gtc",
-                market.at
+                "expires_at {end} is more than {years} years after the market's clock, {now}: name an earlier time, or use gtc"
             );
             Err(Refusal::new(RefusalCode::InvalidOrder, message).field("expires_at").into())
         }
