@@ -356,8 +356,9 @@ impl Core {
             return None;
         }
         let instrument_id = InstrumentId::of_symbol(symbol);
-        // A restart may find the line again before it has moved the clock.
-        let began = self.state.round.as_ref().map(|round| round.began);
+        // A restart may find the line again before it has moved the clock; one without a time moves none.
+        let timed = self.state.round.as_ref().filter(|round| round.tick.at().is_some());
+        let began = timed.map(|round| round.began);
         let command = InstrumentCommand::List {
             instrument_id,
             symbol: symbol.to_owned(),

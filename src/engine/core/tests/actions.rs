@@ -1,7 +1,9 @@
 //! Splits and dividends on positions and open orders, and restarts in the middle of them.
 
 use aggregates::id::AccountId;
+use aggregates::instrument::InstrumentEvent;
 use aggregates::order::{CancelReason, OrderStatus};
+use aggregates::stream::Event;
 
 use super::super::Reason;
 use super::desk::{Desk, trade};
@@ -236,6 +238,18 @@ fn a_line_of_any_kind_that_is_sent_again_is_ignored_and_so_is_an_older_one() {
     let places = desk.tape.len();
     desk.rebuild();
     assert_eq!(desk.core.state().place, places as u64);
+}
+
+#[test]
+fn what_is_listed_before_the_market_has_a_time_is_listed_at_none() {
+    let mut desk = Desk::nyse();
+    desk.line(r#"{"t":"instrument","symbol":"AAPL","name":"Apple Inc.","kind":"stock"}"#);
+    let listed = desk.log.iter().find_map(|(_, event)| match event {
+        Event::Instrument(InstrumentEvent::InstrumentListed { at, .. }) => Some(*at),
+        _ => None,
+    });
+    assert_eq!(listed, Some(None));
+    desk.rebuild();
 }
 
 #[test]
