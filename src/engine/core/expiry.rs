@@ -316,9 +316,12 @@ impl Core {
         })
     }
 
-    /// Those of them when the market is where it is.
+    /// Those of them when the market is where it is. At the instant of the close itself nothing is missing yet.
     pub fn contracts_without_close(&self) -> impl Iterator<Item = InstrumentId> {
-        let waiting = self.state.clock.map(|now| self.waiting_for_price(now));
+        let waiting = self
+            .state
+            .clock
+            .map(|now| self.waiting_for_price(now).filter(move |over| over.close < now));
         waiting.into_iter().flatten().map(|over| over.instrument_id)
     }
 

@@ -91,6 +91,8 @@ fn options_wait_for_an_official_close_that_comes_late_and_cannot_be_traded_meanw
     let account = desk.options_account(AccountKind::Cash, "50000");
     desk.place_legs(account, 1, None, &[("buy", 1, C190)], TimeInForce::Day);
     assert_eq!(desk.core.contracts_without_close().count(), 0);
+    desk.clock("2026-11-27T18:00:00Z");
+    assert_eq!(desk.core.contracts_without_close().count(), 0, "a trade at the close may come");
     desk.clock("2026-11-27T22:00:00Z");
     assert!(of_contracts(&desk).is_empty());
     assert_eq!(desk.core.contracts_without_close().count(), 1);
