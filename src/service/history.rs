@@ -256,7 +256,11 @@ pub(super) async fn timeline(
         Some(base) => query::last_entry(connection, account_id, base.at, up_to).await?.max(begun),
         None => begun,
     };
-    let moved = query::moved(connection, account_id, &sessions, (behind, up_to)).await?;
+    let part = (behind, up_to);
+    let moved = match reach {
+        Reach::Last => query::moved_since(connection, account_id, base.copied(), part).await?,
+        _ => query::moved(connection, account_id, &sessions, part).await?,
+    };
     let mut held: Held =
         held.iter().map(|row| (Some(row.instrument_id), row.qty.decimal())).collect();
     held.insert(None, account.cash.decimal());

@@ -191,17 +191,52 @@ pub async fn moved(
         .bind(behind.cast_signed())
         .fetch_all(connection)
         .await?;
-    let read = |row| -> Result<_, sqlx::Error> {
-        let row: &sqlx::postgres::PgRow = row;
-        let instrument_id: Option<Uuid> = row.try_get("instrument_id")?;
-        Ok(Moved {
-            after: usize::try_from(row.try_get::<i32, _>("after")?).unwrap_or_default(),
-            instrument_id: instrument_id.map(InstrumentId::new),
-            held: row.try_get("held")?,
-            paid_in: row.try_get("paid_in")?,
-        })
-    };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(read_moved).collect::<Result<_, _>>()?)
+}
+
+/// What moved in an account since a close: `behind` is its last entry before that, and what follows it without a time of its
+/// own moved before the close too. The same as [`moved`] says of that session alone, in a third of the time and less, since nothing
+/// is asked for its time. Without a close everything behind the entry is before the first one. Costs what moved.
+///
+/// # Errors
+/// The database failed.
+pub async fn moved_since(
+    connection: &mut PgConnection,
+    account_id: AccountId,
+    close: Option<ClosedSession>,
+    (behind, up_to): (u64, u64),
+) -> Result<Vec<Moved>, ProjectionError> {
+    const MOVED_SINCE: &str = "WITH first AS (
+            SELECT position FROM journal_entries
+            WHERE generation = blotter_generation('books') AND account_id = $1 AND position > $3 AND position <= $2
+            AND $4 AND (at IS NOT NULL OR fill_id IS NOT NULL)
+            ORDER BY position LIMIT 1)
+        SELECT CASE WHEN position >= (SELECT position FROM first) THEN 1 ELSE 0 END AS after,
+            instrument_id,
+            coalesce(sum(amount) FILTER (WHERE book <> 'external'), 0) AS held,
+            -coalesce(sum(amount) FILTER (WHERE book = 'external'), 0) AS paid_in
+        FROM journal_postings
+        WHERE generation = blotter_generation('books') AND account_id = $1 AND position > $3 AND position <= $2
+        AND book IN ('available', 'reserved', 'shares', 'shares_reserved', 'external')
+        GROUP BY 1, 2";
+    let rows = sqlx::query(MOVED_SINCE)
+        .bind(account_id.uuid())
+        .bind(up_to.cast_signed())
+        .bind(behind.cast_signed())
+        .bind(close.is_some())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.iter().map(read_moved).collect::<Result<_, _>>()?)
+}
+
+fn read_moved(row: &sqlx::postgres::PgRow) -> Result<Moved, sqlx::Error> {
+    let instrument_id: Option<Uuid> = row.try_get("instrument_id")?;
+    Ok(Moved {
+        after: usize::try_from(row.try_get::<i32, _>("after")?).unwrap_or_default(),
+        instrument_id: instrument_id.map(InstrumentId::new),
+        held: row.try_get("held")?,
+        paid_in: row.try_get("paid_in")?,
+    })
 }
 
 /// Cash paid into an account behind one position of the log and up to another, less what was paid out. Costs what was
