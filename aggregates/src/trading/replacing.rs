@@ -75,6 +75,9 @@ impl<W: World> Desk<'_, W> {
             account.permits_order(!parts.opens.is_zero(), replaced.qty, cost)?;
             self.is_whole(&replaced, &parts)?;
         }
+        if replaced.qty > spec.qty {
+            self.uncovers((order_id, &replaced), leaves, &market.marks)?;
+        }
         if replaced.qty > spec.qty || !same_price(spec, &replaced) {
             self.within_policy((order_id, &replaced), leaves, &parts, market)?;
         }

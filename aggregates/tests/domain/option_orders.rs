@@ -508,6 +508,25 @@ fn a_stock_leg_sells_what_is_held_and_nothing_short() {
 }
 
 #[test]
+fn a_change_sells_no_shares_from_under_a_call_as_no_order_does() {
+    let mut book = margin(3);
+    let prices = [(CALL_110, "2.00"), ("AAPL", "100")];
+    trade(&mut book, 1, &spec(me(), "AAPL", Side::Buy, "150", Some("100")), &prices);
+    trade(&mut book, 2, &one(CALL_110, Side::Sell, "1", Some("2")), &prices);
+    let sell = |qty: &str| spec(me(), "AAPL", Side::Sell, qty, Some("110"));
+    assert_eq!(refused(&book.place(3, &sell("51"), &shown(&prices))), RefusalCode::OptionLevel);
+    assert_eq!(book.place(4, &sell("50"), &shown(&prices)).rejected, None);
+    let changed = |qty: &str| {
+        let change = OrderChange { qty: Some(quantity(qty)), ..OrderChange::default() };
+        let market = shown(&prices);
+        Command::Replace { account_id: me(), order_id: order_id(4), change, seen: None, market }
+    };
+    assert_eq!(book.refused(&changed("100")), RefusalCode::OptionLevel);
+    book.submit(&changed("40")).unwrap();
+    book.submit(&changed("50")).unwrap();
+}
+
+#[test]
 fn a_level_is_told_by_the_best_cover_and_not_by_the_cheapest() {
     // Far out of the money a naked call needs less than the spread can lose.
     let mut book = margin(3);
