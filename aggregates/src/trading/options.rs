@@ -35,6 +35,8 @@ struct Plan {
     closes: Vec<(InstrumentId, Quantity)>,
     /// Whether a leg opens a position.
     opens: bool,
+    /// Whether one does, or what is left of the account's options needs more afterwards.
+    risks: bool,
 }
 
 impl<W: World> Desk<'_, W> {
@@ -198,7 +200,7 @@ impl<W: World> Desk<'_, W> {
         let price = self.worst_net(spec, market)?;
         let plan = self.plan(spec, spec.qty, price, &market.marks)?;
         let account = self.look_account(spec.account_id)?;
-        account.permits_order(plan.opens, spec.qty, plan.cost)?;
+        account.permits_order(plan.risks, spec.qty, plan.cost)?;
         self.within_policy_of_options((order_id, spec), spec.qty, market)?;
         let command = OrderCommand::Place {
             spec: spec.clone(),
@@ -246,7 +248,7 @@ impl<W: World> Desk<'_, W> {
         let reserved = account.reservation(order_id);
         let more = plan.reserve > reserved;
         if more || replaced.qty > spec.qty {
-            account.permits_order(plan.opens, replaced.qty, plan.cost)?;
+            account.permits_order(plan.risks, replaced.qty, plan.cost)?;
         }
         self.within_policy_of_options((order_id, replaced), leaves, market)?;
         let expires_at = match replaced.lives_as(spec) {
@@ -384,6 +386,7 @@ impl<W: World> Desk<'_, W> {
             cost: paid.max(more).max(Money::ZERO),
             closes,
             opens,
+            risks: opens || more.is_positive(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::account::{AccountCommand, PolicyChange};
+use aggregates::account::{AccountCommand, PolicyChange, TradingState};
 use aggregates::id::AccountId;
 use aggregates::instrument::{Contract, InstrumentCommand, InstrumentKind, OptionTerms};
 use aggregates::margin::Marks;
@@ -524,6 +524,24 @@ fn a_change_sells_no_shares_from_under_a_call_as_no_order_does() {
     assert_eq!(book.refused(&changed("100")), RefusalCode::OptionLevel);
     book.submit(&changed("40")).unwrap();
     book.submit(&changed("50")).unwrap();
+}
+
+#[test]
+fn an_account_that_may_only_reduce_takes_nothing_away_that_covers_its_options() {
+    let prices = [(CALL_100, "2.50"), (CALL_110, "0.60"), ("AAPL", "100")];
+    let mut book = margin(4);
+    trade(&mut book, 1, &spec(me(), "AAPL", Side::Buy, "50", Some("100")), &prices);
+    let legs = [(CALL_100, Side::Sell, 1), (CALL_110, Side::Buy, 1)];
+    trade(&mut book, 2, &package(&legs, "1", "-1.90"), &prices);
+    let reducing =
+        PolicyChange { trading_state: Some(TradingState::Reducing), ..PolicyChange::default() };
+    limited(&mut book, reducing);
+    let sell = one(CALL_110, Side::Sell, "1", Some("0.60"));
+    assert_eq!(refused(&book.place(3, &sell, &shown(&prices))), RefusalCode::ReduceOnly);
+    // The short leg may be bought back, and then nothing is covered by the long one.
+    trade(&mut book, 4, &one(CALL_100, Side::Buy, "1", Some("2.50")), &prices);
+    trade(&mut book, 5, &sell, &prices);
+    trade(&mut book, 6, &spec(me(), "AAPL", Side::Sell, "50", Some("100")), &prices);
 }
 
 #[test]
