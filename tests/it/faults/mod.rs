@@ -9,6 +9,7 @@ mod damage;
 mod disk;
 mod families;
 mod feed;
+mod hot;
 mod losses;
 mod lost;
 mod margin;
