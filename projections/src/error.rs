@@ -8,6 +8,9 @@ pub enum ProjectionError {
     /// The database failed. The step left no trace; it can be tried again.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database has not answered on a connection for so long. What was under way may be done or not.
+    #[error("the database has not answered for {} s: its connection is given up", .0.as_secs())]
+    Silent(std::time::Duration),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -24,6 +24,10 @@ const GRACE: Duration = Duration::from_millis(10);
 /// The first and the longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// How long one turn of a group may take: longer than any of its statements may, which the database ends after five minutes.
+/// What takes longer waits for a database that does not answer on this connection any more.
+const TURN: Duration = Duration::from_secs(330);
+
 /// How a group is doing in this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -70,6 +74,7 @@ pub struct Runner {
     pool: PgPool,
     head: watch::Receiver<u64>,
     progress: Vec<(Group, watch::Sender<Progress>)>,
+    patience: Duration,
 }
 
 impl Runner {
@@ -79,7 +84,12 @@ impl Runner {
         let channels = Group::ALL.map(|_| watch::channel(Progress::default()));
         let progress = channels.each_ref().map(|(_, receiver)| receiver.clone());
         let senders = Group::ALL.into_iter().zip(channels.into_iter().map(|(sender, _)| sender));
-        (Self { pool, head, progress: senders.collect() }, Views { progress })
+        (Self { pool, head, progress: senders.collect(), patience: TURN }, Views { progress })
+    }
+
+    /// The same, with another bound of one turn: a connection that a turn has waited on for so long is given up.
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs until it is dropped. A step that is under way then leaves no trace.
@@ -94,9 +104,9 @@ impl Runner {
         for (group, progress) in self.progress {
             let (pool, head, tail) = (self.pool.clone(), self.head.clone(), tail.clone());
             let lately = Lately::default();
-            let follower =
-                Follower { group, pool, head, tail, lately, progress, looked: None, second: false };
-            tasks.spawn(follower.follow());
+            let (looked, second) = (None, false);
+            let follower = Follower { group, pool, head, tail, lately, progress, looked, second };
+            tasks.spawn(follower.follow(self.patience));
         }
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -143,12 +153,12 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(mut self) {
+    async fn follow(mut self, patience: Duration) {
         let mut pause = PAUSES.0;
         let mut resumed = false;
         loop {
             self.head.mark_unchanged();
-            match self.turn(&mut resumed).await {
+            match self.turn_within(patience, &mut resumed).await {
                 Ok(busy) => {
                     pause = PAUSES.0;
                     if !busy {
@@ -177,13 +187,34 @@ impl Follower {
         }
     }
 
-    /// One step of every generation that needs one. True: there is more to do at once.
-    async fn turn(&mut self, resumed: &mut bool) -> Result<bool, ProjectionError> {
+    /// One turn on a connection that is given up if it takes too long: the next turn has another one, and finds what that one
+    /// has left, since a step reads where its group stands.
+    async fn turn_within(
+        &mut self,
+        patience: Duration,
+        resumed: &mut bool,
+    ) -> Result<bool, ProjectionError> {
         if self.second {
             tokio::time::sleep(GRACE).await;
         }
         let mut connection = self.pool.acquire().await?;
-        let connection = &mut *connection;
+        let turned = tokio::time::timeout(patience, self.turn(&mut connection, resumed)).await;
+        match turned {
+            Ok(turned) => turned,
+            Err(_) => {
+                // Nobody waits for it to be put back in order: it may never answer.
+                connection.close_on_drop();
+                Err(ProjectionError::Silent(patience))
+            }
+        }
+    }
+
+    /// One step of every generation that needs one. True: there is more to do at once.
+    async fn turn(
+        &mut self,
+        connection: &mut PgConnection,
+        resumed: &mut bool,
+    ) -> Result<bool, ProjectionError> {
         if !*resumed {
             // A stop is kept over restarts of the same program only by being met again.
             checkpoint::resume(connection, self.group.name()).await?;

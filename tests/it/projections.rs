@@ -22,6 +22,7 @@ use sqlx::{PgConnection, PgPool, Row};
 
 use crate::history::{History, Move, moves};
 use crate::support::TestDatabase;
+use crate::support::proxy::Proxy;
 
 /// A history of `count` moves, the same in every run.
 pub fn a_history(count: usize) -> History {
@@ -243,6 +244,32 @@ async fn an_impossible_event_stops_a_group_too() {
     Group::Trading.step(&mut connection, 1).await.unwrap();
     let step = Group::Trading.step(&mut connection, 1).await.unwrap();
     assert!(matches!(step, Step::Stopped { position, .. } if position == bad as u64), "{step:?}");
+}
+
+/// As by a failover that tells nobody: what is connected never hears anything again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_go_on_by_new_connections_where_the_old_ones_never_answer_again() {
+    let database = TestDatabase::new().await;
+    let history = a_history(60);
+    let proxy = Proxy::new(&database, "moved");
+    let pool = proxy.projector();
+    let (head, receiver) = tokio::sync::watch::channel(0);
+    let (runner, views) = Runner::new(pool.pool().clone(), receiver);
+    let following = tokio::spawn(runner.patient(Duration::from_secs(2)).run());
+    let (before, after) = history.log.split_at(history.log.len() / 2);
+    for (rows, moves_away) in [(before, true), (after, false)] {
+        append(database.writer.pool(), rows).await;
+        let position = rows.last().unwrap().position;
+        head.send_replace(position);
+        for group in Group::ALL {
+            let arrived = views.wait(group, position, Duration::from_secs(30)).await;
+            assert!(arrived, "{group:?}: {:?}", views.progress(group));
+        }
+        if moves_away {
+            proxy.move_away();
+        }
+    }
+    following.abort();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A way to Postgres that is cut once, in the middle of a chosen statement: before it is forwarded, or after it was
 //! executed and before its answer came back. Or it takes its time, or nothing gets through: then what is sent is taken
-//! and held, as by a network that loses packets, and gets through once the way is mended.
+//! and held, as by a network that loses packets, and gets through once the way is mended. Or the database has moved: what
+//! is connected gets nothing through any more, and who connects anew does.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use blotter::database::{Connector, WriterPool};
+use blotter::database::{Connector, ProjectorPool, WriterPool};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::OwnedWriteHalf;
@@ -38,11 +39,16 @@ type Broken = Arc<AtomicBool>;
 /// How long after it was sent a piece gets through, each way; `None` while nothing does.
 type Delay = Option<Duration>;
 
+/// The delay of those who are connected and of those who come.
+type Shared = Arc<Mutex<watch::Sender<Delay>>>;
+
 /// A listening proxy. It ends with the test's runtime.
 pub struct Proxy {
     plan: Plan,
     broken: Broken,
-    delay: watch::Sender<Delay>,
+    delay: Shared,
+    /// Of what was connected before the database moved: nothing gets through, and nothing ends.
+    gone: Mutex<Vec<watch::Sender<Delay>>>,
     directory: Scratch,
     options: PgConnectOptions,
 }
@@ -54,9 +60,10 @@ impl Proxy {
         let server = options.get_socket().unwrap().join(".s.PGSQL.5432");
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
         let (plan, broken) = (Plan::default(), Broken::default());
-        let (delay, delays) = watch::channel(Some(Duration::ZERO));
+        let delay: Shared = Arc::new(Mutex::new(watch::channel(Some(Duration::ZERO)).0));
+        let delays = Arc::clone(&delay);
         tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&broken), delays));
-        Self { plan, broken, delay, directory, options }
+        Self { plan, broken, delay, gone: Mutex::default(), directory, options }
     }
 
     /// The database as a URL for `login` through the proxy, as `--database-url` takes it.
@@ -70,6 +77,11 @@ impl Proxy {
         Connector::by_login(self.options.clone().socket(self.directory.path())).writer()
     }
 
+    /// The projector's pool through the proxy.
+    pub fn projector(&self) -> ProjectorPool {
+        Connector::by_login(self.options.clone().socket(self.directory.path())).projector()
+    }
+
     /// Cuts the connection of the next statement that has `marker` in it.
     pub fn cut(&self, marker: &str, cut: Cut) {
         *self.plan.lock().unwrap() = Some((marker.as_bytes().to_vec(), cut));
@@ -77,18 +89,26 @@ impl Proxy {
 
     /// Has everything take `delay` longer, each way.
     pub fn slow_down(&self, delay: Duration) {
-        self.delay.send_replace(Some(delay));
+        self.delay.lock().unwrap().send_replace(Some(delay));
     }
 
     /// Lets nothing through, and tells nobody, neither of an end.
     pub fn fall_silent(&self) {
-        self.delay.send_replace(None);
+        self.delay.lock().unwrap().send_replace(None);
+    }
+
+    /// Lets nothing through of what is connected, for ever, and tells nobody; new connections get through.
+    pub fn move_away(&self) {
+        let new = watch::channel(Some(Duration::ZERO)).0;
+        let old = std::mem::replace(&mut *self.delay.lock().unwrap(), new);
+        old.send_replace(None);
+        self.gone.lock().unwrap().push(old);
     }
 
     /// Lets new connections through again, and all at once that is held or late.
     pub fn mend(&self) {
         self.broken.store(false, Ordering::SeqCst);
-        self.delay.send_replace(Some(Duration::ZERO));
+        self.delay.lock().unwrap().send_replace(Some(Duration::ZERO));
     }
 
     /// Whether the cut was made.
@@ -102,14 +122,14 @@ async fn accept(
     server: PathBuf,
     plan: Plan,
     broken: Broken,
-    delay: watch::Receiver<Delay>,
+    delays: Shared,
 ) {
     while let Ok((client, _)) = listener.accept().await {
         if broken.load(Ordering::SeqCst) {
             continue;
         }
         let (server, plan, broken) = (server.clone(), Arc::clone(&plan), Arc::clone(&broken));
-        let mut delay = delay.clone();
+        let mut delay = delays.lock().unwrap().subscribe();
         tokio::spawn(async move {
             if delay.wait_for(Option::is_some).await.is_err() {
                 return;
