@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::workload::{Record, Told, Workload};
-use super::{says_that_it_is_unknown, says_that_nothing_happened, until, verify, writes};
+use super::{says_that_it_is_unknown, says_that_nothing_happened, until, verify_log, writes};
 use crate::support::{Server, scratch_with_cluster};
 
 /// A segment of the write-ahead log.
@@ -101,12 +101,6 @@ fn postgres_log(data_dir: &Path) -> String {
     std::fs::read_to_string(data_dir.join("postgres.log")).unwrap()
 }
 
-/// Has the log in this data directory verified, beside the server.
-fn verify_log(data_dir: &Path) {
-    let (code, report) = verify(&["--data-dir", data_dir.to_str().unwrap()]);
-    assert_eq!(code, 0, "{report:#}");
-}
-
 async fn is_alive(server: &Server) {
     let answer = reqwest::get(format!("{}/livez", server.base())).await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
@@ -138,7 +132,7 @@ async fn a_full_disk_ends_postgres_and_with_room_everything_is_there_once() {
     let log = postgres_log(directory.path());
     assert!(log.contains("PANIC") && log.contains("File too large"), "{log}");
     workload.check(&server, &record).await;
-    verify_log(directory.path());
+    verify_log(["--data-dir", directory.path().to_str().unwrap()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,5 +187,5 @@ async fn a_table_without_room_to_grow_costs_the_orders_that_need_it_and_nothing_
     workload.settle(server.base(), "has-grown").await;
     record.insert("has-grown".to_owned(), vec![Told::Unknown]);
     workload.check(&server, &record).await;
-    verify_log(directory.path());
+    verify_log(["--data-dir", directory.path().to_str().unwrap()]);
 }
