@@ -29,6 +29,8 @@ pub enum Condition {
     Recovering,
     /// Working.
     Working,
+    /// The ledger has not told for a while what became of its work, and it does nothing before it knows.
+    Waiting,
     /// It met a defect or a lasting fault, and starts again from log and tape.
     Restarting(String),
 }

@@ -14,6 +14,8 @@ use crate::market::tick::Tick;
 
 /// Calls that wait for the engine at the most.
 const INBOX: usize = 64;
+/// The ledger answers within this time, or the engine shows that it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of lines that were handed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub struct Works {
     pub(super) settled: watch::Sender<u64>,
     pub(super) following: Following,
     pub(super) board: Board,
+    /// The ledger answers within this time, or the engine shows that it waits.
+    pub(super) patience: Duration,
 }
 
 /// An engine that does not run yet, and its works.
@@ -88,6 +92,7 @@ pub fn engine() -> (Engine, Works) {
         settled,
         following: following.clone(),
         board: board.clone(),
+        patience: PATIENCE,
     };
     (Engine { inbox, calls, settled: settles, following, board }, works)
 }

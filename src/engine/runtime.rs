@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +125,7 @@ impl Works {
         };
         let kept = core.state().position + core.state().place;
         let (settled, following, board) = (&self.settled, &self.following, &self.board);
+        let patience = self.patience;
         let written = core.state().place;
         let mut shift = Shift {
             core,
@@ -136,6 +138,7 @@ impl Works {
             settled,
             following,
             board,
+            patience,
             touched: BTreeSet::new(),
             passed: 0,
             closes: MissingCloses::default(),
@@ -172,6 +175,7 @@ struct Shift<'a, D> {
     settled: &'a watch::Sender<u64>,
     following: &'a Following,
     board: &'a Board,
+    patience: Duration,
     touched: BTreeSet<String>,
     /// Lines that passed unrecorded and are not shown yet.
     passed: u64,
@@ -402,7 +406,7 @@ impl<D: Desk> Shift<'_, D> {
         let mut pause = FIRST_PAUSE;
         let mut last = 0;
         for attempt in 1..=ATTEMPTS {
-            let results = match self.desk.work(work.clone()).await {
+            let results = match self.hand_in(work.clone()).await {
                 Ok(results) => results,
                 Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
                 Err(fault) if is_passing(&fault) && attempt < ATTEMPTS => {
@@ -436,6 +440,27 @@ impl<D: Desk> Shift<'_, D> {
             work = Work { block: None, submissions };
         }
         self.observe_up_to(last).await
+    }
+
+    /// Hands work to the ledger, and shows when it waits long for the answer. It cannot give up: what the log then says
+    /// would leave out what the ledger is still at.
+    async fn hand_in(
+        &self,
+        work: Work,
+    ) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
+        let mut answer = pin!(self.desk.work(work));
+        if let Ok(answer) = tokio::time::timeout(self.patience, &mut answer).await {
+            return answer;
+        }
+        let before = self.board.condition();
+        self.board.set_condition(Condition::Waiting);
+        tracing::error!(
+            "the engine waits for the ledger, which does not say what became of its work"
+        );
+        let answer = answer.await;
+        self.board.set_condition(before);
+        tracing::info!("the ledger has answered the engine");
+        answer
     }
 
     /// The engine acts for the tenant of the account, or of the market.

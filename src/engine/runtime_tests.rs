@@ -26,6 +26,8 @@ enum Act {
     Carry,
     /// It is carried out, and nobody hears of it.
     LoseAnswer,
+    /// It is carried out after so long, which is told then.
+    Dawdle(Duration),
 }
 
 /// A tape in memory, its calls, and what happens to the next ones.
@@ -67,10 +69,13 @@ impl Desk for Poisoned {
     async fn work(&self, work: Work) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
         assert!(work.submissions.is_empty(), "a clock causes nothing");
         let act = self.next();
+        if let Some(Act::Dawdle(long)) = act {
+            tokio::time::sleep(long).await;
+        }
         match act {
             Some(Act::Panic) => panic!("a defect, on purpose"),
             Some(Act::Fail(fault)) => return Err(fault),
-            Some(Act::Carry | Act::LoseAnswer) | None => {
+            Some(Act::Carry | Act::LoseAnswer | Act::Dawdle(_)) | None => {
                 self.0.lock().unwrap().tape.extend(work.block);
             }
         }
@@ -126,7 +131,10 @@ struct Running {
 
 impl Running {
     async fn start(poisoned: &Poisoned) -> Self {
-        let (engine, mut works) = engine();
+        Self::start_with(poisoned, engine()).await
+    }
+
+    async fn start_with(poisoned: &Poisoned, (engine, mut works): (Engine, Works)) -> Self {
         let (feed, events) = mpsc::unbounded_channel();
         let (poisoned, stop) = (poisoned.clone(), CancellationToken::new());
         let until = stop.clone();
@@ -205,6 +213,24 @@ async fn a_lost_answer_is_settled_by_reading_the_tape_again() {
     assert_eq!(at.to_rfc3339(), "2024-01-17T15:01:00+00:00");
     running.clock(2).await.unwrap();
     assert_eq!(poisoned.seen().0, 2);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn while_the_ledger_does_not_answer_the_engine_waits_and_shows_it_and_does_not_start_anew() {
+    let poisoned = Poisoned::with([Act::Dawdle(Duration::from_millis(500))]);
+    let (engine, mut works) = engine();
+    works.patience = Duration::from_millis(50);
+    let running = Running::start_with(&poisoned, (engine, works)).await;
+    let waits = tokio::time::timeout(Duration::from_secs(10), async {
+        while running.engine.board().condition() != Condition::Waiting {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let (answer, waits) = tokio::join!(running.clock(1), waits);
+    assert_eq!((answer.unwrap().accepted, waits), (1, Ok(())));
+    assert_eq!(running.engine.board().condition(), Condition::Working);
+    assert_eq!(poisoned.seen(), (1, 1), "the line was handed over once");
     running.end().await;
 }
 

@@ -122,7 +122,9 @@ impl Ledger {
     }
 
     /// Appends lines of the tape with what they caused, in one statement and in order. The outer error is that of
-    /// the lines: none of it happened, or its outcome is unknown. The inner ones are of single commands.
+    /// the lines: none of it happened, or its outcome is unknown. The inner ones are of single commands. Waits for as long
+    /// as this process writes: who works the tape goes on with what became of a line, and reading the log cannot tell it
+    /// while the log may yet take it.
     pub async fn work(
         &self,
         work: Work,
@@ -135,11 +137,11 @@ impl Ledger {
         self.send(ask, true)?;
         let mut answers = answers.into_iter();
         if taped && let Some(lines) = answers.next() {
-            wait(lines).await?;
+            answered(lines).await?;
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
-            results.push(wait(answer).await);
+            results.push(answered(answer).await);
         }
         Ok(results)
     }
@@ -280,14 +282,17 @@ pub struct Campaign {
     pub tenures: mpsc::Sender<Tenure>,
 }
 
-async fn wait(
-    answer: oneshot::Receiver<Result<Committed, LedgerError>>,
-) -> Result<Committed, LedgerError> {
-    match tokio::time::timeout(SUBMIT_DEADLINE, answer).await {
-        Ok(Ok(answer)) => answer,
-        // The writer went away with the ticket, or is still at it.
-        Ok(Err(_)) | Err(_) => Err(LedgerError::OutcomeUnknown),
-    }
+type Answer = oneshot::Receiver<Result<Committed, LedgerError>>;
+
+/// What became of a request; unknown when the writer went away with the ticket.
+async fn answered(answer: Answer) -> Result<Committed, LedgerError> {
+    answer.await.unwrap_or(Err(LedgerError::OutcomeUnknown))
+}
+
+/// The same for who cannot wait for ever: the writer may still be at it.
+async fn wait(answer: Answer) -> Result<Committed, LedgerError> {
+    let answer = tokio::time::timeout(SUBMIT_DEADLINE, answered(answer)).await;
+    answer.unwrap_or(Err(LedgerError::OutcomeUnknown))
 }
 
 /// Random bytes of the system.

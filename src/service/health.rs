@@ -23,7 +23,7 @@ pub struct Health {
     pub database: bool,
     /// This process writes the ledger.
     pub writer: bool,
-    /// The engine: idle (another process writes), recovering, working or restarting.
+    /// The engine: idle (another process writes), recovering, working, waiting for the ledger or restarting.
     pub engine: &'static str,
     /// The market clock, once there is one.
     pub market_time: Option<aggregates::market::MarketTime>,
@@ -72,6 +72,7 @@ impl Service {
                 Condition::Idle => "idle",
                 Condition::Recovering => "recovering",
                 Condition::Working => "working",
+                Condition::Waiting => "waiting",
                 Condition::Restarting(_) => "restarting",
             },
             market_time: self.market_time(),

@@ -285,7 +285,9 @@ impl Service {
                 Refusal::new(RefusalCode::MarketClockUnset, message).into()
             }
             Condition::Idle => self.parts.ledger.not_writer().into(),
-            Condition::Recovering | Condition::Restarting(_) => EngineError::NotRunning.into(),
+            Condition::Recovering | Condition::Waiting | Condition::Restarting(_) => {
+                EngineError::NotRunning.into()
+            }
         }
     }
 }

@@ -1,8 +1,5 @@
 //! A disk that is full: what is written beyond the end of what is there fails. Made by a limit on the size of files,
 //! which the processes of Postgres meet and the server does not.
-//!
-//! What is left is verified. The engine is not run again over it: of one such log in several it lacked two fills that stand
-//! there, of orders that were under way as Postgres ended, and why is not known yet.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::workload::{Record, Told, Workload};
-use super::{says_that_it_is_unknown, says_that_nothing_happened, until, verify_log, writes};
+use super::{says_that_it_is_unknown, says_that_nothing_happened, until, verify_directory, writes};
 use crate::support::{Server, scratch_with_cluster};
 
 /// A segment of the write-ahead log.
@@ -132,7 +129,7 @@ async fn a_full_disk_ends_postgres_and_with_room_everything_is_there_once() {
     let log = postgres_log(directory.path());
     assert!(log.contains("PANIC") && log.contains("File too large"), "{log}");
     workload.check(&server, &record).await;
-    verify_log(["--data-dir", directory.path().to_str().unwrap()]);
+    verify_directory(directory.path());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,5 +184,5 @@ async fn a_table_without_room_to_grow_costs_the_orders_that_need_it_and_nothing_
     workload.settle(server.base(), "has-grown").await;
     record.insert("has-grown".to_owned(), vec![Told::Unknown]);
     workload.check(&server, &record).await;
-    verify_log(["--data-dir", directory.path().to_str().unwrap()]);
+    verify_directory(directory.path());
 }

@@ -77,14 +77,9 @@ async fn verify_database(database: &TestDatabase) {
     verified.await.unwrap();
 }
 
-/// Has the log at this place verified, and nothing else.
-fn verify_log(place: [&str; 2]) {
+fn verify_and_replay(place: [&str; 2]) {
     let (code, report) = verify(&place);
     assert_eq!(code, 0, "{report:#}");
-}
-
-fn verify_and_replay(place: [&str; 2]) {
-    verify_log(place);
     let output = blotter(&["audit", "replay", "--json"]).args(place).output().unwrap();
     let (told, errors) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
