@@ -125,6 +125,23 @@ impl Account {
         !self.is_margin() && self.cash.is_negative()
     }
 
+    /// Whether it may risk more than it does: open a position, add to one, or take away what covers short options.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_open(&self) -> Result<(), AccountError> {
+        let stop = self.losses.as_ref().and_then(|losses| losses.stop.as_ref());
+        if let Some(stop) = stop {
+            return Err(AccountError::LossLimit(Box::new(stop.clone())));
+        }
+        match self.policy.trading_state {
+            TradingState::Halted => Err(AccountError::Halted(TradingState::Halted)),
+            TradingState::Reducing => Err(AccountError::ReduceOnly),
+            TradingState::Active if self.in_deficit() => Err(AccountError::ReduceOnly),
+            TradingState::Active => Ok(()),
+        }
+    }
+
     /// The account's own word on a new order, before anything is reserved. `opens` says that it opens or adds to a
     /// position, at a worst cost of `cost`.
     pub fn permits_order(
@@ -136,15 +153,11 @@ impl Account {
         if !self.is_open() {
             return Err(AccountError::NotFound);
         }
-        let stop = self.losses.as_ref().and_then(|losses| losses.stop.as_ref());
-        if let Some(stop) = stop.filter(|_| opens) {
-            return Err(AccountError::LossLimit(Box::new(stop.clone())));
+        if opens {
+            self.may_open()?;
         }
-        match self.policy.trading_state {
-            TradingState::Halted => return Err(AccountError::Halted(TradingState::Halted)),
-            TradingState::Reducing if opens => return Err(AccountError::ReduceOnly),
-            _ if opens && self.in_deficit() => return Err(AccountError::ReduceOnly),
-            _ => {}
+        if self.policy.trading_state == TradingState::Halted {
+            return Err(AccountError::Halted(TradingState::Halted));
         }
         if let Some(max) = self.policy.max_order_qty.filter(|max| qty > *max) {
             return Err(AccountError::OrderQty { qty, max });

@@ -386,7 +386,7 @@ pub(super) fn naked_puts(account: &Account) -> NakedPuts {
 }
 
 /// A contract as the margin room takes it.
-fn contract_of(terms: &OptionTerms) -> Result<Contract, Refusal> {
+pub(super) fn contract_of(terms: &OptionTerms) -> Result<Contract, Refusal> {
     let refused =
         |error: ContractError| Refusal::new(RefusalCode::InvalidAmount, error.to_string());
     terms.contract().map_err(refused)

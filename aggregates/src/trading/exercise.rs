@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use super::cover::Shift;
 use super::delivery::{Ends, Strikes};
 use super::margin::standing_after;
+use super::reducing::Changing;
 use super::{Desk, Undecided, World};
 use crate::account::AccountError;
 use crate::id::{AccountId, CommandId, InstrumentId};
@@ -229,6 +230,8 @@ impl<'a, W: World> Desk<'a, W> {
         let before = self.need(account_id, on, (marks, &[]))?;
         let need = self.need(account_id, on, (marks, &shifts))?;
         self.permits_level(account_id, &[], (&before, &need))?;
+        let changing = Changing { account_id, underlying_id: on, own: None };
+        self.uncovers_no_more(changing, &shifts)?;
         if !account.is_margin() {
             let collateral = self.collateral_beside(account_id, &BTreeSet::new())?;
             let available = account.available()?.minus(collateral)?;

@@ -25,6 +25,7 @@ mod margin;
 mod options;
 mod placing;
 mod preview;
+mod reducing;
 mod replacing;
 mod resetting;
 

@@ -8,6 +8,7 @@
 use super::cover::{Need, Shift};
 use super::margin::standing;
 use super::placing::{expiry, unknown_symbol};
+use super::reducing::asks_more;
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, Opening, TradingState};
 use crate::id::{AccountId, FillId, InstrumentId, OrderId};
@@ -201,6 +202,7 @@ impl<W: World> Desk<'_, W> {
         let plan = self.plan(spec, spec.qty, price, &market.marks)?;
         let account = self.look_account(spec.account_id)?;
         account.permits_order(plan.risks, spec.qty, plan.cost)?;
+        self.legs_keep_covered(order_id, spec, spec.qty)?;
         self.within_policy_of_options((order_id, spec), spec.qty, market)?;
         let command = OrderCommand::Place {
             spec: spec.clone(),
@@ -250,11 +252,17 @@ impl<W: World> Desk<'_, W> {
         if more || replaced.qty > spec.qty {
             account.permits_order(plan.risks, replaced.qty, plan.cost)?;
         }
-        self.within_policy_of_options((order_id, replaced), leaves, market)?;
         let expires_at = match replaced.lives_as(spec) {
             true => None,
             false => self.life(replaced, market)?,
         };
+        if asks_more(order, (spec, replaced), expires_at) {
+            if plan.risks {
+                account.may_open()?;
+            }
+            self.legs_keep_covered(order_id, replaced, leaves)?;
+        }
+        self.within_policy_of_options((order_id, replaced), leaves, market)?;
         let reserve_price = plan.opens.then_some(price);
         let command = OrderCommand::Replace {
             change: change.clone(),

@@ -128,6 +128,7 @@ impl<W: World> Desk<'_, W> {
         };
         account.permits_order(!parts.opens.is_zero(), qty, cost)?;
         self.uncovers((order_id, spec), qty, &market.marks)?;
+        self.keeps_covered(order_id, spec, qty)?;
         self.is_whole(spec, &parts)?;
         self.within_policy((order_id, spec), qty, &parts, market)?;
         if spec.order_type == OrderType::Market && !market.open && spec.time_in_force.is_immediate()

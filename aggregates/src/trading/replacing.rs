@@ -4,6 +4,7 @@
 
 use super::margin::to_reserve;
 use super::placing::{expiry, takes_part};
+use super::reducing::asks_more;
 use super::{Desk, MarketView, Undecided, World};
 use crate::account::{AccountCommand, AccountError, TradingState};
 use crate::id::{AccountId, OrderId};
@@ -75,13 +76,19 @@ impl<W: World> Desk<'_, W> {
             account.permits_order(!parts.opens.is_zero(), replaced.qty, cost)?;
             self.is_whole(&replaced, &parts)?;
         }
+        let expires_at = if replaced.lives_as(spec) { None } else { expiry(&replaced, market)? };
+        if asks_more(order, (spec, &replaced), expires_at) {
+            if !parts.opens.is_zero() {
+                account.may_open()?;
+            }
+            self.keeps_covered(order_id, &replaced, leaves)?;
+        }
         if replaced.qty > spec.qty {
             self.uncovers((order_id, &replaced), leaves, &market.marks)?;
         }
         if replaced.qty > spec.qty || !same_price(spec, &replaced) {
             self.within_policy((order_id, &replaced), leaves, &parts, market)?;
         }
-        let expires_at = if replaced.lives_as(spec) { None } else { expiry(&replaced, market)? };
         self.order(
             order_id,
             &OrderCommand::Replace {

@@ -33,6 +33,7 @@ mod option_remainders;
 mod oracle;
 mod previews;
 mod properties;
+mod reducing;
 mod replacing;
 mod samples;
 mod stops;
