@@ -1,6 +1,6 @@
 //! The legs of an mleg order in the body of an order.
 
-use aggregates::order::{LEGS, PositionIntent, RATIO_MAX, Side};
+use aggregates::order::{LEGS, PositionIntent, SHARES_MAX, Side};
 
 use super::input::Fields;
 use super::openapi::Field;
@@ -29,9 +29,9 @@ pub(super) fn field() -> Field {
         Field::whole_text(
             "ratio_qty",
             1,
-            RATIO_MAX.into(),
-            "How many of it one package has: contracts of an option, hundreds of shares of the stock. 1 if absent; of the stock \
-             it has to be there.",
+            SHARES_MAX.into(),
+            "How many of it one package has: contracts of an option, 100 at the most, or shares of the stock in whole hundreds, \
+             10,000 at the most. 1 if absent; of the stock it has to be there.",
         ),
         Field::word(
             "position_intent",
@@ -53,7 +53,7 @@ pub(super) fn read(body: &mut Fields) -> Option<Vec<LegRequest>> {
         let symbol = leg.text("symbol", SYMBOL_MAX);
         let intent = leg.word("position_intent", &INTENTS);
         let side = leg.word("side", &SIDES).or(intent.map(PositionIntent::side));
-        let ratio = leg.whole_text("ratio_qty", 1, RATIO_MAX.into());
+        let ratio = leg.whole_text("ratio_qty", 1, SHARES_MAX.into());
         LegRequest {
             symbol: leg.need("symbol", symbol).unwrap_or_else(|| "-".to_owned()),
             side: leg.need("side", side).unwrap_or(Side::Buy),

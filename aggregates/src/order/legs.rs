@@ -19,10 +19,12 @@ use crate::money::{AmountError, Money, Price, Quantity};
 
 /// The fewest and the most legs of one order.
 pub const LEGS: std::ops::RangeInclusive<usize> = 2..=4;
-/// The most of a leg in one package: contracts of an option, or shares of its stock.
+/// The most contracts of a leg in one package.
 pub const RATIO_MAX: u32 = 100;
 /// A leg of a stock is in shares, and these count as one contract.
 pub(crate) const STOCK_UNIT: u32 = 100;
+/// The most shares of a leg in one package: as many hundreds as there may be contracts.
+pub const SHARES_MAX: u32 = RATIO_MAX * STOCK_UNIT;
 /// Decimals of an option's price and of a net price.
 const DECIMALS: u32 = 2;
 
@@ -344,6 +346,15 @@ impl OrderSpec {
             }
             // A leg of shares is in hundreds.
             let is_stock = symbol.parse::<Contract>().is_err();
+            let (most, of) = match is_stock {
+                true => (SHARES_MAX, "shares"),
+                false => (RATIO_MAX, "contracts"),
+            };
+            if *ratio_qty > most {
+                faults.push(format!(
+                    "ratio_qty {ratio_qty} of {symbol} is more than {most} {of} of one package: name a lower one and a larger qty"
+                ));
+            }
             let unit =
                 if is_stock && ratio_qty.is_multiple_of(STOCK_UNIT) { STOCK_UNIT } else { 1 };
             common = gcd(common, ratio_qty / unit);

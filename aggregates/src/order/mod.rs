@@ -22,7 +22,9 @@ pub use event::{CancelReason, ExpiryReason, Lifetime, OrderEvent, ResizeCause};
 pub(crate) use exits::not_apart;
 pub use exits::{Exit, Exits, Part, StopLoss, TakeProfit};
 pub(crate) use legs::STOCK_UNIT;
-pub use legs::{LEGS, Leg, LegExecution, LegFill, PositionIntent, RATIO_MAX, net_price};
+pub use legs::{
+    LEGS, Leg, LegExecution, LegFill, PositionIntent, RATIO_MAX, SHARES_MAX, net_price,
+};
 pub use replacing::OrderChange;
 pub use spec::{CLIENT_ORDER_ID_MAX, OrderClass, OrderSpec, OrderType, Side, TimeInForce};
 pub use state::{Happening, OrderStatus, TABLE, next};

@@ -424,6 +424,25 @@ fn a_leg_of_shares_counts_in_hundreds_where_ratios_are_in_lowest_terms() {
         let refusal = malformed(&mut margin(3), &order(puts, shares), &market);
         assert_eq!(refusal.code, RefusalCode::InvalidOrder, "{puts} puts and {shares} shares");
     }
+    // As many hundreds of shares as there may be contracts, and no more of either.
+    let rich = || desk(aggregates::account::AccountKind::Margin, 3, "10000000");
+    let at = |puts, shares| OrderSpec { limit_price: Some(price("10001")), ..order(puts, shares) };
+    for (puts, shares) in [(1, 200), (3, 200), (1, 10_000), (99, 10_000)] {
+        let placed = rich().place(1, &at(puts, shares), &market);
+        assert_eq!(placed.rejected, None, "{puts} puts and {shares} shares");
+    }
+    for (puts, shares, told) in [
+        (1, 10_100, "ratio_qty 10100 of AAPL is more than 10000 shares of one package"),
+        (
+            101,
+            100,
+            "ratio_qty 101 of AAPL231215P00090000 is more than 100 contracts of one package",
+        ),
+    ] {
+        let refusal = malformed(&mut rich(), &at(puts, shares), &market);
+        assert_eq!(refusal.code, RefusalCode::InvalidOrder);
+        assert!(refusal.message.starts_with(told), "{refusal}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use aggregates::instrument::{Contract, Right};
 use aggregates::money::Price;
-use aggregates::order::{OrderClass, OrderType, PositionIntent, RATIO_MAX, Side, TimeInForce};
+use aggregates::order::{OrderClass, OrderType, PositionIntent, SHARES_MAX, Side, TimeInForce};
 
 use super::super::arguments::Arguments;
 use super::super::results::answer;
@@ -46,7 +46,7 @@ const SPREADS: Field = Field::new("quantity", Kind::Text, "Spreads, such as \"1\
 pub(super) const LEGS: Field = Field::new(
     "legs",
     Kind::Objects,
-    "2 to 4 of {symbol, side, ratio_qty (1), position_intent?}; one may be the stock, ratio_qty 100.",
+    "2 to 4 of {symbol, side, ratio_qty (1), position_intent?}; one may be the stock, ratio_qty 100, 200 …",
 );
 
 pub const TOOLS: &[Entry] = &[
@@ -283,7 +283,7 @@ pub(super) fn legs(arguments: &mut Arguments, required: bool) -> Option<Vec<LegR
         LegRequest {
             symbol: leg.required_text("symbol", SYMBOL_MAX),
             side: side.or(intent.map(PositionIntent::side)).unwrap_or(Side::Buy),
-            ratio_qty: leg.whole("ratio_qty", 1, RATIO_MAX).unwrap_or(1),
+            ratio_qty: leg.whole("ratio_qty", 1, SHARES_MAX).unwrap_or(1),
             position_intent: intent,
         }
     })

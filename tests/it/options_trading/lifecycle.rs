@@ -30,6 +30,25 @@ async fn a_spread_rests_until_its_legs_come_to_its_price() {
     assert_eq!(fields(&desk.now().await, &["cash", "reserved"]), ["10051.00", "0.00"]);
 }
 
+/// 2 * 101 and 3 * 1.55 are 206.65 a hundred shares: 20,665.00.
+#[tokio::test]
+async fn a_stock_leg_of_several_hundred_shares_fills_with_its_options() {
+    let desk = Desk::start("margin", "100000", 3).await;
+    let put = contract("P", 98);
+    let legs = json!([
+        {"symbol": "AAPL", "side": "buy", "ratio_qty": 200},
+        {"symbol": put, "side": "buy", "ratio_qty": 3},
+    ]);
+    let order = json!({"order_class": "mleg", "type": "limit", "qty": "1", "limit_price": "206.65", "legs": legs});
+    let told = desk.rest.post(&desk.path("/orders/preview"), order.clone()).await.expect(200);
+    assert_eq!(told["after"]["cash"], "79335.00");
+    let placed = desk.place(order).await;
+    assert_eq!(fields(&placed, &["status", "filled_avg_price"]), ["filled", "206.65"]);
+    assert_eq!(desk.now().await["cash"], "79335.00");
+    assert_eq!(desk.position("AAPL").await["qty"], "200");
+    assert_eq!(desk.position(&put).await["qty"], "3");
+}
+
 #[tokio::test]
 async fn orders_of_options_are_listed_replaced_and_canceled_as_others_are() {
     let desk = Desk::start("margin", "10000", 3).await;

@@ -110,6 +110,23 @@ async fn what_is_no_order_of_options_is_told_by_field() {
             ),
             "legs[0].ratio_qty",
         ),
+        // So many contracts no package has, nor so many shares.
+        (
+            with(
+                spread.clone(),
+                "legs",
+                json!([{"symbol": call, "side": "buy", "ratio_qty": 101}, {"symbol": put, "side": "buy"}]),
+            ),
+            "legs",
+        ),
+        (
+            with(
+                spread.clone(),
+                "legs",
+                json!([{"symbol": "AAPL", "side": "buy", "ratio_qty": 10_001}, {"symbol": put, "side": "buy"}]),
+            ),
+            "legs[0].ratio_qty",
+        ),
         (
             with(
                 spread.clone(),
