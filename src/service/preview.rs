@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 use super::payoff::Shares;
 use super::placing::{name_contracts, symbols};
-use super::{Caller, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError};
+use super::{
+    Caller, HoldingGreeksAnswer, OrderRequest, PayoffAnswer, Service, ServiceError, Value,
+};
 
 /// What an order would come to. Amounts are dollars and shares.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -129,11 +131,11 @@ pub struct FiguresAnswer {
     /// What open orders have set aside: of the cash; in a margin account, of its margin.
     pub reserved: Money,
     /// What new orders may cost; absent for a margin account when a position has no price.
-    pub buying_power: Option<Money>,
+    pub buying_power: Option<Value>,
     /// What new options may cost: nothing of it is borrowed.
     pub options_buying_power: Option<Money>,
     /// Cash and what the positions are worth, at the prices of this moment; absent when one has none.
-    pub equity: Option<Money>,
+    pub equity: Option<Value>,
     /// What backs the positions of a margin account when they are opened.
     pub initial_margin: Option<Money>,
     /// What has to back the positions of a margin account.
@@ -329,12 +331,13 @@ fn legs_of(spec: &OrderSpec) -> Vec<PreviewLeg> {
 
 impl From<Figures> for FiguresAnswer {
     fn from(figures: Figures) -> Self {
-        let equity = figures.standing.as_ref().and_then(|standing| standing.worth().ok());
+        let equity = figures.standing.as_ref().and_then(|standing| Value::worth(standing).ok());
+        let buying_power = Value::buying_power(&figures);
         let standing = figures.standing.filter(|_| figures.margin);
         Self {
             cash: figures.cash,
             reserved: figures.reserved,
-            buying_power: figures.buying_power,
+            buying_power,
             options_buying_power: figures.options_buying_power,
             equity,
             initial_margin: standing.as_ref().map(|standing| standing.initial),

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
+use aggregates::margin::{Marked, Standing};
 use aggregates::money::{AmountError, Money, Price, Quantity};
+use aggregates::trading::Figures;
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -28,6 +30,35 @@ impl Value {
             Err(AmountError::TooLarge { value, .. }) => Ok(Self(value)),
             Err(other) => Err(other),
         }
+    }
+
+    /// What a holding is worth, less than nothing when short.
+    ///
+    /// # Errors
+    /// It cannot be held exactly.
+    pub fn of_holding(holding: &Marked) -> Result<Self, AmountError> {
+        match holding.value() {
+            Err(AmountError::TooLarge { value, .. }) => Ok(Self(value)),
+            value => Ok(value?.into()),
+        }
+    }
+
+    /// What all holdings of an account are worth and the cash with it: options too, which back nothing.
+    ///
+    /// # Errors
+    /// It cannot be held exactly.
+    pub fn worth(standing: &Standing) -> Result<Self, AmountError> {
+        let options = standing.holdings.iter().filter(|holding| holding.contract.is_some());
+        options
+            .map(Self::of_holding)
+            .try_fold(standing.equity.into(), |sum: Self, it| sum.plus(it?))
+    }
+
+    /// What an account may still open for: a margin account borrows as much again, beyond what an amount of money can be
+    /// where it has much. `None` where a price lacks.
+    pub fn buying_power(figures: &Figures) -> Option<Self> {
+        let free = Self::from(figures.options_buying_power?);
+        if figures.margin { free.plus(free).ok() } else { Some(free) }
     }
 
     /// An estimate to the nearest cent; `None` of what is no number, or beyond all that can be written.

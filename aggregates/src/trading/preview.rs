@@ -57,9 +57,8 @@ pub struct Figures {
     pub cash: Money,
     /// What open orders reserve of it; of the margin of a margin account.
     pub reserved: Money,
-    /// What new orders may cost; `None` for a margin account that holds something without a price.
-    pub buying_power: Option<Money>,
-    /// What new options may cost: nothing of it is borrowed.
+    /// What new options may cost, of which nothing is borrowed, and in a cash account all other orders; `None` for a margin
+    /// account that holds something without a price.
     pub options_buying_power: Option<Money>,
     /// Whether it is a margin account.
     pub margin: bool,
@@ -171,26 +170,21 @@ impl<W: World> Overlay<'_, W> {
             Err(absent) => return Err(absent),
         };
         let mut qty_available = position.available()?;
-        let (buying_power, options_buying_power) = match (account.is_margin(), &standing) {
+        let options_buying_power = match (account.is_margin(), &standing) {
             (false, _) => {
                 let desk = Desk { world: self, rules, decision: Decision::default() };
                 let covering = desk.covering_beside(self.account.0, of, &BTreeSet::new())?;
                 if covering.is_positive() {
                     qty_available = qty_available.minus(covering)?.max(Quantity::ZERO);
                 }
-                let free = account.available()?.minus(desk.collateral(self.account.0)?)?;
-                (Some(free), Some(free))
+                Some(account.available()?.minus(desk.collateral(self.account.0)?)?)
             }
-            (true, Some(standing)) => {
-                let excess = standing.excess(account.reserved())?.max(Money::ZERO);
-                (Some(standing.buying_power(account.reserved())?), Some(excess))
-            }
-            (true, None) => (None, None),
+            (true, Some(standing)) => Some(standing.excess(account.reserved())?.max(Money::ZERO)),
+            (true, None) => None,
         };
         Ok(Figures {
             cash: account.cash(),
             reserved: account.reserved(),
-            buying_power,
             options_buying_power,
             margin: account.is_margin(),
             standing,

@@ -40,7 +40,7 @@ pub fn check(book: &Book, n: u128, order: &OrderSpec, foretold: Foretold) {
             assert_eq!(told.after.cash, account.cash());
             assert_eq!(told.after.reserved, account.reserved());
             let available = account.available().unwrap();
-            assert!(account.is_margin() || told.after.buying_power == Some(available));
+            assert!(account.is_margin() || told.after.options_buying_power == Some(available));
             assert_eq!(told.after.qty_available, position.available().unwrap());
             assert_eq!(told.worst_cost, account.reservation(order_id(n)));
         }

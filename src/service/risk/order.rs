@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use aggregates::id::AccountId;
 use aggregates::instrument::MULTIPLIER;
-use aggregates::margin::Standing;
 use aggregates::market::{Evidence, EvidenceTick, MarketTime};
 use aggregates::money::{AmountError, Money, Price, Quantity};
 use aggregates::order::{
@@ -94,17 +93,17 @@ pub struct RiskFigures {
     /// What open orders have set aside.
     pub reserved: Money,
     /// What new orders may cost.
-    pub buying_power: Option<Money>,
+    pub buying_power: Option<Value>,
     /// What new options may cost: nothing of it is borrowed.
     pub options_buying_power: Option<Money>,
     /// Cash and what the positions are worth.
-    pub equity: Option<Money>,
+    pub equity: Option<Value>,
     /// What backs the positions of a margin account when they are opened.
     pub initial_margin: Option<Money>,
     /// What has to back the positions of a margin account.
     pub maintenance_margin: Option<Money>,
-    /// What the equity of a margin account may lose before its margin call: below zero it is under one.
-    pub margin_call_distance: Option<Money>,
+    /// What the margin equity of an account, cash and shares without options, may lose before its margin call: below zero it is under one.
+    pub margin_call_distance: Option<Value>,
     /// The same as a rate of the equity.
     pub margin_call_distance_pct: Option<String>,
     /// Shares or contracts held of the symbol, below zero when short; of an mleg order, shares of what its legs are on.
@@ -306,32 +305,33 @@ fn leg_prices(
 impl RiskFigures {
     fn of(figures: &Figures, spec: &OrderSpec) -> Result<Self, ServiceError> {
         let standing = figures.standing.as_ref();
-        let equity = standing.map(Standing::worth).transpose()?;
+        let equity = standing.map(Value::worth).transpose()?;
         let of_margin = standing.filter(|_| figures.margin);
-        let distance =
-            of_margin.map(|standing| standing.equity.minus(standing.maintenance)).transpose()?;
+        let distance = of_margin
+            .map(|standing| Value::from(standing.equity).minus(standing.maintenance))
+            .transpose()?;
         let (mut gross, mut net, mut held) = (Value::default(), Value::default(), Value::default());
         for holding in standing.iter().flat_map(|standing| &standing.holdings) {
-            let value = Value::from(holding.value()?);
+            let value = Value::of_holding(holding)?;
             (gross, net) = (gross.plus(value.abs())?, net.plus(value)?);
             if holding.instrument_id == spec.instrument_id {
                 held = value;
             }
         }
         let of_equity = |amount: Value| {
-            let equity = equity.filter(|equity| equity.is_positive())?;
+            let equity = equity.filter(|equity| *equity > Value::default())?;
             rate(amount, equity)
         };
         Ok(Self {
             cash: figures.cash,
             reserved: figures.reserved,
-            buying_power: figures.buying_power,
+            buying_power: Value::buying_power(figures),
             options_buying_power: figures.options_buying_power,
             equity,
             initial_margin: of_margin.map(|standing| standing.initial),
             maintenance_margin: of_margin.map(|standing| standing.maintenance),
             margin_call_distance: distance,
-            margin_call_distance_pct: distance.and_then(|distance| of_equity(distance.into())),
+            margin_call_distance_pct: distance.and_then(of_equity),
             position_qty: figures.qty,
             position_value: standing.map(|_| held),
             concentration: standing.and_then(|_| of_equity(held.abs())),

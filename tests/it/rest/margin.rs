@@ -194,3 +194,27 @@ async fn an_order_beside_the_fill_of_another_symbol_has_its_price() {
         placed.expect(201);
     }
 }
+
+/// Twice what is free is more than an amount of money can be: it is told, and refuses no preview of what placing takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_of_nine_trillion_is_told_what_placing_does() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.feed(&[instrument("AAPL"), quoted_at("99", "100", 0)]).await.expect(200);
+    let account = margin(&rest, "9000000000000").await;
+    let buy = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "100", "limit_price": "100"});
+    let preview = format!("/v1/accounts/{account}/orders/preview");
+    let told = rest.post(&preview, buy.clone()).await.expect(200);
+    let risk = rest.post(&format!("{preview}/risk"), buy.clone()).await.expect(200);
+    for told in [&told, &risk] {
+        assert_eq!(told["before"]["buying_power"], "18000000000000.00");
+        // 100 shares cost 10,000 and are worth 9,900, of which half backs them.
+        assert_eq!(told["after"]["cash"], "8999999990000.00");
+        assert_eq!(told["after"]["buying_power"], "17999999989900.00");
+        assert_eq!(told["after"]["equity"], "8999999999900.00");
+    }
+    assert_eq!(risk["after"]["margin_call_distance"], "8999999997425.00");
+    order(&rest, &account, buy).await;
+    let now = figures(&rest, &account).await;
+    assert_eq!((&now[0], &now[2]), (&told["after"]["cash"], &told["after"]["buying_power"]));
+}
