@@ -73,6 +73,9 @@ pub struct AccountAnswer {
     pub options_buying_power: Option<Value>,
     /// Cash and what the positions are worth, options too; absent when one of them has no price.
     pub equity: Option<Value>,
+    /// What backs the positions of a margin account: cash and what its shares are worth, since options back nothing. Absent as
+    /// `initial_margin` is, and of a cash account.
+    pub margin_equity: Option<Value>,
     /// What long positions are worth.
     pub long_market_value: Option<Value>,
     /// What short positions are worth, below zero.
@@ -86,7 +89,7 @@ pub struct AccountAnswer {
     /// short options too.
     pub option_level: u8,
     /// What is out of the ordinary: `deficit` when the cash, or the equity of a margin account, is below zero;
-    /// `margin_call` when cash and shares are worth less than `maintenance_margin`. Then only orders that reduce positions pass.
+    /// `margin_call` when `margin_equity` is less than `maintenance_margin`. Then only orders that reduce positions pass.
     pub flags: Vec<&'static str>,
     /// The limits that it trades under.
     pub policy: Policy,
@@ -313,6 +316,7 @@ impl Service {
             equity,
             long_market_value: worth.map(|worth| worth.long),
             short_market_value: worth.map(|worth| worth.short),
+            margin_equity: backing.margin_equity,
             initial_margin: backing.initial,
             maintenance_margin: backing.maintenance,
             option_level: row.option_level,

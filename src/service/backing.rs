@@ -134,6 +134,8 @@ pub(super) struct Backing {
     pub(super) buying_power: Option<Value>,
     /// What it may still pay for options, which have no loan value.
     pub(super) options_buying_power: Option<Value>,
+    /// What cash and shares of a margin account are worth: options back nothing.
+    pub(super) margin_equity: Option<Value>,
     pub(super) flags: Vec<&'static str>,
 }
 
@@ -155,6 +157,7 @@ impl Backing {
                 maintenance: Some(Value::default()),
                 buying_power: Some(free.into()),
                 options_buying_power: Some(free.into()),
+                margin_equity: None,
                 flags: row.cash.is_negative().then_some("deficit").into_iter().collect(),
             });
         }
@@ -176,6 +179,7 @@ impl Backing {
             maintenance: Some(standing.maintenance.into()),
             buying_power: Some(free.plus(free)?),
             options_buying_power: Some(free),
+            margin_equity: Some(standing.equity.into()),
             flags: flags.into_iter().flatten().collect(),
         })
     }

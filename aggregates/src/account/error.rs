@@ -36,14 +36,14 @@ pub enum AccountError {
     },
     /// More than a margin account can do without.
     #[error(
-        "{asked} is more than the {available} that margin leaves free ({equity} of equity less {initial} that backs the positions and {reserved} for open orders): withdraw less, or reduce positions first"
+        "{asked} is more than the {available} that margin leaves free ({equity} of margin equity less {initial} that backs the positions and {reserved} for open orders): withdraw less, or reduce positions first"
     )]
     InsufficientMargin {
         /// What was asked for.
         asked: Money,
         /// What is free.
         available: Money,
-        /// Cash and what the positions are worth.
+        /// Cash and what shares are worth: options back nothing.
         equity: Money,
         /// The initial margin of the positions.
         initial: Money,
@@ -63,12 +63,12 @@ pub enum AccountError {
     /// The trading state forbids it.
     #[error("the account is {}: it takes no new orders, cancels pass", .0.word())]
     Halted(TradingState),
-    /// The equity of a margin account is below its maintenance margin.
+    /// The margin equity of an account is below its maintenance margin.
     #[error(
-        "the account is under a margin call: its equity is {equity}, and its positions have to be backed with {maintenance}: deposit, or reduce positions; orders that only reduce pass"
+        "the account is under a margin call: its margin equity, cash and shares without options, is {equity}, and its positions have to be backed with {maintenance}: deposit, or reduce positions; orders that only reduce pass"
     )]
     MarginCall {
-        /// Cash and what the positions are worth.
+        /// Cash and what shares are worth: options back nothing.
         equity: Money,
         /// The maintenance margin.
         maintenance: Money,
@@ -188,12 +188,12 @@ impl From<AccountError> for Refusal {
                     .field("amount")
                     .figure("asked", asked)
                     .figure("available", available)
-                    .figure("equity", equity)
+                    .figure("margin_equity", equity)
                     .figure("initial_margin", initial)
                     .figure("reserved", reserved)
             }
             AccountError::MarginCall { equity, maintenance } => {
-                refusal.figure("equity", equity).figure("maintenance_margin", maintenance)
+                refusal.figure("margin_equity", equity).figure("maintenance_margin", maintenance)
             }
             AccountError::InsufficientBuyingPower { needed, available } => {
                 refusal.figure("needed", needed).figure("available", available)

@@ -141,7 +141,7 @@ fn under_a_margin_call_only_what_closes_passes() {
     let shown = marked("120", &at_120);
     let refused = rejected(book.place(2, &order(Side::Sell, "1", None), &shown));
     assert_eq!(refused.code, RefusalCode::MarginCall);
-    assert_eq!(refused.figures["equity"], "3000.00");
+    assert_eq!(refused.figures["margin_equity"], "3000.00");
     assert_eq!(refused.figures["maintenance_margin"], "3600.00");
     let beyond = order(Side::Buy, "101", None);
     assert_eq!(rejected(book.place(3, &beyond, &shown)).code, RefusalCode::MarginCall);

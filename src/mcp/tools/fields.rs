@@ -144,6 +144,7 @@ pub const ACCOUNT_ANSWER: &[Field] = &[
     Field::always("collateral", Kind::Text),
     Field::sometimes("buying_power", Kind::Text),
     Field::sometimes("equity", Kind::Text),
+    Field::sometimes("margin_equity", Kind::Text),
     Field::sometimes("initial_margin", Kind::Text),
     Field::sometimes("maintenance_margin", Kind::Text),
     Field::always("option_level", Kind::Whole),

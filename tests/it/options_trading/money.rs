@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Desk, contract, credit_spread, fields, iron_condor, single};
+use crate::support::rest::quote;
 
 /// 10,000 - 2.60 * 100 = 9,740. The bid is 2.50: the call is worth 250, 10 less than it cost.
 #[tokio::test]
@@ -200,6 +201,39 @@ async fn buying_power_is_what_shares_options_and_orders_leave_of_the_margin_equi
         ["cash", "initial_margin", "reserved", "options_buying_power", "buying_power", "equity"];
     let told = ["9028.00", "600.00", "100.00", "9328.00", "18656.00", "9976.00"];
     assert_eq!(fields(&desk.now().await, &names), told);
+}
+
+/// The example of the rules: 10,000 - 30 * 260 + 20 * 100 = 4,200 in cash. 20 shares are bought back for 4,000, the calls
+/// bring 7,500, and 30 % of 4,000 have to back the shares.
+#[tokio::test]
+async fn a_margin_call_is_told_by_the_margin_equity_and_the_equity_counts_the_options_beside_it() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let mut calls = single("buy", &contract("C", 100), "2.60");
+    calls["qty"] = json!("30");
+    let bought = desk.place(calls).await;
+    assert_eq!(bought["status"], "filled");
+    let short = json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "20"});
+    assert_eq!(desk.place(short.clone()).await["status"], "filled");
+    let names = ["cash", "equity", "margin_equity", "maintenance_margin"];
+    // 20 * 101 are owed, of which 30 % have to back them.
+    let told = ["4200.00", "9680.00", "2180.00", "606.00"];
+    assert_eq!(fields(&desk.now().await, &names), told);
+    let high = quote("AAPL", "199", "200", "2024-01-17T15:01:00Z");
+    desk.rest.feed(&[high]).await.expect(200);
+    let now = desk.now().await;
+    assert_eq!(fields(&now, &names), ["4200.00", "7700.00", "200.00", "1200.00"]);
+    assert_eq!(now["flags"], json!(["margin_call"]));
+    let refused = desk.refused(short.clone()).await;
+    assert_eq!(refused["code"], "margin_call");
+    let figures = json!({"margin_equity": "200.00", "maintenance_margin": "1200.00"});
+    assert_eq!(refused["figures"], figures);
+    // What the event of the rejection keeps is the same.
+    let path = desk.path(&format!("/orders/{}/events", refused["order_id"].as_str().unwrap()));
+    let events = desk.rest.get(&path).await.expect(200);
+    assert_eq!(
+        events["items"][0]["payload"]["OrderRejected"]["reject"]["figures"], figures,
+        "{events}"
+    );
 }
 
 /// AAPL asked at 101, a put of 98 sold and asked at 1.55: 155 and the higher of 2,020 - 300 and 980 at level 4, else its

@@ -88,7 +88,7 @@ async fn a_margin_account_buys_for_twice_its_equity_and_borrows() {
     let withdrawals = format!("/v1/accounts/{account}/withdrawals");
     let refused = rest.post(&withdrawals, json!({"amount": "0.01"})).await.expect(422);
     assert_eq!(refused["code"], "insufficient_cash");
-    assert_eq!(refused["figures"]["equity"], "9801.00");
+    assert_eq!(refused["figures"]["margin_equity"], "9801.00");
     let portfolio = rest.get(&format!("/v1/accounts/{account}/portfolio")).await.expect(200);
     let shown = json!([portfolio["initial_margin"], portfolio["maintenance_margin"]]);
     assert_eq!(shown, json!(["9850.50", "4925.25"]));
@@ -124,7 +124,10 @@ async fn a_short_position_is_shown_called_and_bought_back() {
     let more = json!({"symbol": "AAPL", "side": "sell", "type": "market", "qty": "1"});
     let refused = rest.post(&orders, more.clone()).await.expect(422);
     assert_eq!(refused["code"], "margin_call");
-    assert_eq!(refused["figures"], json!({"equity": "3000.00", "maintenance_margin": "3600.00"}));
+    assert_eq!(
+        refused["figures"],
+        json!({"margin_equity": "3000.00", "maintenance_margin": "3600.00"})
+    );
     let foretold = rest.post(&format!("{orders}/preview"), more).await.expect(422);
     assert_eq!(foretold["figures"], refused["figures"]);
     let cover = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "60", "limit_price": "100"});
