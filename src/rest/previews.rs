@@ -17,7 +17,7 @@ use super::request::{Caller, IdempotencyKey, JsonBody, Path, Query, id};
 use super::routes::Routes;
 use crate::identity::Act;
 use crate::service::{
-    ClosePosition, Fault, OrderAnswer, Part, PreviewAnswer, RiskAnswer, Service, ServiceError,
+    ClosePosition, ClosingAnswer, Fault, Part, PreviewAnswer, RiskAnswer, Service, ServiceError,
     Written,
 };
 
@@ -60,7 +60,8 @@ pub fn routes() -> Routes {
             close,
             Operation::write(Act::ClosePosition, "close_position", "Sell a position, or a part of it, at the market")
                 .about(
-                    "Without `qty` and `percentage`, all shares that no open sell has reserved. The answer is the order. \
+                    "Without `qty` and `percentage`, all shares that no open sell has reserved. The answer is the order, and \
+                     `left` beside it: what stays, which open orders are to close that, and the next step. \
                      Sent again under the same `client_order_id` or `Idempotency-Key` it is the same order. 409 when \
                      nothing is held or all of it is reserved.",
                 )
@@ -79,8 +80,8 @@ pub fn routes() -> Routes {
                     CLIENT_ORDER_ID_MAX,
                     "Stands in for `client_order_id` where that is absent.",
                 ))
-                .answers::<Written<OrderAnswer>>(201, "The order.")
-                .answers::<Written<OrderAnswer>>(200, "The order that was placed under this name before."),
+                .answers::<Written<ClosingAnswer>>(201, "The order.")
+                .answers::<Written<ClosingAnswer>>(200, "The order that was placed under this name before."),
         )
 }
 
@@ -115,7 +116,7 @@ pub async fn close(
     Path((account, symbol)): Path<(String, String)>,
     IdempotencyKey(key): IdempotencyKey,
     mut query: Query,
-) -> Result<(StatusCode, Json<Written<OrderAnswer>>), Problem> {
+) -> Result<(StatusCode, Json<Written<ClosingAnswer>>), Problem> {
     let fields = &mut query.0;
     let qty: Option<Quantity> = fields.amount("qty");
     let percentage: Option<Price> = fields.amount("percentage");

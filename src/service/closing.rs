@@ -4,8 +4,8 @@
 //! How many shares that is is found once: a repeat under the same `client_order_id` is the same order, whatever is
 //! left of the position by then, and another request under it is refused.
 
-use aggregates::id::{AccountId, InstrumentId};
-use aggregates::money::{Price, Quantity};
+use aggregates::id::{AccountId, InstrumentId, OrderId};
+use aggregates::money::{AmountError, Price, Quantity};
 use aggregates::order::{OrderType, Side};
 use aggregates::position::PositionError;
 use aggregates::refusal::Refusal;
@@ -13,9 +13,11 @@ use projections::Group;
 use projections::positions::PositionRow;
 use projections::query;
 use rust_decimal::{Decimal, RoundingStrategy};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::canonical;
+use super::error::NAMED_ORDERS;
 use super::{
     Caller, Fault, Fresh, OrderAnswer, OrderRequest, SYMBOL_MAX, Service, ServiceError, Written,
     text,
@@ -71,6 +73,71 @@ impl ClosePosition {
     }
 }
 
+/// The order that closes a position, and what it leaves of that.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ClosingOrder")]
+pub struct ClosingAnswer {
+    /// The order.
+    #[serde(flatten)]
+    pub order: OrderAnswer,
+    /// What of the position this order does not close, as it is now; absent when it closes all of it.
+    pub left: Option<LeftAnswer>,
+}
+
+/// What of a position an order that closes it leaves.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "LeftOpen")]
+pub struct LeftAnswer {
+    /// Shares or contracts that stay once the order has filled.
+    pub qty: Quantity,
+    /// Those of them that other open orders are to close.
+    pub reserved: Quantity,
+    /// These orders, ten at the most.
+    pub reserved_by: Vec<ReservingOrder>,
+    /// What closes the rest.
+    pub next_step: String,
+}
+
+/// An open order that is to close shares or contracts of a position.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "ReservingOrder")]
+pub struct ReservingOrder {
+    /// The order; of two exits that are for the same shares, the take-profit.
+    pub order_id: OrderId,
+    /// What it has reserved.
+    pub qty: Quantity,
+}
+
+impl LeftAnswer {
+    /// What is left of this position by one of the orders that are to close it.
+    fn of(held: &PositionRow, by: OrderId) -> Result<Option<Self>, AmountError> {
+        let own = held.reservations.get(&by).copied().unwrap_or_default();
+        let (qty, reserved) = (held.qty.abs().minus(own)?, held.reserved_qty.minus(own)?);
+        if !qty.is_positive() {
+            return Ok(None);
+        }
+        let others = held.reservations.iter().filter(|(order_id, _)| **order_id != by);
+        let (count, unit) =
+            (others.clone().count(), if held.contract.is_some() { "contracts" } else { "shares" });
+        let free = qty.minus(reserved)?;
+        let next_step = match (reserved.is_zero(), free.is_zero()) {
+            (true, _) => format!("close again for the {free} {unit} that stay"),
+            (false, true) => format!(
+                "{count} open orders are to close the {reserved} {unit} that stay: let them fill, or cancel them and close again"
+            ),
+            (false, false) => format!(
+                "{count} open orders are to close {reserved} of the {qty} {unit} that stay: let them fill or cancel them, and \
+                 close again for the other {free}"
+            ),
+        };
+        let reserved_by = others
+            .take(NAMED_ORDERS)
+            .map(|(order_id, qty)| ReservingOrder { order_id: *order_id, qty: *qty })
+            .collect();
+        Ok(Some(Self { qty, reserved, reserved_by, next_step }))
+    }
+}
+
 impl Service {
     /// Closes a position of an account, or a part of it, by a market order for the day.
     ///
@@ -82,7 +149,7 @@ impl Service {
         caller: &Caller,
         account_id: AccountId,
         request: ClosePosition,
-    ) -> Result<Written<OrderAnswer>, ServiceError> {
+    ) -> Result<Written<ClosingAnswer>, ServiceError> {
         let faults = request.faults();
         if !faults.is_empty() {
             return Err(ServiceError::Invalid(faults));
@@ -92,9 +159,30 @@ impl Service {
         let meant = canonical(&request)?;
         let order = OrderRequest {
             client_order_id: request.client_order_id,
-            ..OrderRequest::plain(request.symbol, side, OrderType::Market, qty)
+            ..OrderRequest::plain(request.symbol.clone(), side, OrderType::Market, qty)
         };
-        self.place(caller, account_id, order, &meant).await
+        let Written { answer: order, replayed } =
+            self.place(caller, account_id, order, &meant).await?;
+        let left = self.left_by(caller, account_id, &request.symbol, &order).await;
+        let left = left.map_err(ServiceError::after_commit)?;
+        Ok(Written { answer: ClosingAnswer { order, left }, replayed })
+    }
+
+    /// What of a position an order that closes it leaves, as it is now.
+    async fn left_by(
+        &self,
+        caller: &Caller,
+        account_id: AccountId,
+        symbol: &str,
+        order: &OrderAnswer,
+    ) -> Result<Option<LeftAnswer>, ServiceError> {
+        let fresh = self.fresh_after(caller, order.position).await?;
+        let group = Group::Trading;
+        let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
+        let instrument_id = InstrumentId::of_symbol(symbol);
+        let held = query::position(snapshot.connection(), account_id, instrument_id).await?;
+        let Some(held) = held else { return Ok(None) };
+        Ok(LeftAnswer::of(&held, order.order_id)?)
     }
 
     /// The side and the shares of a request to close: those of the order that it made before, if it is a repeat.
@@ -120,18 +208,22 @@ impl Service {
             None => glance.is_some_and(|glance| glance.option.is_some()),
         };
         let unit = if is_option { "contracts" } else { "shares" };
-        let nothing = |held, reserved| ServiceError::NothingToClose {
+        let nothing = |held, reserved, reserved_by| ServiceError::NothingToClose {
             symbol: request.symbol.clone(),
             unit,
             held,
             reserved,
+            reserved_by,
         };
         if held.as_ref().is_none_or(|held| held.qty.is_zero()) {
             self.are_contracts_still(&[&request.symbol])?;
         }
-        let Some(held) = held else { return Err(nothing(Quantity::ZERO, Quantity::ZERO)) };
+        let Some(held) = held else {
+            return Err(nothing(Quantity::ZERO, Quantity::ZERO, Vec::new()));
+        };
         if held.qty_available().is_zero() {
-            return Err(nothing(held.qty, held.reserved_qty));
+            let orders = held.reservations.keys().copied().collect();
+            return Err(nothing(held.qty, held.reserved_qty, orders));
         }
         let side = if held.qty.is_negative() { Side::Buy } else { Side::Sell };
         Ok((side, part_of(&held, unit, request.part)?))

@@ -59,10 +59,7 @@ pub enum ServiceError {
         position: u64,
     },
     /// Nothing of a position can be closed; nothing was stored.
-    #[error(
-        "nothing of {symbol} can be closed: {held} {unit} are held and open orders have reserved {reserved} to close them; \
-         cancel those orders first if there are any"
-    )]
+    #[error("nothing of {symbol} can be closed: {}", nothing_left(unit, (held, reserved), reserved_by))]
     NothingToClose {
         /// The ticker.
         symbol: String,
@@ -72,6 +69,8 @@ pub enum ServiceError {
         held: Quantity,
         /// How many are reserved.
         reserved: Quantity,
+        /// By which orders.
+        reserved_by: Vec<OrderId>,
     },
     /// The caller may not do this.
     #[error(transparent)]
@@ -206,8 +205,13 @@ impl ServiceError {
         match self {
             Self::Refused(refusal) | Self::Rejected { refusal, .. } => refusal.figures.clone(),
             Self::Denied(Denied::Limit(hit)) => hit.figures(),
-            Self::NothingToClose { held, reserved, .. } => {
-                named([("held", held.to_string()), ("reserved", reserved.to_string())])
+            Self::NothingToClose { held, reserved, reserved_by, .. } => {
+                let mut figures: BTreeMap<String, String> =
+                    named([("held", held.to_string()), ("reserved", reserved.to_string())]);
+                if !reserved_by.is_empty() {
+                    figures.insert("reserved_by".to_owned(), listed(reserved_by));
+                }
+                figures
             }
             Self::Behind { position, wanted } => {
                 named([("position", position.to_string()), ("wanted", wanted.to_string())])
@@ -215,6 +219,32 @@ impl ServiceError {
             _ => BTreeMap::new(),
         }
     }
+}
+
+/// The most orders that an answer names one by one.
+pub(super) const NAMED_ORDERS: usize = 10;
+
+/// Orders by their ids, the first of them where there are many.
+fn listed(orders: &[OrderId]) -> String {
+    let named: Vec<_> = orders.iter().take(NAMED_ORDERS).map(OrderId::to_string).collect();
+    match orders.len().saturating_sub(NAMED_ORDERS) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+fn nothing_left(
+    unit: &str,
+    (held, reserved): (&Quantity, &Quantity),
+    reserved_by: &[OrderId],
+) -> String {
+    if reserved_by.is_empty() {
+        return format!("{held} {unit} are held");
+    }
+    let orders = listed(reserved_by);
+    format!(
+        "{held} {unit} are held, and open orders are to close {reserved} of them: cancel these first, or let them fill: {orders}"
+    )
 }
 
 impl From<LedgerError> for ServiceError {

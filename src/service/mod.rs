@@ -88,7 +88,7 @@ use base::Bases;
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
 use caller::WATCH;
 pub use caller::{Caller, Visitor};
-pub use closing::{ClosePosition, Part};
+pub use closing::{ClosePosition, ClosingAnswer, LeftAnswer, Part, ReservingOrder};
 pub use covers::{CoverAnswer, CoverLeg};
 pub use cursor::CursorKey;
 pub use ended::{DeliveredAnswer, EndedAnswer};

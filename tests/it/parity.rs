@@ -236,6 +236,7 @@ kinds! {
         }, Inside("the codes of refusals have rows of their own");
     ServiceError::NothingToClose { .. } => ServiceError::NothingToClose {
             symbol: "AAPL".to_owned(), unit: "shares", held: "3".parse().unwrap(), reserved: "3".parse().unwrap(),
+            reserved_by: vec![NOBODY.parse().unwrap()],
         }, Both(Quoted, request(
             ("DELETE", "/v1/accounts/{account}/positions/NEW"),
             Value::Null, "close_position", json!({"symbol": "NEW"}),

@@ -183,6 +183,17 @@ pub const LEFT_ANSWER: &[Field] = &[
     POSITION,
 ];
 
+/// An order that closes a position.
+pub const CLOSED_ANSWER: &[Field] = &[
+    Field::always("order_id", Kind::Text),
+    Field::always("status", Kind::Text),
+    Field::always("filled_qty", Kind::Text),
+    Field::sometimes("filled_avg_price", Kind::Text),
+    Field::sometimes("left", Kind::Object),
+    Field::always("replayed", Kind::Flag),
+    POSITION,
+];
+
 /// A page of orders.
 pub const ORDERS_ANSWER: &[Field] = &page_like("Orders as order_by_id shows them.");
 

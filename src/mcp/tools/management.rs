@@ -10,9 +10,9 @@ use super::super::results::answer;
 use super::super::schema::{Field, Kind, words};
 use super::super::shelf::Toolset;
 use super::fields::{
-    ACCOUNT, CLIENT_ORDER_ID, CURSOR, EVENTS_ANSWER, EXPIRES_AT, IDEMPOTENCY_KEY, LEFT_ANSWER,
-    LIFETIMES, LIMIT, LIMIT_PRICE, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY, STOP_PRICE,
-    SYMBOL, page,
+    ACCOUNT, CLIENT_ORDER_ID, CLOSED_ANSWER, CURSOR, EVENTS_ANSWER, EXPIRES_AT, IDEMPOTENCY_KEY,
+    LEFT_ANSWER, LIFETIMES, LIMIT, LIMIT_PRICE, ORDER_ANSWER, ORDER_ID, ORDERS_ANSWER, QUANTITY,
+    STOP_PRICE, SYMBOL, page,
 };
 use super::kinds::{For, OPTION_ORDER, STOCK_ORDER, expect_order};
 use super::orders::by_argument;
@@ -261,7 +261,7 @@ pub const TOOLS: &[Entry] = &[
         effect: Effect::Places,
         act: Act::ClosePosition,
         about: "Sells a position at the market: all shares that no open sell has reserved, or quantity, or \
-                percentage of what is held, rounded down. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. \
+                percentage of what is held, rounded down; left tells what stays. Example: {\"symbol\": \"AAPL\", \"percentage\": \"50\"}. \
                 On nothing_to_close see positions and open_stock_orders.",
         takes: &[
             SYMBOL.required(),
@@ -274,7 +274,7 @@ pub const TOOLS: &[Entry] = &[
             CLIENT_ORDER_ID,
             ACCOUNT,
         ],
-        answers: LEFT_ANSWER,
+        answers: CLOSED_ANSWER,
         run: |call, arguments| Box::pin(close_position(call, arguments)),
     },
 ];

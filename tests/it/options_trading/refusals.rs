@@ -249,7 +249,33 @@ async fn what_cannot_be_closed_of_an_option_is_counted_in_contracts() {
     assert_eq!(desk.place(single("sell", &call, "9.00")).await["status"], "accepted");
     let reserved = desk.rest.delete(&close).await.expect(409);
     let said = reserved["detail"].as_str().unwrap();
-    assert!(said.contains("1 contracts are held and open orders have reserved 1"), "{said}");
+    assert!(
+        said.contains("1 contracts are held, and open orders are to close 1 of them"),
+        "{said}"
+    );
     let shares = desk.rest.delete(&desk.path("/positions/AAPL")).await.expect(409);
     assert!(shares["detail"].as_str().unwrap().contains("0 shares are held"), "{shares}");
+}
+
+/// The market forgets a contract at the midnight after its last session, which closes at 16:00 in New York.
+#[tokio::test]
+async fn a_contract_that_has_expired_is_told_so_where_its_quote_is_asked_for() {
+    let desk = Desk::start("margin", "10000", 3).await;
+    let call = contract("C", 100);
+    desk.rest.get(&format!("/v1/market/quotes/{call}")).await.expect(200);
+    let later = json!({"t": "clock", "at": "2024-02-20T15:00:00Z"});
+    desk.rest.feed(&[later]).await.expect(200);
+    let told = format!(
+        "{call} expired on 2024-02-16, at 2024-02-16T21:00:00Z: there is no quote of it since the midnight after; ask for the \
+         expirations of AAPL"
+    );
+    for path in ["quotes", "bars", "options/contracts"] {
+        let gone = desk.rest.get(&format!("/v1/market/{path}/{call}")).await.expect(404);
+        assert_eq!((&gone["code"], &gone["detail"]), (&json!("not_found"), &json!(told)), "{path}");
+    }
+    let never = desk.rest.get("/v1/market/quotes/AAPL240315C00100000").await.expect(404);
+    assert!(
+        never["detail"].as_str().unwrap().starts_with("no contract AAPL240315C00100000 is listed"),
+        "{never}"
+    );
 }

@@ -65,10 +65,48 @@ async fn shares_that_open_sells_reserve_are_not_closed() {
     let sell = rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
     let path = format!("/v1/accounts/{account}/positions/AAPL");
     let nothing = rest.delete(&path).await.expect(409);
-    assert_eq!(nothing["figures"], json!({"held": "10", "reserved": "10"}));
+    let by = &sell["order_id"];
+    assert_eq!(nothing["figures"], json!({"held": "10", "reserved": "10", "reserved_by": by}));
+    let sell = sell["order_id"].as_str().unwrap();
+    assert_eq!(
+        nothing["detail"],
+        format!(
+            "nothing of AAPL can be closed: 10 shares are held, and open orders are to close 10 of them: cancel these first, or \
+             let them fill: {sell}"
+        )
+    );
+    rest.delete(&format!("/v1/accounts/{account}/orders/{sell}")).await.expect(200);
+    let all = rest.delete(&path).await.expect(201);
+    assert_eq!((&all["qty"], &all["left"]), (&json!("10"), &json!(null)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_close_leaves_is_told_with_the_orders_that_hold_it() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = held(&rest, "10").await;
+    let body = json!({"symbol": "AAPL", "side": "sell", "type": "limit", "qty": "4", "limit_price": "150"});
+    let sell = rest.post(&format!("/v1/accounts/{account}/orders"), body).await.expect(201);
+    let path = format!("/v1/accounts/{account}/positions/AAPL");
+    let by = json!([{"order_id": sell["order_id"], "qty": "4"}]);
+    let part = rest.delete(&format!("{path}?qty=1&client_order_id=part")).await.expect(201);
+    assert_eq!(part["filled_qty"], "1");
+    let next = "1 open orders are to close 4 of the 9 shares that stay: let them fill or cancel them, and close again for the \
+                other 5";
+    let left = json!({"qty": "9", "reserved": "4", "reserved_by": by, "next_step": next});
+    assert_eq!(part["left"], left);
+    let all = rest.delete(&path).await.expect(201);
+    assert_eq!(all["qty"], "5");
+    let next = "1 open orders are to close the 4 shares that stay: let them fill, or cancel them and close again";
+    let left = json!({"qty": "4", "reserved": "4", "reserved_by": by, "next_step": next});
+    assert_eq!(all["left"], left);
+    // The same close again is told what is left by now.
+    let again = rest.delete(&format!("{path}?qty=1&client_order_id=part")).await.expect(200);
+    assert_eq!((&again["order_id"], &again["left"]), (&part["order_id"], &left));
     let sell = sell["order_id"].as_str().unwrap();
     rest.delete(&format!("/v1/accounts/{account}/orders/{sell}")).await.expect(200);
-    assert_eq!(rest.delete(&path).await.expect(201)["qty"], "10");
+    let half = rest.delete(&format!("{path}?percentage=50")).await.expect(201);
+    assert_eq!(half["left"]["next_step"], "close again for the 2 shares that stay");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
