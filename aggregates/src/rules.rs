@@ -2,18 +2,23 @@
 
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::money::{AmountError, Money, Price, Quantity};
 use crate::order::OrderSpec;
 
 /// What every handler may look at beside its aggregate and its command: `Services` of all aggregates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rules {
     /// A market buy reserves the ask raised by this rate: 0.05 is 5 %.
+    #[serde(serialize_with = "plain")]
     pub collar: Decimal,
     /// What fills cost. Nothing, by default.
     pub fees: FeeSchedule,
+}
+
+fn plain<S: Serializer>(rate: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(rate)
 }
 
 impl Default for Rules {
@@ -23,7 +28,7 @@ impl Default for Rules {
 }
 
 /// A declared schedule of fees: each fill is charged `per_fill + per_share * qty`, rounded up to the cent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeeSchedule {
     /// Charged once a fill.
     pub per_fill: Money,

@@ -15,7 +15,7 @@ use std::fmt;
 use aggregates::id::{ActorId, ENGINE};
 use aggregates::market::TapePlace;
 use aggregates::order::{Order, OrderClass};
-use aggregates::rules::Rules;
+use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{Command, Undecided, World, decide};
 use projections::log::{LogError, Recorded};
@@ -36,6 +36,8 @@ const ROUNDS: u32 = 1_000_000;
 /// What a replay came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replayed {
+    /// The rules that it was run by: they have to be those of the server.
+    pub rules: Rules,
     /// The last event of the log.
     pub position: u64,
     /// The last line of the tape.
@@ -69,6 +71,12 @@ impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.differing == 0 { "the same" } else { "not the same" };
         writeln!(f, "replay        {verdict}")?;
+        let Rules { collar, fees } = &self.rules;
+        let FeeSchedule { per_fill, per_share, per_contract } = fees;
+        writeln!(
+            f,
+            "rules         fees of {per_fill} a fill, {per_share} a share, {per_contract} a contract; collar {collar}"
+        )?;
         for (name, count) in [
             ("events", self.position),
             ("lines", self.place),
@@ -236,7 +244,7 @@ pub async fn replay<P: Past>(
         proposed: Vec::new(),
         known: None,
         touched: Vec::new(),
-        replayed: Replayed::default(),
+        replayed: Replayed { rules: rules.clone(), ..Replayed::default() },
     };
     let mut commands = Commands::of(past);
     loop {

@@ -191,6 +191,7 @@ async fn an_audit_of_no_log_or_of_another_schema_has_no_verdict_and_changes_noth
     let (code, text, errors) = audit(&["verify"], data_dir);
     assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
     assert!(errors.contains("has schema 9000"), "{errors}");
+    assert!(errors.contains("a newer blotter wrote it"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,7 +224,8 @@ async fn a_replay_finds_what_the_engine_did_and_that_other_fees_would_have_made_
 
     let (code, text, errors) = audit(&["replay", "--fee-per-fill", "0.50"], data_dir);
     assert_eq!(code, Some(0), "{text}{errors}");
-    assert!(text.starts_with("replay        the same\n"), "{text}");
+    let by = "rules         fees of 0.50 a fill, 0.00 a share, 0.00 a contract; collar 0.05\n";
+    assert!(text.starts_with(&format!("replay        the same\n{by}")), "{text}");
     for count in ["triggers      1\n", "fills         2\n", "differences   0\n"] {
         assert!(text.contains(count), "{text}");
     }
@@ -231,6 +233,8 @@ async fn a_replay_finds_what_the_engine_did_and_that_other_fees_would_have_made_
     assert_eq!(code, Some(1), "{text}");
     let replayed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(replayed["differing"], 2);
+    let none = json!({"per_fill": "0.00", "per_share": "0.00", "per_contract": "0.00"});
+    assert_eq!(replayed["rules"], json!({"collar": "0.05", "fees": none}));
     assert!(replayed["differences"][0]["what"].as_str().unwrap().contains("FeeCharged"), "{text}");
 }
 
