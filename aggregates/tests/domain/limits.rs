@@ -7,6 +7,9 @@ use aggregates::trading::{Command, MarketView};
 
 use crate::book::*;
 use crate::examples::{book, me};
+use crate::option_endings::{assign, exercise};
+use crate::option_life::{PUT_100, ends, hold, line};
+use crate::option_orders::{CALL_100, CALL_101, cash, shown};
 
 fn limited(balance: &str, change: PolicyChange) -> Book {
     let mut book = book(balance);
@@ -144,4 +147,31 @@ fn a_limit_that_permits_nothing_is_refused() {
         let command = Command::Account { account_id: me(), command };
         assert_eq!(book.refused(&command), RefusalCode::InvalidAmount);
     }
+}
+
+#[test]
+fn what_an_exchange_does_to_a_position_is_held_by_no_limit() {
+    let mut book = cash(2, "40000");
+    for (symbol, qty) in [(CALL_100, "1"), (CALL_101, "1"), (PUT_100, "-1")] {
+        hold(&mut book, symbol, qty, "200");
+    }
+    let change = PolicyChange {
+        max_order_qty: Some(Some(quantity("10"))),
+        max_order_notional: Some(Some(money("500"))),
+        max_position_qty: Some(Some(quantity("50"))),
+        max_concentration_pct: Some(Some(price("1"))),
+        ..PolicyChange::default()
+    };
+    let command = AccountCommand::ChangePolicy { change };
+    book.submit(&Command::Account { account_id: me(), command }).unwrap();
+    book.submit(&exercise(CALL_100, "1", &[("AAPL", "110")])).unwrap();
+    book.submit(&assign(PUT_100, "1", &[("AAPL", "90")])).unwrap();
+    ends(&mut book, "110", &[CALL_101]);
+    assert!(line(&book, "AAPL").starts_with("300 cost "), "{}", line(&book, "AAPL"));
+    let at_100 = shown(&[("AAPL", "100")]);
+    let one_more = rejected(&mut book, 1, &order(Side::Buy, "1", Some("100")), &at_100);
+    assert_eq!(one_more.code, RefusalCode::PositionLimit);
+    taken(&mut book, 2, &order(Side::Sell, "10", Some("100")), &at_100);
+    let too_many = rejected(&mut book, 3, &order(Side::Sell, "11", Some("100")), &at_100);
+    assert_eq!(too_many.code, RefusalCode::OrderLimit);
 }

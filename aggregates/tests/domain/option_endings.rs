@@ -22,7 +22,7 @@ use crate::samples;
 const SPOT_AND_CALLS: [(&str, &str); 3] =
     [("AAPL", "110"), (CALL_100, "10.50"), (CALL_101, "9.50")];
 
-fn exercise(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
+pub fn exercise(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
     let underlying = prices.iter().find(|(symbol, _)| *symbol == "AAPL");
     Command::Exercise {
         account_id: me(),
@@ -40,7 +40,7 @@ fn exercise(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
     }
 }
 
-fn assign(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
+pub fn assign(symbol: &str, qty: &str, prices: &[(&str, &str)]) -> Command {
     Command::Assign {
         account_id: me(),
         instrument_id: stock(symbol),

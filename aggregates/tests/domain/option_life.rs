@@ -92,7 +92,7 @@ pub fn settlement(
 }
 
 /// The options expire and are settled; nobody bids.
-fn ends(book: &mut Book, close: &str, symbols: &[&str]) -> Decision {
+pub fn ends(book: &mut Book, close: &str, symbols: &[&str]) -> Decision {
     expire(book, close, symbols);
     let contracts: Vec<(&str, Option<&str>)> = symbols.iter().map(|it| (*it, None)).collect();
     book.submit(&settlement(&contracts, &[], &[])).unwrap()
