@@ -86,8 +86,36 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), DatabaseError>
     if version < OLDEST_SERVER {
         return Err(DatabaseError::ServerTooOld { major: version / 10_000 });
     }
-    Migrator::new(Embedded).await?.run(connection).await?;
+    let own = Migrator::new(Embedded).await?;
+    is_no_newer(&applied(connection).await?, &own)?;
+    own.run(connection).await?;
     Ok(())
+}
+
+/// The migrations that the database has, by version, with their checksums.
+async fn applied(connection: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, DatabaseError> {
+    const APPLIED: &str =
+        "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+    let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(if begun { sqlx::query_as(APPLIED).fetch_all(connection).await? } else { Vec::new() })
+}
+
+/// The newest migration of this binary.
+fn newest(own: &Migrator) -> i64 {
+    own.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether no newer binary has migrated the database.
+fn is_no_newer(applied: &[(i64, Vec<u8>)], own: &Migrator) -> Result<(), DatabaseError> {
+    let expected = newest(own);
+    match applied.last() {
+        Some((found, _)) if *found > expected => {
+            Err(DatabaseError::OtherSchema { found: *found, expected })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the database has exactly the schema of this binary; changes nothing.
@@ -95,20 +123,18 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), DatabaseError>
 /// # Errors
 /// It has another one, or none.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), DatabaseError> {
-    let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut applied: Vec<(i64, Vec<u8>)> = Vec::new();
-    if begun {
-        const APPLIED: &str =
-            "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
-        applied = sqlx::query_as(APPLIED).fetch_all(connection).await?;
+    let (applied, own) = (applied(connection).await?, Migrator::new(Embedded).await?);
+    is_no_newer(&applied, &own)?;
+    let has = |version: i64| applied.iter().any(|(has, _)| *has == version);
+    let (mut found, expected) = (0, newest(&own));
+    for migration in own.iter() {
+        if !has(migration.version) {
+            return Err(DatabaseError::OtherSchema { found, expected });
+        }
+        found = migration.version;
     }
-    let own = Migrator::new(Embedded).await?;
-    let found = applied.last().map_or(0, |(version, _)| *version);
-    let expected = own.iter().map(|migration| migration.version).max().unwrap_or(0);
-    if found != expected || applied.len() != own.iter().count() {
-        return Err(DatabaseError::OtherSchema { found, expected });
+    if let Some((version, _)) = applied.iter().find(|(version, _)| !own.version_exists(*version)) {
+        return Err(MigrateError::VersionMissing(*version).into());
     }
     for (migration, (version, checksum)) in own.iter().zip(applied) {
         if migration.version != version || *migration.checksum != *checksum {

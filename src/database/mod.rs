@@ -61,11 +61,15 @@ pub enum DatabaseError {
     },
     /// The schema is that of another binary, and was not to be changed.
     #[error(
-        "the database has schema {found}, and this blotter works with schema {expected}; nothing was changed. Start the \
-         server on it once, which migrates an older one, or use the blotter that wrote it"
+        "the database has schema {found}, and this blotter works with schema {expected}; nothing was changed: {}",
+        if found > expected {
+            "a newer blotter wrote it, so use that one"
+        } else {
+            "start the server on it once, which migrates it, or use the blotter that wrote it"
+        }
     )]
     OtherSchema {
-        /// The newest migration in the database; 0 when there is none.
+        /// The newest migration in the database, of one that lacks some the newest before those; 0 when there is none.
         found: i64,
         /// The newest that this binary knows.
         expected: i64,

@@ -38,6 +38,8 @@ pub enum Condition {
 #[derive(Debug, Default)]
 struct Shown {
     now: Option<MarketNow>,
+    /// The clock is beyond the last session that the calendar knows.
+    ended: bool,
     halt: Option<MarketHalt>,
     glances: BTreeMap<String, Arc<Glance>>,
     /// The symbols of the options on each underlying, by expiration, strike and right.
@@ -155,6 +157,11 @@ impl Board {
         self.read(|shown| shown.now)
     }
 
+    /// Whether there is no market clock since it is beyond the last session of the calendar.
+    pub fn is_beyond_calendar(&self) -> bool {
+        self.read(|shown| shown.ended)
+    }
+
     /// The halt of the whole market, while it lasts.
     pub fn market_halt(&self) -> Option<MarketHalt> {
         self.read(|shown| shown.halt.clone())
@@ -259,6 +266,7 @@ impl Board {
             .collect();
         self.write(|shown| {
             shown.now = now;
+            shown.ended = core.clock().is_some() && now.is_none();
             if let Some(today) = today.filter(|today| shown.chains_on != Some(*today)) {
                 shown.drop_expired(core, today);
                 shown.chains_on = Some(today);

@@ -213,10 +213,19 @@ pub fn new_york_date(at: MarketTime) -> NaiveDate {
     at.with_timezone(&New_York).date_naive()
 }
 
-fn within_range(date: NaiveDate) -> Result<(), OutsideCalendar> {
-    let [first, last] = RANGE.map(|(year, month, day)| {
+/// The last date that the exchange's calendar knows.
+pub fn calendar_end() -> NaiveDate {
+    range()[1]
+}
+
+fn range() -> [NaiveDate; 2] {
+    RANGE.map(|(year, month, day)| {
         NaiveDate::from_ymd_opt(year, month, day).expect("the table's range is dates")
-    });
+    })
+}
+
+fn within_range(date: NaiveDate) -> Result<(), OutsideCalendar> {
+    let [first, last] = range();
     let known = (first..=last).contains(&date);
     if known { Ok(()) } else { Err(OutsideCalendar { date, first, last }) }
 }

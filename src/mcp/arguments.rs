@@ -375,7 +375,8 @@ impl Arguments {
         let unknown: Vec<String> = self.left.keys().cloned().collect();
         for name in unknown {
             let shown: String = name.chars().filter(|c| !text::is_hidden(*c)).take(64).collect();
-            let message = format!("there is no argument {shown}: {there_are}");
+            let hint = text::meant(&shown, &self.takes);
+            let message = format!("there is no argument {shown}: {hint}{there_are}");
             self.fault(&shown, "unknown_field", message);
         }
         self.faults

@@ -21,6 +21,7 @@ use super::orders::order_answers;
 use super::{Caller, Fresh, OrderAnswer, OrderRequest, Page, Service, ServiceError, Written};
 use crate::engine::{Condition, EngineError};
 use crate::ledger::{Key, LedgerError, SHARD};
+use crate::market::calendar::calendar_end;
 
 /// How long the answer to an order waits for its evaluation on arrival.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(1);
@@ -279,6 +280,14 @@ impl Service {
     /// Why there is no market time: no line has come, or the engine is not at work in this process.
     pub(super) fn no_clock(&self) -> ServiceError {
         match self.parts.engine.board().condition() {
+            Condition::Working if self.parts.engine.board().is_beyond_calendar() => {
+                let message = format!(
+                    "the exchange's calendar ends with {}, and the market's clock is beyond its last session: orders cannot be \
+                     placed, since nobody can say when they would end; run a market of an earlier time",
+                    calendar_end()
+                );
+                Refusal::new(RefusalCode::MarketClockUnset, message).into()
+            }
             Condition::Working => {
                 let message = "the market has no time yet, so orders cannot be placed: wait for the first tick, or \
                                post one to the feed";

@@ -27,3 +27,16 @@ pub fn fault(field: &str, text: &str, most: usize) -> Option<Fault> {
         Fault::new(field, "invalid_text", message)
     })
 }
+
+/// That an unknown name may be meant as a known one: where one of them goes on from the other with `_`. Empty where there is
+/// none.
+pub fn meant(unknown: &str, known: &[&str]) -> String {
+    let goes_on = |long: &str, short: &str| {
+        !short.is_empty() && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('_'))
+    };
+    let near = known.iter().filter(|name| goes_on(name, unknown) || goes_on(unknown, name));
+    match Vec::from_iter(near.copied()).join(" or ") {
+        none if none.is_empty() => none,
+        near => format!("perhaps {near} is meant; "),
+    }
+}

@@ -3,11 +3,12 @@
 use aggregates::instrument::Contract;
 use aggregates::order::OrderSpec;
 use aggregates::refusal::{Refusal, RefusalCode};
+use chrono::SecondsFormat;
 
 use super::placing::symbols;
 use super::{Service, ServiceError};
 use crate::engine::core::Adjusted;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::{new_york_date, options_expire_at};
 
 /// How many contracts, or expirations, are named at the most.
 pub(super) const NAMED: usize = 3;
@@ -67,10 +68,18 @@ impl Service {
         }
     }
 
-    /// What is told of a contract that no line of the market has listed.
+    /// What is told of a contract that no line of the market has listed, or that has expired since.
     pub(super) fn nearest(&self, contract: &Contract) -> String {
         let root = contract.root();
         let today = self.market_time().map(new_york_date).unwrap_or_default();
+        if contract.expiration() < today {
+            let end = options_expire_at(contract.expiration());
+            return format!(
+                "{contract} expired on {}, at {}: there is no quote of it since the midnight after; ask for the expirations of {root}",
+                contract.expiration(),
+                end.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+            );
+        }
         let chain = self.parts.engine.board().chain(root, today);
         let mut listed: Vec<Contract> = chain
             .iter()

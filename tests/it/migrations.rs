@@ -27,6 +27,34 @@ async fn concurrent_migrations_of_one_database_are_safe_and_repeating_one_does_n
 }
 
 #[tokio::test]
+async fn a_start_on_what_a_newer_binary_migrated_names_both_schemas_and_changes_nothing() {
+    let database = TestDatabase::unmigrated().await;
+    let mut owner = database.superuser().await;
+    migrate(&mut owner).await.unwrap();
+    let own: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    let newer = format!(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES ({}, 'later', true, '', 0)",
+        own + 1
+    );
+    owner.execute(newer.as_str()).await.unwrap();
+    let source = Source::Url { url: database.url("postgres"), migrate_url: None };
+    let told = [
+        migrate(&mut owner).await.unwrap_err().to_string(),
+        Database::open(source).await.unwrap_err().to_string(),
+    ];
+    let names = format!(
+        "the database has schema {}, and this blotter works with schema {own}; nothing was changed: a newer blotter wrote it, \
+         so use that one",
+        own + 1
+    );
+    assert_eq!(told, [names.clone(), names]);
+}
+
+#[tokio::test]
 async fn databases_of_one_cluster_are_migrated_at_the_same_moment() {
     let (one, two) = (TestDatabase::unmigrated().await, TestDatabase::unmigrated().await);
     let (mut one, mut two) = (one.superuser().await, two.superuser().await);

@@ -11,6 +11,7 @@ mod instruments;
 mod options;
 
 use aggregates::id::InstrumentId;
+use aggregates::instrument::Contract;
 use aggregates::market::MarketTime;
 use aggregates::money::{Price, Quantity};
 use chrono::NaiveDate;
@@ -151,7 +152,7 @@ impl Service {
     /// No line of the market has named it.
     pub fn quote(&self, symbol: &str) -> Result<QuoteAnswer, ServiceError> {
         let board = self.parts.engine.board();
-        let glance = board.glance(symbol).ok_or(ServiceError::NotFound("symbol"))?;
+        let glance = board.glance(symbol).ok_or_else(|| self.no_symbol(symbol))?;
         let now = board.now();
         let session = now.and_then(|now| self.parts.calendar.phase_at(now.at).ok());
         Ok(quote_answer(&glance, session, now))
@@ -173,7 +174,15 @@ impl Service {
     /// Sees that a line of the market has named the symbol.
     fn is_listed(&self, symbol: &str) -> Result<(), ServiceError> {
         let found = self.parts.engine.board().glance(symbol);
-        found.map(drop).ok_or(ServiceError::NotFound("symbol"))
+        found.map(drop).ok_or_else(|| self.no_symbol(symbol))
+    }
+
+    /// That no line has named a symbol, or that the market forgot a contract when it had expired.
+    fn no_symbol(&self, symbol: &str) -> ServiceError {
+        match symbol.parse::<Contract>() {
+            Ok(contract) => ServiceError::Unlisted(self.nearest(&contract)),
+            Err(_) => ServiceError::NotFound("symbol"),
+        }
     }
 }
 

@@ -374,3 +374,24 @@ async fn an_order_is_answered_when_it_is_placed_as_it_is_read_afterwards() {
         assert_eq!(placed["status"], status, "{placed}");
     }
 }
+
+/// 2050-12-30 is the last session that the calendar knows, and it is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_the_calendar_an_order_is_told_that_it_ends() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
+    let before = rest.post(&orders, body.clone()).await.expect(422);
+    assert_eq!(before["code"], "market_clock_unset");
+    assert!(before["detail"].as_str().unwrap().contains("the market has no time yet"), "{before}");
+    rest.quoted().await;
+    rest.feed(&[json!({"t": "clock", "at": "2050-12-30T22:00:00Z"})]).await.expect(200);
+    for path in [&orders, &format!("{orders}/preview")] {
+        let told = rest.post(path, body.clone()).await.expect(422);
+        assert_eq!(told["code"], "market_clock_unset");
+        let said = told["detail"].as_str().unwrap();
+        assert!(said.contains("the exchange's calendar ends with 2050-12-30"), "{said}");
+    }
+}
