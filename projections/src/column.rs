@@ -30,6 +30,7 @@ use crate::activities::ActivityType;
 use crate::instruments::{ActionKind, ActionStage};
 use crate::journal::Book;
 use crate::legs::OrderLeg;
+use crate::movements::{Hour, Unit};
 
 /// A value that fits one column.
 pub trait Column: Sized {
@@ -104,6 +105,9 @@ columns! {
     Quantity as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
     Residue as Decimal: |value| value.decimal(), |stored| Ok(Self::new(stored)?);
     Decimal as Decimal: |value| *value, |stored| Ok(stored.normalize());
+    Hour as i64: |hour| hour.0, |stored| Ok(Self(stored));
+    Unit as Uuid: |unit| unit.instrument().map_or(Uuid::nil(), InstrumentId::uuid),
+        |stored| Ok(Self::of(Some(stored).filter(|id| !id.is_nil()).map(InstrumentId::new)));
 }
 
 macro_rules! ids {

@@ -30,7 +30,7 @@ pub const BATCH: u32 = 2_000;
 /// Views that share a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
-    /// Accounts, orders, fills, positions, lots, activities.
+    /// Accounts, orders, fills, positions, lots, activities, and what moved by the hour.
     Trading,
     /// The double-entry journal.
     Books,

@@ -18,6 +18,7 @@ pub mod journal;
 pub mod legs;
 pub mod log;
 mod market;
+pub mod movements;
 pub mod orders;
 pub mod positions;
 pub mod query;

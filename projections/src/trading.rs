@@ -1,10 +1,10 @@
-//! The group `trading`: accounts, orders, fills, positions, lots and activities, under one checkpoint, since one
-//! answer combines them.
+//! The group `trading`: accounts, orders, fills, positions, lots, activities and what moved by the hour, under one
+//! checkpoint, since one answer combines them.
 //!
-//! A batch costs at most one load a table and one write in all, whatever its length. Accounts, positions and open orders
-//! that were touched of late are kept from step to step and cost no load.
+//! A batch costs at most one load a table and one write in all, whatever its length. Accounts, positions, open orders and
+//! hours that were touched of late are kept from step to step and cost no load.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregates::account::{Account, AccountEvent};
 use aggregates::id::{AccountId, InstrumentId};
@@ -19,13 +19,15 @@ use crate::error::ProjectionError;
 use crate::fills::{FillRow, fill_of};
 use crate::fold::{Read, fold, read_batch};
 use crate::log::Recorded;
+use crate::movements::{Movement, MovementRow, When};
 use crate::orders::OrderRow;
 use crate::positions::{LotRow, PositionRow, closed_lots, fold_lots, splits_lots};
 use crate::row::{Kept, Row, Rows};
 use crate::writes::Writes;
 
 /// The tables of the group.
-pub const TABLES: &[&str] = &["accounts", "orders", "fills", "positions", "lots", "activities"];
+pub const TABLES: &[&str] =
+    &["accounts", "orders", "fills", "positions", "lots", "activities", "movements"];
 
 /// The rows that a batch touches.
 #[derive(Debug, Default)]
@@ -42,6 +44,8 @@ pub struct Trading {
     pub lots: Rows<LotRow>,
     /// Activities.
     pub activities: Rows<ActivityRow>,
+    /// What moved by the hour.
+    pub movements: Rows<MovementRow>,
 }
 
 /// What is kept from one step to the next of the same generation: rows as they stand in the tables.
@@ -50,6 +54,7 @@ pub(crate) struct Lately {
     accounts: Kept<AccountRow>,
     orders: Kept<OrderRow>,
     positions: Kept<PositionRow>,
+    movements: Kept<MovementRow>,
 }
 
 impl Lately {
@@ -59,12 +64,16 @@ impl Lately {
         // Nothing happens any more to an order that has ended.
         self.orders.take(rows.orders, |order| order.open);
         self.positions.take(rows.positions, |_| true);
+        self.movements.take(rows.movements, |_| true);
     }
 }
 
 const LOTS_OF_POSITIONS: &str = "SELECT lot_id, tenant_id, account_id, instrument_id, qty, cost, opened_at, \
      opened_position FROM lots JOIN unnest($2, $3) AS wanted (account_id, instrument_id) \
      USING (account_id, instrument_id) WHERE generation = $1";
+
+const MOVEMENTS_OF_ACCOUNTS: &str = "SELECT account_id, hour, unit, tenant_id, held, paid_in \
+     FROM movements WHERE generation = $1 AND account_id = ANY ($2)";
 
 fn wants(recorded: &Recorded) -> bool {
     matches!(recorded.stream, StreamId::Account(_) | StreamId::Order(_) | StreamId::Position(..))
@@ -99,6 +108,8 @@ impl Trading {
     ) -> Result<Self, ProjectionError> {
         let mut accounts = BTreeSet::new();
         let mut orders = BTreeSet::new();
+        // An order's fill comes before the money of it: mostly it is in the same batch.
+        let mut filled = BTreeMap::new();
         let mut fills = BTreeSet::new();
         let mut positions = BTreeSet::new();
         let mut lots = BTreeSet::new();
@@ -108,12 +119,20 @@ impl Trading {
             match (recorded.stream, event) {
                 (StreamId::Account(id), event) if stored => {
                     accounts.insert((id,));
-                    if let Event::Account(AccountEvent::FeeCharged { fill_id, .. }) = event {
+                    if let Event::Account(
+                        AccountEvent::FillSettled { fill_id, .. }
+                        | AccountEvent::FeeCharged { fill_id, .. },
+                    ) = event
+                        && !filled.contains_key(fill_id)
+                    {
                         fills.insert((*fill_id,));
                     }
                 }
-                (StreamId::Order(id), _) if stored => {
+                (StreamId::Order(id), event) if stored => {
                     orders.insert((id,));
+                    if let Event::Order(OrderEvent::OrderFilled { fill_id, at, .. }) = event {
+                        filled.insert(*fill_id, *at);
+                    }
                 }
                 (StreamId::Position(account, instrument), Event::Position(event)) if stored => {
                     positions.insert((account, instrument));
@@ -134,9 +153,31 @@ impl Trading {
         if !split.is_empty() {
             let split: Vec<_> = split.into_iter().collect();
             let statement = sqlx::query(LOTS_OF_POSITIONS).bind(generation);
-            let found = PositionRow::bind_keys(&split, statement).fetch_all(connection).await?;
+            let found =
+                PositionRow::bind_keys(&split, statement).fetch_all(&mut *connection).await?;
             let found = found.iter().map(LotRow::read).collect::<Result<_, _>>()?;
             rows.lots.take_stored(found);
+        }
+        filled.extend(rows.fills.iter().map(|fill| (fill.fill_id, fill.at)));
+        let moved = events.iter().filter_map(|read| Movement::of(read.recorded, &read.event));
+        let moved: Vec<Movement> = moved.collect();
+        let whole: BTreeSet<AccountId> = moved
+            .iter()
+            .filter(|moved| moved.begins || moved.when == When::Before)
+            .map(|moved| moved.account_id)
+            .collect();
+        let mut hours = BTreeSet::new();
+        for moved in moved.iter().filter(|moved| !whole.contains(&moved.account_id)) {
+            let hour = moved.hour(|fill_id| filled.get(&fill_id).copied());
+            hours.extend(hour.into_iter().flat_map(|hour| moved.keys(hour)));
+        }
+        rows.movements.find(&lately.movements, connection, generation, hours).await?;
+        if !whole.is_empty() {
+            let whole: Vec<_> = whole.iter().map(|id| id.uuid()).collect();
+            let statement = sqlx::query(MOVEMENTS_OF_ACCOUNTS).bind(generation).bind(whole);
+            let found = statement.fetch_all(connection).await?;
+            let found = found.iter().map(MovementRow::read).collect::<Result<_, _>>()?;
+            rows.movements.take_stored(found);
         }
         Ok(rows)
     }
@@ -146,6 +187,15 @@ impl Trading {
     /// # Errors
     /// The event is impossible after those before it.
     pub fn fold(&mut self, recorded: &Recorded, event: Event) -> Result<(), ProjectionError> {
+        if let Some(moved) = Movement::of(recorded, &event) {
+            let filled = |fill_id| self.fills.get(&(fill_id,)).map(|fill| fill.at);
+            let told = moved.hour(filled);
+            if let (When::With(fill_id), None) = (moved.when, told) {
+                let reason = format!("fill {fill_id} is settled, and no order has it");
+                return Err(ProjectionError::poison(recorded.position, reason));
+            }
+            moved.add(&mut self.movements, recorded, told)?;
+        }
         match (recorded.stream, event) {
             (StreamId::Account(id), Event::Account(event)) => {
                 self.fold_account(id, recorded, event)
@@ -213,6 +263,7 @@ impl Trading {
         self.fills.write(writes)?;
         self.positions.write(writes)?;
         self.lots.write(writes)?;
-        self.activities.write(writes)
+        self.activities.write(writes)?;
+        self.movements.write(writes)
     }
 }

@@ -175,6 +175,19 @@ proptest! {
 }
 
 #[test]
+fn the_money_of_a_fill_that_no_order_has_cannot_be_folded() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let history = History::of(&moves(100).new_tree(&mut runner).unwrap().current());
+    let mut rows = Trading::default();
+    let lost = history.log.iter().position(|row| row.event_type == "OrderFilled").unwrap();
+    let mut rest = history.log[..lost].iter().chain(&history.log[lost + 1..]);
+    let failed = rest.find_map(|row| Some((row, rows.fold(row, row.event().unwrap()).err()?)));
+    let (row, failure) = failed.unwrap();
+    assert_eq!((row.event_type.as_str(), row.position), ("FillSettled", lost as u64 + 2));
+    assert!(failure.to_string().contains("and no order has it"), "{failure}");
+}
+
+#[test]
 fn a_history_holds_what_the_properties_are_about() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let moves = moves(2_000).new_tree(&mut runner).unwrap().current();

@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (22, "activities_of_legs", include_str!("../../migrations/0022_activities_of_legs.sql")),
     (23, "closes_of_quotes", include_str!("../../migrations/0023_closes_of_quotes.sql")),
     (24, "counted_tries", include_str!("../../migrations/0024_counted_tries.sql")),
+    (25, "movements", include_str!("../../migrations/0025_movements.sql")),
 ];
 
 /// The migrations that make roles.

@@ -45,6 +45,22 @@ fn every_day_is_a_session_with_those_hours_or_none_as_the_package_says() {
     }
 }
 
+/// What moves is summed by the hour, and each hour has to be before a close or after it as a whole.
+#[test]
+fn every_session_closes_at_a_whole_hour() {
+    for calendar in [Calendar::nyse(), Calendar::always()] {
+        let (mut day, mut sessions) = (date("2000-01-03"), 0);
+        while day <= date("2050-12-30") {
+            if let Some(session) = calendar.session_on(day).unwrap() {
+                assert_eq!(session.close.timestamp_micros() % 3_600_000_000, 0, "{day}");
+                sessions += 1;
+            }
+            day = following(day);
+        }
+        assert!(sessions > 12_000);
+    }
+}
+
 #[test]
 fn the_parts_of_a_day_follow_new_york_through_its_clock_changes_and_early_closes() {
     let calendar = Calendar::nyse();

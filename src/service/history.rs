@@ -158,11 +158,7 @@ pub(super) struct Timeline {
     pub(super) begun_with: Option<Value>,
     pub(super) closes: Vec<AtClose>,
     /// Cash paid in since the last close, net.
-    paid_in_since: Value,
-    /// Whether anything has moved since the last close.
-    pub(super) moved_since: bool,
-    /// The place of the last entry before the first of the closes, or where the account began.
-    pub(super) behind: u64,
+    pub(super) paid_in_since: Value,
 }
 
 /// What an account holds at the position of a snapshot.
@@ -252,15 +248,7 @@ pub(super) async fn timeline(
         Reach::LaterThan(date) => first.session <= date,
         Reach::Last => true,
     });
-    let behind = match base {
-        Some(base) => query::last_entry(connection, account_id, base.at, up_to).await?.max(begun),
-        None => begun,
-    };
-    let part = (behind, up_to);
-    let moved = match reach {
-        Reach::Last => query::moved_since(connection, account_id, base.copied(), part).await?,
-        _ => query::moved(connection, account_id, &sessions, part).await?,
-    };
+    let moved = query::moved(connection, account_id, &sessions, base).await?;
     let mut held: Held =
         held.iter().map(|row| (Some(row.instrument_id), row.qty.decimal())).collect();
     held.insert(None, account.cash.decimal());
@@ -271,19 +259,23 @@ pub(super) async fn timeline(
         Some(_) => None,
         None => Some(Value::sum(held.get(&None).copied())),
     };
-    let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
-    let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
-    let prices = query::closes(connection, &ids, &dates, up_to).await?;
-    let closes = prices.into_iter().map(|row| ((row.instrument_id, row.session), row)).collect();
-    let contracts = query::contracts(connection, account_id, &ids).await?;
-    let prices = Prices { closes, contracts };
-    fold((begun_with, behind), held, &sessions, &moved, &prices)
+    let mut prices = Prices::default();
+    if !sessions.is_empty() {
+        let ids: Vec<InstrumentId> = held.keys().filter_map(|id| *id).collect();
+        let dates: Vec<NaiveDate> = sessions.iter().map(|close| close.session).collect();
+        let rows = query::closes(connection, &ids, &dates, up_to).await?;
+        prices.closes =
+            rows.into_iter().map(|row| ((row.instrument_id, row.session), row)).collect();
+        prices.contracts = query::contracts(connection, account_id, &ids).await?;
+    }
+    fold(begun_with, held, &sessions, &moved, &prices)
 }
 
 /// Shares by instrument, and cash.
 type Held = BTreeMap<Option<InstrumentId>, Decimal>;
 
 /// What is needed to value holdings at closes.
+#[derive(Default)]
 struct Prices {
     /// Official closes by session.
     closes: BTreeMap<(InstrumentId, NaiveDate), CloseRow>,
@@ -310,7 +302,7 @@ impl Prices {
 
 /// Adds up what moved, close by close, to what was held before.
 fn fold(
-    (begun_with, behind): (Option<Value>, u64),
+    begun_with: Option<Value>,
     mut held: Held,
     sessions: &[ClosedSession],
     moved: &[Moved],
@@ -346,8 +338,7 @@ fn fold(
         closes.push(AtClose { close: *close, cash, equity, unmarked, at_midpoint, paid_in });
     }
     let since = by_close.last().map(Vec::as_slice).unwrap_or_default();
-    let (paid_in_since, moved_since) = (paid_in(since), !since.is_empty());
-    Ok(Timeline { begun_with, closes, paid_in_since, moved_since, behind })
+    Ok(Timeline { begun_with, closes, paid_in_since: paid_in(since) })
 }
 
 /// The tickers of what had no official close in one of the sessions.

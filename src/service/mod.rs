@@ -84,7 +84,6 @@ pub use accounts::{AccountAnswer, OpenAccount};
 pub use answers::{Page, Written};
 pub use asking::{LegRequest, OrderRequest};
 pub use audit::{EventAnswer, EventFilter, Export};
-use base::Bases;
 pub use books::{ActivityAnswer, ActivityFilter, EntryAnswer, PostingAnswer};
 use caller::WATCH;
 pub use caller::{Caller, Visitor};
@@ -190,8 +189,6 @@ pub struct Service {
     parts: Parts,
     /// Whose accounts are, as far as that was asked: an account never changes its tenant.
     known: RwLock<BTreeMap<AccountId, TenantId>>,
-    /// What the worth of accounts is compared with.
-    bases: Bases,
     /// Whoever verifies the log.
     verifying: Mutex<()>,
     /// Those of them who are not the operator, with who waits.
@@ -208,7 +205,6 @@ impl Service {
         Self {
             parts,
             known: RwLock::default(),
-            bases: Bases::default(),
             verifying: Mutex::default(),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backing::Backing;
+use super::base::base;
 use super::history::named;
 use super::market::{AccountGreeksAnswer, ContractAnswer};
 use super::positions::{Valued, rate};
@@ -145,7 +146,7 @@ impl Service {
         let realized_pl = Value::sum([query::realized(connection, account_id).await?]);
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
         let closed = query::last_closes(connection, &ids).await?;
-        let base = self.base(&mut snapshot, &row, &held).await?;
+        let base = base(&mut snapshot, &row, &held).await?;
         let then = [&base.unmarked[..], &base.at_midpoint].concat();
         let symbols = query::symbols(snapshot.connection(), &then).await?;
         let position = snapshot.position;

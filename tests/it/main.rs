@@ -23,6 +23,7 @@ mod ledger;
 mod market;
 mod mcp;
 mod migrations;
+mod movements;
 mod options_trading;
 mod parity;
 mod pools;

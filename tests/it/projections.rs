@@ -29,7 +29,7 @@ pub fn a_history(count: usize) -> History {
     History::of(&some_moves(count))
 }
 
-fn some_moves(count: usize) -> Vec<Move> {
+pub fn some_moves(count: usize) -> Vec<Move> {
     moves(count).new_tree(&mut TestRunner::deterministic()).unwrap().current()
 }
 
@@ -82,7 +82,7 @@ async fn stored<R: projections::row::Row>(
 }
 
 /// Every row of a group's tables as text, generation apart: what two fillings must agree on.
-async fn image(connection: &mut PgConnection, group: Group, generation: i32) -> Vec<String> {
+pub async fn image(connection: &mut PgConnection, group: Group, generation: i32) -> Vec<String> {
     let mut image = Vec::new();
     for table in group.tables() {
         let statement = format!(

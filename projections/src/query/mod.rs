@@ -14,8 +14,7 @@ mod positions;
 pub use accounts::{account, account_names, accounts};
 pub use books::{ActivitiesWanted, activities, journal};
 pub use history::{
-    ClosedSession, Moved, Reach, closed_sessions, closes, last_entry, last_reset, moved,
-    moved_since, paid_in, realized,
+    ClosedSession, Moved, Reach, closed_sessions, closes, last_reset, moved, realized,
 };
 pub use market::{instrument, instruments, kinds, last_closes, symbols};
 pub use options::{covered_calls, option_positions};

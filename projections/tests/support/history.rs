@@ -40,6 +40,8 @@ pub struct History {
     pub log: Vec<Recorded>,
     sequences: BTreeMap<StreamId, u64>,
     steps: u64,
+    /// How long one move takes; a second if it is not said.
+    pub pace: Option<TimeDelta>,
 }
 
 /// What is not there is there as its default: a world knows everything.
@@ -270,7 +272,8 @@ impl History {
 
     fn at(&self) -> MarketTime {
         let start: MarketTime = "2026-11-23T14:30:00Z".parse().unwrap();
-        start + TimeDelta::seconds(self.steps.cast_signed())
+        let pace = self.pace.unwrap_or(TimeDelta::seconds(1));
+        start + pace * i32::try_from(self.steps).unwrap()
     }
 
     /// Decides and records. False: refused.

@@ -100,7 +100,10 @@ pub(super) const POSTINGS: Table = Table {
 };
 
 /// A book of an account and its unit; `None` is cash.
-type Book = (&'static str, Option<Uuid>);
+pub(super) type Book = (&'static str, Option<Uuid>);
+
+/// What a row moved into each book, or out of it.
+pub(super) type Moved = BTreeMap<Book, Amount>;
 
 /// The books as they stood after the row before.
 #[derive(Debug, Default)]
@@ -312,15 +315,9 @@ pub(super) fn end_activity(
 
 impl Books {
     /// What the row moved, by the books before and after it.
-    pub(super) fn entry(
-        &mut self,
-        (entries, postings): (&mut Expected, &mut Expected),
-        position: u64,
-        content: &Content,
-        streams: &Streams,
-    ) -> Result<(), Fault> {
-        let Some(account) = content.account_id else { return Ok(()) };
-        let mut moved: BTreeMap<Book, Amount> = BTreeMap::new();
+    pub(super) fn moved(&mut self, content: &Content, streams: &Streams) -> Moved {
+        let mut moved = Moved::new();
+        let Some(account) = content.account_id else { return moved };
         if let Some(state) = streams.accounts.get(&account) {
             let now = [state.cash - state.reserved, state.reserved, state.dividends_due];
             let before = self.cash.insert(account, now).unwrap_or_default();
@@ -328,7 +325,7 @@ impl Books {
                 moved.insert((book, None), now[n] - before[n]);
             }
         }
-        let instrument = content.aggregate_id.split_once('/').and_then(|(_, id)| id.parse().ok());
+        let instrument = instrument_of(content);
         if let Some((id, state)) =
             instrument.and_then(|id| Some((id, streams.positions.get(&(account, id))?)))
         {
@@ -346,24 +343,38 @@ impl Books {
             }
         }
         moved.retain(|_, amount| !amount.is_zero());
-        if moved.is_empty() {
-            return Ok(());
-        }
-        entries.add(&ENTRIES, position, entry_cells(position, content, account, instrument)?);
-        for ((book, unit), amount) in moved {
-            let unit = unit.map(|unit| unit.to_string());
-            let cells = vec![
-                some(position),
-                some(account),
-                some(book),
-                unit,
-                some(content.tenant_id),
-                some(amount),
-            ];
-            postings.add(&POSTINGS, position, cells);
-        }
-        Ok(())
+        moved
     }
+}
+
+/// The entry of a row that moved something, and its postings.
+pub(super) fn entry(
+    (entries, postings): (&mut Expected, &mut Expected),
+    position: u64,
+    content: &Content,
+    moved: &Moved,
+) -> Result<(), Fault> {
+    let (Some(account), false) = (content.account_id, moved.is_empty()) else { return Ok(()) };
+    let cells = entry_cells(position, content, account, instrument_of(content))?;
+    entries.add(&ENTRIES, position, cells);
+    for ((book, unit), amount) in moved {
+        let unit = unit.map(|unit| unit.to_string());
+        let cells = vec![
+            some(position),
+            some(account),
+            some(book),
+            unit,
+            some(content.tenant_id),
+            some(amount),
+        ];
+        postings.add(&POSTINGS, position, cells);
+    }
+    Ok(())
+}
+
+/// The instrument of a position's stream.
+fn instrument_of(content: &Content) -> Option<Uuid> {
+    content.aggregate_id.split_once('/').and_then(|(_, id)| id.parse().ok())
 }
 
 /// The entry of an event: what it names as the cause, and when it was.

@@ -6,6 +6,7 @@
 mod aggregate;
 mod history;
 mod market;
+mod movements;
 mod shape;
 mod snapshots;
 mod state;
@@ -22,6 +23,7 @@ use super::fold::{Stream, Streams};
 use super::report::{Code, Findings};
 use super::row::Row;
 use history::{ACTIVITIES, Books, ENTRIES, FILLS, Filled, POSTINGS};
+use movements::{MOVEMENTS, Movements};
 use snapshots::Snapshots;
 use table::{Expected, Table};
 
@@ -47,6 +49,7 @@ struct Group {
 pub(super) struct Views {
     groups: BTreeMap<String, Group>,
     books: Books,
+    movements: Movements,
     filled: Filled,
     fills: Expected,
     activities: Expected,
@@ -80,6 +83,7 @@ impl Views {
             },
             groups,
             books: Books::default(),
+            movements: Movements::default(),
             filled: Filled::default(),
             fills: Expected::default(),
             activities: Expected::default(),
@@ -107,14 +111,18 @@ impl Views {
         if self.reaches("snapshots", position) {
             self.snapshots.after(position, content, streams);
         }
+        let moved = self.books.moved(content, streams);
         if self.reaches("books", position) {
             let into = (&mut self.entries, &mut self.postings);
-            if let Err(fault) = self.books.entry(into, position, content, streams) {
+            if let Err(fault) = history::entry(into, position, content, &moved) {
                 findings.report(position, Code::Payload, fault);
             }
         }
         if !self.reaches("trading", position) {
             return;
+        }
+        if let Err(fault) = self.movements.add(position, content, &moved, &self.filled) {
+            findings.report(position, Code::Payload, fault);
         }
         let noted = match (content.event_type.as_str(), content.account_id) {
             ("OrderFilled", _) => {
@@ -187,6 +195,7 @@ impl Views {
             tables.push((&state::ORDERS, state::orders(streams), group));
             tables.push((&state::POSITIONS, positions, group));
             tables.push((&state::LOTS, lots, group));
+            tables.push((&MOVEMENTS, self.movements.expected(), group));
         }
         if let Some(group) = due("market") {
             tables.push((&market::INSTRUMENTS, market::instruments(streams), group));

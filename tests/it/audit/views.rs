@@ -100,6 +100,12 @@ async fn a_changed_lost_or_invented_row_of_any_view_is_found() {
                 1, NULL, NULL, NULL, at, 0, NULL FROM activities LIMIT 1",
             "is in the view and in no event",
         ),
+        ("UPDATE movements SET held = held + 0.01 WHERE held <> 0", "held is"),
+        ("UPDATE movements SET paid_in = paid_in + 1 WHERE paid_in <> 0", "paid_in is"),
+        ("UPDATE movements SET hour = hour + 100000", "is in the view and in no event"),
+        ("UPDATE movements SET unit = gen_random_uuid() WHERE held <> 0", "is not in the view"),
+        ("UPDATE movements SET tenant_id = gen_random_uuid()", "tenant_id is"),
+        ("DELETE FROM movements", "is not in the view"),
     ];
     assert_found(&database, Code::View, &changes).await;
 }

@@ -58,44 +58,46 @@ async fn an_order_costs_no_more_beside_those_that_came_before() {
 }
 
 #[tokio::test]
-async fn a_portfolio_costs_no_more_beside_what_its_account_has_traded() {
+async fn a_portfolio_its_history_and_its_risk_cost_no_more_beside_what_their_account_has_traded() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
     rest.quoted().await;
     let account = rest.account("100000").await;
-    let portfolio = format!("/v1/accounts/{account}/portfolio");
-    rest.get(&portfolio).await.expect(200);
     for _ in 0..ORDERS {
         let order = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "1"});
         rest.post(&format!("/v1/accounts/{account}/orders"), order).await.expect(201);
     }
-    rest.get(&portfolio).await.expect(200);
     let mut superuser = database.superuser().await;
-    let mut rows = async || {
-        // Sessions tell what they have done at most a second late, when they do something.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        for _ in 0..5 {
-            rest.get(&portfolio).await.expect(200);
+    for path in ["portfolio", "portfolio/history?period=all", "portfolio/history", "risk"] {
+        let path = format!("/v1/accounts/{account}/{path}");
+        rest.get(&path).await.expect(200);
+        let mut rows = async || {
+            // Sessions tell what they have done at most a second late, when they do something.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            for _ in 0..5 {
+                rest.get(&path).await.expect(200);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let sums: (i64, i64) = sqlx::query_as(
+                "SELECT sum(idx_tup_fetch + seq_tup_read)::bigint, sum(idx_scan + seq_scan)::bigint
+                FROM pg_stat_user_tables
+                WHERE relname IN ('journal_entries', 'journal_postings', 'fills', 'lots', 'movements')",
+            )
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+            sums
+        };
+        let before = rows().await;
+        const READS: i64 = 50;
+        for _ in 0..READS {
+            rest.get(&path).await.expect(200);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let sums: (i64, i64) = sqlx::query_as(
-            "SELECT sum(idx_tup_fetch + seq_tup_read)::bigint, sum(idx_scan + seq_scan)::bigint
-            FROM pg_stat_user_tables WHERE relname IN ('journal_entries', 'journal_postings', 'fills', 'lots')",
-        )
-        .fetch_one(&mut superuser)
-        .await
-        .unwrap();
-        sums
-    };
-    let before = rows().await;
-    const READS: i64 = 50;
-    for _ in 0..READS {
-        rest.get(&portfolio).await.expect(200);
+        let after = rows().await;
+        assert!(after.1 - before.1 >= READS, "{before:?} {after:?}: looks that tell nothing");
+        let each = (after.0 - before.0) as f64 / READS as f64;
+        assert!(each < ROWS_MAX, "{path}: {each:.1} rows of what was traded each time");
     }
-    let after = rows().await;
-    assert!(after.1 - before.1 >= READS, "{before:?} {after:?}: looks that tell nothing");
-    let each = (after.0 - before.0) as f64 / READS as f64;
-    assert!(each < ROWS_MAX, "{each:.1} rows of what was traded for each portfolio");
     superuser.close().await.unwrap();
 }
 

@@ -138,8 +138,7 @@ async fn a_history_worked_by_hand_is_as_of_each_close() {
     assert_eq!(now["unmarked"], json!([]));
 }
 
-/// What a portfolio is compared with is remembered, and the history is not: whatever happens in between, both say the
-/// same, however often they were asked before.
+/// Whatever happens in between, portfolio and history say the same, however often they were asked before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_portfolio_is_compared_with_the_last_close_of_the_history_whatever_was_asked_before() {
     let database = TestDatabase::new().await;
@@ -204,6 +203,55 @@ async fn a_portfolio_is_compared_with_the_last_close_of_the_history_whatever_was
     check(0).await;
     deposit("4").await;
     check(4).await;
+}
+
+/// The market tells of a close a day late: what fills at it moved before it, and what was traded meanwhile did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fill_at_a_close_that_is_told_late_belongs_to_that_close_and_what_came_meanwhile_does_not()
+ {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    let account = rest.account("10000").await;
+    let base = format!("/v1/accounts/{account}");
+    let order = async |symbol: &str, qty: &str, time_in_force: &str| {
+        let body = json!({"symbol": symbol, "side": "buy", "type": "market", "qty": qty, "time_in_force": time_in_force});
+        let placed = rest.post(&format!("{base}/orders"), body).await.expect(201);
+        format!("{base}/orders/{}", placed["order_id"].as_str().unwrap())
+    };
+    rest.quoted().await;
+    rest.feed(&[instrument("MSFT"), quote("MSFT", "49", "50", OPEN)]).await.expect(200);
+    // Wednesday: nobody tells of a trade of AAPL, MSFT closes at 50.
+    let at_the_close = order("AAPL", "3", "cls").await;
+    rest.feed(&[trade("MSFT", "50", "2024-01-17T20:59:00Z"), clock("2024-01-17T21:00:01Z")])
+        .await
+        .expect(200);
+    // Thursday: ten of MSFT at 52. Then AAPL's bar of Wednesday, which closes at 104, comes.
+    rest.feed(&[quote("MSFT", "51", "52", "2024-01-18T15:00:00Z")]).await.expect(200);
+    order("MSFT", "10", "day").await;
+    let bar = json!({"t": "bar", "symbol": "AAPL", "open": "101", "high": "105", "low": "100", "close": "104",
+        "volume": "1000", "at": "2024-01-17T14:30:00Z", "span": "1d"});
+    rest.feed(&[bar, clock("2024-01-18T15:00:01Z")]).await.expect(200);
+    assert_eq!(rest.get(&at_the_close).await.expect(200)["status"], "filled");
+
+    // Of Wednesday: 312 for AAPL, which is worth them, and nothing of MSFT.
+    for period in ["all", "1D", "2D", "1M"] {
+        let path = format!("{base}/portfolio/history?period={period}");
+        let history = rest.get(&path).await.expect(200);
+        let point = history["items"].as_array().unwrap().last();
+        let told = match point {
+            Some(point) => {
+                assert_eq!(point["cash"], "9688.00", "{history}");
+                (&point["session"], &point["equity"])
+            }
+            None => (&history["base_value_asof"], &history["base_value"]),
+        };
+        assert_eq!(told, (&json!("2024-01-17"), &json!("10000.00")), "{period}: {history}");
+    }
+    let now = rest.get(&format!("{base}/portfolio")).await.expect(200);
+    assert_eq!(
+        (&now["last_session"], &now["last_equity"], &now["cash"]),
+        (&json!("2024-01-17"), &json!("10000.00"), &json!("9168.00"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
