@@ -1,8 +1,10 @@
 //! The handler of one request: finds out who calls and what is on offer, and hands over to the room that knows.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
+use futures::FutureExt;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
     GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams,
@@ -77,6 +79,15 @@ fn unread(error: &ServiceError) -> ErrorData {
     }
 }
 
+/// What a handler answers. The library would leave a request without an answer whose handler panics.
+async fn caught<T>(
+    handled: impl Future<Output = Result<T, ErrorData>> + Send,
+) -> Result<T, ErrorData> {
+    AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_panic| {
+        Err(ErrorData::internal_error("the request met a defect of this program", None))
+    })
+}
+
 impl Face {
     /// What `shelf` offers of `service`, until it is asked to `stop`: then waits and subscriptions end.
     pub fn new(service: Arc<Service>, shelf: Shelf, stop: CancellationToken) -> Self {
@@ -120,10 +131,13 @@ impl ServerHandler for Face {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let (visitor, shelf) = principal(&context, &self.shelf)?;
-        whole(page.as_ref())?;
-        let list = ListToolsResult::with_all_items(tools::offered(&shelf, &visitor));
-        Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
+        caught(async move {
+            let (visitor, shelf) = principal(&context, &self.shelf)?;
+            whole(page.as_ref())?;
+            let list = ListToolsResult::with_all_items(tools::offered(&shelf, &visitor));
+            Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
+        })
+        .await
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -135,25 +149,28 @@ impl ServerHandler for Face {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (visitor, shelf) = principal(&context, &self.shelf)?;
-        let parts = context.extensions.get::<Parts>();
-        let inexact = parts.and_then(|parts| parts.extensions.get::<Inexact>()).cloned();
-        let inexact = inexact.unwrap_or_default();
-        let call = Call {
-            service: &self.service,
-            visitor: &visitor,
-            act: Act::ReadServer,
-            shelf: &shelf,
-            inexact: &inexact,
-            gone: &context.ct,
-            stop: &self.stop,
-        };
-        let arguments = request.arguments.unwrap_or_default();
-        let Some(result) = tools::run(call, &request.name, arguments).await else {
-            let message = format!("there is no tool {}: ask for tools/list", request.name);
-            return Err(ErrorData::invalid_params(message, None));
-        };
-        Ok(result.into())
+        caught(async move {
+            let (visitor, shelf) = principal(&context, &self.shelf)?;
+            let parts = context.extensions.get::<Parts>();
+            let inexact = parts.and_then(|parts| parts.extensions.get::<Inexact>()).cloned();
+            let inexact = inexact.unwrap_or_default();
+            let call = Call {
+                service: &self.service,
+                visitor: &visitor,
+                act: Act::ReadServer,
+                shelf: &shelf,
+                inexact: &inexact,
+                gone: &context.ct,
+                stop: &self.stop,
+            };
+            let arguments = request.arguments.unwrap_or_default();
+            let Some(result) = tools::run(call, &request.name, arguments).await else {
+                let message = format!("there is no tool {}: ask for tools/list", request.name);
+                return Err(ErrorData::invalid_params(message, None));
+            };
+            Ok(result.into())
+        })
+        .await
     }
 
     async fn list_resources(
@@ -161,11 +178,14 @@ impl ServerHandler for Face {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let (visitor, _) = principal(&context, &self.shelf)?;
-        let cursor = page.and_then(|page| page.cursor);
-        let list = resources::list(&self.service, &visitor, cursor).await;
-        let list = list.map_err(|error| unread(&error))?;
-        Ok(list.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private))
+        caught(async move {
+            let (visitor, _) = principal(&context, &self.shelf)?;
+            let cursor = page.and_then(|page| page.cursor);
+            let list = resources::list(&self.service, &visitor, cursor).await;
+            let list = list.map_err(|error| unread(&error))?;
+            Ok(list.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private))
+        })
+        .await
     }
 
     async fn list_resource_templates(
@@ -183,11 +203,14 @@ impl ServerHandler for Face {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let (visitor, _) = principal(&context, &self.shelf)?;
-        let content = resources::read(&self.service, &visitor, &request.uri).await?;
-        let content = ResourceContents::text(content.to_string(), request.uri);
-        let read = ReadResourceResult::new(vec![content.with_mime_type(resources::MEDIA_TYPE)]);
-        Ok(read.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private).into())
+        caught(async move {
+            let (visitor, _) = principal(&context, &self.shelf)?;
+            let content = resources::read(&self.service, &visitor, &request.uri).await?;
+            let content = ResourceContents::text(content.to_string(), request.uri);
+            let read = ReadResourceResult::new(vec![content.with_mime_type(resources::MEDIA_TYPE)]);
+            Ok(read.with_ttl_ms(CHANGING_TTL_MS).with_cache_scope(CacheScope::Private).into())
+        })
+        .await
     }
 
     async fn list_prompts(
@@ -195,10 +218,13 @@ impl ServerHandler for Face {
         page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let (visitor, _) = principal(&context, &self.shelf)?;
-        whole(page.as_ref())?;
-        let list = ListPromptsResult::with_all_items(prompts::offered(&visitor));
-        Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
+        caught(async move {
+            let (visitor, _) = principal(&context, &self.shelf)?;
+            whole(page.as_ref())?;
+            let list = ListPromptsResult::with_all_items(prompts::offered(&visitor));
+            Ok(list.with_ttl_ms(CONSTANT_TTL_MS).with_cache_scope(CacheScope::Private))
+        })
+        .await
     }
 
     async fn get_prompt(
@@ -206,17 +232,20 @@ impl ServerHandler for Face {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let (visitor, shelf) = principal(&context, &self.shelf)?;
-        let call = Call {
-            service: &self.service,
-            visitor: &visitor,
-            act: Act::ReadAccount,
-            shelf: &shelf,
-            inexact: &Inexact::default(),
-            gone: &context.ct,
-            stop: &self.stop,
-        };
-        prompts::get(call, &request.name, request.arguments).await.map(Into::into)
+        caught(async move {
+            let (visitor, shelf) = principal(&context, &self.shelf)?;
+            let call = Call {
+                service: &self.service,
+                visitor: &visitor,
+                act: Act::ReadAccount,
+                shelf: &shelf,
+                inexact: &Inexact::default(),
+                gone: &context.ct,
+                stop: &self.stop,
+            };
+            prompts::get(call, &request.name, request.arguments).await.map(Into::into)
+        })
+        .await
     }
 
     async fn complete(
@@ -224,9 +253,12 @@ impl ServerHandler for Face {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let (visitor, _) = principal(&context, &self.shelf)?;
-        let found = completion::complete(&self.service, &visitor, &request).await;
-        found.map(CompleteResult::new).map_err(|error| unread(&error))
+        caught(async move {
+            let (visitor, _) = principal(&context, &self.shelf)?;
+            let found = completion::complete(&self.service, &visitor, &request).await;
+            found.map(CompleteResult::new).map_err(|error| unread(&error))
+        })
+        .await
     }
 
     fn accepted_subscription_filter(
@@ -239,9 +271,12 @@ impl ServerHandler for Face {
     }
 
     async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
-        let (visitor, _) = principal(subscription.request_context(), &self.shelf)?;
-        let full = |full: Full| ErrorData::internal_error(full.to_string(), None);
-        let _seat = self.streams.take(&visitor.principal).map_err(full)?;
-        subscriptions::follow(&self.service, &visitor, &subscription, &self.stop).await
+        caught(async move {
+            let (visitor, _) = principal(subscription.request_context(), &self.shelf)?;
+            let full = |full: Full| ErrorData::internal_error(full.to_string(), None);
+            let _seat = self.streams.take(&visitor.principal).map_err(full)?;
+            subscriptions::follow(&self.service, &visitor, &subscription, &self.stop).await
+        })
+        .await
     }
 }

@@ -1,10 +1,10 @@
 //! What every request and every answer passes, whatever it is for: REST, MCP, pages and metrics alike.
 //!
 //! Guarantees: an answer has `x-request-id` and the headers that keep browsers from misusing it; it is logged and
-//! measured, without query, body or secret; a panic costs its own request alone; a server that stops takes nothing
-//! new. Costs a few microseconds and a line of the log. See `docs/logging.md`.
+//! measured, without query, body or secret; a panic costs its own request alone, also one here at the edge, and is
+//! answered, logged and measured as any other end; a server that stops takes nothing new. Costs a few microseconds and a line of the log. See `docs/logging.md`.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use aggregates::id::{ActorId, RequestId};
@@ -13,8 +13,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ pub struct Actor(pub ActorId);
 /// paths of [`HEALTH`] answer.
 pub fn around(faces: Router, proxies: Proxies, stop: CancellationToken) -> Router {
     let edge = Edge { proxies, stop };
-    faces.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(edge, pass))
+    faces.layer(from_fn_with_state(edge, pass))
 }
 
 /// What the edge works by.
@@ -79,19 +79,41 @@ struct Edge {
     stop: CancellationToken,
 }
 
-async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let Edge { proxies, stop } = edge;
+async fn pass(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = Id::of(request.headers());
-    request.extensions_mut().insert(id);
-    if let Some(Peer(peer)) = request.extensions().get() {
-        let client = Peer(proxies.client(*peer, request.headers()));
-        request.extensions_mut().insert(client);
-    }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let stopping = stop.is_cancelled() && !HEALTH.contains(&request.uri().path());
-    let mut response = if stopping {
+    let mut id = None;
+    let answered = AssertUnwindSafe(answer(&edge, request, next, &mut id)).catch_unwind().await;
+    // The panic hook has told the log of it.
+    let mut response = answered.unwrap_or_else(|_panic| panicked());
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if edge.stop.is_cancelled() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let id = id.map(|Id(id)| id.to_string());
+    if let Some(Ok(value)) = id.as_deref().map(HeaderValue::from_str) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let route = route.as_ref().map_or("-", MatchedPath::as_str);
+    tell(&method, route, &response, id.as_deref().unwrap_or("-"), began);
+    response
+}
+
+/// The answer to a request, and its id once it has one.
+async fn answer(edge: &Edge, mut request: Request, next: Next, id: &mut Option<Id>) -> Response {
+    let found = Id::of(request.headers());
+    *id = Some(found);
+    request.extensions_mut().insert(found);
+    if let Some(Peer(peer)) = request.extensions().get() {
+        let client = Peer(edge.proxies.client(*peer, request.headers()));
+        request.extensions_mut().insert(client);
+    }
+    let stopping = edge.stop.is_cancelled() && !HEALTH.contains(&request.uri().path());
+    let response = if stopping {
         stopped()
     } else if has_one_host(&request) {
         next.run(request).await
@@ -99,19 +121,8 @@ async fn pass(State(edge): State<Edge>, mut request: Request, next: Next) -> Res
         hosts().into_response()
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response = explained(response).await;
+        return explained(response).await;
     }
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if stop.is_cancelled() {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Ok(value) = HeaderValue::from_str(&id.0.to_string()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    tell(&method, route.as_ref().map_or("-", MatchedPath::as_str), &response, id, began);
     response
 }
 
@@ -130,7 +141,7 @@ fn hosts() -> Problem {
 }
 
 /// Logs and measures an answer. The route is its template, so that neither holds what a client made up.
-fn tell(method: &Method, route: &str, response: &Response, Id(id): Id, began: Instant) {
+fn tell(method: &Method, route: &str, response: &Response, id: &str, began: Instant) {
     let took = began.elapsed();
     let status = response.status().as_u16();
     let method = if KNOWN_METHODS.contains(method) { method.as_str() } else { "-" };
@@ -176,8 +187,8 @@ fn stopped() -> Response {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).into_response()
 }
 
-/// A panic is a defect of ours: it is logged by the panic hook and costs this request alone.
-fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
+/// A panic is a defect of ours. What it said is nobody's who calls.
+fn panicked() -> Response {
     let detail = "the request met a defect of this program";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", detail).into_response()
 }
