@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::parts::Parts;
+
 /// The channel of `append.sql`; the payload is the position of the head.
 const CHANNEL: &str = "blotter_head";
 /// Before it listens again after the database failed.
@@ -21,14 +23,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub fn follow(
     ledger: &Ledger,
     pool: ProjectorPool,
+    parts: &Parts,
     stop: CancellationToken,
 ) -> watch::Receiver<u64> {
     let head = ledger.head();
     let (positions, receiver) = watch::channel(head.borrow().position);
-    tokio::spawn(async move {
+    let until = stop.clone();
+    parts.spawn("the news of the log's head", stop, async move {
         tokio::select! {
             biased;
-            () = stop.cancelled() => {}
+            () = until.cancelled() => {}
             () = keep_up(head, &pool, &positions) => {}
         }
     });

@@ -6,6 +6,7 @@ mod bridge;
 mod cli;
 mod heads;
 mod maintenance;
+mod parts;
 mod registry;
 mod serve;
 mod stdio;

@@ -20,7 +20,9 @@ use blotter::identity::tokens::Tokens;
 use blotter::identity::usage::Usage;
 use blotter::identity::{Denials, Identity, OperatorToken, Rates};
 use blotter::ledger::postgres::{Owner, PostgresLoader, PostgresLog};
-use blotter::ledger::{Campaign, Ledger, SHARD, SigningName, SystemEntropy, Tenure, Words};
+use blotter::ledger::{
+    Campaign, Ledger, SHARD, SigningName, SteppedDown, SystemEntropy, Tenure, Words,
+};
 use blotter::market::archive::Archive;
 use blotter::market::calendar::Calendar;
 use blotter::market::pace::Pace;
@@ -32,7 +34,7 @@ use blotter::rest::auth::{Gate, authenticate};
 use blotter::rest::cors;
 use blotter::rest::listener::{self, Limits};
 use blotter::rest::proxies::Proxies;
-use blotter::service::{CursorKey, Interface, Parts, Service};
+use blotter::service::{self, CursorKey, Interface, Service};
 use blotter::{mcp, rest};
 use chrono::{SubsecRound, Utc};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -40,13 +42,15 @@ use projections::Runner;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::heads;
+use crate::parts::{Ended, Parts, parts};
 
 /// A checkpoint is signed this often while the log moves.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -125,6 +129,7 @@ async fn compose(
     let address = listener.local_addr()?;
 
     let (stop, written) = (CancellationToken::new(), CancellationToken::new());
+    let (parts, mut lost) = parts();
     let ledger = Ledger::new();
     let (tenures, terms) = mpsc::channel(1);
     let campaign = Campaign {
@@ -143,36 +148,35 @@ async fn compose(
     };
     let (engine, works) = engine::engine();
     let history = PostgresHistory::new(database.writer().clone(), SHARD);
-    let engine_task = tokio::spawn(work_terms(
-        works,
-        terms,
-        ledger.clone(),
-        history,
-        rules(settings),
+    let engine_task = parts.spawn(
+        "the engine",
         stop.clone(),
-    ));
+        work_terms(works, terms, ledger.clone(), history, rules(settings), stop.clone()),
+    );
     let (runner, views) = Runner::new(
         database.projector().pool().clone(),
-        heads::follow(&ledger, database.projector().clone(), written.clone()),
+        heads::follow(&ledger, database.projector().clone(), &parts, written.clone()),
     );
-    let projections = tokio::spawn(runner.run_until(written.clone().cancelled_owned()));
+    let run = runner.run_until(written.clone().cancelled_owned());
+    let projections = parts.spawn("the projections", written.clone(), run);
     let calendar = calendar(settings);
-    let (player, archive) = market(settings, calendar, database, &engine, &stop)?;
+    let (player, archive) = market(settings, calendar, database, &engine, &parts, &stop)?;
     let facts = Facts::new(database.identity().clone());
-    let carrier = tokio::spawn(facts.clone().carry(ledger.clone(), stop.clone()));
+    let carry = facts.clone().carry(ledger.clone(), stop.clone());
+    let carrier = parts.spawn("the carrier of users' facts", stop.clone(), carry);
     let identity = database.identity().clone();
     let identity =
         Identity::open(identity, facts.clone(), data_dir.to_owned(), settings.identity()).await?;
     let identity = Arc::new(identity);
     let keeper = {
-        let (identity, stop) = (Arc::clone(&identity), stop.clone());
-        tokio::spawn(async move { identity.keep(stop).await })
+        let (identity, until) = (Arc::clone(&identity), stop.clone());
+        parts.spawn("the keeper of users", stop.clone(), async move { identity.keep(until).await })
     };
     let (note, checkpoint) = watch::channel(checkpointer.note().map(ToOwned::to_owned));
-    let custody_task =
-        tokio::spawn(sign(checkpointer, database.auditor().clone(), note, written.clone()));
+    let sign = sign(checkpointer, database.auditor().clone(), note, written.clone());
+    let custody_task = parts.spawn("the signing of checkpoints", written.clone(), sign);
 
-    let service = Arc::new(Service::new(Parts {
+    let service = Arc::new(Service::new(service::Parts {
         ledger: ledger.clone(),
         words: Words::new(database.writer().clone()),
         reader: database.reader().clone(),
@@ -198,7 +202,7 @@ async fn compose(
     let gate = Gate::new(Arc::clone(&service), Interface::Mcp, Arc::clone(&rates));
     let mcp = mcp::router(Arc::clone(&service), settings.mcp.shelf(), address, drain.clone())
         .layer(from_fn_with_state(gate, authenticate));
-    let (metrics, streams) = (metrics()?, rest::streams());
+    let (metrics, streams) = (metrics(&parts, &stop)?, rest::streams());
     let origins = settings.edge.allow_origin.as_slice().into();
     let face = rest::Face { service, metrics, stop: drain.clone(), streams, rates, origins };
     let faces = cors::allow(rest::router(face).merge(mcp), &settings.edge.allow_origin);
@@ -213,7 +217,8 @@ async fn compose(
         // A host that is gone has stopped it too.
         let _ = listening.send(address);
     }
-    let mut ended = serve_until(listener, faces, &mut campaigning, signals, drain).await;
+    let mut ended =
+        serve_until(listener, faces, (&mut campaigning, &mut lost), signals, drain).await;
 
     stop.cancel();
     let wind_up = async {
@@ -232,7 +237,10 @@ async fn compose(
         Ok(wound_up) => wound_up?,
         Err(_) => ended = ended.and(Err(anyhow::Error::msg(SILENT))),
     }
-    ended
+    match lost.try_recv() {
+        Ok(part) => ended.and(Err(part.into())),
+        Err(_) => ended,
+    }
 }
 
 /// Opens this process's record of checkpoints, and refuses a database that does not contain what it says last.
@@ -287,6 +295,7 @@ fn market(
     calendar: Calendar,
     database: &Database,
     engine: &Engine,
+    parts: &Parts,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Option<Player>, Arc<dyn Archive>)> {
     let (reader, record) = (database.reader(), record(settings));
@@ -295,7 +304,7 @@ fn market(
         Market::Feed => (None, tape(FEED)),
         Market::Recorded(file) => {
             let recorded = Recorded::open(file)?;
-            (Some(play(recorded, settings, engine, stop)), tape(RECORDED))
+            (Some(play(recorded, settings, engine, parts, stop)), tape(RECORDED))
         }
         Market::Simulated => {
             let model = Arc::new(Model::new(settings.market.seed, calendar));
@@ -303,7 +312,7 @@ fn market(
             let first = Utc::now().trunc_subsecs(0);
             let source = Simulated::new(Arc::clone(&model), first);
             let archive = Arc::new(SimulatedArchive::new(model));
-            (Some(play(source, settings, engine, stop)), archive)
+            (Some(play(source, settings, engine, parts, stop)), archive)
         }
     })
 }
@@ -313,23 +322,27 @@ fn play<S: MarketData + 'static>(
     source: S,
     settings: &ServerSettings,
     engine: &Engine,
+    parts: &Parts,
     stop: &CancellationToken,
 ) -> Player {
     let pace = Pace::new(settings.market.speed, settings.market.paused);
     let (player, playing) = player(Playback::new(source, pace), engine.clone(), stop.clone());
-    tokio::spawn(async move {
+    let until = stop.clone();
+    parts.spawn("the market", stop.clone(), async move {
         if let Err(error) = playing.await {
             tracing::error!(%error, "the market's source has failed: the market stands still");
+            // Started anew it would fail again; all else goes on.
+            until.cancelled().await;
         }
     });
     player
 }
 
 /// What the process counts, from now on.
-fn metrics() -> anyhow::Result<PrometheusHandle> {
+fn metrics(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let upkeep = recorder.clone();
-    tokio::spawn(async move {
+    parts.spawn("the metrics", stop.clone(), async move {
         // Samples of histograms pile up until they are folded.
         let mut beat = tokio::time::interval(METRICS_UPKEEP);
         loop {
@@ -356,7 +369,10 @@ async fn work_terms(
             term = terms.recv() => term,
             never = works.follow(&history, &rules) => match never {},
         };
-        let Some(Tenure { feed, .. }) = term else { return };
+        let Some(Tenure { feed, .. }) = term else {
+            // The ledger has ended, and says itself why.
+            return stop.cancelled().await;
+        };
         works.term(&ledger, &history, &rules, feed, &stop).await;
     }
 }
@@ -400,19 +416,30 @@ async fn sign(
     }
 }
 
-/// Serves until a signal, or until this process may not write any more because the log is corrupt.
+/// Serves until a signal, or until this process may not write any more because the log is corrupt, or until it has lost a
+/// part.
 async fn serve_until(
     listener: TcpListener,
     faces: Router,
-    campaigning: &mut JoinHandle<Result<(), blotter::ledger::SteppedDown>>,
+    (campaigning, lost): (&mut JoinHandle<Result<(), SteppedDown>>, &mut UnboundedReceiver<Ended>),
     signals: &mut Signals,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
     let limits = limits();
-    let server = tokio::spawn(listener::serve(listener, faces, limits, drain.clone()));
+    let mut server = tokio::spawn(listener::serve(listener, faces, limits, drain.clone()));
     let ended = tokio::select! {
+        biased;
         () = signals.asked() => Ok(()),
-        campaign = campaigning => campaign.context("the ledger")?.context("the ledger stopped"),
+        campaign = campaigning => match campaign {
+            Ok(Ok(())) => Err(anyhow::Error::msg("the ledger has ended before its time")),
+            Ok(Err(stopped)) => Err(stopped).context("the ledger stopped"),
+            Err(panicked) => Err(panicked).context("the ledger"),
+        },
+        Some(part) = lost.recv() => Err(part.into()),
+        served = &mut server => {
+            served.context("the listener")?;
+            return Err(anyhow::Error::msg("the listener has ended before its time"));
+        }
     };
     info!(
         "stopping: no more requests are taken, those under way have {} s",

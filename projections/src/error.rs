@@ -11,6 +11,9 @@ pub enum ProjectionError {
     /// The database has not answered on a connection for so long. What was under way may be done or not.
     #[error("the database has not answered for {} s: its connection is given up", .0.as_secs())]
     Silent(std::time::Duration),
+    /// It panicked. The step left no trace; it is tried again, and may well meet the same.
+    #[error("it met a defect of its own")]
+    Defect,
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),

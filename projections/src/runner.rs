@@ -2,10 +2,12 @@
 //!
 //! The loop decides nothing: what to do follows from the rows of `projections` (follow the log, fill a generation
 //! that is being rebuilt, sweep a retired one). A group that stops does not stop the others. A database that fails
-//! is tried again with growing pauses.
+//! is tried again with growing pauses, and so is what panics: no group ends before the process does.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +39,8 @@ pub struct Progress {
     pub stopped: Option<String>,
     /// Why its last try failed, if it did: it goes on trying.
     pub failing: Option<String>,
+    /// Its last try met a defect: it goes on trying, and may come no further than this.
+    pub defective: bool,
 }
 
 /// What readers and `/readyz` ask of the running projections. Cheap to clone.
@@ -98,7 +102,8 @@ impl Runner {
     }
 
     /// Runs until `stop`, and returns when nothing of it uses the pool any more. A step that is under way then leaves
-    /// no trace.
+    /// no trace. Should one group end before, which none does by itself, the others end with it: their views are not to grow
+    /// old unseen.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let (mut tasks, tail) = (JoinSet::new(), Tail::default());
         for (group, progress) in self.progress {
@@ -108,21 +113,12 @@ impl Runner {
             let follower = Follower { group, pool, head, tail, lately, progress, looked, second };
             tasks.spawn(follower.follow(self.patience));
         }
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let ended = tokio::select! {
-                biased;
-                () = &mut stop => return tasks.shutdown().await,
-                ended = tasks.join_next() => ended,
-            };
-            match ended {
-                Some(Ok(())) => {}
-                Some(Err(failure)) => {
-                    error!(%failure, "a projection has ended: its views are not kept until a restart");
-                }
-                None => return,
-            }
+        tokio::select! {
+            biased;
+            () = stop => {}
+            ended = tasks.join_next() => error!(?ended, "a projection has ended, and with it all of them"),
         }
+        tasks.shutdown().await;
     }
 }
 
@@ -158,7 +154,9 @@ impl Follower {
         let mut resumed = false;
         loop {
             self.head.mark_unchanged();
-            match self.turn_within(patience, &mut resumed).await {
+            let turned = AssertUnwindSafe(self.turn_within(patience, &mut resumed));
+            let turned = turned.catch_unwind().await;
+            match turned.unwrap_or_else(|_panic| Err(self.begin_anew())) {
                 Ok(busy) => {
                     pause = PAUSES.0;
                     if !busy {
@@ -169,12 +167,20 @@ impl Follower {
                     warn!(group = self.group.name(), %failure, "a projection failed and tries again");
                     self.progress.send_modify(|progress| {
                         progress.failing = Some(failure.to_string());
+                        progress.defective = matches!(failure, ProjectionError::Defect);
                     });
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }
             }
         }
+    }
+
+    /// Forgets what it had in memory when it panicked.
+    fn begin_anew(&mut self) -> ProjectionError {
+        (self.lately, self.looked) = (Lately::default(), None);
+        error!(group = self.group.name(), "a projection met a defect of its own and begins anew");
+        ProjectionError::Defect
     }
 
     /// Waits for the head to move, but not longer than [`POLL`], and then a moment for what comes with it.
@@ -287,7 +293,7 @@ impl Follower {
             Step::Stopped { position, error } => (*position, Some(error.clone())),
             Step::Retired => return,
         };
-        let now = Progress { position, stopped, failing: None };
+        let now = Progress { position, stopped, ..Progress::default() };
         self.progress.send_if_modified(|progress| {
             let changed = *progress != now;
             *progress = now;

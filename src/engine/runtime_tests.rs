@@ -194,6 +194,23 @@ async fn a_recovery_that_panics_is_tried_until_it_succeeds() {
 }
 
 #[tokio::test]
+async fn following_another_writer_that_panics_begins_anew() {
+    let (poisoned, (engine, mut works)) = (Poisoned::default(), engine());
+    poisoned.0.lock().unwrap().poisoned_reads = 1;
+    let settings = Settings::new(Calendar::nyse());
+    tokio::select! {
+        never = works.follow(&poisoned, &settings) => match never {},
+        () = async {
+            while !engine.board().knows_marks() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        } => {}
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it does not come back"),
+    }
+    assert_eq!(poisoned.0.lock().unwrap().poisoned_reads, 0);
+}
+
+#[tokio::test]
 async fn faults_that_pass_are_waited_for_and_the_caller_hears_nothing_of_them() {
     let faults = [LedgerError::Busy, LedgerError::Unavailable, LedgerError::Busy];
     let poisoned = Poisoned::with(faults.map(Act::Fail));

@@ -5,7 +5,10 @@
 //! in it yet. Lines that are not recorded are not known here. Costs what working the recorded lines costs.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures::FutureExt;
 
 use super::core::Settings;
 use super::handle::{Call, Works};
@@ -20,11 +23,16 @@ impl Works {
     /// Follows until it is dropped: when a term of this process as the writer begins.
     pub async fn follow<H: History>(&mut self, history: &H, settings: &Settings) -> Infallible {
         loop {
-            let error = match self.follow_on(history, settings).await {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            tracing::warn!(%error, "log and tape cannot be followed; that is tried again");
+            let followed = AssertUnwindSafe(self.follow_on(history, settings)).catch_unwind().await;
+            match followed {
+                Ok(Ok(never)) => match never {},
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "log and tape cannot be followed; that is tried again");
+                }
+                Err(_panic) => tracing::error!(
+                    "following log and tape met a defect of the engine; it begins anew"
+                ),
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }

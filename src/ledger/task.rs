@@ -6,12 +6,14 @@
 //! batch may have committed.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -383,7 +385,10 @@ impl Desk {
     fn load(&self, unit: LoadUnit) {
         let (loader, loads) = (Arc::clone(&self.loader), self.loads.clone());
         tokio::spawn(async move {
-            let loaded = loader.load(unit).await;
+            // Whoever waits for it would wait for ever.
+            let loaded = AssertUnwindSafe(loader.load(unit)).catch_unwind().await;
+            let loaded =
+                loaded.unwrap_or_else(|_| Err(LogFault::Failed("loading panicked".to_owned())));
             if loaded.is_err() {
                 sleep(PAUSE).await;
             }
@@ -469,29 +474,5 @@ pub fn asked(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::submission::TapeBlock;
-    use super::*;
-
-    fn ask() -> Ask {
-        let block = TapeBlock { first_place: 1, last_place: 1, bytes: Vec::new(), digest: [0; 32] };
-        Pending::new(Request::Tape(block), None)
-    }
-
-    #[tokio::test]
-    async fn urgent_calls_come_first_and_cannot_keep_the_others_out() {
-        let ((fast, urgent), (slow, commands)) = (mpsc::channel(100), mpsc::channel(100));
-        let mut lanes = Lanes { urgent, commands };
-        for _ in 0..40 {
-            fast.try_send(ask()).ok().unwrap();
-            slow.try_send(ask()).ok().unwrap();
-        }
-        for taken in 0..16 {
-            lanes.next(taken).unwrap();
-        }
-        assert_eq!((lanes.urgent.len(), lanes.commands.len()), (28, 36));
-        // Neither lane waits for the other when that is empty.
-        let left = std::iter::successors(Some(0), |taken| Some(taken + 1));
-        assert_eq!(left.map_while(|taken| lanes.next(taken)).count(), 64);
-    }
-}
+#[path = "task_tests.rs"]
+mod tests;

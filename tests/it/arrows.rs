@@ -31,6 +31,7 @@ const COMPOSITION: &[&str] = &[
     "auditing",
     "heads",
     "maintenance",
+    "parts",
     "registry",
     "stdio",
     "tokens",

@@ -1,6 +1,8 @@
 //! Projections on a real database: run twice, raced, stopped by a bad event, rebuilt while the log grows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregates::id::{AccountId, InstrumentId, OPERATOR_TENANT, OrderId};
@@ -18,6 +20,7 @@ use projections::trading::Trading;
 use projections::{Group, Runner, Step, rebuild};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::history::{History, Move, moves};
@@ -268,6 +271,40 @@ async fn views_go_on_by_new_connections_where_the_old_ones_never_answer_again() 
         if moves_away {
             proxy.move_away();
         }
+    }
+    following.abort();
+}
+
+#[tokio::test]
+async fn a_turn_that_panics_is_taken_again_and_said_meanwhile() {
+    let database = TestDatabase::new().await;
+    let history = a_history(30);
+    append(database.writer.pool(), &history.log).await;
+    let poisoned = Arc::new(AtomicBool::new(true));
+    let pool = PgPoolOptions::new().after_connect({
+        let poisoned = Arc::clone(&poisoned);
+        move |_, _| {
+            assert!(!poisoned.load(Ordering::SeqCst), "a defect, on purpose");
+            Box::pin(async { Ok(()) })
+        }
+    });
+    let options = database.projector.pool().connect_options();
+    let pool = pool.connect_lazy_with((*options).clone());
+    let position = history.log.last().unwrap().position;
+    let (runner, views) = Runner::new(pool, tokio::sync::watch::channel(position).1);
+    let following = tokio::spawn(runner.run());
+    let arrives = async |group| views.wait(group, position, Duration::from_secs(30)).await;
+    for group in Group::ALL {
+        while !views.progress(group).defective {
+            assert!(!following.is_finished());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    poisoned.store(false, Ordering::SeqCst);
+    for group in Group::ALL {
+        assert!(arrives(group).await, "{group:?}: {:?}", views.progress(group));
+        let progress = views.progress(group);
+        assert_eq!((progress.defective, progress.failing), (false, None), "{group:?}");
     }
     following.abort();
 }
