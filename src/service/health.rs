@@ -13,6 +13,8 @@ use crate::engine::player::Player;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A connection that has not answered for so long is given up: it may never answer again.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// How this process is.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -42,7 +44,7 @@ pub struct ViewHealth {
     pub position: u64,
     /// How many events it has yet to take in.
     pub lag: u64,
-    /// It met an event that it cannot take in, and serves what it has.
+    /// It met an event that it cannot take in, or a defect, and serves what it has.
     pub degraded: bool,
 }
 
@@ -59,7 +61,7 @@ impl Service {
                 name: group.name(),
                 position: progress.position,
                 lag: head.position.saturating_sub(progress.position),
-                degraded: progress.stopped.is_some(),
+                degraded: progress.stopped.is_some() || progress.defective,
             }
         });
         let open = self.parts.player.as_ref().is_none_or(Player::is_open);
@@ -81,10 +83,18 @@ impl Service {
         }
     }
 
-    /// Asked in a task of its own: a connection that takes longer to be made is there for who asks next.
+    /// Asked in a task of its own: a connection that takes longer to be made is there for who asks next, and one that does not
+    /// answer keeps its place of the pool for [`SILENT`] at the most.
     async fn database_answers(&self) -> bool {
         let pool = self.parts.auditor.pool().clone();
-        let asked = tokio::spawn(async move { pool.acquire().await?.ping().await });
+        let asked = tokio::spawn(async move {
+            let mut connection = pool.acquire().await?;
+            let answered = tokio::time::timeout(SILENT, connection.ping()).await;
+            answered.unwrap_or_else(|_| {
+                connection.close_on_drop();
+                Err(sqlx::Error::PoolTimedOut)
+            })
+        });
         matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(Ok(()))))
     }
 }

@@ -277,3 +277,31 @@ async fn a_server_whose_database_is_silent_stops_all_the_same_and_says_what_it_l
     );
     verify_database(&database).await;
 }
+
+/// As by a failover that tells nobody: what is connected never hears anything again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_whether_it_is_ready_keeps_no_connection_that_never_answers_again() {
+    /// More than one pool has connections.
+    const AT_ONCE: usize = 20;
+    let database = TestDatabase::new().await;
+    let far = Far::new(&database, "moved-away").await;
+    let ask = async || {
+        let (client, url) = (Client::new(), format!("{}/readyz", far.server.base()));
+        let asked = (0..AT_ONCE).map(|_| async {
+            let health: Value = client.get(&url).send().await.unwrap().json().await.unwrap();
+            health["database"].as_bool().unwrap()
+        });
+        futures::future::join_all(asked).await
+    };
+    // So slow that each waits for another connection than the others.
+    far.proxy.slow_down(Duration::from_millis(100));
+    ask().await;
+    far.proxy.mend();
+    assert!(!ask().await.contains(&false));
+    far.proxy.move_away();
+    let moved = Instant::now();
+    assert!(!ask().await.contains(&true), "every connection is of before");
+    until(&far.server, |_, health| health["database"] == true).await;
+    println!("the database answers again {:?} after it moved", moved.elapsed());
+    assert!(!ask().await.contains(&false));
+}
