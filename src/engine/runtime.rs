@@ -404,7 +404,7 @@ impl<D: Desk> Shift<'_, D> {
         let submissions = commands.iter().map(|command| self.submission(command)).collect();
         let mut work = Work { block, submissions };
         let mut pause = FIRST_PAUSE;
-        let mut last = 0;
+        let (mut last, mut defective) = (0, false);
         for attempt in 1..=ATTEMPTS {
             let results = match self.hand_in(work.clone()).await {
                 Ok(results) => results,
@@ -424,12 +424,17 @@ impl<D: Desk> Shift<'_, D> {
                     Err(LedgerError::Refused(refusal)) => note_refusal(&submission, &refusal),
                     Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
                     Err(fault) if is_passing(&fault) => again.push((submission, fault)),
+                    // Nothing of it happened, and the line that caused it does not come again.
+                    Err(fault @ LedgerError::Defect) if !defective => {
+                        again.push((submission, fault));
+                    }
                     Err(fault @ LedgerError::Defect) => {
                         tracing::error!(%fault, command = ?submission.command, "a proposal was not carried out");
                     }
                     Err(fault) => return Err(Ended::Lost(fault)),
                 }
             }
+            defective |= again.iter().any(|(_, fault)| matches!(fault, LedgerError::Defect));
             match again.first() {
                 None => return self.observe_up_to(last).await,
                 Some((_, fault)) if attempt == ATTEMPTS => return Err(Ended::Lost(fault.clone())),

@@ -304,7 +304,13 @@ async fn in_order(ledger: &Ledger, facts: Vec<Waiting>) -> (Vec<i64>, Result<(),
     let mut done = Vec::with_capacity(facts.len());
     for fact in facts {
         let id = fact.id;
-        match ledger.submit(fact.submission()).await {
+        let submission = fact.submission();
+        let mut told = ledger.submit(submission.clone()).await;
+        if matches!(told, Err(LedgerError::Defect)) {
+            // Nothing of it happened, and it may be of that moment.
+            told = ledger.submit(submission).await;
+        }
+        match told {
             Ok(_) => done.push(id),
             // It can never be recorded, and what comes after it can.
             Err(error @ (LedgerError::Refused(_) | LedgerError::Defect)) => {
