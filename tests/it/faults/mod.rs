@@ -14,6 +14,7 @@ mod losses;
 mod lost;
 mod margin;
 mod options;
+mod panics;
 mod races;
 mod rivals;
 mod sessions;

@@ -55,10 +55,7 @@ impl Workload {
     /// Lists the stock, once more or for the first time, and quotes it.
     pub async fn quote(&self, server: &Server) {
         let lines = [instrument("AAPL"), quote("AAPL", "100", "101", OPEN)];
-        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let feed = self.request(Method::POST, server.base(), "/v1/market/feed").body(lines);
-        let feed = feed.header("content-type", "application/x-ndjson");
-        send(feed).await.unwrap().expect(200);
+        self.feed(server.base(), &lines).await.unwrap().expect(200);
     }
 
     /// Starts `clients` clients of the server at `base`, who name their orders after `name`: two loads of one name
@@ -105,7 +102,42 @@ impl Workload {
         let limit = if id.ends_with(['1', '3', '5', '7', '9']) { "101" } else { "50" };
         let body = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "qty": "1",
             "limit_price": limit, "time_in_force": "gtc", "client_order_id": id});
-        self.post(base, &format!("/v1/accounts/{}/orders", self.account), &body).await
+        self.order(base, &body).await
+    }
+
+    /// The answer to an order of any kind.
+    pub async fn order(&self, base: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.post(base, &format!("/v1/accounts/{}/orders", self.account), body).await
+    }
+
+    /// The answer to a call of the tool `name` about the account.
+    pub async fn tool(&self, base: &str, name: &str, arguments: &Value) -> reqwest::Result<Answer> {
+        let mut arguments = arguments.clone();
+        arguments["account_id"] = json!(self.account);
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let params = json!({"name": name, "arguments": arguments, "_meta": meta});
+        let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params});
+        let mut request = self.request(Method::POST, base, "/mcp").json(&call);
+        for (name, value) in [
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", name),
+        ] {
+            request = request.header(name, value);
+        }
+        send(request).await
+    }
+
+    /// The answer to lines of the market.
+    pub async fn feed(&self, base: &str, lines: &[Value]) -> reqwest::Result<Answer> {
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let feed = self.request(Method::POST, base, "/v1/market/feed").body(lines);
+        send(feed.header("content-type", "application/x-ndjson")).await
     }
 
     /// An answer about the account.

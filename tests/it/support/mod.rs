@@ -1,9 +1,11 @@
 //! What integration tests stand on: a Postgres with a fresh database per test, and the real binary.
 
+mod failing_entropy;
 pub mod history;
 pub mod ledger;
 pub mod people;
 mod postgres;
+mod preloaded;
 pub mod proxy;
 pub mod rest;
 mod rows;
@@ -11,6 +13,7 @@ mod server;
 mod shifted_clock;
 pub mod tls;
 
+pub use failing_entropy::FailingEntropy;
 pub use postgres::{Scratch, TestDatabase, scratch_directory, scratch_with_cluster};
 pub use rows::{EventRow, sqlstate};
 pub use server::{Server, blotter};

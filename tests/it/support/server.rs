@@ -142,6 +142,11 @@ impl Server {
         }
     }
 
+    /// What the log has said since it was last asked.
+    pub fn log_so_far(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     /// What the log says from here to its end, once the server has ended.
     pub fn rest_of_log(&self) -> Vec<String> {
         self.log.iter().collect()
@@ -170,11 +175,16 @@ impl Server {
         Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
+    /// How the server ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits for the server's end.
     pub fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.ended() {
                 return status;
             }
             assert!(start.elapsed() < PATIENCE, "the server does not end");
