@@ -112,6 +112,8 @@ codes! {
     DrawdownLimit "drawdown_limit" Business,
     /// The account's option level does not permit what the order would leave.
     OptionLevel "option_level" Business,
+    /// The order would open more contracts on one underlying than are covered together.
+    ContractsLimit "contracts_limit" Business,
     /// The option has expired.
     ContractExpired "contract_expired" Business,
     /// The key or `client_order_id` was used for another request.

@@ -3,6 +3,7 @@
 //! Every [`RefusalCode`] and every kind of [`ServiceError`] has a row here. Those that can be caused from outside are,
 //! on both faces of one server; those that cannot say why. A new one does not compile, or fails, until it has its row.
 
+use aggregates::margin::MOST_CONTRACTS;
 use aggregates::refusal::{Refusal, RefusalCode};
 use aggregates::user::Scope;
 use axum::response::IntoResponse;
@@ -40,11 +41,13 @@ enum Scene {
     Policy(&'static str),
     /// The account is a margin account that sold short what has become dear.
     Called,
+    /// The account is a margin account with as many contracts on AAPL as are covered together, one of them short.
+    Crowded,
     /// The account has this policy, and has lost 10 of 10,000.
     Lost(&'static str),
 }
 
-use Scene::{Called, Closed, Lost, Policy, Quoted, Silent};
+use Scene::{Called, Closed, Crowded, Lost, Policy, Quoted, Silent};
 
 /// A request in the words of both faces. `{account}` and `{filled}` stand for ids.
 struct Request {
@@ -104,6 +107,17 @@ fn sell_of_one(qty: &str) -> Request {
     request(ORDERS, body, "sell_stock_market", arguments)
 }
 
+/// An option on AAPL at a limit of 3, in an account that is not the only one.
+fn option_of_one(side: &'static str, strike: usize) -> Request {
+    let symbol = format!("AAPL240119C{strike:05}000");
+    let order =
+        json!({"symbol": symbol, "side": side, "qty": "1", "type": "limit", "limit_price": "3"});
+    let arguments = json!({"instrument_id": symbol, "quantity": "1", "limit_price": "3",
+        "account_id": "{account}"});
+    let tool = if side == "buy" { "buy_option_limit" } else { "sell_option_limit" };
+    request(ORDERS, order, tool, arguments)
+}
+
 /// A bracket that buys, in an account that is not the only one.
 fn bracket_of_one() -> Request {
     let body = json!({"symbol": "AAPL", "side": "buy", "qty": "1", "type": "market", "order_class": "bracket",
@@ -122,6 +136,7 @@ fn cause(code: RefusalCode) -> Cause {
             let path = ("POST", "/v1/accounts/{account}/positions/AAPL/exercise");
             RestAlone(Quoted, request(path, none.clone(), "", none.clone()))
         }
+        RefusalCode::ContractsLimit => Both(Crowded, option_of_one("buy", 101 + MOST_CONTRACTS)),
         RefusalCode::OptionLevel => Both(Quoted, call("NEW240119C00190000")),
         RefusalCode::ContractExpired => Both(Closed, call("NEW240117C00190000")),
         RefusalCode::AuctionClosed => {
@@ -409,6 +424,21 @@ impl Stage {
                 stage.rest(&sell_of_one("100")).await.expect(201);
                 let dear = quote("AAPL", "160", "161", "2024-01-17T15:01:00Z");
                 stage.desk.feed(&[dear]).await;
+            }
+            Crowded => {
+                let body = json!({"name": "crowded", "kind": "margin", "starting_balance": "1000000",
+                    "option_level": 4});
+                let open = request(("POST", "/v1/accounts"), body, "", json!({}));
+                let opened = stage.rest(&open).await.expect(201);
+                stage.account = opened["account_id"].as_str().unwrap().to_owned();
+                let strikes = 101..=101 + MOST_CONTRACTS;
+                let calls = strikes.clone().map(|strike| format!("AAPL240119C{strike:05}000"));
+                let quotes: Vec<Value> = calls.map(|call| quote(&call, "1", "1.1", OPEN)).collect();
+                stage.desk.feed(&quotes).await;
+                for strike in strikes.take(MOST_CONTRACTS) {
+                    let side = if strike == 101 { "sell" } else { "buy" };
+                    stage.rest(&option_of_one(side, strike)).await.expect(201);
+                }
             }
             Quoted | Silent => {}
         }

@@ -21,9 +21,10 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
+use num_integer::gcd;
 
 use super::naked::Naked;
-use super::simplex::{Program, Solution, gcd};
+use super::simplex::{Program, Solution};
 use crate::instrument::{Contract, MULTIPLIER, Right};
 
 /// One contract that is held, in whole numbers.
@@ -74,8 +75,8 @@ pub(super) struct Spread {
 /// The cover that needs least.
 #[derive(Clone, Debug)]
 pub(super) struct Cover {
-    /// What it needs: `cost.0 / cost.1` in billionths of contracts times billionths of a dollar.
-    pub(super) cost: (i128, i128),
+    /// What it needs, in billionths of contracts times billionths of a dollar.
+    pub(super) cost: i128,
     /// Parts in which the amounts below are counted, `parts.0 / parts.1` billionths of a contract each.
     pub(super) parts: (i128, i128),
     pub(super) naked: Vec<Part>,
@@ -114,9 +115,9 @@ pub(super) fn least(legs: &[Leg], lots: i128) -> Option<Cover> {
     }
     let Search { program, naked, covered, straddles, spreads, grain, .. } = search;
     let solution = program.solve()?;
-    let parts = solution.parts().filter(|parts| *parts <= MOST_PARTS);
+    let parts = solution.parts(MOST_PARTS);
+    let cost = solution.cost(unit)?;
     let found = Found { parts: parts.unwrap_or(MOST_PARTS), solution };
-    let (cost, over) = found.solution.cost;
     let mut unused: Vec<i128> = Vec::with_capacity(legs.len());
     for leg in legs {
         unused.push((leg.qty.max(0) / unit).checked_mul(found.parts)?);
@@ -135,7 +136,7 @@ pub(super) fn least(legs: &[Leg], lots: i128) -> Option<Cover> {
     let more = i128::from(parts.is_none());
     let taken: i128 = covered.iter().map(|(_, qty)| qty + more).sum();
     Some(Cover {
-        cost: (cost.checked_mul(unit)?, over),
+        cost,
         parts: (unit, found.parts),
         naked: found.all(&naked)?,
         lots: ((lots / unit).abs().checked_mul(found.parts)? - taken).max(0) * lots.signum(),
@@ -263,8 +264,7 @@ struct Found {
 
 impl Found {
     fn amount(&self, column: usize) -> Option<i128> {
-        let (numerator, denominator) = self.solution.amount(column);
-        Some(numerator.checked_mul(self.parts)? / denominator)
+        self.solution.amount(column, self.parts)
     }
 
     /// Those of which there are any.

@@ -1,8 +1,9 @@
 //! The names of spreads: a short with a long, and two of those together.
 
+use num_integer::gcd;
+
 use super::cover::{Leg, Part, Spread};
 use super::naming::StrategyKind;
-use super::simplex::gcd;
 use crate::instrument::Right;
 
 /// A named piece of a spread.

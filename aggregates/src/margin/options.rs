@@ -6,9 +6,7 @@
 //!
 //! Guarantees: never below zero and never above what all shorts need alone; n times the holdings need n times as much; a
 //! long option or hundred shares more that cover never raise it; what is long as many options of each right as it is
-//! short, and expires together, needs no more than its worst loss. The last three hold for [`MOST_CONTRACTS`] contracts,
-//! and while figures fit in 128 bits, which those of a dozen contracts and of strikes on a common tick do. Beyond, the
-//! contracts are covered in parts: what they need is still never too little.
+//! short, and expires together, needs no more than its worst loss. The last three hold for [`MOST_CONTRACTS`] contracts.
 
 use super::cover::{self, Leg, least};
 use super::naked::Naked;
@@ -16,10 +14,10 @@ use super::naming::{Strategy, StrategyKind, named};
 use crate::instrument::{Contract, MULTIPLIER, Right};
 use crate::money::{AmountError, Money, Price, Quantity};
 
-/// The contracts on one underlying that are covered together. More are taken apart in the order of expirations and
-/// strikes, and each part is covered by itself with the shares that are left over: what they need is never too little, but
-/// a long of one part covers no short of another, and a contract more can move others to another part.
-pub const MOST_CONTRACTS: usize = 24;
+/// The contracts on one underlying that are covered together. No order opens more of which some are short. More that a log
+/// of before that rule holds are taken apart in the order of expirations and strikes, and each part is covered by itself
+/// with the shares that are left over: what they need is never too little.
+pub const MOST_CONTRACTS: usize = 40;
 
 /// One option holding.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +126,10 @@ pub fn options_requirement(
     let mut all = OptionsRequirement { requirement: Money::ZERO, strategies: Vec::new() };
     let mut lots = lots(underlying.shares)?;
     for part in legs.chunks(MOST_CONTRACTS) {
-        add(&mut all, part, &mut lots)?;
+        let cover = least(part, lots).ok_or(AmountError::Inexact)?;
+        all.requirement = all.requirement.plus(Money::of_contracts_up(cover.cost, 1)?)?;
+        all.strategies.extend(named(part, &cover)?);
+        lots = cover.lots_left().ok_or(AmountError::Inexact)?;
     }
     if naked_puts == NakedPuts::Secured {
         let puts = all.strategies.iter_mut().filter(|it| it.kind == StrategyKind::NakedPut);
@@ -205,66 +206,4 @@ fn legs(
     legs.retain(|leg| leg.qty != 0);
     legs.sort_by(|one, other| one.order().cmp(&other.order()));
     Ok(legs)
-}
-
-/// Adds what a part of the holdings needs; where numbers grow too large, that of its halves.
-fn add(all: &mut OptionsRequirement, legs: &[Leg], lots: &mut i128) -> Result<(), AmountError> {
-    match least(legs, *lots) {
-        Some(cover) => {
-            let (cost, over) = cover.cost;
-            let needed = Money::of_contracts_up(cost, over)?;
-            all.requirement = all.requirement.plus(needed)?;
-            all.strategies.extend(named(legs, &cover)?);
-            *lots = cover.lots_left().ok_or(AmountError::Inexact)?;
-            Ok(())
-        }
-        None if legs.len() > 1 => {
-            let (one, other) = legs.split_at(legs.len() / 2);
-            add(all, one, lots)?;
-            add(all, other, lots)
-        }
-        None => Err(AmountError::Inexact),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Strikes that have no tick in common, by numbers that look random and are the same each time.
-    fn crooked(mut seed: u64) -> Vec<OptionHolding> {
-        let mut next = |most: u64| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) % most
-        };
-        let mut holding = || {
-            let (day, strike) = (1 + next(28), 50_000 + next(90_000));
-            let right = if next(2) == 0 { 'C' } else { 'P' };
-            let sign = if next(2) == 0 { "" } else { "-" };
-            OptionHolding {
-                contract: format!("XYZ2601{day:02}{right}{strike:08}").parse().unwrap(),
-                qty: format!("{sign}{}", 1 + next(9)).parse().unwrap(),
-                price: format!("{}.{:02}", next(9), next(100)).parse().unwrap(),
-            }
-        };
-        (0..MOST_CONTRACTS).map(|_| holding()).collect()
-    }
-
-    #[test]
-    fn what_does_not_fit_is_covered_in_halves_which_need_no_less() {
-        let price = "100.37".parse().unwrap();
-        let underlying = Underlying { price, shares: Quantity::ZERO, broad_index: false };
-        let (held, legs) = (1..200)
-            .map(|seed| {
-                (crooked(seed), legs(&underlying, &crooked(seed), NakedPuts::Margined).unwrap())
-            })
-            .find(|(_, legs)| least(legs, 0).is_none())
-            .unwrap();
-        let found =
-            options_requirement(&underlying, &held, NakedPuts::Margined).unwrap().requirement;
-        let alone: i128 = legs.iter().map(|leg| leg.naked.whole() * -leg.qty.min(0)).sum();
-        assert!(found.is_positive() && found <= Money::of_contracts_up(alone, 1).unwrap());
-    }
 }

@@ -28,6 +28,7 @@ mod preview;
 mod reducing;
 mod replacing;
 mod resetting;
+mod together;
 
 pub use arrival::{Arrival, Offer, arrival, takeable};
 pub use command::{AuctionEntry, BeforeSplit, Command, MarketView};

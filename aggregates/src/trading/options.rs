@@ -198,6 +198,7 @@ impl<W: World> Desk<'_, W> {
         }
         self.not_splitting(spec)?;
         self.intents_hold(spec)?;
+        self.covers_together(order_id, spec)?;
         let price = self.worst_net(spec, market)?;
         let plan = self.plan(spec, spec.qty, price, &market.marks)?;
         let account = self.look_account(spec.account_id)?;

@@ -30,6 +30,7 @@ mod option_life;
 mod option_life_properties;
 mod option_orders;
 mod option_remainders;
+mod option_together;
 mod oracle;
 mod previews;
 mod properties;

@@ -5,6 +5,7 @@ use aggregates::margin::{
     options_requirement, secured_requirement,
 };
 use aggregates::money::{AmountError, Money, Price, Quantity};
+use chrono::{NaiveDate, TimeDelta};
 
 fn quantity(qty: i64) -> Quantity {
     qty.to_string().parse().unwrap()
@@ -15,13 +16,16 @@ pub fn holding(text: &str) -> OptionHolding {
     let [qty, contract, mark] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     let (contract, later) = contract.split_once('+').unwrap_or((contract, "0"));
     let (right, strike) = contract.split_at(1);
-    let thousandths: u32 = (strike.parse::<Money>().unwrap().decimal()
+    let thousandths: u32 = (strike.parse::<Price>().unwrap().decimal()
         * rust_decimal::Decimal::ONE_THOUSAND)
         .try_into()
         .unwrap();
-    let day = 1 + later.parse::<u32>().unwrap();
+    let first = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap();
+    let expiration = first + TimeDelta::days(later.parse().unwrap());
     OptionHolding {
-        contract: format!("XYZ2601{day:02}{right}{thousandths:08}").parse().unwrap(),
+        contract: format!("XYZ{}{right}{thousandths:08}", expiration.format("%y%m%d"))
+            .parse()
+            .unwrap(),
         qty: quantity(qty.parse().unwrap()),
         price: mark.strip_prefix('@').unwrap().parse().unwrap(),
     }
@@ -279,9 +283,61 @@ fn more_contracts_than_are_covered_together_are_covered_in_parts() {
     let found = needs("100", 0, &text.join(", "));
     assert_eq!(found.strategies.len(), MOST_CONTRACTS);
     assert_eq!(found.requirement.to_string(), format!("{}.00", 500 * MOST_CONTRACTS));
-    let calls: Vec<String> = (0..30).map(|day| format!("-1 C105+{day} @1.00")).collect();
-    assert_eq!(needs("100", 3_000, &calls.join(", ")).requirement, Money::ZERO);
-    assert_eq!(needs("100", 2_900, &calls.join(", ")).requirement.to_string(), "1600.00");
+    let count = i64::try_from(MOST_CONTRACTS).unwrap() + 6;
+    let calls: Vec<String> = (0..count).map(|day| format!("-1 C105+{day} @1.00")).collect();
+    assert_eq!(needs("100", 100 * count, &calls.join(", ")).requirement, Money::ZERO);
+    let short_of_one = needs("100", 100 * (count - 1), &calls.join(", "));
+    assert_eq!(short_of_one.requirement.to_string(), "1600.00");
+}
+
+#[test]
+fn a_long_one_more_parts_no_pair_of_many_contracts() {
+    // As one spread the short puts lose 12 times 12 dollars a share; the lower ones need less when they are naked.
+    let longs = (70..82).map(|strike| format!("1 P{strike} @0.10"));
+    let shorts = (82..94).map(|strike| format!("-1 P{strike} @0.20"));
+    let held: Vec<String> = longs.chain(shorts).collect();
+    let before = needs("100", 0, &held.join(", ")).requirement;
+    assert!(before.is_positive() && before <= "14400".parse().unwrap(), "{before}");
+    for hedge in ["68", "81.50", "95"] {
+        let after = needs("100", 0, &format!("{}, 1 P{hedge} @0.05", held.join(", "))).requirement;
+        assert!(after <= before, "{hedge}: {after}");
+    }
+    let with_shares = needs("100", 100, &held.join(", ")).requirement;
+    assert_eq!(with_shares, before, "shares cover no put");
+}
+
+#[test]
+fn strikes_without_a_common_tick_are_covered_together_as_exactly() {
+    // Strikes in thousandths whose differences have nothing in common: figures on the way are beyond 128 bits.
+    let contract = |n: i64| {
+        let (sign, right) = (if n % 3 == 0 { "" } else { "-" }, if n % 2 == 0 { 'C' } else { 'P' });
+        let strike = 60_000 + n * n * 97 % 79_999;
+        format!(
+            "{sign}{} {right}{}.{:03}+{} @1.0{}",
+            1 + n % 7,
+            strike / 1000,
+            strike % 1000,
+            n % 4,
+            n % 10
+        )
+    };
+    let held =
+        |count: i64| needs("100.37", 0, &(1..=count).map(contract).collect::<Vec<_>>().join(", "));
+    let (held, all) = (held(24), (1..=24).map(contract).collect::<Vec<_>>().join(", "));
+    let hedged = needs("100.37", 0, &format!("{all}, 2 C99.001+9 @2.00, 2 P100.999+9 @2.00"));
+    assert!(hedged.requirement < held.requirement, "{} {}", hedged.requirement, held.requirement);
+    let seven_times: Vec<String> = (1..=24)
+        .map(|n| {
+            let text = contract(n);
+            let (qty, rest) = text.split_once(' ').unwrap();
+            format!("{} {rest}", 7 * qty.parse::<i64>().unwrap())
+        })
+        .collect();
+    let cents = |found: &OptionsRequirement| -> i64 {
+        (found.requirement.decimal() * rust_decimal::Decimal::ONE_HUNDRED).try_into().unwrap()
+    };
+    let (one, seven) = (cents(&held), cents(&needs("100.37", 0, &seven_times.join(", "))));
+    assert!(seven <= 7 * one && seven > 7 * (one - 1), "{one} {seven}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use aggregates::margin::{NakedPuts, OptionHolding, Underlying, options_requirement};
+use aggregates::margin::{
+    MOST_CONTRACTS, NakedPuts, OptionHolding, Underlying, options_requirement,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -327,6 +329,26 @@ proptest! {
         let loss = |price| scene.2.iter().map(|it| -it.0 * pays(*it, price)).sum::<i64>();
         let worst = (0..=30).map(|step| loss(step * 5)).max().unwrap().max(0) * 10_000;
         prop_assert!(needed(&scene, 1) <= worst);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_hedge_never_raises_what_many_contracts_need(scene in scene(60..=80, 5, 3), hedge in held(5, 3)) {
+        let mut scene = scene;
+        scene.2.truncate(MOST_CONTRACTS - 1);
+        let before = needed(&scene, 1);
+        let is_held = scene.2.iter().any(|it| (it.1, it.2, it.3) == (hedge.1, hedge.2, hedge.3));
+        scene.2.retain(|it| (it.1, it.2, it.3) != (hedge.1, hedge.2, hedge.3) || it.0 < 0);
+        let without = needed(&scene, 1);
+        prop_assert!(!is_held || without >= before, "{without} {before}");
+        if scene.2.iter().all(|it| (it.1, it.2, it.3) != (hedge.1, hedge.2, hedge.3)) {
+            scene.2.push((hedge.0.abs(), hedge.1, hedge.2, hedge.3, hedge.4));
+            let after = needed(&scene, 1);
+            prop_assert!(after <= without, "{after} {without}");
+        }
     }
 }
 

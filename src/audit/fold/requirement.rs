@@ -18,7 +18,7 @@ const NEAR: f64 = 1e-7;
 /// Contracts on one underlying up to which the least is what belongs.
 const EXACT_LEGS: usize = 8;
 /// Contracts on one underlying that the ledger covers together.
-const MOST_LEGS: usize = 24;
+const MOST_LEGS: usize = 40;
 /// Numbers below this are none.
 const NONE: f64 = 1e-9;
 /// Steps after which a program counts as one that has no end.
