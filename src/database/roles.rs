@@ -44,7 +44,8 @@ impl Role {
     const fn limits(self) -> Limits {
         match self {
             // A fencing statement waits behind a running append, never longer than that append may run.
-            Self::Writer => Limits { statement: 30, lock: 30, idle_in_transaction: 30 },
+            // One that falls silent within an append is followed as soon as one that is silent between two.
+            Self::Writer => Limits { statement: 30, lock: 30, idle_in_transaction: 5 },
             // A rebuild switches its generation in one statement over a whole view.
             Self::Projector => Limits { statement: 300, lock: 10, idle_in_transaction: 60 },
             Self::Reader => Limits { statement: 10, lock: 1, idle_in_transaction: 10 },
