@@ -145,7 +145,7 @@ impl Service {
         held.sort_by(|a, b| a.symbol.cmp(&b.symbol));
         let realized_pl = Value::sum([query::realized(connection, account_id).await?]);
         let ids: Vec<InstrumentId> = held.iter().map(|row| row.instrument_id).collect();
-        let closed = query::last_closes(connection, &ids).await?;
+        let mut closed = query::last_closes(connection, &ids).await?;
         let base = base(&mut snapshot, &row, &held).await?;
         let then = [&base.unmarked[..], &base.at_midpoint].concat();
         let symbols = query::symbols(snapshot.connection(), &then).await?;
@@ -160,6 +160,12 @@ impl Service {
         let valued =
             held.iter().map(|row| self.valued(row)).collect::<Result<Vec<_>, ServiceError>>()?;
         let backed = self.backed(&held, &valued)?;
+        // What the market has divided by a split since is compared with prices of after it.
+        let board = self.parts.engine.board();
+        for row in &held {
+            let shown = board.glance(&row.symbol).and_then(|glance| glance.closed);
+            closed.extend(shown.map(|shown| (row.instrument_id, shown)));
+        }
         let mut totals = Totals::default();
         let mut positions = Vec::with_capacity(held.len());
         for (row, valued) in held.iter().zip(valued) {

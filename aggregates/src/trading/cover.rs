@@ -202,7 +202,7 @@ impl<W: World> Desk<'_, W> {
             format!(
                 "this leaves {uncovered} short calls uncovered, which takes option level {level}, and a cash account has {most} at \
                  the most: it covers each call by {MULTIPLIER} shares that no order has reserved, so keep or buy those, buy calls \
-                 back first, or use a margin account that was opened with option_level {level}"
+                 back first, or use a margin account: one of option_level 3 where long calls cover them, of {level} where nothing does"
             )
         } else {
             let next = match level {

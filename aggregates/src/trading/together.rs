@@ -71,7 +71,7 @@ impl<W: World> Desk<'_, W> {
         let contracts = legs.iter().filter_map(|leg| leg.contract.as_ref());
         let on = contracts.map(|terms| terms.underlying.as_str()).next().unwrap_or_default();
         let message = format!(
-            "with this the account would hold or have orders for {count} contracts on {on}, some of them short, and at most \
+            "with this the account would hold or have orders for {count} different contracts on {on}, some of them short, and at most \
              {MOST_CONTRACTS} are covered together: close some, cancel orders that open others, or use another account"
         );
         let refusal = Refusal::new(RefusalCode::ContractsLimit, message);

@@ -237,3 +237,17 @@ async fn an_analysis_says_what_the_chain_says() {
     assert!(lacking["detail"].as_str().unwrap().contains("listed no options on MSFT"), "{lacking}");
     server.get("/v1/market/options/NOPE/analysis").await.expect(404);
 }
+
+/// 44.00 by 44.10 become 14.666666667 by 14.70, whose middle is told to the 9th decimal, half to even.
+#[tokio::test]
+async fn a_split_of_a_standing_quote_leaves_the_middle_between_its_sides() {
+    let database = TestDatabase::new().await;
+    let server = TestRest::start(&database).await;
+    let split = json!({"t": "split", "symbol": "AAPL", "numerator": "3", "denominator": "1", "id": "s",
+        "at": "2024-01-17T15:01:00Z"});
+    let call = quote("AAPL240216C00015000", "0.50", "0.55", "2024-01-17T15:02:00Z");
+    let lines = [instrument("AAPL"), quote("AAPL", "44.00", "44.10", OPEN), split, call];
+    server.feed(&lines).await.expect(200);
+    let chain = server.get("/v1/market/options/AAPL").await.expect(200);
+    assert_eq!(chain["underlying_price"]["price"], "14.683333334", "{chain}");
+}

@@ -40,7 +40,14 @@ async fn a_history_worked_by_hand_is_as_of_each_close() {
         .expect(200);
     // Friday: 2 for 1 in the morning, closing at 50: 9,906 in cash and twelve at 50.
     let split = json!({"t": "split", "symbol": "AAPL", "numerator": "2", "denominator": "1", "id": "s", "at": "2024-01-19T13:00:00Z"});
-    rest.feed(&[split, trade("AAPL", "50", "2024-01-19T20:59:00Z"), clock("2024-01-19T21:00:01Z")])
+    rest.feed(&[split, quote("AAPL", "50", "51", "2024-01-19T14:31:00Z")]).await.expect(200);
+    let split = &rest.get(&format!("{base}/portfolio")).await.expect(200)["positions"][0];
+    // It closed at 99 for what is two now.
+    assert_eq!(
+        (&split["lastday_price"], &split["current_price"], &split["change_today"]),
+        (&json!("49.50"), &json!("50.00"), &json!("0.010101"))
+    );
+    rest.feed(&[trade("AAPL", "50", "2024-01-19T20:59:00Z"), clock("2024-01-19T21:00:01Z")])
         .await
         .expect(200);
     // Monday, under way.

@@ -323,9 +323,8 @@ impl Setting {
 /// What an instrument is priced at: the middle of its standing quote, else its last price.
 pub(super) fn basis(glance: &Glance, now: MarketTime) -> Option<BasisAnswer> {
     if let Some(quote) = &glance.quote {
-        let mid = quote.bid.plus(quote.ask).ok()?.decimal().checked_div(Decimal::TWO)?;
         return Some(BasisAnswer {
-            price: Price::new(mid).ok()?,
+            price: quote.bid.middle(quote.ask).ok()?,
             basis: "mid",
             at: quote.at,
             age_seconds: age(quote.at, now),
