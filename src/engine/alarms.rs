@@ -22,6 +22,12 @@ pub(super) fn note_refusal(submission: &Submission, refusal: &Refusal) {
     }
 }
 
+/// The ledger met a defect over a proposal, and again when it was handed in once more: it is not carried out.
+pub(super) fn note_defect(submission: &Submission) {
+    metrics::counter!("blotter_engine_refused_total", "code" => "defect").increment(1);
+    tracing::error!(command = ?submission.command, "a proposal was not carried out");
+}
+
 /// The market told of no price that the auction of an order could have: neither a line nor what stands in for one.
 pub(super) fn note_missed_auction(stream: StreamId, event: &Event) {
     let Event::Order(OrderEvent::OrderExpired { reason: ExpiryReason::AuctionMissed, at, .. }) =

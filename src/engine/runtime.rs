@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::alarms::{MissingCloses, note_missed_auction, note_refusal};
+use super::alarms::{MissingCloses, note_defect, note_missed_auction, note_refusal};
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
 use super::following::Following;
@@ -428,9 +428,7 @@ impl<D: Desk> Shift<'_, D> {
                     Err(fault @ LedgerError::Defect) if !defective => {
                         again.push((submission, fault));
                     }
-                    Err(fault @ LedgerError::Defect) => {
-                        tracing::error!(%fault, command = ?submission.command, "a proposal was not carried out");
-                    }
+                    Err(LedgerError::Defect) => note_defect(&submission),
                     Err(fault) => return Err(Ended::Lost(fault)),
                 }
             }

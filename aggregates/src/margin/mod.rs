@@ -27,8 +27,8 @@ use crate::money::{AmountError, Money, Price, Quantity};
 
 pub use naming::{Strategy, StrategyKind, StrategyLeg};
 pub use options::{
-    Cover, MOST_CONTRACTS, NakedPuts, OptionHolding, OptionsRequirement, Underlying, best_cover,
-    options_requirement,
+    Cover, MOST_CONTRACTS, MOST_UNEVEN_CONTRACTS, NakedPuts, OptionHolding, OptionsRequirement,
+    Underlying, best_cover, most_contracts, options_requirement,
 };
 pub use secured::{Secured, Uncovered, secured_requirement, secured_strategies};
 pub use stock::{

@@ -6,7 +6,7 @@
 //!
 //! Guarantees: never below zero and never above what all shorts need alone; n times the holdings need n times as much; a
 //! long option or hundred shares more that cover never raise it; what is long as many options of each right as it is
-//! short, and expires together, needs no more than its worst loss. The last three hold for [`MOST_CONTRACTS`] contracts.
+//! short, and expires together, needs no more than its worst loss. The last three hold for as many contracts as [`most_contracts`] says.
 
 use super::cover::{self, Leg, least};
 use super::naked::Naked;
@@ -14,10 +14,26 @@ use super::naming::{Strategy, StrategyKind, named};
 use crate::instrument::{Contract, MULTIPLIER, Right};
 use crate::money::{AmountError, Money, Price, Quantity};
 
-/// The contracts on one underlying that are covered together. No order opens more of which some are short. More that a log
-/// of before that rule holds are taken apart in the order of expirations and strikes, and each part is covered by itself
-/// with the shares that are left over: what they need is never too little.
+/// The contracts on one underlying that are covered together, where all strikes are multiples of [`EVEN_STRIKE`]. No order
+/// opens more of which some are short. More that a log of before that rule holds, or that a split leaves at other strikes,
+/// are taken apart in the order of expirations and strikes, and each part is covered by itself with the shares that are left
+/// over: what they need is never too little.
 pub const MOST_CONTRACTS: usize = 40;
+
+/// The same of other strikes: the less they have in common, the larger are the numbers of the search.
+pub const MOST_UNEVEN_CONTRACTS: usize = 24;
+
+/// Half a dollar, in billionths.
+const EVEN_STRIKE: i64 = 500_000_000;
+
+/// How many contracts at these strikes are covered together.
+pub fn most_contracts(strikes: impl IntoIterator<Item = Price>) -> usize {
+    let mut strikes = strikes.into_iter();
+    match strikes.all(|strike| strike.billionths() % EVEN_STRIKE == 0) {
+        true => MOST_CONTRACTS,
+        false => MOST_UNEVEN_CONTRACTS,
+    }
+}
 
 /// One option holding.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +141,7 @@ pub fn options_requirement(
     let legs = legs(underlying, holdings, naked_puts)?;
     let mut all = OptionsRequirement { requirement: Money::ZERO, strategies: Vec::new() };
     let mut lots = lots(underlying.shares)?;
-    for part in legs.chunks(MOST_CONTRACTS) {
+    for part in parts(&legs) {
         let cover = least(part, lots).ok_or(AmountError::Inexact)?;
         all.requirement = all.requirement.plus(Money::of_contracts_up(cover.cost, 1)?)?;
         all.strategies.extend(named(part, &cover)?);
@@ -154,12 +170,17 @@ pub fn best_cover(shares: Quantity, holdings: &[OptionHolding]) -> Result<Cover,
         }
     }
     let (mut all, mut lots) = (Cover::default(), lots(shares)?);
-    for part in legs.chunks(MOST_CONTRACTS) {
+    for part in parts(&legs) {
         let cover = least(part, lots).ok_or(AmountError::Inexact)?;
         all = all.plus(part, &cover)?;
         lots = cover.lots_left().ok_or(AmountError::Inexact)?;
     }
     Ok(all)
+}
+
+/// What is covered together.
+fn parts(legs: &[Leg]) -> std::slice::Chunks<'_, Leg> {
+    legs.chunks(most_contracts(legs.iter().map(|leg| leg.contract.strike())))
 }
 
 /// The whole hundreds of shares, in billionths.

@@ -219,11 +219,7 @@ impl<N: Number> Tableau<N> {
 
     /// `None` when a number does not fit, or there is no least.
     fn solve(program: &Program) -> Option<Solved> {
-        let solved = Self::of(program)?.solved();
-        if std::env::var("SHOW").is_ok() {
-            eprintln!("{} {}", std::any::type_name::<N>(), solved.is_some());
-        }
-        solved
+        Self::of(program)?.solved()
     }
 
     fn solved(mut self) -> Option<Solved> {

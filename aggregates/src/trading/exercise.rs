@@ -232,6 +232,7 @@ impl<'a, W: World> Desk<'a, W> {
         self.permits_level(account_id, &[], (&before, &need))?;
         let changing = Changing { account_id, underlying_id: on, own: None };
         self.uncovers_no_more(changing, &shifts)?;
+        self.needs_no_more(changing, (before.money, need.money))?;
         if !account.is_margin() {
             let collateral = self.collateral_beside(account_id, &BTreeSet::new())?;
             let available = account.available()?.minus(collateral)?;

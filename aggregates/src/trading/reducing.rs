@@ -10,7 +10,7 @@ use crate::id::{AccountId, InstrumentId, OrderId};
 use crate::instrument::{MULTIPLIER, OptionTerms};
 use crate::margin::{Cover, OptionHolding, best_cover};
 use crate::market::MarketTime;
-use crate::money::{Price, Quantity};
+use crate::money::{Money, Price, Quantity};
 use crate::order::{Order, OrderSpec, Side, Trail};
 use crate::refusal::Refusal;
 
@@ -140,6 +140,30 @@ impl<W: World> Desk<'_, W> {
         };
         refusal.message = format!(
             "the account may only reduce, and this would leave {is} short {right} on {symbol} uncovered, {was} before it: {next}"
+        );
+        Err(refusal.into())
+    }
+
+    /// Refuses what would leave options that need more, where the account may only reduce: what is taken away may have
+    /// covered one that something dearer covers then.
+    pub(super) fn needs_no_more(
+        &self,
+        changing: Changing,
+        (before, after): (Money, Money),
+    ) -> Result<(), Undecided> {
+        let Changing { account_id, underlying_id, .. } = changing;
+        let Err(barred) = self.look_account(account_id)?.may_open() else { return Ok(()) };
+        if after <= before {
+            return Ok(());
+        }
+        let symbol = self.look_instrument(underlying_id)?.symbol();
+        let mut refusal = Refusal::from(barred)
+            .figure("requirement", after)
+            .figure("requirement_before", before)
+            .figure("underlying", symbol);
+        refusal.message = format!(
+            "the account may only reduce, and with this its options on {symbol} would need {after}, {before} before it: buy back \
+             first what the option covers"
         );
         Err(refusal.into())
     }

@@ -1,7 +1,7 @@
 //! How many contracts on one underlying an account may have to cover together, of which some are short.
 
 use aggregates::account::AccountKind;
-use aggregates::margin::MOST_CONTRACTS;
+use aggregates::margin::{MOST_CONTRACTS, MOST_UNEVEN_CONTRACTS};
 use aggregates::order::{OrderSpec, Side};
 use aggregates::refusal::RefusalCode;
 use aggregates::trading::MarketView;
@@ -61,6 +61,21 @@ fn as_many_contracts_as_are_covered_together_may_be_held_or_ordered_where_some_a
     assert_eq!(more_of_one.rejected, None, "it is no other contract");
     book.submit(&cancel(5, me())).unwrap();
     place_order(&mut book, beyond, Side::Buy);
+}
+
+#[test]
+fn fewer_contracts_are_covered_together_where_a_strike_is_no_multiple_of_half_a_dollar() {
+    let mut book = desk_of(MOST_UNEVEN_CONTRACTS);
+    let uneven = "AAPL231215C00100250";
+    list_option(&mut book, uneven);
+    place_order(&mut book, 1, Side::Sell);
+    (2..=MOST_UNEVEN_CONTRACTS).for_each(|n| place_order(&mut book, n, Side::Buy));
+    let mut market = market_of(1);
+    market.contracts.insert(stock(uneven), terms(uneven));
+    let order = one(uneven, Side::Buy, "1", Some("0.50"));
+    let refusal = book.submit(&place(1_000, &order, &market)).unwrap().rejected.unwrap();
+    assert_eq!(refusal.code, RefusalCode::ContractsLimit);
+    assert_eq!(refusal.figures["max_contracts"], MOST_UNEVEN_CONTRACTS.to_string());
 }
 
 #[test]

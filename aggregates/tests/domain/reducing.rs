@@ -4,13 +4,14 @@
 use aggregates::account::{AccountCommand, PolicyChange, TradingState};
 use aggregates::order::{Exits, OrderChange, OrderClass, OrderSpec, Side, StopLoss, TimeInForce};
 use aggregates::refusal::{Refusal, RefusalCode};
-use aggregates::trading::Command;
+use aggregates::trading::{Command, Decision};
 
 use crate::book::*;
 use crate::examples::me;
 use crate::option_life::hold;
 use crate::option_orders::{
-    CALL_100, CALL_110, LATER_CALL_100, PUT_90, cash, margin, one, package, shown, trade,
+    CALL_100, CALL_110, LATER_CALL_100, PUT_90, cash, list_option, margin, one, package, shown,
+    trade,
 };
 
 const PRICES: [(&str, &str); 5] = [
@@ -52,6 +53,20 @@ fn taken(book: &mut Book, n: u128, order: &OrderSpec) {
 
 fn figures(refusal: &Refusal) -> [&str; 4] {
     ["uncovered", "uncovered_before", "shares_needed", "covers"].map(|name| &*refusal.figures[name])
+}
+
+fn exercise(book: &mut Book, symbol: &str, prices: &[(&str, &str)]) -> Result<Decision, Refusal> {
+    let market = shown(prices);
+    book.submit(&Command::Exercise {
+        account_id: me(),
+        exercise_id: command_id(1),
+        instrument_id: stock(symbol),
+        qty: quantity("1"),
+        contract_end: None,
+        underlying: None,
+        marks: market.marks,
+        at: market.at,
+    })
 }
 
 fn change(n: u128, change: OrderChange) -> Command {
@@ -161,24 +176,35 @@ fn no_shares_are_bought_back_that_cover_a_short_put() {
 #[test]
 fn the_exercise_of_a_put_takes_no_shares_from_under_a_call() {
     let held = [("AAPL", "100"), (CALL_110, "-1"), (PUT_90, "1")];
-    let exercise = |book: &mut Book| {
-        let (exercise_id, market) = (command_id(1), shown(&PRICES));
-        book.submit(&Command::Exercise {
-            account_id: me(),
-            exercise_id,
-            instrument_id: stock(PUT_90),
-            qty: quantity("1"),
-            contract_end: None,
-            underlying: None,
-            marks: market.marks,
-            at: market.at,
-        })
-    };
     let mut book = reducing(&held);
-    let told = exercise(&mut book).unwrap_err();
+    let told = exercise(&mut book, PUT_90, &PRICES).unwrap_err();
     assert_eq!((told.code, figures(&told)[0]), (RefusalCode::ReduceOnly, "1"));
     set(&mut book, TradingState::Active);
-    exercise(&mut book).unwrap();
+    exercise(&mut book, PUT_90, &PRICES).unwrap();
+}
+
+/// As many are naked before and after by the best cover. But the put of 50 needs 510 and that of 100, which that of 95
+/// covered for 500, needs 2,300 by itself.
+#[test]
+fn an_exercise_leaves_no_options_that_need_more() {
+    let [dear, far, low, near] = [
+        "AAPL231215P00100000",
+        "AAPL231215P00040000",
+        "AAPL240119P00050000",
+        "AAPL240119P00095000",
+    ];
+    let mut book = margin(4);
+    hold(&mut book, "AAPL", "100", "100");
+    for (symbol, qty) in [(dear, "-1"), (far, "1"), (low, "-1"), (near, "1")] {
+        list_option(&mut book, symbol);
+        hold(&mut book, symbol, qty, "100");
+    }
+    set(&mut book, TradingState::Reducing);
+    let prices = [("AAPL", "100"), (dear, "3"), (far, "0.10"), (low, "0.10"), (near, "2")];
+    let told = exercise(&mut book, near, &prices).unwrap_err();
+    assert_eq!(told.code, RefusalCode::ReduceOnly);
+    let figures = ["requirement", "requirement_before"].map(|name| &*told.figures[name]);
+    assert_eq!(figures, ["2810.00", "1010.00"], "{told}");
 }
 
 /// A change that brings an order nearer to a fill is asked what a new order is.

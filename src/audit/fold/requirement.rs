@@ -2,7 +2,7 @@
 //! short ones, by a linear program of its own that is solved in another way than the ledger's.
 //!
 //! A figure is compared within [`NEAR`]. Of more than [`EXACT_LEGS`] contracts on one underlying only the least is held
-//! against what is stated, and what all shorts need alone as the most: the ledger takes many contracts apart.
+//! against what is stated, and what all shorts need alone as the most; of more than [`MOST_LEGS`] that alone.
 
 #![expect(clippy::float_arithmetic, reason = "a check that allows for rounding; no money")]
 
@@ -17,8 +17,8 @@ use super::options::Terms;
 const NEAR: f64 = 1e-7;
 /// Contracts on one underlying up to which the least is what belongs.
 const EXACT_LEGS: usize = 8;
-/// Contracts on one underlying that the ledger covers together.
-const MOST_LEGS: usize = 40;
+/// Contracts on one underlying of which the least is reckoned: of more, rounding in floating point does not stay small.
+const MOST_LEGS: usize = 24;
 /// Numbers below this are none.
 const NONE: f64 = 1e-9;
 /// Steps after which a program counts as one that has no end.
