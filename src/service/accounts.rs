@@ -172,7 +172,7 @@ impl Service {
         caller.on(account_id)?;
         let mut snapshot = self.snapshot(caller, Some(account_id), Group::Trading, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
-        let row = row.ok_or_else(ServiceError::no_account)?;
+        let row = snapshot.found(row, ServiceError::no_account())?;
         let mut answers = self.account_answers(caller, &mut snapshot, vec![row]).await?;
         answers.pop().ok_or_else(ServiceError::no_account)
     }

@@ -156,7 +156,7 @@ impl Service {
         let (group, fresh) = (Group::Trading, Fresh::default());
         let mut snapshot = self.snapshot(caller, Some(account_id), group, fresh).await?;
         let row = query::position(snapshot.connection(), account_id, instrument_id).await?;
-        let row = row.ok_or(ServiceError::NotFound("position"))?;
+        let row = snapshot.found(row, ServiceError::NotFound("position"))?;
         if row.contract.is_none() {
             let message = format!("{symbol} is a stock: only options are exercised and assigned");
             return Err(Refusal::new(RefusalCode::Unsupported, message).field("symbol").into());

@@ -201,7 +201,7 @@ impl Service {
         };
         let reach = later_than.map_or(Reach::All, Reach::LaterThan);
         let account = query::account(snapshot.connection(), account_id).await?;
-        let account = account.ok_or_else(ServiceError::no_account)?;
+        let account = snapshot.found(account, ServiceError::no_account())?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let held = held.remove(&account_id).unwrap_or_default();
         let begun = beginning(&mut snapshot, &account).await?;

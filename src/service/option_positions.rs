@@ -100,7 +100,7 @@ impl Service {
         caller.on(account_id)?;
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
         let account = query::account(snapshot.connection(), account_id).await?;
-        let account = account.ok_or_else(ServiceError::no_account)?;
+        let account = snapshot.found(account, ServiceError::no_account())?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let position = snapshot.position;
         let held = held.remove(&account_id).unwrap_or_default();

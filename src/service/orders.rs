@@ -235,7 +235,7 @@ impl Service {
         mut snapshot: Snapshot,
         row: Option<OrderRow>,
     ) -> Result<OrderAnswer, ServiceError> {
-        let row = row.ok_or_else(ServiceError::no_order)?;
+        let row = snapshot.found(row, ServiceError::no_order())?;
         let mut answers = order_answers(&mut snapshot, vec![row]).await?;
         self.mark_orders(&mut answers).await;
         answers.pop().ok_or_else(ServiceError::no_order)

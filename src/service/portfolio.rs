@@ -137,9 +137,9 @@ impl Service {
         caller.on(account_id)?;
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
+        let row = query::account(snapshot.connection(), account_id).await?;
+        let row = snapshot.found(row, ServiceError::no_account())?;
         let connection = snapshot.connection();
-        let row = query::account(connection, account_id).await?;
-        let row = row.ok_or_else(ServiceError::no_account)?;
         let mut held = query::holdings(connection, &[account_id]).await?;
         let mut held = held.remove(&account_id).unwrap_or_default();
         held.sort_by(|a, b| a.symbol.cmp(&b.symbol));

@@ -154,7 +154,7 @@ impl Service {
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &GROUPS, fresh).await?;
         let instrument = aggregates::id::InstrumentId::of_symbol(symbol);
         let row = query::position(snapshot.connection(), account_id, instrument).await?;
-        let row = row.ok_or(ServiceError::NotFound("position"))?;
+        let row = snapshot.found(row, ServiceError::NotFound("position"))?;
         let ids = [row.instrument_id];
         let kinds = query::kinds(snapshot.connection(), &ids).await?;
         let mut lots = query::lots(snapshot.connection(), account_id, &ids, LOTS).await?;

@@ -58,12 +58,32 @@ pub(super) struct Snapshot {
     transaction: Read,
     /// The last event that the rows contain.
     pub(super) position: u64,
+    /// The last one that they should contain: the end of the log when they were asked for.
+    wanted: u64,
 }
 
 impl Snapshot {
     /// The connection to ask.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
+    }
+
+    /// What a look-up has found. That a thing is not there can be told only by views that have come as far as they should:
+    /// else it may be in what they have not come to.
+    pub(super) fn found<T>(&self, row: Option<T>, absent: ServiceError) -> Result<T, ServiceError> {
+        match row {
+            Some(row) => Ok(row),
+            None => Err(self.is_up_to_date().err().unwrap_or(absent)),
+        }
+    }
+
+    /// Whether the views have come as far as they should.
+    ///
+    /// # Errors
+    /// [`ServiceError::Behind`].
+    pub(super) fn is_up_to_date(&self) -> Result<(), ServiceError> {
+        let Self { position, wanted, .. } = *self;
+        if position < wanted { Err(ServiceError::Behind { position, wanted }) } else { Ok(()) }
     }
 }
 
@@ -93,6 +113,11 @@ impl Service {
             Some(position) => (position, MIN_POSITION_PATIENCE),
             None => (self.head(caller).await?, PATIENCE),
         };
+        let head = *self.parts.ledger.head().borrow();
+        if head.writing && wanted > head.position {
+            // Nobody was told of it: who writes knows the end of the log.
+            return Err(ServiceError::Behind { position: head.position, wanted });
+        }
         let mut position = 0;
         for _ in 0..ALIGNMENTS {
             for group in groups {
@@ -120,7 +145,7 @@ impl Service {
                 return Err(ServiceError::Behind { position, wanted });
             }
             if !behind {
-                return Ok(Snapshot { transaction, position });
+                return Ok(Snapshot { transaction, position, wanted });
             }
         }
         Err(ServiceError::Behind { position, wanted: wanted.max(position) })
@@ -128,11 +153,7 @@ impl Service {
 
     /// As fresh as the answer to a command has to be that was committed at `position`: it shows what the command did,
     /// and what had come of it by now.
-    pub(super) async fn fresh_after(
-        &self,
-        caller: &Caller,
-        position: u64,
-    ) -> Result<Fresh, ServiceError> {
+    pub async fn fresh_after(&self, caller: &Caller, position: u64) -> Result<Fresh, ServiceError> {
         let head = self.head(caller).await?;
         Ok(Fresh { min_position: Some(head.max(position)) })
     }

@@ -34,7 +34,7 @@ use super::results;
 use super::schema::{self, Field};
 use super::shelf::{Shelf, Toolset};
 use crate::identity::Act;
-use crate::service::{Caller, Fault, Fresh, PageRequest, Service, ServiceError, Visitor};
+use crate::service::{Caller, Fault, PageRequest, Service, ServiceError, Visitor};
 
 /// Accounts that are named to a caller who has to choose.
 const ACCOUNTS_NAMED: u64 = 20;
@@ -226,7 +226,9 @@ impl Call<'_> {
         }
         let page = PageRequest { limit: Some(ACCOUNTS_NAMED), cursor: None };
         let caller = self.caller(None).await?;
-        let page = self.service.accounts(&caller, &page, Fresh::default()).await?;
+        // One that was opened just now counts too: nothing may be done in another one for it.
+        let fresh = self.service.fresh_after(&caller, 0).await?;
+        let page = self.service.accounts(&caller, &page, fresh).await?;
         // Those that a token names are listed by their ids, one's own not before the others.
         let whole = named.is_ok() || page.next_cursor.is_none();
         let (granted, own): (Vec<_>, Vec<_>) =

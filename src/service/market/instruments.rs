@@ -87,7 +87,7 @@ impl Service {
         let price = self.price(symbol)?;
         let mut snapshot = self.snapshot(caller, None, Group::Market, fresh).await?;
         let row = query::instrument(snapshot.connection(), symbol).await?;
-        let row = row.ok_or(ServiceError::NotFound("symbol"))?;
+        let row = snapshot.found(row, ServiceError::NotFound("symbol"))?;
         let instrument = self.instrument(row);
         Ok(InfoAnswer { instrument, price, position: snapshot.position })
     }

@@ -95,7 +95,7 @@ impl Service {
         let groups = [Group::Trading, Group::Books, Group::Market];
         let mut snapshot = self.snapshot_of(caller, Some(account_id), &groups, fresh).await?;
         let row = query::account(snapshot.connection(), account_id).await?;
-        let row = row.ok_or_else(ServiceError::no_account)?;
+        let row = snapshot.found(row, ServiceError::no_account())?;
         let mut held = query::holdings(snapshot.connection(), &[account_id]).await?;
         let held = held.remove(&account_id).unwrap_or_default();
         let market_time = self.market_time().ok_or_else(|| self.no_clock())?;
