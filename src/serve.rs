@@ -426,7 +426,8 @@ async fn serve_until(
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
     let limits = limits();
-    let mut server = tokio::spawn(listener::serve(listener, faces, limits, drain.clone()));
+    let mut server =
+        tokio::spawn(listener::serve(listener, faces, rest::spared(), limits, drain.clone()));
     let ended = tokio::select! {
         biased;
         () = signals.asked() => Ok(()),

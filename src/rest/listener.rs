@@ -7,6 +7,7 @@
 //!   end before it is sent.
 //! - Above [`Limits::connections`] a client is told 503 with `Retry-After` instead of waiting unseen. One connection
 //!   carries one request at a time, so this bounds the requests under way too.
+//! - Of the requests that callers send, [`Limits::requests`] are worked at once: [`Crowd`].
 //! - When it stops: requests under way finish, at most [`Limits::drain`]; who comes meanwhile is still accepted, so that
 //!   the faces can say that the server is stopping; then every connection is closed.
 
@@ -15,7 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{Method, Request};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -28,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
 
+use super::crowd::Crowd;
 use super::impatient::Impatient;
 
 /// The largest head of a request in bytes.
@@ -58,6 +63,8 @@ pub struct Peer(pub IpAddr);
 pub struct Limits {
     /// Connections that are open at once.
     pub connections: usize,
+    /// Requests that are worked at once.
+    pub requests: usize,
     /// How long the head of a request may take; an idle connection is closed after this time too.
     pub head: Duration,
     /// How long a client may take nothing of what it is sent.
@@ -70,6 +77,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 2_048,
+            requests: 300,
             head: Duration::from_secs(20),
             answer: Duration::from_secs(20),
             drain: Duration::from_secs(10),
@@ -81,17 +89,19 @@ impl Default for Limits {
 struct Server {
     http: http1::Builder,
     faces: Router,
+    crowd: Crowd,
     answer: Duration,
     places: Arc<Semaphore>,
     goodbyes: Arc<Semaphore>,
     connections: JoinSet<()>,
 }
 
-/// Serves `faces` on `listener` until `stop` is cancelled and what was under way has ended. False when something had to
-/// be cut off.
+/// Serves `faces` on `listener` until `stop` is cancelled and what was under way has ended. The routes that are `spared` take
+/// requests however many are being worked. False when something had to be cut off.
 pub async fn serve(
     listener: TcpListener,
     faces: Router,
+    spared: impl IntoIterator<Item = (Method, String)>,
     limits: Limits,
     stop: CancellationToken,
 ) -> bool {
@@ -104,6 +114,7 @@ pub async fn serve(
     let mut server = Server {
         http,
         faces,
+        crowd: Crowd::new(limits.requests, spared),
         answer: limits.answer,
         places: Arc::new(Semaphore::new(limits.connections)),
         goodbyes: Arc::new(Semaphore::new(GOODBYES)),
@@ -165,7 +176,21 @@ impl Server {
             debug!(%error, "a connection was lost before its first request");
             return;
         }
-        let service = TowerToHyperService::new(AddExtension::new(self.faces.clone(), peer));
+        let faces = TowerToHyperService::new(AddExtension::new(self.faces.clone(), peer));
+        let crowd = self.crowd.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let admitted = crowd.admit(&request);
+            let answer = admitted.map(|admitted| {
+                let request = request.map(|body| admitted.body(body));
+                (faces.call(request), admitted)
+            });
+            let crowd = crowd.clone();
+            async move {
+                let Some((answer, admitted)) = answer else { return Ok(crowd.refusal()) };
+                let answer = answer.await;
+                if admitted.end() { answer } else { Ok(crowd.refusal()) }
+            }
+        });
         let client = TokioIo::new(Impatient::new(client, self.answer));
         let connection = self.http.serve_connection(client, service);
         let watcher = under_way.map(GracefulShutdown::watcher);
@@ -215,7 +240,7 @@ mod tests {
 
     use axum::body::Body;
     use axum::extract::State;
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use futures::stream::unfold;
 
     use super::*;
@@ -246,8 +271,11 @@ mod tests {
             .route("/endless", get(endless).with_state(freed.clone()))
             .route("/", get(async || "quick"))
             .route("/slow", get(slow))
-            .route("/never", get(async || std::future::pending::<&str>().await));
-        let ended = tokio::spawn(serve(listener, faces, limits, stop.clone()));
+            .route("/never", get(async || std::future::pending::<&str>().await))
+            .route("/v1/echo", post(async |body: String| body))
+            .route("/v1/slow", get(slow).delete(async || "spared"));
+        let spared = [(Method::DELETE, "/v1/{what}".to_owned())];
+        let ended = tokio::spawn(serve(listener, faces, spared, limits, stop.clone()));
         Served { address, stop, ended, freed }
     }
 
@@ -311,6 +339,53 @@ mod tests {
         }
         assert!(!served.freed.is_cancelled());
         timeout(Duration::from_secs(10), served.freed.cancelled()).await.expect("it is freed");
+    }
+
+    #[tokio::test]
+    async fn one_request_too_many_is_answered_at_once_on_a_connection_that_goes_on() {
+        let served = served(Limits { requests: 1, ..Limits::default() }).await;
+        let ask = |method: &str, path: &str, connection: &str| {
+            format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: {connection}\r\n\r\n")
+        };
+        let first = connect(served.address, &ask("GET", "/v1/slow", "close")).await;
+        sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        let mut second = connect(served.address, &ask("GET", "/v1/slow", "keep-alive")).await;
+        let mut answer = vec![0; 4_096];
+        let length = second.read(&mut answer).await.unwrap();
+        let refusal = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(refusal.starts_with("HTTP/1.1 503") && refusal.contains("busy"), "{refusal}");
+        // What is spared, and what is not counted, is served meanwhile.
+        for (method, path, answered) in [("DELETE", "/v1/slow", "spared"), ("GET", "/", "quick")] {
+            let asked = connect(served.address, &ask(method, path, "close")).await;
+            let answer = read(asked).await;
+            assert!(answer.ends_with(answered), "{answer}");
+        }
+        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+        assert!(read(first).await.ends_with("slow"));
+        second.write_all(ask("GET", "/v1/slow", "close").as_bytes()).await.unwrap();
+        assert!(read(second).await.ends_with("slow"), "the place is free again");
+    }
+
+    #[tokio::test]
+    async fn who_sends_a_body_slowly_has_no_place_meanwhile() {
+        let served = served(Limits { requests: 1, ..Limits::default() }).await;
+        let post =
+            "POST /v1/echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbo";
+        let get = "GET /v1/slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let mut first = connect(served.address, post).await;
+        let mut second = connect(served.address, post).await;
+        sleep(Duration::from_millis(50)).await;
+        let slow = connect(served.address, get).await;
+        sleep(Duration::from_millis(50)).await;
+        // Its body has come while another has the place.
+        first.write_all(b"dy").await.unwrap();
+        let refused = read(first).await;
+        assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("busy"), "{refused}");
+        assert!(read(slow).await.ends_with("slow"));
+        second.write_all(b"dy").await.unwrap();
+        assert!(read(second).await.ends_with("body"));
+        assert!(read(connect(served.address, get).await).await.ends_with("slow"));
     }
 
     #[tokio::test]

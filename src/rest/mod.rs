@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 pub mod auth;
 pub mod cors;
+pub mod crowd;
 mod docs;
 pub mod edge;
 mod exercise;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::Method;
 use axum::middleware;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
@@ -53,6 +55,7 @@ use crate::identity::{Rates, Seats};
 use crate::service::{Interface, Service};
 use auth::Gate;
 use cors::Origin;
+use crowd::Crowd;
 use routes::Routes;
 
 /// What the handlers work with.
@@ -110,6 +113,12 @@ pub fn router(face: Face) -> Router {
     };
     let measured = with_token(health::measured()).reset_fallback();
     open().into_router().merge(measured).nest("/v1", with_token(v1())).with_state(face)
+}
+
+/// The routes that take requests however many are being worked.
+pub fn spared() -> impl Iterator<Item = (Method, String)> {
+    let spared = v1().into_described("/v1").filter(|route| Crowd::spares(&route.operation));
+    spared.map(|route| (route.method, route.path))
 }
 
 /// The OpenAPI document of all routes.

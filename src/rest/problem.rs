@@ -17,6 +17,8 @@ use crate::body::PATIENCE;
 use crate::identity::{Denied, IdentityError, Slow, whole_seconds};
 use crate::service::{Fault, ServiceError};
 
+/// The media type of a problem document.
+pub(super) const TYPE: &str = "application/problem+json";
 /// Seconds after which a client that was turned away may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -125,12 +127,14 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", NO_ROUTE)
     }
 
-    /// Parameters that the path does not take, at least one.
-    pub fn unknown_parameters(names: &[String]) -> Self {
+    /// Parameters that the path does not take, at least one, and those that it takes.
+    pub fn unknown_parameters(names: &[String], taken: &[&str]) -> Self {
         let fault = |name: &String| {
             Fault::new(name, "unknown_parameter", format!("{name} is not a parameter of this path"))
         };
-        let detail = format!("this path does not take {}: leave it out", names.join(", "));
+        let taken = if taken.is_empty() { "none".to_owned() } else { taken.join(", ") };
+        let detail =
+            format!("this path does not take the parameter {}: it takes {taken}", names.join(", "));
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", detail);
         problem.0.errors = names.iter().map(fault).collect();
         problem
@@ -250,7 +254,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_string(&document).unwrap_or_default();
         let mut response = (document.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TYPE));
         let challenge = match (&document.challenge, document.status) {
             (Some(more), _) => HeaderValue::try_from(format!("Bearer {more}")).ok(),
             (None, StatusCode::UNAUTHORIZED) => Some(HeaderValue::from_static("Bearer")),

@@ -147,7 +147,7 @@ async fn keep(
     };
     let unknown = query.names_beside(&contract.parameters);
     if !unknown.is_empty() {
-        return Problem::unknown_parameters(&unknown).into_response();
+        return Problem::unknown_parameters(&unknown, &contract.parameters).into_response();
     }
     let answer = async {
         if let Some(act) = contract.act {
