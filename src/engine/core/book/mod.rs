@@ -23,6 +23,7 @@ use super::packages::Package;
 pub use ladders::Reach;
 
 use ladders::Ladders;
+use level::Level;
 use stops::{Stops, rung};
 use trails::Trails;
 
@@ -487,6 +488,8 @@ impl Orders {
         triggers: &[TriggerBy],
         price: Price,
     ) -> impl Iterator<Item = Reached<'_>> {
+        // Once for all of them: it is most of what looking costs.
+        let price = Level::of(price);
         let any = triggers.iter().any(|by| {
             self.stops.any_reached(instrument_id, side, *by, price)
                 || self.trails.any_reached(instrument_id, side, *by, price)
@@ -500,7 +503,7 @@ impl Orders {
         instrument_id: InstrumentId,
         side: Side,
         triggers: &[TriggerBy],
-        price: Price,
+        price: Level,
     ) -> impl Iterator<Item = Reached<'_>> {
         let wanted = |by| triggers.contains(&by).then_some(by).into_iter();
         let of =
@@ -511,7 +514,7 @@ impl Orders {
             let tripped =
                 wanted(by).flat_map(move |by| self.trails.reached(instrument_id, side, by, price));
             tripped.map(move |tripped| {
-                let rung = rung(side, tripped.stop, tripped.rank);
+                let rung = rung(side, Level::of(tripped.stop), tripped.rank);
                 (rung, tripped.order_id, Some((tripped.stop, tripped.mark)))
             })
         };
@@ -545,9 +548,13 @@ impl Orders {
         triggers: &[TriggerBy],
         price: Price,
     ) {
+        let level = Level::of(price);
         for by in triggers {
-            self.trails.ratchet(instrument_id, side, *by, price);
-            let woken = self.dormant.reached(instrument_id, side.other(), *by, price);
+            self.trails.ratchet(instrument_id, side, *by, level);
+            if !self.dormant.any_reached(instrument_id, side.other(), *by, level) {
+                continue;
+            }
+            let woken = self.dormant.reached(instrument_id, side.other(), *by, level);
             let woken: Vec<OrderId> = woken.map(|(_, order_id)| order_id).collect();
             for order_id in woken {
                 let Some(mut order) = self.remove(order_id) else { continue };

@@ -14,8 +14,8 @@ use super::{Stop, Working};
 pub(super) type Rung = (Level, u64);
 
 /// The rung of a stop.
-pub(super) fn rung(side: Side, stop: Price, rank: u64) -> Rung {
-    (Level::of(stop).turned(side == Side::Sell), rank)
+pub(super) fn rung(side: Side, stop: Level, rank: u64) -> Rung {
+    (stop.turned(side == Side::Sell), rank)
 }
 
 /// The stops of every instrument.
@@ -34,7 +34,7 @@ impl Stops {
     /// Lets an order wait for a price as a stop of `side` does.
     pub(super) fn await_price(&mut self, order: &Working, side: Side, by: TriggerBy, price: Price) {
         let rungs = self.0.entry((order.instrument_id, side, by)).or_default();
-        rungs.insert(rung(side, price, order.rank), order.order_id);
+        rungs.insert(rung(side, Level::of(price), order.rank), order.order_id);
     }
 
     /// Takes an order out that waits so.
@@ -47,7 +47,7 @@ impl Stops {
     ) {
         let key = (order.instrument_id, side, by);
         let Some(rungs) = self.0.get_mut(&key) else { return };
-        rungs.remove(&rung(side, price, order.rank));
+        rungs.remove(&rung(side, Level::of(price), order.rank));
         if rungs.is_empty() {
             self.0.remove(&key);
         }
@@ -60,7 +60,7 @@ impl Stops {
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
-        price: Price,
+        price: Level,
     ) -> bool {
         let rungs = self.0.get(&(instrument_id, side, by));
         let first = rungs.and_then(BTreeMap::first_key_value);
@@ -73,7 +73,7 @@ impl Stops {
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
-        price: Price,
+        price: Level,
     ) -> impl Iterator<Item = (Rung, OrderId)> {
         let rungs = self.0.get(&(instrument_id, side, by));
         let end = rung(side, price, u64::MAX);

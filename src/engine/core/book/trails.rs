@@ -65,8 +65,8 @@ pub(super) struct Trails {
 }
 
 /// A price as a sell would see it.
-fn turned(side: Side, price: Price) -> Level {
-    Level::of(price).turned(side == Side::Buy)
+fn turned(side: Side, price: Level) -> Level {
+    price.turned(side == Side::Buy)
 }
 
 /// The price that a sell would see so.
@@ -92,7 +92,7 @@ impl Group {
 
     /// The stop at a distance.
     fn stop(&self, side: Side, trail: Trail) -> Level {
-        turned(side, trail.stop(side, price_of(side, self.mark)))
+        turned(side, Level::of(trail.stop(side, price_of(side, self.mark))))
     }
 
     /// Finds its next stop again.
@@ -244,7 +244,7 @@ impl Trails {
         let side = order.side;
         let key = (order.instrument_id, side, stop.by);
         let watch = self.watches.entry(key).or_default();
-        let id = watch.group(turned(side, mark));
+        let id = watch.group(turned(side, Level::of(mark)));
         watch.change(side, id, |group| {
             let (kind, distance) = group.kind(trailing.trail);
             kind.insert((distance, order.rank), order.order_id);
@@ -277,7 +277,7 @@ impl Trails {
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
-        price: Price,
+        price: Level,
     ) {
         let (key, price) = ((instrument_id, side, by), turned(side, price));
         let Some(watch) = self.watches.get_mut(&key) else { return };
@@ -312,7 +312,7 @@ impl Trails {
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
-        price: Price,
+        price: Level,
     ) -> bool {
         let watch = self.watches.get(&(instrument_id, side, by));
         let next = watch.and_then(|watch| watch.stops.last());
@@ -325,7 +325,7 @@ impl Trails {
         instrument_id: InstrumentId,
         side: Side,
         by: TriggerBy,
-        price: Price,
+        price: Level,
     ) -> impl Iterator<Item = Tripped> {
         let price = turned(side, price);
         let watch = self.watches.get(&(instrument_id, side, by)).into_iter();
