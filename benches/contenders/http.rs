@@ -3,6 +3,7 @@
 //!
 //! Client, server and Postgres share the machine's cores: the knee is that of all three together.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::{Client, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
@@ -19,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::cluster::Run;
 use crate::measure::{Measured, closed_loop};
 use crate::report::Report;
+use crate::wire::Wire;
 use crate::{flood, overload, sample};
 
 /// Accounts that the orders are spread over.
@@ -47,9 +50,24 @@ const MIX: [Kind; 3] = [Kind::Place, Kind::ReadOrder, Kind::ReadPortfolio];
 pub struct Desk {
     pub client: Client,
     pub base: String,
-    accounts: Vec<String>,
+    wire: Wire,
+    accounts: Vec<Account>,
     /// The last order of each account.
     orders: Vec<Mutex<String>>,
+}
+
+/// An account, and the requests about it that are always the same.
+struct Account {
+    path: String,
+    place: String,
+    portfolio: String,
+}
+
+/// What the answer to an order is looked at for.
+#[derive(Deserialize)]
+struct Placed {
+    order_id: String,
+    status: String,
 }
 
 /// What became of arrivals at a fixed rate.
@@ -223,7 +241,8 @@ impl Desk {
     async fn open(base: String) -> anyhow::Result<Self> {
         let client =
             Client::builder().timeout(PATIENCE).pool_max_idle_per_host(IN_FLIGHT).build()?;
-        let mut desk = Self { client, base, accounts: Vec::new(), orders: Vec::new() };
+        let wire = Wire::new(&base)?;
+        let mut desk = Self { client, base, wire, accounts: Vec::new(), orders: Vec::new() };
         let lines = concat!(
             r#"{"t":"instrument","symbol":"BNCH","name":"Benchmark","kind":"stock","tick":"0.01"}"#,
             "\n",
@@ -238,7 +257,12 @@ impl Desk {
             let opened = opened.bearer_auth(TOKEN).send().await?.error_for_status()?;
             let opened: Value = opened.json().await?;
             let id = opened["account_id"].as_str().context("no account_id")?;
-            desk.accounts.push(id.to_owned());
+            let path = format!("/v1/accounts/{id}");
+            let order =
+                r#"{"symbol":"BNCH","side":"buy","type":"market","qty":"1","time_in_force":"day"}"#;
+            let place = desk.wire.request("POST", &format!("{path}/orders"), order);
+            let portfolio = desk.wire.request("GET", &format!("{path}/portfolio"), "");
+            desk.accounts.push(Account { path, place, portfolio });
             desk.orders.push(Mutex::default());
         }
         for n in 0..ACCOUNTS {
@@ -251,22 +275,21 @@ impl Desk {
     /// The `n`th request, and the status of its answer when that has been read.
     async fn send(&self, n: usize, kind: Kind) -> anyhow::Result<StatusCode> {
         let n = n % ACCOUNTS;
-        let account = format!("{}/v1/accounts/{}", self.base, self.accounts[n]);
+        let Account { path, place, portfolio } = &self.accounts[n];
         let last = || self.orders[n].lock().unwrap_or_else(PoisonError::into_inner);
         let request = match kind {
-            Kind::Place => self.client.post(format!("{account}/orders")).json(&json!({
-                "symbol": "BNCH", "side": "buy", "type": "market", "qty": "1", "time_in_force": "day"
-            })),
-            Kind::ReadOrder => self.client.get(format!("{account}/orders/{}", last())),
-            Kind::ReadPortfolio => self.client.get(format!("{account}/portfolio")),
+            Kind::Place => Cow::Borrowed(place),
+            Kind::ReadOrder => {
+                let order = format!("{path}/orders/{}", last());
+                Cow::Owned(self.wire.request("GET", &order, ""))
+            }
+            Kind::ReadPortfolio => Cow::Borrowed(portfolio),
         };
-        let answer = request.bearer_auth(TOKEN).send().await?;
-        let status = answer.status();
-        let body = answer.bytes().await?;
+        let (status, body) = tokio::time::timeout(PATIENCE, self.wire.send(&request)).await??;
         if kind == Kind::Place && status.is_success() {
-            let order: Value = serde_json::from_slice(&body)?;
-            anyhow::ensure!(order["status"] == "filled", "an order did not fill: {order}");
-            order["order_id"].as_str().context("no order_id")?.clone_into(&mut last());
+            let Placed { order_id, status } = serde_json::from_slice(&body)?;
+            anyhow::ensure!(status == "filled", "an order did not fill: {order_id} is {status}");
+            *last() = order_id;
         }
         Ok(status)
     }
@@ -275,8 +298,7 @@ impl Desk {
     pub async fn rest(&self, count: usize) -> anyhow::Result<Vec<String>> {
         let mut resting = Vec::with_capacity(count);
         for n in 0..count {
-            let orders =
-                format!("{}/v1/accounts/{}/orders", self.base, self.accounts[n % ACCOUNTS]);
+            let orders = format!("{}{}/orders", self.base, self.accounts[n % ACCOUNTS].path);
             let order = json!({
                 "symbol": "BNCH", "side": "buy", "type": "limit", "limit_price": "1.00", "qty": "1",
                 "time_in_force": "gtc"

@@ -21,6 +21,7 @@ mod scene;
 mod ticks;
 mod triggers;
 mod views;
+mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -222,6 +223,13 @@ async fn ours(
     Ok(())
 }
 
+/// What `unnest` would bring if no commit waited for the disk: what overlapping the insertion of a batch with the commit of
+/// the one before can bring at the most.
+const UNWAITED: &str = "unnest, no wait for the disk";
+
+/// Whether the commits of a connection wait for the disk.
+const SET_WAITS: &str = "SELECT set_config('synchronous_commit', $1, false)";
+
 async fn bulk(
     run: &Run,
     id: &'static str,
@@ -233,8 +241,10 @@ async fn bulk(
 ) -> anyhow::Result<()> {
     let chunks: Vec<&[Recorded]> = rows.chunks(batch).collect();
     let mut connection = run.superuser.acquire().await?;
-    for contender in ["copy", "unnest"] {
+    for contender in ["copy", "unnest", UNWAITED] {
         sqlx::query("TRUNCATE bulk_events").execute(&mut *connection).await?;
+        let waits = if contender == UNWAITED { "off" } else { "on" };
+        sqlx::query(SET_WAITS).bind(waits).execute(&mut *connection).await?;
         let before = run.disk().await?;
         let took = match contender {
             "copy" => bulk::copy(&mut connection, &chunks).await?,
@@ -252,6 +262,7 @@ async fn bulk(
             Sample { per_second, p50_ms: per_batch, p99_ms: per_batch, extra },
         );
     }
+    sqlx::query(SET_WAITS).bind("on").execute(&mut *connection).await?;
     Ok(())
 }
 
