@@ -126,7 +126,7 @@ pub struct LogSettings {
         long,
         env = "BLOTTER_LOG",
         value_name = "FILTER",
-        default_value = "info,sqlx=warn,rmcp=warn"
+        default_value = "info,sqlx=warn,rmcp=off"
     )]
     pub log: String,
     /// How to log

@@ -22,10 +22,15 @@ pub(super) fn note_refusal(submission: &Submission, refusal: &Refusal) {
     }
 }
 
-/// The ledger met a defect over a proposal, and again when it was handed in once more: it is not carried out.
-pub(super) fn note_defect(submission: &Submission) {
+/// The ledger met a defect over a proposal, and again when it was handed in once more: its order ends, or the engine stops.
+pub(super) fn note_defect(submission: &Submission, ends: bool) {
     metrics::counter!("blotter_engine_refused_total", "code" => "defect").increment(1);
-    tracing::error!(command = ?submission.command, "a proposal was not carried out");
+    let command = &submission.command;
+    if ends {
+        tracing::error!(?command, "a proposal cannot be carried out: its order ends");
+    } else {
+        tracing::error!(?command, "a proposal cannot be carried out: the engine stops");
+    }
 }
 
 /// The market told of no price that the auction of an order could have: neither a line nor what stands in for one.

@@ -14,7 +14,7 @@ use std::fmt;
 
 use aggregates::id::{ActorId, ENGINE};
 use aggregates::market::TapePlace;
-use aggregates::order::{Order, OrderClass};
+use aggregates::order::{CancelReason, Order, OrderClass, OrderEvent};
 use aggregates::rules::{FeeSchedule, Rules};
 use aggregates::stream::{Event, StreamId};
 use aggregates::trading::{Command, Undecided, World, decide};
@@ -48,6 +48,9 @@ pub struct Replayed {
     pub triggers: u64,
     /// Fills.
     pub fills: u64,
+    /// Orders that it ended since what was to happen to them could not be decided then, for a defect. Nobody can tell
+    /// afterwards that it could not.
+    pub given_up: u64,
     /// What the engine had not yet written when log and tape were read.
     pub under_way: usize,
     /// How often replay and log differ.
@@ -83,6 +86,7 @@ impl fmt::Display for Replayed {
             ("commands", self.commands),
             ("triggers", self.triggers),
             ("fills", self.fills),
+            ("given up", self.given_up),
             ("under way", self.under_way as u64),
             ("differences", self.differing),
         ] {
@@ -298,6 +302,12 @@ impl Machine<'_> {
                 && self.core.state().position >= known
             {
                 self.known = Some(known);
+                // What would be carried out now and was not then met a fault, and the engine started anew: it has forgotten
+                // what it had tried.
+                let (world, rules) = (&mut self.world, self.rules);
+                if self.proposed.iter().any(|it| outcome(world, rules, it).is_some()) {
+                    self.core.retry();
+                }
                 self.propose(true);
             }
             let Some(group) = commands.next(last).await? else { return Ok(()) };
@@ -329,12 +339,20 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Finds the proposal that a command of the engine in the log is.
+    /// Finds the proposal that a command of the engine in the log is, or in place of which it ended an order.
     fn compare(&mut self, group: &Group) {
+        let given_up = group.rows.iter().any(|read| is_end_for_a_defect(&read.event));
         let mut nearest = None;
         loop {
             let mut stands = false;
             for (n, command) in self.proposed.iter().enumerate() {
+                let end = self.core.instead_of(command).filter(|_| given_up);
+                let end = end.and_then(|end| outcome(&mut self.world, self.rules, &end));
+                if end.is_some_and(|end| differs(&group.rows, &end).is_none()) {
+                    self.proposed.remove(n);
+                    self.replayed.given_up += 1;
+                    return;
+                }
                 let Some(events) = outcome(&mut self.world, self.rules, command) else { continue };
                 stands = true;
                 match differs(&group.rows, &events) {
@@ -443,6 +461,10 @@ fn outcome(world: &mut Memory, rules: &Rules, command: &Command) -> Option<Vec<(
             Err(Undecided::Absent(stream)) => world.begin(stream),
         }
     }
+}
+
+fn is_end_for_a_defect(event: &Event) -> bool {
+    matches!(event, Event::Order(OrderEvent::OrderCanceled { reason: CancelReason::Defect, .. }))
 }
 
 fn is_of(group: &Group, stream: StreamId) -> bool {

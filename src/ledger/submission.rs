@@ -118,7 +118,7 @@ impl Submission {
     /// What the key of this command stands for: the order that it placed, else the command itself.
     pub fn outcome(&self) -> Uuid {
         match &self.command {
-            Command::Place { order_id, .. } => order_id.uuid(),
+            Command::Place { order_id, .. } | Command::Close { order_id, .. } => order_id.uuid(),
             _ => self.command_id.uuid(),
         }
     }

@@ -162,7 +162,7 @@ impl Service {
             ..OrderRequest::plain(request.symbol.clone(), side, OrderType::Market, qty)
         };
         let Written { answer: order, replayed } =
-            self.place(caller, account_id, order, &meant).await?;
+            self.place(caller, account_id, order, (&meant, true)).await?;
         let left = self.left_by(caller, account_id, &request.symbol, &order).await;
         let left = left.map_err(ServiceError::after_commit)?;
         Ok(Written { answer: ClosingAnswer { order, left }, replayed })
@@ -202,6 +202,11 @@ impl Service {
         }
         let instrument_id = InstrumentId::of_symbol(&request.symbol);
         let held = query::position(snapshot.connection(), account_id, instrument_id).await?;
+        let free = held.as_ref().filter(|held| !held.qty_available().is_zero());
+        if free.is_none() {
+            // What was bought just now may be what is to be closed.
+            snapshot.is_up_to_date()?;
+        }
         let glance = self.parts.engine.board().glance(&request.symbol);
         let is_option = match &held {
             Some(held) => held.contract.is_some(),
@@ -231,18 +236,23 @@ impl Service {
 }
 
 fn part_of(held: &PositionRow, unit: &str, part: Part) -> Result<Quantity, ServiceError> {
-    let percent = match part {
-        Part::All => return Ok(held.qty_available().abs()),
-        // More than that would open the other side of a margin account.
-        Part::Qty(asked) if asked > held.qty_available().abs() => {
-            let (available, held, reserved) =
-                (held.qty_available().abs(), held.qty, held.reserved_qty);
-            let short = PositionError::InsufficientShares { asked, available, held, reserved };
-            return Err(Refusal::from(short).field("qty").into());
-        }
-        Part::Qty(qty) => return Ok(qty),
-        Part::Percentage(percent) => percent.decimal(),
+    let available = held.qty_available().abs();
+    let (asked, field) = match part {
+        Part::All => return Ok(available),
+        Part::Qty(qty) => (qty, "qty"),
+        Part::Percentage(percent) => (percent_of(held, unit, percent.decimal())?, "percentage"),
     };
+    if asked > available {
+        // It would take shares from the orders that have reserved them, and with those open the other side.
+        let (held, reserved) = (held.qty, held.reserved_qty);
+        let short = PositionError::InsufficientShares { asked, available, held, reserved };
+        return Err(Refusal::from(short).field(field).into());
+    }
+    Ok(asked)
+}
+
+/// So many percent of what is held.
+fn percent_of(held: &PositionRow, unit: &str, percent: Decimal) -> Result<Quantity, ServiceError> {
     let decimals = if held.qty.is_whole() { 0 } else { Quantity::DECIMALS };
     let product = held.qty.abs().decimal().checked_mul(percent);
     let exact = product.and_then(|product| product.checked_div(Decimal::ONE_HUNDRED));

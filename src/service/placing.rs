@@ -39,17 +39,17 @@ impl Service {
         request: OrderRequest,
     ) -> Result<Written<OrderAnswer>, ServiceError> {
         let canonical = canonical(&request)?;
-        self.place(caller, account_id, request, &canonical).await
+        self.place(caller, account_id, request, (&canonical, false)).await
     }
 
-    /// Places an order. `meant` stands for the request: sent again under the same `client_order_id`, another one is
-    /// refused.
+    /// Places an order, or one that only closes. `meant` stands for the request: sent again under the same
+    /// `client_order_id`, another one is refused.
     pub(super) async fn place(
         &self,
         caller: &Caller,
         account_id: AccountId,
         request: OrderRequest,
-        meant: &[u8],
+        (meant, closes): (&[u8], bool),
     ) -> Result<Written<OrderAnswer>, ServiceError> {
         let faults = request.faults();
         if !faults.is_empty() {
@@ -94,7 +94,10 @@ impl Service {
                 return Err(error);
             }
         }
-        let command = Command::Place { order_id, spec, market };
+        let command = match closes {
+            true => Command::Close { order_id, spec, market },
+            false => Command::Place { order_id, spec, market },
+        };
         let submitted = Self::submission(caller, command_id, command, Some(key));
         let committed = self.parts.ledger.submit(submitted).await;
         let recorded = match &committed {

@@ -137,7 +137,9 @@ impl Account {
         match self.policy.trading_state {
             TradingState::Halted => Err(AccountError::Halted(TradingState::Halted)),
             TradingState::Reducing => Err(AccountError::ReduceOnly),
-            TradingState::Active if self.in_deficit() => Err(AccountError::ReduceOnly),
+            TradingState::Active if self.in_deficit() => {
+                Err(AccountError::InDeficit(self.cash.negated()))
+            }
             TradingState::Active => Ok(()),
         }
     }

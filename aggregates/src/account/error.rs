@@ -61,7 +61,7 @@ pub enum AccountError {
         available: Money,
     },
     /// The trading state forbids it.
-    #[error("the account is {}: it takes no new orders, cancels pass", .0.word())]
+    #[error("the account is {}: it takes no new orders until its policy's trading_state is active, cancels pass", .0.word())]
     Halted(TradingState),
     /// The margin equity of an account is below its maintenance margin.
     #[error(
@@ -74,8 +74,15 @@ pub enum AccountError {
         maintenance: Money,
     },
     /// The trading state permits only what reduces positions.
-    #[error("the account may only reduce positions")]
+    #[error(
+        "the account is reducing: until its policy's trading_state is active, it takes only orders that reduce a position"
+    )]
     ReduceOnly,
+    /// A cash account owes money: see `Account::in_deficit`.
+    #[error(
+        "the account owes {0}: until that is deposited, it takes only orders that reduce a position"
+    )]
+    InDeficit(Money),
     /// A limit on losses is reached.
     #[error("{}", stopped(.0))]
     LossLimit(Box<LossStop>),
@@ -84,7 +91,9 @@ pub enum AccountError {
     #[error("the losses of the account are not as they were taken to be: look again")]
     LossesChanged,
     /// An order for more shares than the policy allows.
-    #[error("qty {qty} is more than the {max} that the account's policy allows for one order")]
+    #[error(
+        "qty {qty} is more than the {max} that the account's policy allows for one order: lower it"
+    )]
     OrderQty {
         /// What was asked for.
         qty: Quantity,
@@ -93,7 +102,8 @@ pub enum AccountError {
     },
     /// An order that costs more than the policy allows.
     #[error(
-        "the order costs {cost} at worst, more than the {max} that the account's policy allows for one order"
+        "the order costs {cost} at worst, more than the {max} that the account's policy allows for one order: lower the \
+         quantity"
     )]
     OrderNotional {
         /// What it costs at worst.
@@ -158,7 +168,7 @@ impl From<AccountError> for Refusal {
             AccountError::MarginCall { .. } => RefusalCode::MarginCall,
             AccountError::InsufficientBuyingPower { .. } => RefusalCode::InsufficientBuyingPower,
             AccountError::Halted(_) => RefusalCode::TradingHalted,
-            AccountError::ReduceOnly => RefusalCode::ReduceOnly,
+            AccountError::ReduceOnly | AccountError::InDeficit(_) => RefusalCode::ReduceOnly,
             AccountError::OrderQty { .. } | AccountError::OrderNotional { .. } => {
                 RefusalCode::OrderLimit
             }
@@ -177,6 +187,7 @@ impl From<AccountError> for Refusal {
                 refusal.field("starting_balance").figure("starting_balance", balance)
             }
             AccountError::LimitNotPositive(field) => refusal.field(field),
+            AccountError::InDeficit(owed) => refusal.figure("owed", owed),
             AccountError::InsufficientCash { asked, available, cash, reserved } => refusal
                 .field("amount")
                 .figure("asked", asked)

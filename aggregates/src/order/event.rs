@@ -301,6 +301,8 @@ pub enum CancelReason {
     /// A line told of its contract otherwise while it was on its way: to those who hold it or ask for it the symbol is
     /// another contract.
     ContradictsHeld,
+    /// What was to happen to it could not be decided, for a defect of the program.
+    Defect,
 }
 
 impl CancelReason {
@@ -330,6 +332,7 @@ impl CancelReason {
             Self::ContractEnded => "contract_ended",
             Self::ContractAdjusted => "contract_adjusted",
             Self::ContradictsHeld => "contradicts_held",
+            Self::Defect => "defect",
         }
     }
 }

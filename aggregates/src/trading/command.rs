@@ -131,6 +131,16 @@ pub enum Command {
         /// The market that it arrives at.
         market: MarketView,
     },
+    /// Place an order that closes what its account holds, or a part of that. Refused, and not recorded, where it would do more
+    /// than that: what is held and free may have changed since somebody looked.
+    Close {
+        /// Its id, fresh.
+        order_id: OrderId,
+        /// What is asked for.
+        spec: OrderSpec,
+        /// The market that it arrives at.
+        market: MarketView,
+    },
     /// Change an open order: the same order, its next revision. What its owner asks too much for is refused, and the
     /// order stays as it is.
     Replace {
@@ -153,6 +163,16 @@ pub enum Command {
         order_id: OrderId,
         /// Why.
         reason: CancelReason,
+        /// The market time.
+        at: MarketTime,
+    },
+    /// End an order that a defect keeps from being decided, as it was when that was found: one that was changed since may be
+    /// another matter.
+    GiveUp {
+        /// Which.
+        order_id: OrderId,
+        /// Its revision then.
+        revision: u32,
         /// The market time.
         at: MarketTime,
     },

@@ -32,6 +32,22 @@ impl<'a, W: World> Desk<'a, W> {
         self.release(account_id, &ended, ReleaseReason::Canceled)
     }
 
+    /// Ends an order that cannot be decided, if it is as it was when that was found.
+    pub(super) fn give_up(
+        &mut self,
+        order_id: OrderId,
+        revision: u32,
+        at: MarketTime,
+    ) -> Result<(), Undecided> {
+        let order = self.look_order(order_id)?;
+        let spec = order.spec().ok_or(OrderError::NotFound)?;
+        if order.revision() != revision {
+            let (revision, fills) = (order.revision(), order.fills());
+            return Err(OrderError::Stale { revision, fills }.into());
+        }
+        self.cancel(spec.account_id, order_id, CancelReason::Defect, at)
+    }
+
     /// Ends every open order of an account, or those of one kind; nothing happens if there is none.
     pub(super) fn cancel_all(
         &mut self,

@@ -88,7 +88,7 @@ impl<W: World> Desk<'_, W> {
             let unit = if adds.contract.is_some() { "contracts" } else { "shares" };
             let message = format!(
                 "the position in {} would come to {after} {unit} with its open orders, more than the {max} that the \
-                 account's policy allows",
+                 account's policy allows: lower the quantity, or cancel open orders first",
                 adds.symbol
             );
             let refusal = Refusal::new(RefusalCode::PositionLimit, message).field("qty");
@@ -170,7 +170,7 @@ impl<W: World> Desk<'_, W> {
         }
         let message = format!(
             "the position in {} would be worth {value} with its open orders, more than {percent} percent of the equity of \
-             {equity}, the {most} that the account's policy allows",
+             {equity}, the {most} that the account's policy allows: lower the quantity, or cancel open orders first",
             adds.symbol
         );
         let refusal = Refusal::new(RefusalCode::ConcentrationLimit, message).field("qty");

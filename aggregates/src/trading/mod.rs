@@ -119,12 +119,17 @@ pub fn decide(world: &impl World, command: &Command, rules: &Rules) -> Result<De
         Command::User { user_id, command } => desk.user(*user_id, command)?,
         Command::Writer { shard, command } => desk.writer(*shard, command)?,
         Command::Place { order_id, spec, market } => desk.place(*order_id, spec, market)?,
+        Command::Close { order_id, spec, market } => {
+            desk.only_closes(spec)?;
+            desk.place(*order_id, spec, market)?;
+        }
         Command::Replace { account_id, order_id, change, seen, market } => {
             desk.replace(*account_id, *order_id, (change, *seen), market)?;
         }
         Command::Cancel { account_id, order_id, reason, at } => {
             desk.cancel(*account_id, *order_id, *reason, *at)?;
         }
+        Command::GiveUp { order_id, revision, at } => desk.give_up(*order_id, *revision, *at)?,
         Command::CancelAll { account_id, kind, at } => desk.cancel_all(*account_id, *kind, *at)?,
         Command::Reset { account_id, reset_id, balance, at } => {
             desk.reset(*account_id, *reset_id, *balance, *at)?;

@@ -9,9 +9,9 @@ use crate::id::OrderId;
 use crate::instrument::{Contract, InstrumentKind};
 use crate::margin::initial_of;
 use crate::market::MarketTime;
-use crate::money::{Money, Price};
-use crate::order::{OrderClass, OrderCommand, OrderSpec, OrderType, TimeInForce, worst_cost};
-use crate::position::PositionCommand;
+use crate::money::{Money, Price, Quantity};
+use crate::order::{OrderClass, OrderCommand, OrderSpec, OrderType, Side, TimeInForce, worst_cost};
+use crate::position::{PositionCommand, PositionError};
 use crate::refusal::{Refusal, RefusalCode, RefusalKind};
 
 /// How far ahead of the market's clock a gtd order may end: ten years.
@@ -48,6 +48,22 @@ impl<W: World> Desk<'_, W> {
             return Err(refusal.field("position_intent").into());
         }
         self.arrive(order_id, spec, market)
+    }
+
+    /// Whether an order closes what is held and free, and no more: the rest of it would open the other side.
+    pub(super) fn only_closes(&self, spec: &OrderSpec) -> Result<(), Undecided> {
+        let position = self.look_position(spec.account_id, spec.instrument_id)?;
+        let free = position.available()?;
+        let available = match spec.side {
+            Side::Sell => free.max(Quantity::ZERO),
+            Side::Buy => free.negated().max(Quantity::ZERO),
+        };
+        if spec.qty <= available {
+            return Ok(());
+        }
+        let (held, reserved) = (position.qty(), position.reserved_qty());
+        let asked = spec.qty;
+        Err(PositionError::InsufficientShares { asked, available, held, reserved }.into())
     }
 
     /// An order that makes sense: taken, or recorded as rejected.

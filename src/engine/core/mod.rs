@@ -225,12 +225,28 @@ impl Core {
             | Command::StopLosses { account_id, .. } => Some(*account_id),
             Command::Fill { order_id, .. }
             | Command::Trigger { order_id, .. }
+            | Command::GiveUp { order_id, .. }
             | Command::Expire { order_id, .. } => order(order_id),
-            Command::Place { spec, .. } => Some(spec.account_id),
+            Command::Place { spec, .. } | Command::Close { spec, .. } => Some(spec.account_id),
             Command::Instrument { .. } | Command::User { .. } | Command::Writer { .. } => None,
         };
         let tenant = account_id.and_then(|account_id| self.state.tenants.get(&account_id));
         tenant.copied().unwrap_or(MARKET_TENANT)
+    }
+
+    /// The end of the order that a proposal is about, in place of what cannot be decided; `None` for a proposal that is about
+    /// no order, or is that end.
+    pub fn instead_of(&self, command: &Command) -> Option<Command> {
+        let is_now = |order_id: &OrderId| Some(self.state.orders.get(*order_id)?.revision);
+        let (order_id, revision, at) = match command {
+            Command::Fill { order_id, execution, at, .. } => (order_id, execution.revision, at),
+            Command::Trigger { order_id, trigger, at } => (order_id, trigger.revision, at),
+            Command::Expire { order_id, at, .. } | Command::Cancel { order_id, at, .. } => {
+                (order_id, is_now(order_id)?, at)
+            }
+            _ => return None,
+        };
+        Some(Command::GiveUp { order_id: *order_id, revision, at: *at })
     }
 
     /// The end of the bars that were worked, while the clock has not come to it: it has to be told by a `clock` line

@@ -96,7 +96,9 @@ impl Proposal {
             Command::Trigger { order_id, trigger, .. } => {
                 Self::Trigger(*order_id, trigger.revision)
             }
-            Command::Cancel { order_id, .. } => Self::Cancel(*order_id),
+            Command::Cancel { order_id, .. } | Command::GiveUp { order_id, .. } => {
+                Self::Cancel(*order_id)
+            }
             Command::Expire { order_id, .. } => Self::Expire(*order_id),
             Command::FollowSplit { account_id, instrument_id, orders, .. } => {
                 Self::FollowSplit(*account_id, *instrument_id, orders.clone())
@@ -141,6 +143,7 @@ impl Proposal {
             | Command::User { .. }
             | Command::Writer { .. }
             | Command::Place { .. }
+            | Command::Close { .. }
             | Command::Replace { .. }
             | Command::CancelAll { .. }
             | Command::Exercise { .. }

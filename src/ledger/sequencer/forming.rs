@@ -398,7 +398,7 @@ impl<T> Sequencer<T> {
     fn begin_fresh(&mut self, request: &Request) {
         let Request::Command(submission) = request else { return };
         match &submission.command {
-            Command::Place { order_id, spec, .. } => {
+            Command::Place { order_id, spec, .. } | Command::Close { order_id, spec, .. } => {
                 self.memory.begin(StreamId::Order(*order_id));
                 for (child_id, _) in spec.children(*order_id) {
                     self.memory.begin(StreamId::Order(child_id));

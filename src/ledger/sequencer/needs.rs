@@ -83,7 +83,7 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         Command::Instrument { instrument_id, .. } => vec![StreamId::Instrument(*instrument_id)],
         Command::User { user_id, .. } => vec![StreamId::User(*user_id)],
         Command::Writer { shard, .. } => vec![StreamId::Writer(*shard)],
-        Command::Place { order_id, spec, .. } => {
+        Command::Place { order_id, spec, .. } | Command::Close { order_id, spec, .. } => {
             [StreamId::Order(*order_id), StreamId::Account(spec.account_id)]
                 .into_iter()
                 .chain(instruments(spec))
@@ -91,6 +91,7 @@ pub(super) fn named(request: &Request) -> Vec<StreamId> {
         }
         Command::Replace { order_id, .. }
         | Command::Cancel { order_id, .. }
+        | Command::GiveUp { order_id, .. }
         | Command::Expire { order_id, .. }
         | Command::Trigger { order_id, .. }
         | Command::Fill { order_id, .. } => vec![StreamId::Order(*order_id)],

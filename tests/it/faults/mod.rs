@@ -10,6 +10,7 @@ mod disk;
 mod families;
 mod feed;
 mod hot;
+mod long;
 mod losses;
 mod lost;
 mod margin;
@@ -66,25 +67,27 @@ fn verify(arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
-/// Has the log in this data directory verified, beside the server if it runs, and the engine run again over it.
-fn verify_directory(data_dir: &Path) {
-    verify_and_replay(["--data-dir", data_dir.to_str().unwrap()]);
+/// Has the log in this data directory verified, beside the server if it runs, and the engine run again over it: the report
+/// of that.
+fn verify_directory(data_dir: &Path) -> Value {
+    verify_and_replay(["--data-dir", data_dir.to_str().unwrap()])
 }
 
 /// The same of a database that servers share.
-async fn verify_database(database: &TestDatabase) {
+async fn verify_database(database: &TestDatabase) -> Value {
     let url = database.url("postgres");
     let verified = tokio::task::spawn_blocking(move || verify_and_replay(["--database-url", &url]));
-    verified.await.unwrap();
+    verified.await.unwrap()
 }
 
-fn verify_and_replay(place: [&str; 2]) {
+fn verify_and_replay(place: [&str; 2]) -> Value {
     let (code, report) = verify(&place);
     assert_eq!(code, 0, "{report:#}");
     let output = blotter(&["audit", "replay", "--json"]).args(place).output().unwrap();
     let (told, errors) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{told}{errors}");
+    serde_json::from_str(&told).unwrap()
 }
 
 /// Whether nothing happened, by the answer's own words.

@@ -58,6 +58,20 @@ impl Workload {
         self.feed(server.base(), &lines).await.unwrap().expect(200);
     }
 
+    /// The same with another account.
+    pub async fn another(&self, base: &str) -> Self {
+        let body = json!({"name": "another", "kind": "cash", "starting_balance": "1000"});
+        let opened = self.post(base, "/v1/accounts", &body).await.unwrap();
+        let account = opened.expect(201)["account_id"].as_str().unwrap().to_owned();
+        Self { account, ..self.clone() }
+    }
+
+    /// The answer to a change of something of the account.
+    pub async fn patch(&self, base: &str, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        let path = format!("/v1/accounts/{}{path}", self.account);
+        send(self.request(Method::PATCH, base, &path).json(body)).await
+    }
+
     /// Starts `clients` clients of the server at `base`, who name their orders after `name`: two loads of one name
     /// place the same orders.
     pub fn start(&self, base: &str, name: &str, clients: usize) -> Load {

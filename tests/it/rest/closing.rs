@@ -109,6 +109,70 @@ async fn what_a_close_leaves_is_told_with_the_orders_that_hold_it() {
     assert_eq!(half["left"]["next_step"], "close again for the 2 shares that stay");
 }
 
+/// In a margin account too, where the order would be taken and leave the other one to sell short.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_is_closed_than_is_free_however_that_is_said() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
+    let account = rest.post("/v1/accounts", body).await.expect(201);
+    let account = account["account_id"].as_str().unwrap();
+    let orders = format!("/v1/accounts/{account}/orders");
+    let buy = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
+    assert_eq!(rest.post(&orders, buy).await.expect(201)["status"], "filled");
+    let sell = json!({"symbol": "AAPL", "side": "sell", "type": "limit", "qty": "8", "limit_price": "150"});
+    rest.post(&orders, sell).await.expect(201);
+    let path = format!("/v1/accounts/{account}/positions/AAPL");
+    for (asked, field, qty) in [
+        ("qty=5", "qty", "5"),
+        ("percentage=50", "percentage", "5"),
+        ("percentage=100", "percentage", "10"),
+    ] {
+        let refused = rest.delete(&format!("{path}?{asked}")).await.expect(422);
+        assert_eq!(refused["code"], "insufficient_shares", "{refused}");
+        assert_eq!(refused["errors"][0]["field"], field, "{refused}");
+        let figures = &refused["figures"];
+        assert_eq!((&figures["available"], &figures["reserved"]), (&json!("2"), &json!("8")));
+        assert!(
+            refused["detail"].as_str().unwrap().contains(&format!("needs {qty} shares")),
+            "{refused}"
+        );
+    }
+    assert_eq!(rest.delete(&format!("{path}?percentage=20")).await.expect(201)["qty"], "2");
+}
+
+/// However many close at the same time, what they close is closed once, in a margin account too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_at_the_same_time_never_opens_the_other_side() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
+    let account = rest.post("/v1/accounts", body).await.expect(201);
+    let account = account["account_id"].as_str().unwrap();
+    for (side, sign) in [("buy", ""), ("sell", "-")] {
+        let order = json!({"symbol": "AAPL", "side": side, "type": "market", "qty": "5"});
+        let placed = rest.post(&format!("/v1/accounts/{account}/orders"), order).await.expect(201);
+        assert_eq!(placed["status"], "filled");
+        let path = format!("/v1/accounts/{account}/positions/AAPL");
+        assert_eq!(rest.get(&path).await.expect(200)["qty"], format!("{sign}5"));
+        let closes = (0..8).map(|_| rest.delete(&path));
+        let answers = futures::future::join_all(closes).await;
+        let (mut closed, mut codes) = (0, Vec::new());
+        for answer in answers {
+            match answer.status.as_u16() {
+                201 => closed += 1,
+                _ => codes.push(answer.json()["code"].as_str().unwrap().to_owned()),
+            }
+        }
+        let known = ["nothing_to_close", "insufficient_shares"];
+        assert!(codes.iter().all(|code| known.contains(&code.as_str())), "{codes:?}");
+        assert_eq!(closed, 1, "{codes:?}");
+        assert_eq!(rest.get(&path).await.expect(200)["qty"], "0");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idempotency_key_stands_in_for_the_clients_own_order_id() {
     let database = TestDatabase::new().await;

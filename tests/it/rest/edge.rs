@@ -122,6 +122,42 @@ async fn each_request_is_one_line_of_the_log_without_what_it_carried() {
     send(http.get(quote).bearer_auth("canary-token")).await.expect(401);
     let line = server.wait_for_line("\"status\":401");
     assert!(line.contains("/v1/market/quotes/{symbol}") && !line.contains("canary"), "{line}");
+    // Nor does what agents ask for that is not there.
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    for (method, name, params) in [
+        (
+            "tools/call",
+            "canary-tool",
+            json!({"name": "canary-tool", "arguments": {}, "_meta": meta}),
+        ),
+        ("resources/read", "canary:one", json!({"uri": "canary:one", "_meta": meta})),
+    ] {
+        let call = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+        let mut asked = http.post(format!("{base}/mcp")).bearer_auth(TOKEN).json(&call);
+        for (header, value) in [
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", method),
+            ("mcp-name", name),
+        ] {
+            asked = asked.header(header, value);
+        }
+        let told = send(asked).await;
+        assert!(told.json()["error"]["message"].is_string(), "{told:?}");
+    }
+    let last = "0190c2f0-0000-7000-8000-00000000dead";
+    send(http.get(format!("{base}/livez")).header("x-request-id", last)).await;
+    let mut lines = Vec::new();
+    while !lines.iter().any(|line: &String| line.contains(last)) {
+        lines.extend(server.log_so_far());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(lines.iter().filter(|line| line.contains("/mcp")).count() >= 2, "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("canary")), "{lines:?}");
 }
 
 /// Where a server listens that logs as JSON.

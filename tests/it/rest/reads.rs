@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
@@ -32,9 +33,54 @@ async fn a_min_position_that_is_reached_is_served_and_one_that_is_not_is_503() {
     let account = rest.account("5").await;
     let path = format!("/v1/accounts/{account}?min_position=");
     rest.get(&format!("{path}{}", rest.head())).await.expect(200);
+    let asked = std::time::Instant::now();
     let answer = rest.get(&format!("{path}{}", rest.head() + 1)).await;
+    assert!(
+        asked.elapsed() < std::time::Duration::from_secs(3),
+        "who writes knows that it is not there"
+    );
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!(answer.expect(503)["code"], "behind");
+}
+
+/// An order that was just placed is not said not to exist because its view is late: nor is one of nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_late_view_does_not_show_is_behind_and_not_missing() {
+    let database = TestDatabase::new().await;
+    let rest = TestRest::start(&database).await;
+    rest.quoted().await;
+    let account = rest.account("1000").await;
+    let orders = format!("/v1/accounts/{account}/orders");
+    let mut superuser = database.superuser().await;
+    let mut held = superuser.begin().await.unwrap();
+    let hold = "SELECT * FROM projections WHERE name = 'trading' FOR UPDATE";
+    sqlx::query(hold).execute(&mut *held).await.unwrap();
+    let order = json!({"symbol": "AAPL", "side": "buy", "type": "limit", "limit_price": "1", "qty": "1",
+        "time_in_force": "day"});
+    let placed = rest.post(&orders, order).await.expect(201);
+    let own = format!("{orders}/{}", placed["order_id"].as_str().unwrap());
+    let fresh = json!({"name": "fresh", "kind": "cash", "starting_balance": "1"});
+    let request = rest.authorized(Method::POST, "/v1/accounts").json(&fresh);
+    let opening = tokio::spawn(send(request.header("idempotency-key", "fresh")));
+    let paths = [(own, 200), (format!("{orders}/{}", Uuid::now_v7()), 404)];
+    for (path, _) in &paths {
+        let answer = rest.get(path).await;
+        assert!(answer.headers.contains_key("retry-after"));
+        let problem = answer.expect(503);
+        assert_eq!(problem["code"], "behind");
+        assert!(
+            problem["figures"]["wanted"].as_str() >= placed["position"].to_string().as_str().into(),
+            "{problem}"
+        );
+    }
+    let close = format!("/v1/accounts/{account}/positions/AAPL");
+    assert_eq!(rest.delete(&close).await.expect(503)["code"], "behind");
+    held.rollback().await.unwrap();
+    for (path, status) in &paths {
+        rest.get(path).await.expect(*status);
+    }
+    assert_eq!(rest.delete(&close).await.expect(409)["code"], "nothing_to_close");
+    assert!(opening.await.unwrap().status.is_success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,45 +2,40 @@
 //!
 //! One task, so nothing here is locked. A line's cascade has committed before the next line is worked; lines that
 //! cause nothing share a block. A fault that passes is tried again for some seconds; one that does not, and a panic,
-//! end in a new start from log and tape, announced on the [`Board`]. Cost of a line that causes nothing: no round
+//! end in a new start from log and tape, announced on the [`Board`]: [`committing`]. Cost of a line that causes nothing: no round
 //! trip of its own; of one that does: one for each round.
+
+mod committing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregates::id::{CommandId, ENGINE, RequestId};
 use aggregates::market::TapePlace;
 use aggregates::trading::Command;
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::alarms::{MissingCloses, note_defect, note_missed_auction, note_refusal};
+use super::alarms::{MissingCloses, note_missed_auction};
 use super::board::{Board, Condition};
 use super::core::{Core, Reason, Settings, Written};
 use super::following::Following;
 use super::handle::{Ask, Call, Report, Works};
 use super::history::{History, RecoveryError, recover};
-use super::replay::causation;
 use super::tape::{BLOCK_LINES, BlockBuilder};
-use crate::ledger::{
-    Committed, CommittedEvent, Interface, Ledger, LedgerError, Origin, Submission, Work,
-};
+use crate::ledger::{Committed, CommittedEvent, Ledger, LedgerError, Work};
 use crate::market::tick::{Clock, Tick};
 
-/// How often work that met a passing fault is handed in again, and the first pause before it; each is doubled.
-const ATTEMPTS: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// An order that was told to be on its way is awaited for so long: longer than a call of the ledger takes.
 const AWAITED: Duration = Duration::from_secs(30);
-/// The pause before the engine starts anew.
+/// The pause before the engine starts anew. While it is stuck it is doubled each time, up to the longest: what follows from log
+/// and tape and cannot be done follows from them again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A checkpoint is kept after this many events and lines.
 const CHECKPOINT_EVERY: u64 = 20_000;
 
@@ -71,6 +66,9 @@ enum Ended {
     /// It cannot know what the log holds without reading it.
     #[error("work was lost on the way to the ledger: {0}")]
     Lost(LedgerError),
+    /// The ledger met a defect over what it proposes, and no order can be ended for it. It goes on with nothing else.
+    #[error("what follows next cannot be done, for a defect: see the line before")]
+    Stuck,
     /// The log could not be read.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -88,9 +86,12 @@ impl Works {
         stop: &CancellationToken,
     ) {
         self.board.set_follows(false);
+        let mut pause = RESTART_PAUSE;
         loop {
             let run = self.run(desk, history, settings, &mut feed, stop);
-            let why = match AssertUnwindSafe(run).catch_unwind().await {
+            let ended = AssertUnwindSafe(run).catch_unwind().await;
+            let stuck = matches!(ended, Ok(Ended::Stuck));
+            let why = match ended {
                 Ok(Ended::Term) => break,
                 Ok(ended) => ended.to_string(),
                 Err(_panic) => "it met a defect of its own".to_owned(),
@@ -99,8 +100,9 @@ impl Works {
             self.board.set_condition(Condition::Restarting(why));
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(RESTART_PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+            pause = if stuck { (pause * 2).min(LONGEST_PAUSE) } else { RESTART_PAUSE };
             if feed.is_closed() && feed.is_empty() {
                 break;
             }
@@ -394,97 +396,6 @@ impl<D: Desk> Shift<'_, D> {
         Ok(())
     }
 
-    /// Commits the lines that wait together with `commands`, and observes what came of it.
-    async fn commit(&mut self, commands: &[Command]) -> Result<(), Ended> {
-        let block = self.block.take();
-        let taped = block.as_ref().map(|block| block.last_place);
-        if block.is_none() && commands.is_empty() {
-            return Ok(());
-        }
-        let submissions = commands.iter().map(|command| self.submission(command)).collect();
-        let mut work = Work { block, submissions };
-        let mut pause = FIRST_PAUSE;
-        let (mut last, mut defective) = (0, false);
-        for attempt in 1..=ATTEMPTS {
-            let results = match self.hand_in(work.clone()).await {
-                Ok(results) => results,
-                Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
-                Err(fault) if is_passing(&fault) && attempt < ATTEMPTS => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    continue;
-                }
-                Err(fault) => return Err(Ended::Lost(fault)),
-            };
-            self.written = taped.unwrap_or(self.written);
-            let mut again = Vec::new();
-            for (submission, result) in work.submissions.into_iter().zip(results) {
-                match result {
-                    Ok(committed) => last = last.max(committed.position),
-                    Err(LedgerError::Refused(refusal)) => note_refusal(&submission, &refusal),
-                    Err(LedgerError::NotWriter { .. }) => return Err(Ended::Term),
-                    Err(fault) if is_passing(&fault) => again.push((submission, fault)),
-                    // Nothing of it happened, and the line that caused it does not come again.
-                    Err(fault @ LedgerError::Defect) if !defective => {
-                        again.push((submission, fault));
-                    }
-                    Err(LedgerError::Defect) => note_defect(&submission),
-                    Err(fault) => return Err(Ended::Lost(fault)),
-                }
-            }
-            defective |= again.iter().any(|(_, fault)| matches!(fault, LedgerError::Defect));
-            match again.first() {
-                None => return self.observe_up_to(last).await,
-                Some((_, fault)) if attempt == ATTEMPTS => return Err(Ended::Lost(fault.clone())),
-                Some(_) => tokio::time::sleep(pause).await,
-            }
-            pause *= 2;
-            let submissions = again.into_iter().map(|(submission, _)| submission).collect();
-            work = Work { block: None, submissions };
-        }
-        self.observe_up_to(last).await
-    }
-
-    /// Hands work to the ledger, and shows when it waits long for the answer. It cannot give up: what the log then says
-    /// would leave out what the ledger is still at.
-    async fn hand_in(
-        &self,
-        work: Work,
-    ) -> Result<Vec<Result<Committed, LedgerError>>, LedgerError> {
-        let mut answer = pin!(self.desk.work(work));
-        if let Ok(answer) = tokio::time::timeout(self.patience, &mut answer).await {
-            return answer;
-        }
-        let before = self.board.condition();
-        self.board.set_condition(Condition::Waiting);
-        tracing::error!(
-            "the engine waits for the ledger, which does not say what became of its work"
-        );
-        let answer = answer.await;
-        self.board.set_condition(before);
-        tracing::info!("the ledger has answered the engine");
-        answer
-    }
-
-    /// The engine acts for the tenant of the account, or of the market.
-    fn submission(&self, command: &Command) -> Submission {
-        let state = self.core.state();
-        Submission {
-            origin: Origin {
-                tenant: self.core.tenant_of(command),
-                actor: ENGINE,
-                token: String::new(),
-                client: String::new(),
-                interface: Interface::Engine,
-                request: RequestId::new(Uuid::now_v7()),
-                causation: causation(state.place, state.position),
-            },
-            command_id: CommandId::new(Uuid::now_v7()),
-            command: command.clone(),
-            key: None,
-        }
-    }
-
     async fn observe_up_to(&mut self, position: u64) -> Result<(), Ended> {
         while self.core.state().position < position {
             let Some(batch) = self.feed.recv().await else { return Err(Ended::Term) };
@@ -520,11 +431,5 @@ impl<D: Desk> Shift<'_, D> {
     }
 }
 
-/// Nothing happened, and the same may be asked again.
-fn is_passing(fault: &LedgerError) -> bool {
-    matches!(fault, LedgerError::Busy | LedgerError::Unavailable)
-}
-
 #[cfg(test)]
-#[path = "runtime_tests.rs"]
 mod tests;

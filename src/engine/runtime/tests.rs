@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::super::core::EngineState;
 use super::super::handle::{Engine, EngineError, engine};
 use super::super::tape::BLOCK_LINES;
+use super::committing::ATTEMPTS;
 use super::*;
 use crate::engine::history::Past;
 use crate::ledger::TapeBlock;
