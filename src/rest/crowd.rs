@@ -10,14 +10,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::body::HttpBody;
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use metrics::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::openapi::Operation;
-use super::problem::TYPE;
+use super::problem::Problem;
 use crate::identity::Act;
 
 /// What is below this path is counted: the routes that callers use. A tool of MCP may wait for a minute without costing
@@ -29,7 +30,8 @@ const COUNTED: &str = "/v1/";
 pub struct Crowd {
     places: Arc<Semaphore>,
     spared: Arc<[(Method, String)]>,
-    refusal: Bytes,
+    /// What is said of one too many.
+    refusal: Arc<str>,
     refused: Counter,
 }
 
@@ -37,7 +39,7 @@ impl Crowd {
     /// Nobody yet, and `most` at once. Requests to the routes that are `spared` need no place.
     pub fn new(most: usize, spared: impl IntoIterator<Item = (Method, String)>) -> Self {
         let refusal = format!(
-            r#"{{"type":"about:blank","title":"Service Unavailable","status":503,"code":"busy","detail":"{most} requests are being worked, the most at once, and nothing was done of this one: send it again in a second"}}"#
+            "{most} requests are being worked, the most at once, and nothing was done of this one: send it again in a second"
         );
         Self {
             places: Arc::new(Semaphore::new(most)),
@@ -76,19 +78,13 @@ impl Crowd {
     }
 
     /// What one request too many is answered.
-    pub(super) fn refusal(&self) -> Response<Body> {
+    pub(super) fn refusal(&self) -> Response {
         self.refused.increment(1);
-        let mut response = Response::new(Body::from(self.refusal.clone()));
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = Problem::new(status, "busy", &*self.refusal).into_response();
         let headers = response.headers_mut();
-        for (name, value) in [
-            (header::CONTENT_TYPE, TYPE),
-            (header::RETRY_AFTER, "1"),
-            (header::CACHE_CONTROL, "no-store"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 }

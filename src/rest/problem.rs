@@ -17,8 +17,6 @@ use crate::body::PATIENCE;
 use crate::identity::{Denied, IdentityError, Slow, whole_seconds};
 use crate::service::{Fault, ServiceError};
 
-/// The media type of a problem document.
-pub(super) const TYPE: &str = "application/problem+json";
 /// Seconds after which a client that was turned away may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -254,7 +252,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_string(&document).unwrap_or_default();
         let mut response = (document.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TYPE));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         let challenge = match (&document.challenge, document.status) {
             (Some(more), _) => HeaderValue::try_from(format!("Bearer {more}")).ok(),
             (None, StatusCode::UNAUTHORIZED) => Some(HeaderValue::from_static("Bearer")),
