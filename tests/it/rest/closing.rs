@@ -14,6 +14,14 @@ async fn held(rest: &TestRest, qty: &str) -> String {
     account
 }
 
+/// A margin account, while AAPL is quoted.
+async fn margin(rest: &TestRest) -> String {
+    rest.quoted().await;
+    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
+    let account = rest.post("/v1/accounts", body).await.expect(201);
+    account["account_id"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_is_closed_once_under_a_key_and_in_parts() {
     let database = TestDatabase::new().await;
@@ -114,10 +122,7 @@ async fn what_a_close_leaves_is_told_with_the_orders_that_hold_it() {
 async fn no_more_is_closed_than_is_free_however_that_is_said() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
-    rest.quoted().await;
-    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
-    let account = rest.post("/v1/accounts", body).await.expect(201);
-    let account = account["account_id"].as_str().unwrap();
+    let account = margin(&rest).await;
     let orders = format!("/v1/accounts/{account}/orders");
     let buy = json!({"symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"});
     assert_eq!(rest.post(&orders, buy).await.expect(201)["status"], "filled");
@@ -147,10 +152,7 @@ async fn no_more_is_closed_than_is_free_however_that_is_said() {
 async fn closing_at_the_same_time_never_opens_the_other_side() {
     let database = TestDatabase::new().await;
     let rest = TestRest::start(&database).await;
-    rest.quoted().await;
-    let body = json!({"name": "margin", "kind": "margin", "starting_balance": "10000"});
-    let account = rest.post("/v1/accounts", body).await.expect(201);
-    let account = account["account_id"].as_str().unwrap();
+    let account = margin(&rest).await;
     for (side, sign) in [("buy", ""), ("sell", "-")] {
         let order = json!({"symbol": "AAPL", "side": side, "type": "market", "qty": "5"});
         let placed = rest.post(&format!("/v1/accounts/{account}/orders"), order).await.expect(201);

@@ -68,10 +68,8 @@ async fn what_a_late_view_does_not_show_is_behind_and_not_missing() {
         assert!(answer.headers.contains_key("retry-after"));
         let problem = answer.expect(503);
         assert_eq!(problem["code"], "behind");
-        assert!(
-            problem["figures"]["wanted"].as_str() >= placed["position"].to_string().as_str().into(),
-            "{problem}"
-        );
+        let wanted: u64 = problem["figures"]["wanted"].as_str().unwrap().parse().unwrap();
+        assert!(wanted >= placed["position"].as_u64().unwrap(), "{problem}");
     }
     let close = format!("/v1/accounts/{account}/positions/AAPL");
     assert_eq!(rest.delete(&close).await.expect(503)["code"], "behind");
